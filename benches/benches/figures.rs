@@ -1,0 +1,382 @@
+//! What transient-fixtures costs: each figure beside its peer or its floor, measured in turns in one run, as the ratio
+//! of the medians. `cargo bench` in this directory prints the table; redis-server must be on PATH.
+
+use std::env;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use redis::{Client, Connection, cmd};
+use serde_json::Value;
+use transient_fixtures::{Job, Provider, TestRequest, get_jobs_redis, get_redis};
+
+fn main() {
+    let arguments: Vec<_> = env::args().collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return; // `cargo test --benches` only wants to know that this builds.
+    }
+    if let Some(place) = arguments.iter().position(|argument| argument == "redis-server-wrapper") {
+        return wrapper(arguments[place + 1].parse().expect("a count"));
+    }
+    println!("| figure | ours | beside | ratio | goal |\n| --- | --- | --- | --- | --- |");
+    peers();
+    first_server();
+    clean_lease();
+    sessions();
+    jobs();
+    travel();
+    load();
+    thousand_tests();
+    two_hundred_processes();
+    container_processes();
+    memory();
+}
+
+fn row(figure: &str, ours: Duration, beside: (&str, Duration), goal: &str) {
+    let ratio = ours.as_secs_f64() / beside.1.as_secs_f64();
+    println!("| {figure} | {ours:.2?} | {}: {:.2?} | {ratio:.2} | {goal} |", beside.0, beside.1);
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// The medians of two things done in turns.
+fn in_turns(
+    count: usize,
+    mut one: impl FnMut() -> Duration,
+    mut two: impl FnMut() -> Duration,
+) -> (Duration, Duration) {
+    let (mut ones, mut twos): (Vec<_>, Vec<_>) = (0..count).map(|_| (one(), two())).unzip();
+    ones.sort();
+    twos.sort();
+    (ones[count / 2], twos[count / 2])
+}
+
+/// What `#[clean_redis]`, `test_request` and `get_redis` do on a server that is there: a clean lease, a connection, and
+/// giving both back.
+fn clean_lease() {
+    drop(TestRequest::clean()); // Starts the server.
+    let url = TestRequest::new().redis_url().to_owned();
+    let ours = || {
+        time(|| {
+            let test_request = TestRequest::clean();
+            black_box(get_redis(&test_request).expect("connect"));
+        })
+    };
+    let by_hand = || {
+        time(|| {
+            let connect = |url: &str| Client::open(url).expect("a URL").get_connection().expect("connect");
+            let mut sessions = connect(&url);
+            cmd("FLUSHDB").exec(&mut sessions).expect("FLUSHDB");
+            cmd("SELECT").arg(15).exec(&mut sessions).expect("SELECT");
+            cmd("FLUSHDB").exec(&mut sessions).expect("FLUSHDB");
+            cmd("SELECT").arg(14).exec(&mut sessions).expect("SELECT");
+            black_box(&sessions);
+        })
+    };
+    let (ours, floor) = in_turns(2_000, ours, by_hand);
+    row("clean lease on a pooled server", ours, ("connect, SELECT and FLUSHDB of both by hand", floor), "1.5");
+}
+
+/// Load, set, save: one `Session::set`, and the same two commands by hand.
+fn sessions() {
+    let test_request = TestRequest::clean();
+    let session = test_request.session();
+    session.set("cart", ["brand-1", "brand-2"]).expect("set");
+    let mut redis = get_redis(&test_request).expect("connect");
+    let mut number = 0_u32;
+    let ours = || {
+        number += 1;
+        time(|| session.set("seen", number).expect("set"))
+    };
+    let (key, timeout) = (session.key(), test_request.settings().session_timeout().as_secs());
+    let by_hand = || {
+        time(|| {
+            let text: Vec<u8> = cmd("GETEX").arg(&key).arg("EX").arg(timeout).query(&mut redis).expect("GETEX");
+            cmd("SET").arg(&key).arg(text).arg("EX").arg(timeout).exec(&mut redis).expect("SET");
+        })
+    };
+    let (ours, floor) = in_turns(5_000, ours, by_hand);
+    row("a session: load, set, save", ours, ("GETEX and SET by hand", floor), "1.3");
+}
+
+/// All jobs of a queue, and the same by hand: one LRANGE, and what a message of Celery takes to decode.
+fn jobs() {
+    const COUNT: usize = 10_000;
+    let test_request = TestRequest::clean();
+    let jobs = test_request.jobs();
+    for number in 0..COUNT {
+        jobs.enqueue(Job::new("shop.send_mail").args(("asa@example.com", number))).expect("enqueue");
+    }
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    let ours = || time(|| assert_eq!(black_box(jobs.pending("celery").expect("pending")).len(), COUNT));
+    let by_hand = || {
+        time(|| {
+            let raw: Vec<Vec<u8>> = cmd("LRANGE").arg("celery").arg(0).arg(-1).query(&mut redis).expect("LRANGE");
+            let decode = |raw: &Vec<u8>| {
+                let message: Value = serde_json::from_slice(raw).expect("JSON");
+                let body = BASE64_STANDARD.decode(message["body"].as_str().expect("a body")).expect("Base64");
+                (serde_json::from_slice::<Value>(&body).expect("JSON"), message)
+            };
+            assert_eq!(black_box(raw.iter().map(decode).collect::<Vec<_>>()).len(), COUNT);
+        })
+    };
+    let (ours, floor) = in_turns(20, ours, by_hand);
+    row("10,000 queued jobs listed", ours, ("one LRANGE and decoding by hand", floor), "1 round trip");
+}
+
+const MANY: usize = 100_000;
+
+/// A second for every key of a full database, and the loop by hand that does no more than that.
+fn travel() {
+    let test_request = TestRequest::clean();
+    let mut redis = get_redis(&test_request).expect("connect");
+    let mut fill = redis::pipe();
+    for number in 0..MANY {
+        fill.cmd("SET").arg(format!("key:{number}")).arg("x").arg("EX").arg(4_000_000_000_u64).ignore();
+    }
+    let () = fill.query(&mut redis).expect("SET");
+    let year = Duration::from_secs(31_536_000);
+    let ours = || time(|| test_request.travel(year).expect("travel"));
+    let script = "for _, key in ipairs(redis.call('KEYS', '*')) do
+        redis.call('PEXPIREAT', key, redis.call('PEXPIRETIME', key) - ARGV[1]) end";
+    let by_hand = || time(|| cmd("EVAL").arg(script).arg(0).arg(31_536_000_000_u64).exec(&mut redis).expect("EVAL"));
+    let (ours, floor) = in_turns(10, ours, by_hand);
+    let per_key = ours.as_secs_f64() * 1e6 / 100_000.0;
+    let figure = format!("a year on 100,000 keys, {per_key:.1} µs a key");
+    row(&figure, ours, ("a loop in Lua by hand", floor), "3 µs a key");
+}
+
+/// A data file of SETs.
+fn load() {
+    let directory = env::temp_dir().join(format!("load-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("mkdir");
+    let path = directory.join("many.redis");
+    let text: String = (0..MANY).map(|number| format!("SET key:{number} \"value {number}\"\n")).collect();
+    std::fs::write(&path, text).expect("write");
+    let test_request = TestRequest::clean();
+    let url = test_request.redis_url().to_owned();
+    let ours = || {
+        let test_request = TestRequest::clean();
+        time(|| test_request.load(path.to_str().expect("UTF-8")).expect("load"))
+    };
+    let by_hand = || {
+        let _clean = TestRequest::clean();
+        let file = std::fs::File::open(&path).expect("open");
+        run(Command::new("redis-cli").args(["-u", &url, "--pipe"]).stdin(file))
+    };
+    let (ours, peer) = in_turns(10, ours, by_hand);
+    row("100,000 SETs from a data file", ours, ("redis-cli --pipe", peer), "1.3");
+    std::fs::remove_dir_all(&directory).expect("remove");
+}
+
+/// The process, its socket and its port.
+struct Bare(Child, PathBuf, u16);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.0.kill().expect("kill");
+        self.0.wait().expect("reap");
+        let _ = std::fs::remove_file(&self.1);
+    }
+}
+
+/// The same binary with the same arguments, from exec to the first PONG on its socket.
+fn bare(number: usize) -> (Duration, Bare) {
+    let socket = env::temp_dir().join(format!("bare-{}-{number}.sock", std::process::id()));
+    let start = Instant::now();
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("address").port();
+    let child = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--databases", "16", "--save", ""])
+        .args(["--appendonly", "no", "--daemonize", "no", "--unixsocket"])
+        .arg(&socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server");
+    let client = Client::open(format!("redis+unix://{}", socket.display())).expect("a URL");
+    ping(&client);
+    (start.elapsed(), Bare(child, socket, port))
+}
+
+fn ping(client: &Client) -> Connection {
+    loop {
+        if let Ok(mut connection) = client.get_connection() {
+            cmd("PING").exec(&mut connection).expect("PING");
+            return connection;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A lease in a thread that keeps it: the next one needs a new server.
+fn new_server() -> (Duration, mpsc::Sender<()>, thread::JoinHandle<()>) {
+    let (took, measured) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel::<()>();
+    let handle = thread::spawn(move || {
+        let start = Instant::now();
+        let test_request = TestRequest::new();
+        took.send(start.elapsed()).expect("the bench listens");
+        let _ = receiver.recv();
+        drop(test_request);
+    });
+    (measured.recv().expect("a measurement"), sender, handle)
+}
+
+fn first_server() {
+    let mut held = vec![new_server()]; // Pays for what is paid once.
+    let (mut bares, mut number) = (Vec::new(), 0);
+    let ours = || {
+        let new = new_server();
+        let took = new.0;
+        held.push(new);
+        took
+    };
+    let floor = || {
+        number += 1;
+        let (took, server) = bare(number);
+        bares.push(server);
+        took
+    };
+    let (ours, floor) = in_turns(40, ours, floor);
+    row("a private server, lease to ready", ours, ("the binary by hand, exec to PONG", floor), "1.3");
+    for (_, sender, handle) in held {
+        drop(sender);
+        handle.join().expect("join");
+    }
+}
+
+/// Start to ready plus end, of ours and of the peers.
+fn peers() {
+    let redis_test = || {
+        time(|| {
+            let server = redis_test::server::RedisServer::new();
+            drop(ping(&Client::open(server.connection_info()).expect("an address")));
+            drop(server);
+        })
+    };
+    // Nothing is idle yet, and a server that its test has reconfigured is ended: so each lease starts and ends one.
+    let ours = || {
+        time(|| {
+            let test_request = TestRequest::new();
+            let mut redis = ping(&test_request.client());
+            cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).exec(&mut redis).expect("CONFIG SET");
+        })
+    };
+    let (ours, peer) = in_turns(20, ours, redis_test);
+    row("start to ready plus end", ours, ("redis-test 1.0 RedisServer", peer), "less than 1");
+    // Its drop shells out to `kill` in a way that may end every process it can see: so it sees none but its own.
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc"]).arg(env::current_exe().expect("this program"));
+    let output = command.args(["redis-server-wrapper", "5"]).output().expect("unshare");
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.trim().parse() {
+        Ok(micros) => {
+            let peer = Duration::from_micros(micros);
+            row("start to ready plus end", ours, ("redis-server-wrapper 0.5", peer), "less than 1");
+        }
+        Err(_) => println!("| start to ready plus end | {ours:.2?} | redis-server-wrapper 0.5: failed | | |"),
+    }
+}
+
+/// In a PID namespace: prints the median in microseconds.
+fn wrapper(count: usize) {
+    let mut took: Vec<_> = (0..count)
+        .map(|number| {
+            let port = 17_000 + u16::try_from(number).expect("a port");
+            time(|| {
+                let server = redis_server_wrapper::blocking::RedisServer::new().port(port).start().expect("start");
+                drop(ping(&Client::open(format!("redis://127.0.0.1:{port}")).expect("a URL")));
+                drop(server);
+            })
+        })
+        .collect();
+    took.sort();
+    println!("{}", took[count / 2].as_micros());
+}
+
+/// A test binary of this package.
+fn test_binary(name: &str) -> PathBuf {
+    let command = ["test", "--test", name, "--no-run", "--message-format=json"];
+    let output = Command::new("cargo").args(command).output().expect("cargo");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let line =
+        text.lines().filter(|line| line.contains(&format!("\"name\":\"{name}\""))).next_back().expect("the target");
+    PathBuf::from(line.split_once("\"executable\":\"").expect("a path").1.split('"').next().expect("a path"))
+}
+
+fn run(command: &mut Command) -> Duration {
+    time(|| {
+        let output = command.output().expect("run");
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    })
+}
+
+fn thousand_tests() {
+    let binary = test_binary("thousand");
+    let (_, server) = bare(1_000_000);
+    let ours = || run(Command::new(&binary).arg("with_the_fixture"));
+    let url = format!("redis://127.0.0.1:{}/14", server.2);
+    let by_hand = || run(Command::new(&binary).args(["by_hand", "--test-threads=1"]).env("BY_HAND_URL", &url));
+    let (ours, floor) = in_turns(7, ours, by_hand);
+    row("1,000 clean tests, cargo test", ours, ("one connection and FLUSHDB each, serial", floor), "1.1");
+}
+
+fn nextest(filter: &str, provider: &str) -> Duration {
+    let mut command = Command::new("cargo");
+    command.args(["nextest", "run", "--test", "two_hundred", filter]).env("TRANSIENT_PROVIDER", provider);
+    run(&mut command)
+}
+
+fn two_hundred_processes() {
+    nextest("by_hand", "process"); // Builds.
+    let (ours, floor) = in_turns(5, || nextest("with_the_fixture", "process"), || nextest("by_hand", "process"));
+    row("200 clean tests, cargo nextest run", ours, ("each spawns redis-server by hand", floor), "1.2");
+}
+
+/// Processes one after the other: the first one starts the container.
+fn container_processes() {
+    if env::var_os("TRANSIENT_IMAGE").is_none() {
+        return println!("| a process on a container | | TRANSIENT_IMAGE is not set | | |");
+    }
+    let binary = test_binary("two_hundred");
+    let one = |provider: &str| {
+        run(Command::new(&binary)
+            .args(["with_the_fixture::tens_01_0::ones_01_0", "--exact"])
+            .env("TRANSIENT_PROVIDER", provider))
+    };
+    let (first, _) = (one("container"), one("process"));
+    let (ours, process) = in_turns(20, || one("container"), || one("process"));
+    row("a test process on a container, second onwards", ours, ("on a process server", process), "1.2");
+    println!("| the first one, for comparison | {first:.2?} | | | |");
+}
+
+fn memory() {
+    let test_request = TestRequest::clean();
+    assert_eq!(test_request.server().provider(), Provider::Process);
+    let mut redis = get_redis(&test_request).expect("connect");
+    let info: redis::InfoDict = cmd("INFO").query(&mut redis).expect("INFO");
+    let pid: u32 = info.get("process_id").expect("process_id");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let line =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+    println!(
+        "| memory of an idle pooled server | resident {}, of it not shared {} | | | |",
+        line("VmRSS:"),
+        line("RssAnon:")
+    );
+}

@@ -1,0 +1,1 @@
+//! Measurements only: `cargo bench`.

@@ -1,0 +1,163 @@
+//! Jobs that Celery has queued are read.
+
+use std::time::{Duration, SystemTime};
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, test_request};
+
+use crate::python::produce;
+
+/// The first argument of each, which is a number in these tests.
+fn numbers(jobs: &[Job]) -> Vec<u64> {
+    jobs.iter().filter_map(|job| job.args[0].as_u64()).collect()
+}
+
+fn mail(number: u64, options: &Value) -> Value {
+    json!({"task": "shop.send_mail", "args": [number], "options": options})
+}
+
+fn assert_due_in(seconds: u64, job: &Job) {
+    let left = job.eta.expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
+    assert!((seconds - 30..=seconds).contains(&left.as_secs()), "{left:?}");
+}
+
+#[rstest]
+#[clean_redis]
+fn a_job_is_read_with_its_arguments(test_request: TestRequest) -> Result<(), Error> {
+    let args = json!(["åsa@example.com", 3, 1.5, null, [true], {"ÅÄÖ 🦊": "\u{0}"}]);
+    let kwargs = json!({"copy": true, "ämne": "Hej"});
+    let call = json!([{"task": "shop.send_mail", "args": args, "kwargs": kwargs}]);
+    let ids = produce(&test_request, &json!({}), &call);
+
+    let jobs = test_request.jobs();
+    let enqueued = jobs.assert_enqueued("shop.send_mail").with_args(&args).with_kwargs(&kwargs).on_queue("celery");
+    let enqueued = enqueued.times(1);
+    let job = &enqueued.jobs()[0];
+    assert_eq!((json!(job.id), job.retries, job.eta, job.priority), (ids[0].clone(), 0, None, Some(0)));
+    assert_eq!(jobs.pending("celery")?, enqueued.jobs());
+    assert_eq!(jobs.drain("celery")?, enqueued.jobs());
+    jobs.assert_nothing_enqueued();
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn jobs_are_in_the_queues_that_the_application_says(test_request: TestRequest) -> Result<(), Error> {
+    let conf = json!({"task_default_queue": "shop", "task_routes": {"shop.charge": {"queue": "money"}}});
+    let charge = json!({"task": "shop.charge", "args": [3]});
+    produce(&test_request, &conf, &json!([mail(1, &json!({})), mail(2, &json!({"queue": "kö"})), charge]));
+    let jobs = test_request.jobs();
+    assert_eq!(numbers(&jobs.pending("shop")?), [1]);
+    assert_eq!(numbers(&jobs.pending("kö")?), [2]);
+    jobs.assert_enqueued("shop.charge").on_queue("money").times(1);
+    jobs.assert_enqueued("shop.send_mail").times(2);
+    jobs.assert_not_enqueued("shop.tidy_up");
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn a_job_for_later_is_scheduled(
+    test_request: TestRequest,
+    #[values(json!({}), json!({"timezone": "Europe/Helsinki", "enable_utc": false}))] conf: Value,
+) -> Result<(), Error> {
+    let calls = json!([
+        mail(1, &json!({"countdown": 3600})),
+        mail(2, &json!({"countdown": 60})),
+        mail(3, &json!({})),
+        mail(4, &json!({"eta": "2100-01-02T03:04:05.5", "queue": "mail"})),
+        mail(5, &json!({"eta": "2100-01-02T05:04:06+02:00"})),
+    ]);
+    produce(&test_request, &conf, &calls);
+    let jobs = test_request.jobs();
+    let scheduled = jobs.scheduled()?;
+    assert_eq!(numbers(&scheduled), [2, 1, 4, 5]);
+    assert_due_in(60, &scheduled[0]);
+    assert_due_in(3600, &scheduled[1]);
+    let between = scheduled[3].eta.expect("an ETA").duration_since(scheduled[2].eta.expect("an ETA"));
+    assert_eq!(between.expect("later"), Duration::from_millis(500));
+    assert_eq!(numbers(&jobs.pending("celery")?), [1, 2, 3, 5]);
+    Ok(())
+}
+
+/// Highest priority first, as on Redis 0 is; within a step, who came first.
+#[rstest]
+#[clean_redis]
+fn priorities_are_read_and_put_in_order(test_request: TestRequest) -> Result<(), Error> {
+    let calls: Vec<_> = (0..=9).rev().map(|number| mail(number, &json!({"priority": number}))).collect();
+    produce(&test_request, &json!({}), &calls.into());
+    let jobs = test_request.jobs();
+    let pending = jobs.pending("celery")?;
+    assert_eq!(numbers(&pending), [2, 1, 0, 5, 4, 3, 8, 7, 6, 9]);
+    assert!(pending.iter().all(|job| job.priority.map(u64::from) == job.args[0].as_u64()), "{pending:?}");
+    assert_eq!(jobs.all()?, pending);
+    assert_eq!(jobs.drain("celery")?, pending);
+    jobs.assert_nothing_enqueued();
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn the_applications_default_priority_is_read(test_request: TestRequest) -> Result<(), Error> {
+    let conf = json!({"task_queue_max_priority": 10, "task_default_priority": 5});
+    produce(&test_request, &conf, &json!([mail(1, &json!({}))]));
+    assert_eq!(test_request.jobs().pending("celery")?[0].priority, Some(5));
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn transport_options_are_followed(test_request: TestRequest) -> Result<(), Error> {
+    let conf = json!({"broker_transport_options": {"global_keyprefix": "shop:", "priority_steps": [0, 5]}});
+    let calls: Vec<_> = (0..=9).map(|number| mail(number, &json!({"priority": 9 - number}))).collect();
+    produce(&test_request, &conf, &calls.into());
+    let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
+    assert_eq!(numbers(&jobs.pending("celery")?), [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]);
+    jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(10);
+    assert_eq!(jobs.drain("celery")?.len(), 10);
+    jobs.assert_nothing_enqueued();
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestRequest) -> Result<(), Error> {
+    let group: Vec<_> = (1..=3).map(|number| mail(number, &json!({}))).collect();
+    let chain = json!([mail(10, &json!({})), mail(20, &json!({}))]);
+    let ids = produce(&test_request, &json!({}), &json!([{"group": group}, {"chain": chain}]));
+    let pending = test_request.jobs().pending("celery")?;
+    assert_eq!(numbers(&pending), [1, 2, 3, 10]);
+    assert_eq!(json!(pending[..3].iter().map(|job| &job.id).collect::<Vec<_>>()), ids[0]);
+    Ok(())
+}
+
+/// Shown with what they are, and never dropped: not by any way to look at them.
+#[rstest]
+#[case::pickled(json!({}), json!({"serializer": "pickle"}), "its body is application/x-python-serialize, not JSON")]
+#[case::protocol_1(json!({"task_protocol": 1}), json!({}), "its headers name no task")]
+#[case::compressed(json!({"task_compression": "zlib"}), json!({}), "its body is compressed (application/x-gzip)")]
+#[clean_redis]
+fn what_is_unreadable_is_shown(
+    test_request: TestRequest,
+    #[case] conf: Value,
+    #[case] options: Value,
+    #[case] why: &str,
+) -> Result<(), Error> {
+    produce(&test_request, &conf, &json!([mail(1, &options)]));
+    produce(&test_request, &json!({}), &json!([mail(2, &json!({}))]));
+    let jobs = test_request.jobs();
+    let pending = jobs.pending("celery")?;
+    let unreadable = &pending[0];
+    assert!(unreadable.unreadable.as_ref().is_some_and(|found| found.starts_with(why)), "{unreadable:?}");
+    assert_eq!((&unreadable.name, &unreadable.id), (&None, &None));
+    let raw: Value = serde_json::from_slice(&unreadable.raw).expect("kombu's message");
+    assert!(raw["body"].is_string(), "{raw}");
+
+    assert_eq!(numbers(&pending[1..]), [2]);
+    assert_eq!(jobs.all()?, pending);
+    jobs.assert_enqueued("shop.send_mail").with_args((2,)).times(1);
+    assert_eq!(jobs.drain("celery")?, pending);
+    jobs.assert_nothing_enqueued();
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The Python side: a shop on Pyramid, an application that queues jobs, and a worker.
+
+use std::env;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use transient_fixtures::TestRequest;
+
+/// How long anything may take that Python does. Generous: the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The Python that has the frameworks. Without it the test fails.
+fn python() -> Command {
+    let python = env::var_os("INTEROP_PYTHON").expect("INTEROP_PYTHON is not set: start these tests with ./run");
+    let mut command = Command::new(python);
+    command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"));
+    // Nothing is written beside the sources, and nothing is held back.
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    // Pyramid says that it had better ways to log in, and Celery that it runs as root.
+    command.env("PYTHONWARNINGS", "ignore");
+    command
+}
+
+/// Killed and reaped with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `shop.py`, running.
+pub(crate) struct Shop {
+    /// Ended before its pipes are closed.
+    _process: Process,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What the shop has answered.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) set_cookie: Vec<String>,
+    pub(crate) body: Value,
+}
+
+impl Shop {
+    /// With the settings that `test.ini` has, and those.
+    pub(crate) fn open(test_request: &TestRequest, more: &Value) -> Self {
+        let mut settings = json!({
+            "redis.sessions.redis_url": test_request.redis_url(),
+            "redis.sessions.prefix": test_request.settings().session_prefix(),
+            "redis.sessions.timeout": test_request.settings().session_timeout().as_secs(),
+            "redis.sessions.secret": test_request.settings().secret(),
+        });
+        for (name, value) in more.as_object().expect("settings") {
+            settings[name] = value.clone();
+        }
+        let mut command = python();
+        command.arg("shop.py").arg(settings.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start Python");
+        let requests = child.stdin.take().expect("its stdin");
+        let answers = BufReader::new(child.stdout.take().expect("its stdout"));
+        Self { _process: Process(child), requests, answers }
+    }
+
+    /// Sends a request with that cookie; its body is JSON.
+    pub(crate) fn post(&mut self, path: &str, cookie: &str, body: impl Into<Value>) -> Answer {
+        self.post_with(path, &json!({"Cookie": cookie}), body)
+    }
+
+    pub(crate) fn post_with(&mut self, path: &str, headers: &Value, body: impl Into<Value>) -> Answer {
+        let request = json!({"method": "POST", "path": path, "headers": headers, "body": body.into()});
+        writeln!(self.requests, "{request}").expect("ask the shop");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the shop's answer");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{path}: {error}: {line:?}; see its stderr"))
+    }
+}
+
+/// Queues jobs with Celery, as `produce.py` says. `conf` is the application's.
+pub(crate) fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
+    let mut command = celery(test_request, conf);
+    let mut child =
+        command.arg("produce.py").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
+    child.stdin.take().expect("its stdin").write_all(calls.to_string().as_bytes()).expect("tell it");
+    let output = child.wait_with_output().expect("its output");
+    assert!(output.status.success(), "produce.py has failed; see its stderr");
+    serde_json::from_slice(&output.stdout).expect("ids")
+}
+
+fn celery(test_request: &TestRequest, conf: &Value) -> Command {
+    let mut command = python();
+    command.env("BROKER_URL", test_request.jobs_url()).env("RESULTS_URL", test_request.redis_url());
+    command.env("CONF", conf.to_string());
+    command
+}
+
+/// A Celery worker that takes jobs from some queues, one at a time.
+pub(crate) struct Worker {
+    process: Process,
+    log: std::fs::File,
+}
+
+impl Worker {
+    pub(crate) fn start(test_request: &TestRequest, queues: &str, conf: &Value) -> Self {
+        let log = tempfile::tempfile().expect("a file for its output");
+        let mut command = celery(test_request, conf);
+        command.args(["-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "--concurrency", "1"]);
+        command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning", "-Q", queues]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("duplicate"));
+        command.stderr(log.try_clone().expect("duplicate"));
+        Self { process: Process(command.spawn().expect("start Python")), log }
+    }
+
+    /// Asks until there is an answer.
+    pub(crate) fn wait_for<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            let ended = self.process.0.try_wait().expect("look after the worker").is_some();
+            assert!(!ended && Instant::now() < deadline, "no {what} within {LIMIT:?}; the worker:\n{}", self.output());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn output(&mut self) -> String {
+        self.log.seek(SeekFrom::Start(0)).expect("its output");
+        std::io::read_to_string(&self.log).expect("its output")
+    }
+}

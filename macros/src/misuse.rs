@@ -1,0 +1,51 @@
+//! What `#[clean_redis]` can't stand on, each with an error at the token that is wrong.
+
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
+use syn::{Error, FnArg, Item, ItemFn, Result};
+
+use crate::{order, serial};
+
+/// The test function, or what is wrong with the item.
+pub(crate) fn test_function(item: TokenStream) -> Result<ItemFn> {
+    let function = match syn::parse2(item)? {
+        Item::Fn(function) => function,
+        other => {
+            let message = "`#[clean_redis]` stands on a test function; put it on each test that wants clean databases";
+            let first = other.to_token_stream().into_iter().next();
+            return Err(Error::new(first.map_or_else(Span::call_site, |token| token.span()), message));
+        }
+    };
+    if let Some(again) = function.attrs.iter().find(|attribute| order::is_clean_redis(attribute)) {
+        return Err(Error::new_spanned(again, "`#[clean_redis]` is given twice; remove one"));
+    }
+    Ok(function)
+}
+
+/// Called once no macro is left that could provide the arguments.
+pub(crate) fn no_arguments(function: &ItemFn) -> Result<()> {
+    match function.sig.inputs.first() {
+        None => Ok(()),
+        Some(FnArg::Receiver(receiver)) => Err(Error::new_spanned(
+            receiver,
+            "`#[clean_redis]` stands on a free test function, not on a method; move the test out of the `impl`",
+        )),
+        Some(argument) => Err(Error::new_spanned(
+            argument,
+            "nothing provides this argument; add `#[rstest]` above `#[clean_redis]`, \
+             or take `TestRequest::new()` in the body",
+        )),
+    }
+}
+
+/// A lock of `serial_test` that would be taken after the lease.
+pub(crate) fn no_lock_within(function: &ItemFn) -> Result<()> {
+    match serial::lock_within(function.block.to_token_stream()) {
+        None => Ok(()),
+        Some(lock) => Err(Error::new(
+            lock.span(),
+            "this lock of serial_test would be taken inside of the lease of `#[clean_redis]`, and two tests that do so \
+             can deadlock; swap the attributes: put it below `#[rstest]`",
+        )),
+    }
+}

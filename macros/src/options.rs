@@ -1,0 +1,66 @@
+//! What may stand between the parentheses of `#[clean_redis(...)]`.
+
+use proc_macro2::TokenStream;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{Error, LitStr, Path, Result, Token, parenthesized, parse_quote};
+
+/// The legal options, as an error names them.
+const LEGAL: &str = "the options are `fixtures(\"name\", …)`, data files that are loaded before the test; \
+    `lint = \"ttl\"` or `lint = \"none\"`; `crate = \"path\"`, where the test reaches transient_fixtures";
+
+pub(crate) struct Options {
+    /// Where the expansion finds the library: `::transient_fixtures` unless said otherwise.
+    pub(crate) library: Path,
+    /// The names of the data files to load.
+    pub(crate) fixtures: Vec<LitStr>,
+    /// What to look for when the test has passed; `None` is what the settings say.
+    pub(crate) lint: Option<LitStr>,
+    /// What stood between the parentheses, to be handed on when the attribute moves.
+    pub(crate) arguments: TokenStream,
+}
+
+impl Options {
+    pub(crate) fn parse(arguments: TokenStream) -> Result<Self> {
+        let (mut library, mut fixtures, mut lint) = (None, None, None);
+        let parser = syn::meta::parser(|meta| {
+            if meta.path.is_ident("crate") {
+                let path = meta.value()?.parse::<LitStr>()?.parse_with(Path::parse_mod_style)?;
+                once(&meta, &mut library, path)
+            } else if meta.path.is_ident("fixtures") {
+                let names;
+                parenthesized!(names in meta.input);
+                let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?;
+                if names.is_empty() {
+                    return Err(meta.error("an option `fixtures` without names; name a data file, or leave it out"));
+                }
+                once(&meta, &mut fixtures, names.into_iter().collect())
+            } else if meta.path.is_ident("lint") {
+                let value: LitStr = meta.value()?.parse()?;
+                if !["ttl", "none"].contains(&value.value().as_str()) {
+                    return Err(Error::new(value.span(), "unknown option; a lint is `\"ttl\"` or `\"none\"`"));
+                }
+                once(&meta, &mut lint, value)
+            } else {
+                Err(meta.error(format!("unknown option; {LEGAL}")))
+            }
+        });
+        Parser::parse2(parser, arguments.clone()).map_err(|error| {
+            // A literal or a stray token: syn says what it expected, we say what is legal.
+            if error.to_string().contains("option") || error.to_string().contains("twice") {
+                error
+            } else {
+                Error::new(error.span(), format!("{error}; {LEGAL}"))
+            }
+        })?;
+        let library = library.unwrap_or_else(|| parse_quote!(::transient_fixtures));
+        Ok(Self { library, fixtures: fixtures.unwrap_or_default(), lint, arguments })
+    }
+}
+
+fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value: T) -> Result<()> {
+    match option.replace(value) {
+        Some(_) => Err(meta.error("this option is given twice; give it once")),
+        None => Ok(()),
+    }
+}

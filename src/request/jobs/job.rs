@@ -1,0 +1,199 @@
+//! One job, whichever queue it is in.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::arguments;
+use crate::report;
+
+/// A job: one that was found in a queue, or one to be queued.
+///
+/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only.
+///
+/// ```
+/// use std::time::Duration;
+/// use transient_fixtures::Job;
+///
+/// let job = Job::new("shop.send_mail").args(("asa@example.com",)).kwarg("copy", true).countdown(Duration::from_secs(60));
+/// assert_eq!(job.queue, "celery");
+/// assert!(job.eta.is_some());
+/// ```
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Job {
+    /// What makes it one of its kind.
+    pub id: Option<String>,
+    /// What is to be done: in Celery the task's name, such as `shop.send_mail`.
+    pub name: Option<String>,
+    /// The arguments by position.
+    pub args: Vec<Value>,
+    /// The arguments by name.
+    pub kwargs: Map<String, Value>,
+    /// The queue that it is in.
+    pub queue: String,
+    /// Its priority, where it was given one. On Redis, Celery's workers take 0 first, 9 last.
+    pub priority: Option<u8>,
+    /// Not before this time.
+    pub eta: Option<SystemTime>,
+    /// How often it was tried before.
+    pub retries: u32,
+    /// The message as it is in Redis. Empty before it is queued.
+    pub raw: Vec<u8>,
+    /// Why it can't be read as a message of the queue's format.
+    pub unreadable: Option<String>,
+}
+
+impl Job {
+    /// A job for Celery's default queue, `celery`.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..Self::empty("celery") }
+    }
+
+    /// A message that the format does not know.
+    #[must_use]
+    pub fn unreadable(queue: &str, raw: &[u8], why: impl Into<String>) -> Self {
+        Self { raw: raw.to_vec(), unreadable: Some(why.into()), ..Self::empty(queue) }
+    }
+
+    fn empty(queue: &str) -> Self {
+        Self {
+            id: None,
+            name: None,
+            args: Vec::new(),
+            kwargs: Map::new(),
+            queue: queue.to_owned(),
+            priority: None,
+            eta: None,
+            retries: 0,
+            raw: Vec::new(),
+            unreadable: None,
+        }
+    }
+
+    /// With these arguments by position: a tuple, an array, or one value.
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, when they have no JSON form.
+    #[must_use]
+    #[track_caller]
+    pub fn args(mut self, args: impl Serialize) -> Self {
+        match arguments(args) {
+            Ok(args) => self.args = args,
+            Err(error) => panic!("{}", report::jobs::no_json(&error)),
+        }
+        self
+    }
+
+    /// With this argument by name.
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, when it has no JSON form.
+    #[must_use]
+    #[track_caller]
+    pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            Ok(value) => self.kwargs.insert(name.into(), value),
+            Err(error) => panic!("{}", report::jobs::no_json(&error)),
+        };
+        self
+    }
+
+    /// In that queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = queue.into();
+        self
+    }
+
+    /// With that priority, 0 to 9.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Not before that time.
+    #[must_use]
+    pub fn eta(mut self, eta: SystemTime) -> Self {
+        self.eta = Some(eta);
+        self
+    }
+
+    /// Not before that much time has passed.
+    #[must_use]
+    pub fn countdown(self, wait: Duration) -> Self {
+        // What is too far for any clock is refused when it is queued.
+        self.eta(SystemTime::now().checked_add(wait).unwrap_or(SystemTime::now() + A_MILLION_YEARS))
+    }
+
+    /// With that id instead of a random one.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    pub(super) fn with_id(self) -> Self {
+        if self.id.is_some() { self } else { self.id(uuid()) }
+    }
+}
+
+/// With the message as text.
+impl fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Job")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("args", &self.args)
+            .field("kwargs", &self.kwargs)
+            .field("queue", &self.queue)
+            .field("priority", &self.priority)
+            .field("eta", &self.eta)
+            .field("retries", &self.retries)
+            .field("raw", &String::from_utf8_lossy(&self.raw))
+            .field("unreadable", &self.unreadable)
+            .finish()
+    }
+}
+
+/// One line: `mail: shop.send_mail("asa@example.com", copy=true)` and what else is to be said of it.
+impl fmt::Display for Job {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: ", self.queue)?;
+        let (Some(name), None) = (&self.name, &self.unreadable) else {
+            return formatter.write_str(&report::jobs::unreadable(&self.raw, self.unreadable.as_deref()));
+        };
+        let args = self.args.iter().map(Value::to_string);
+        let kwargs = self.kwargs.iter().map(|(name, value)| format!("{name}={value}"));
+        let arguments: Vec<_> = args.chain(kwargs).collect();
+        write!(formatter, "{name}({})", arguments.join(", "))?;
+        if let Some(priority) = self.priority.filter(|priority| *priority > 0) {
+            write!(formatter, ", priority {priority}")?;
+        }
+        if let Some(eta) = self.eta {
+            write!(formatter, ", {}", report::jobs::due(eta))?;
+        }
+        if self.retries > 0 {
+            write!(formatter, ", retries {}", self.retries)?;
+        }
+        Ok(())
+    }
+}
+
+/// Beyond every date that has a text form.
+const A_MILLION_YEARS: Duration = Duration::from_secs(1_000_000 * 365 * 24 * 60 * 60);
+
+/// A random UUID, version 4.
+pub(super) fn uuid() -> String {
+    let (one, two) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
+    let text = format!("{:016x}{:016x}", one & !0xf000 | 0x4000, two & !(0xc << 60) | (0x8 << 60));
+    format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
+}

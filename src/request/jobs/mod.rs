@@ -1,0 +1,265 @@
+//! What is queued in database 15.
+
+mod assertion;
+mod celery;
+mod format;
+mod job;
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use assertion::Enqueued;
+pub use celery::Celery;
+pub use format::JobFormat;
+pub use job::Job;
+use redis::{Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
+use serde::Serialize;
+
+use super::{TestRequest, get_jobs_redis};
+use crate::error::{Error, Kind};
+use crate::report;
+
+/// How many keys the server looks at in one step of SCAN. A test's database has fewer.
+const KEYS_AT_ONCE: usize = 10_000;
+
+/// The jobs in database 15: what the code under test has queued, and what a worker is to find.
+///
+/// ```
+/// use transient_fixtures::{Error, Job, TestRequest};
+///
+/// # fn main() -> Result<(), Error> {
+/// let jobs = TestRequest::clean().jobs();
+/// jobs.assert_nothing_enqueued();
+///
+/// jobs.enqueue(Job::new("shop.send_mail").args(("asa@example.com", 3)).queue("mail"))?;
+///
+/// jobs.assert_enqueued("shop.send_mail").with_args(("asa@example.com", 3)).times(1);
+/// assert_eq!(jobs.pending("mail")?[0].name.as_deref(), Some("shop.send_mail"));
+/// assert_eq!(jobs.drain("mail")?.len(), 1);
+/// jobs.assert_nothing_enqueued();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Jobs {
+    request: TestRequest,
+    format: Arc<dyn JobFormat>,
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+/// A connection has no text form.
+impl Debug for Jobs {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Jobs").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// Jobs. Feature `jobs`, on by default.
+impl TestRequest {
+    /// The jobs that Celery finds in database 15. [`Jobs`] has an example.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs {
+        self.jobs_of(Celery::new())
+    }
+
+    /// The jobs of another queue's format. [`JobFormat`] has an example.
+    #[must_use]
+    pub fn jobs_of(&self, format: impl JobFormat) -> Jobs {
+        Jobs { request: self.clone(), format: Arc::new(format), connection: Arc::default() }
+    }
+}
+
+impl Jobs {
+    /// The jobs that wait in that queue, in the order in which a worker takes them, with those that are not due yet.
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub fn pending(&self, queue: &str) -> Result<Vec<Job>, Error> {
+        let lists = self.format.lists(queue);
+        let mut commands = pipe();
+        for list in &lists {
+            commands.lrange(list, 0, -1);
+        }
+        let found: Vec<Vec<Vec<u8>>> = self.query(&commands)?;
+        Ok(found.into_iter().flat_map(|raw| self.decode(queue, raw)).collect())
+    }
+
+    /// All jobs that are to run at a later time, of every queue, with those that a worker has taken and holds until
+    /// then; the soonest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub fn scheduled(&self) -> Result<Vec<Job>, Error> {
+        let mut jobs = self.all()?;
+        jobs.extend(self.taken()?);
+        jobs.retain(|job| job.eta.is_some());
+        jobs.sort_by_key(|job| job.eta);
+        Ok(jobs)
+    }
+
+    /// The jobs that a worker has taken and not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub fn taken(&self) -> Result<Vec<Job>, Error> {
+        let Some(key) = self.format.taken() else { return Ok(Vec::new()) };
+        let (values,): (Vec<Vec<u8>>,) = self.query(pipe().cmd("HVALS").arg(key))?;
+        Ok(values.into_iter().map(|raw| self.format.decode_taken(&raw)).collect())
+    }
+
+    /// The jobs that wait in all queues.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub fn all(&self) -> Result<Vec<Job>, Error> {
+        let mut keys = Vec::<String>::new();
+        let mut cursor = 0_u64;
+        loop {
+            let scan = cmd("SCAN").arg(cursor).arg("COUNT").arg(KEYS_AT_ONCE).arg("TYPE").arg("list").take();
+            let ((next, found),): ((u64, Vec<Vec<u8>>),) = self.query(pipe().add_command(scan))?;
+            keys.extend(found.into_iter().filter_map(|key| String::from_utf8(key).ok()));
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        let mut queues: Vec<_> = keys.iter().filter_map(|key| self.format.queue_of(key)).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        let mut jobs = Vec::new();
+        for queue in queues {
+            jobs.extend(self.pending(&queue)?);
+        }
+        Ok(jobs)
+    }
+
+    /// Takes all jobs out of that queue, at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub fn drain(&self, queue: &str) -> Result<Vec<Job>, Error> {
+        let lists = self.format.lists(queue);
+        let mut commands = pipe();
+        commands.atomic();
+        for list in &lists {
+            commands.lrange(list, 0, -1);
+        }
+        commands.del(&lists).ignore();
+        let found: Vec<Vec<Vec<u8>>> = self.query(&commands)?;
+        Ok(found.into_iter().flat_map(|raw| self.decode(queue, raw)).collect())
+    }
+
+    /// Queues a job as the application would, so that a worker takes it. Returns its id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_data`] when the format can't express it; [`Error::is_server`].
+    pub fn enqueue(&self, job: Job) -> Result<String, Error> {
+        let job = job.with_id();
+        let (list, raw) = self.format.encode(&job).map_err(|error| {
+            let name = job.name.as_deref().unwrap_or_default();
+            Error::with_source(Kind::Data, report::jobs::not_encoded(name, &*error), error)
+        })?;
+        let push = if self.format.newest_first() { "LPUSH" } else { "RPUSH" };
+        let (_,): (u64,) = self.query(pipe().cmd(push).arg(list).arg(raw))?;
+        Ok(job.id.unwrap_or_default())
+    }
+
+    /// Makes the due times in the queued messages earlier. One that a worker takes meanwhile stays as it is.
+    pub(crate) fn age(&self, by: Duration) -> Result<(), Error> {
+        const REPLACE: &str = "local place = redis.call('LPOS', KEYS[1], ARGV[1])
+            if place then redis.call('LSET', KEYS[1], place, ARGV[2]) end";
+        let mut replace = pipe();
+        for job in self.all()?.iter().filter(|job| job.eta.is_some()) {
+            let Some(earlier) = self.format.earlier(&job.raw, by) else { continue };
+            for list in self.format.lists(&job.queue) {
+                replace.cmd("EVAL").arg(REPLACE).arg(1).arg(list).arg(&job.raw).arg(&earlier).ignore();
+            }
+        }
+        if replace.is_empty() { Ok(()) } else { self.query(&replace) }
+    }
+
+    /// Asserts that at least one job of that name waits, in whichever queue. What it returns asserts more.
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, with all that is queued, when there is none, or when the server is gone.
+    #[track_caller]
+    #[expect(clippy::must_use_candidate, reason = "it asserts by itself")]
+    pub fn assert_enqueued(&self, name: &str) -> Enqueued {
+        Enqueued::of(name, self.all_or_panic())
+    }
+
+    /// Asserts that no job of that name waits.
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, with all that is queued, when there is one, or when the server is gone.
+    #[track_caller]
+    pub fn assert_not_enqueued(&self, name: &str) {
+        let jobs = self.all_or_panic();
+        assert!(
+            jobs.iter().all(|job| job.name.as_deref() != Some(name)),
+            "{}",
+            report::jobs::unexpected(&format!("no job {name}"), &jobs)
+        );
+    }
+
+    /// Asserts that no job waits, in no queue.
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, with all that is queued, when there is one, or when the server is gone.
+    #[track_caller]
+    pub fn assert_nothing_enqueued(&self) {
+        let jobs = self.all_or_panic();
+        assert!(jobs.is_empty(), "{}", report::jobs::unexpected("no job", &jobs));
+    }
+
+    #[track_caller]
+    fn all_or_panic(&self) -> Vec<Job> {
+        match self.all() {
+            Ok(jobs) => jobs,
+            Err(error) => panic!("{}", report::jobs::not_listed(&error)),
+        }
+    }
+
+    /// In the order in which they are taken.
+    fn decode(&self, queue: &str, mut raw: Vec<Vec<u8>>) -> Vec<Job> {
+        if self.format.newest_first() {
+            raw.reverse();
+        }
+        raw.into_iter().map(|raw| self.format.decode(queue, &raw)).collect()
+    }
+
+    fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Error> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer: RedisResult<T> = match connection.as_mut() {
+            Some(connection) => commands.query(connection),
+            None => get_jobs_redis(&self.request).and_then(|new| commands.query(connection.insert(new))),
+        };
+        answer.map_err(|error| {
+            if error.is_unrecoverable_error() {
+                // The next command opens another one.
+                *connection = None;
+            }
+            self.request.no_answer(error)
+        })
+    }
+}
+
+/// A JSON array of positional arguments: of a tuple, an array, or one value by itself.
+fn arguments(args: impl Serialize) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+    Ok(match serde_json::to_value(args)? {
+        serde_json::Value::Array(args) => args,
+        serde_json::Value::Null => Vec::new(),
+        one => vec![one],
+    })
+}

@@ -1,0 +1,96 @@
+//! The sessions of tower-sessions, as its Redis store keeps them.
+
+use std::error::Error;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::format::{SessionFormat, StoredSession};
+
+/// The library's default.
+const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The sessions of tower-sessions 0.14 (axum and its like), as tower-sessions-redis-store 0.16 keeps them: `MessagePack`
+/// under the bare id. Feature `tower-sessions`.
+///
+/// The timeout is `redis.sessions.timeout`. The store takes no prefix, and the cookie is not signed: an application
+/// that uses `with_signed` or `with_private` does not take it.
+///
+/// ```
+/// use transient_fixtures::{Error, TestRequest, TowerSessions};
+///
+/// # fn main() -> Result<(), Error> {
+/// let visitor = TestRequest::clean().visitor_of(TowerSessions::new());
+/// visitor.session().set("cart", ["brand-1"])?;
+/// assert_eq!(visitor.session().id().len(), 22);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TowerSessions {
+    cookie_name: String,
+}
+
+impl TowerSessions {
+    /// With the cookie `id`, the library's default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { cookie_name: "id".to_owned() }
+    }
+
+    /// With the name that the application gives to `SessionManagerLayer::with_name`.
+    #[must_use]
+    pub fn with_cookie_name(mut self, name: impl Into<String>) -> Self {
+        self.cookie_name = name.into();
+        self
+    }
+}
+
+impl Default for TowerSessions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The fields of `tower_sessions_core::session::Record`, in their order: `MessagePack` keeps that, not their names.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    id: i128,
+    data: Map<String, Value>,
+    expiry_date: OffsetDateTime,
+}
+
+fn end(timeout: Duration) -> Option<OffsetDateTime> {
+    OffsetDateTime::now_utc().checked_add(timeout.try_into().ok()?)
+}
+
+impl SessionFormat for TowerSessions {
+    fn new_id(&self, random: [u8; 48]) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&random[..16])
+    }
+
+    fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        let id = BASE64_URL_SAFE_NO_PAD.decode(&session.id)?;
+        let id = <[u8; 16]>::try_from(id).map_err(|_| "an id of tower-sessions has 16 bytes")?;
+        let record = Record {
+            id: i128::from_le_bytes(id),
+            data: session.values.clone(),
+            expiry_date: end(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("its timeout ends after the year 9999")?,
+        };
+        Ok(rmp_serde::to_vec(&record)?)
+    }
+
+    fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let record: Record = rmp_serde::from_slice(stored)?;
+        session.values = record.data;
+        Ok(())
+    }
+
+    fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+}

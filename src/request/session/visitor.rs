@@ -1,0 +1,200 @@
+//! Somebody who visits the application: a session and the cookie that names it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::super::TestRequest;
+use super::cookie::{self, Received};
+use super::store::Store;
+use super::{Pyramid, Session, SessionFormat};
+use crate::error::{Error, Kind};
+use crate::report;
+
+/// Somebody who visits the application under test, with a session of his own.
+///
+/// Write the session here and hand the cookie to the application, or the other way round:
+///
+/// ```
+/// use transient_fixtures::{Error, TestRequest};
+///
+/// # fn main() -> Result<(), Error> {
+/// let test_request = TestRequest::clean();
+/// let (asa, bo) = (test_request.visitor(), test_request.visitor());
+/// asa.log_in("asa@example.com")?;
+/// asa.session().set("cart", ["brand-1", "brand-2"])?;
+///
+/// // The application under test is sent `Cookie: session=…`, and answers with `Set-Cookie: …`.
+/// let request_header = asa.cookie_header();
+/// let response_header = asa.cookie();
+///
+/// bo.receive_cookie(&response_header)?;
+/// assert_eq!(bo.user::<String>()?.as_deref(), Some("asa@example.com"));
+/// # assert!(request_header.starts_with("session="));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    request: TestRequest,
+    store: Arc<Store>,
+}
+
+impl Visitor {
+    fn new(request: &TestRequest, format: Arc<dyn SessionFormat>) -> Self {
+        Self { request: request.clone(), store: Arc::new(Store::new(format)) }
+    }
+
+    /// The visitor's session. Another one after [`receive_cookie`](Self::receive_cookie) with another cookie.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(self.request.clone(), self.store.clone())
+    }
+
+    /// The line that a server sends behind `Set-Cookie:`, with the attributes that the settings give
+    /// (`redis.sessions.cookie_max_age`, `.cookie_secure`, `.cookie_httponly`).
+    #[must_use]
+    pub fn cookie(&self) -> String {
+        cookie::set_cookie(&*self.store.format, &self.store.id(), self.request.settings())
+    }
+
+    /// What a browser sends behind `Cookie:`: name and value.
+    #[must_use]
+    pub fn cookie_header(&self) -> String {
+        cookie::header(&*self.store.format, &self.store.id())
+    }
+
+    /// Takes what the application has sent behind `Set-Cookie:`, as a browser does: from now on the visitor has that
+    /// session. Where the cookie is taken away, the visitor has a new one. Other cookies change nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_data`] when the line is no cookie, or its signature is wrong: with another secret than the
+    /// application's, for example.
+    pub fn receive_cookie(&self, set_cookie: &str) -> Result<(), Error> {
+        let name = self.store.format.cookie_name();
+        match cookie::receive(&*self.store.format, set_cookie) {
+            Received::Other => {}
+            Received::Session(id) => self.store.set_id(id),
+            Received::Removed => self.store.set_id(self.store.format.new_id(super::format::random())),
+            Received::Tampered => return Err(Error::new(Kind::Data, report::session::tampered(name))),
+            Received::Malformed(error) => {
+                return Err(Error::with_source(Kind::Data, report::session::no_cookie(name, &error), error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs the visitor in: sets the value in which the framework keeps that (`auth.userid` in Pyramid's
+    /// `SessionAuthenticationPolicy`, `actix_identity.user_id` in actix-identity, `user_id` elsewhere). Applications
+    /// that keep it elsewhere: [`Session::set`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::set`].
+    pub fn log_in(&self, user: impl Serialize) -> Result<(), Error> {
+        self.session().set(self.store.format.user_key(), user)
+    }
+
+    /// Who is logged in, if anybody.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::get`].
+    pub fn user<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.session().get(self.store.format.user_key())
+    }
+
+    /// Logs the visitor out. The session stays; [`Session::invalidate`] ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::remove`].
+    pub fn log_out(&self) -> Result<(), Error> {
+        self.session().remove(self.store.format.user_key()).map(|_| ())
+    }
+
+    /// A request that carries the visitor's cookie, for a router's test. Feature `http`.
+    ///
+    /// ```
+    /// use transient_fixtures::TestRequest;
+    ///
+    /// let visitor = TestRequest::clean().visitor();
+    /// // For axum, the body is an `axum::body::Body`: any type that has a default will do.
+    /// let request: http::Request<String> = visitor.request("GET", "/cart");
+    /// assert_eq!(request.headers()["cookie"], visitor.cookie_header());
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the method or the URI is none.
+    #[cfg(feature = "http")]
+    #[must_use]
+    #[track_caller]
+    pub fn request<Body: Default>(&self, method: &str, uri: &str) -> http::Request<Body> {
+        let request =
+            http::Request::builder().method(method).uri(uri).header(http::header::COOKIE, self.cookie_header());
+        match request.body(Body::default()) {
+            Ok(request) => request,
+            Err(error) => panic!("{}", report::session::no_request(method, uri, &error)),
+        }
+    }
+}
+
+/// Sessions. Feature `session`, on by default.
+impl TestRequest {
+    /// The session of the visitor whose request this is, in Pyramid's format. All requests of one test have the same.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let test_request = transient_fixtures::TestRequest::clean();
+    /// test_request.session().set("seen", 3)?;
+    /// assert_eq!(test_request.session().get::<u32>("seen")?, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn session(&self) -> Session {
+        let store = self.lease.shared(|| Store::new(Arc::new(Pyramid::new(self.settings()))));
+        Session::new(self.clone(), store)
+    }
+
+    /// Another visitor, anonymous so far, with a session of his own in Pyramid's format.
+    #[must_use]
+    pub fn visitor(&self) -> Visitor {
+        self.visitor_of(Pyramid::new(self.settings()))
+    }
+
+    /// Another visitor of an application that keeps its sessions in that format.
+    #[must_use]
+    pub fn visitor_of(&self, format: impl SessionFormat) -> Visitor {
+        Visitor::new(self, Arc::new(format))
+    }
+
+    /// The visitor who sends that behind `Cookie:`, as the application sees him: a cookie that is missing or has been
+    /// tampered with is nobody's, and the visitor has a new session.
+    ///
+    /// ```
+    /// use transient_fixtures::{Error, TestRequest};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let test_request = TestRequest::clean();
+    /// let visitor = test_request.visitor();
+    /// visitor.session().set("name", "Åsa")?;
+    ///
+    /// let same = test_request.visitor_with_cookie(&visitor.cookie_header());
+    /// assert_eq!(same.session().get::<String>("name")?.as_deref(), Some("Åsa"));
+    /// assert!(test_request.visitor_with_cookie("other=1").session().is_new()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn visitor_with_cookie(&self, cookie: &str) -> Visitor {
+        let visitor = self.visitor();
+        if let Some(id) = cookie::id_in_header(&*visitor.store.format, cookie) {
+            visitor.store.set_id(id);
+        }
+        visitor
+    }
+}

@@ -1,0 +1,12 @@
+//! How our connections, and those that we open for a test, call themselves in the server's CLIENT LIST.
+
+use std::process;
+
+/// What every name starts with. The script inside a container knows its owners by it.
+pub(crate) const PREFIX: &str = "transient-fixtures:";
+
+/// `transient-fixtures:PID:crate::module::test`. A client name has no spaces and no control characters.
+pub(crate) fn client_name(test: &str) -> String {
+    let test = test.replace(|character: char| !character.is_ascii_graphic(), "_");
+    format!("{PREFIX}{}:{test}", process::id())
+}

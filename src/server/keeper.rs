@@ -1,0 +1,135 @@
+//! Ends a server that we started when its owner is gone.
+//!
+//! Statics are never dropped, a killed process runs no code, and children outlive it. So the server is the child of a
+//! short shell script, in a process group of its own, that holds one end of a pipe. When this process ends, however it
+//! ends, the pipe does too. (`PR_SET_PDEATHSIG` is no way: it fires when the spawning *thread* ends, and every test is
+//! a thread.)
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::{env, fs, process};
+
+use super::Owner;
+use super::unique_name::unique_name;
+use crate::report;
+
+const SCRIPT: &str = include_str!("keeper.sh");
+
+/// `sockaddr_un` holds 104 bytes on macOS, 108 on Linux; the file name and a few to spare are taken off.
+const LONGEST_DIRECTORY: usize = 90;
+
+/// How much of a server's output a report shows, in bytes.
+const TAIL: usize = 2_000;
+
+/// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
+pub(super) struct Keeper {
+    script: Child,
+    /// The script ends the server when this is closed.
+    pipe: Option<ChildStdin>,
+    /// Closed by the kernel when the server has ended.
+    alive: UnixStream,
+    directory: PathBuf,
+    /// Whether the script needs to know if a test has the server.
+    keep: bool,
+}
+
+impl Keeper {
+    /// Starts `binary` with the arguments that it is to have for its directory, in which it finds that file.
+    ///
+    /// # Errors
+    ///
+    /// When the script can't be started or the directory can't be made, as a sentence.
+    pub(super) fn start(
+        binary: &Path,
+        keep: bool,
+        file: Option<(&str, &str)>,
+        arguments: impl Fn(&Path) -> Vec<OsString>,
+    ) -> Result<Self, String> {
+        let directory = new_directory_name();
+        let no_keeper = |error| report::process::no_keeper(&error);
+        let (alive, server_side) = UnixStream::pair().map_err(no_keeper)?;
+        alive.set_nonblocking(true).map_err(no_keeper)?;
+        let mut script = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "transient-fixtures-keeper"])
+            .arg(&directory)
+            .arg(process::id().to_string())
+            .arg(if keep { "1" } else { "0" })
+            .arg(binary)
+            .args(arguments(&directory))
+            .stdin(Stdio::piped())
+            .stdout(OwnedFd::from(server_side))
+            // Inherited, it would keep the test's own output open.
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(no_keeper)?;
+        let pipe = script.stdin.take();
+        let mut keeper = Self { script, pipe, alive, directory, keep };
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&keeper.directory)
+            .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(keeper.directory.join(name), text)))
+            .map_err(|error| report::process::no_directory(&keeper.directory, &error))?;
+        keeper.say("idle").map_err(no_keeper)?;
+        Ok(keeper)
+    }
+
+    fn say(&mut self, word: &str) -> io::Result<()> {
+        match &mut self.pipe {
+            Some(pipe) => writeln!(pipe, "{word}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the server's files are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the server has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        // The server never writes here: there is nothing to read, or the end.
+        !matches!(self.alive.read_exact(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The end of what the server printed.
+    pub(super) fn output_tail(&self) -> String {
+        let output = fs::read(self.directory.join("server.log")).unwrap_or_default();
+        let tail = &output[output.len().saturating_sub(TAIL)..];
+        String::from_utf8_lossy(tail).trim().to_owned()
+    }
+}
+
+impl Owner for Keeper {
+    fn leased(&mut self, leased: bool) {
+        if self.keep {
+            // A script that is gone has ended its server, which the lease is about to notice.
+            let _ = self.say(if leased { "leased" } else { "idle" });
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Quicker than the script, which does it where this process can't. Where it fails the script does it as well.
+        let _ = fs::remove_dir_all(&self.directory);
+        // Closing the pipe would not do where a forked child has it open. A script that is gone has ended the server.
+        let _ = self.say("end");
+        drop(self.pipe.take());
+        // Reaps the script, which has ended the server by then. Nothing is left to do where that fails.
+        let _ = self.script.wait();
+    }
+}
+
+/// A name that no other server has: in the temporary directory, or in /tmp where that is too long for a socket.
+fn new_directory_name() -> PathBuf {
+    let name = unique_name();
+    let directory = env::temp_dir().join(&name);
+    if directory.as_os_str().len() > LONGEST_DIRECTORY { Path::new("/tmp").join(name) } else { directory }
+}

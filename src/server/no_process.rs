@@ -1,0 +1,23 @@
+//! The rung `process` on platforms that have no keeper.
+
+use std::path::{Path, PathBuf};
+
+use super::Throwaway;
+use crate::report::{self, Fallen};
+use crate::settings::{Provider, Settings};
+
+pub(crate) fn find(_: &Settings) -> Result<PathBuf, Fallen> {
+    Err(not_here())
+}
+
+pub(crate) fn start(_: &Path, _: Provider, _: &Settings) -> Result<Throwaway, Fallen> {
+    Err(not_here())
+}
+
+fn not_here() -> Fallen {
+    Fallen {
+        rung: Provider::Process.to_string(),
+        why: report::process::NOT_HERE.to_owned(),
+        remedy: report::process::REMEDY_NOT_HERE.to_owned(),
+    }
+}

@@ -1,0 +1,170 @@
+//! A server that we started, and what a test may have done to it besides its keys.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
+
+#[cfg(unix)]
+use super::clock::Clock;
+use super::{Server, client_name, was_stopped};
+
+/// How long a client that the test has closed may take to disappear from the server's list.
+const CLIENTS_GONE_WITHIN: Duration = Duration::from_millis(20);
+
+/// A server that is there answers at once, unless a test has left it busy.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// Commands that leave scripts or functions behind, by their names in `INFO commandstats`. Redis 6.2 does not tell
+/// subcommands apart there.
+const SCRIPTS: [&str; 10] = [
+    "eval",
+    "eval_ro",
+    "evalsha",
+    "evalsha_ro",
+    "fcall",
+    "fcall_ro",
+    "function",
+    "script",
+    "script|load",
+    "function|load",
+];
+
+/// Commands that change the server itself. It is not leased again: a new one takes as long as undoing them.
+const CHANGES: [&str; 17] = [
+    "acl",
+    "acl|deluser",
+    "acl|load",
+    "acl|setuser",
+    "client|pause",
+    "cluster",
+    "config",
+    "config|resetstat",
+    "config|rewrite",
+    "config|set",
+    "debug",
+    "failover",
+    "function|restore",
+    "module|load",
+    "module|loadex",
+    "replicaof",
+    "slaveof",
+];
+
+/// What we ask with ourselves: where it was called less often than before, somebody has reset the statistics.
+const INFO: &str = "info";
+
+/// A server that we started and that must not outlive its owners: dropping this ends it.
+pub(crate) struct Throwaway {
+    pub(crate) server: Server,
+    /// Our own connection, kept open while the server is ours.
+    control: Connection,
+    /// How often each command had been called when the server was last given back.
+    calls: HashMap<&'static str, u64>,
+    owner: Box<dyn Owner>,
+}
+
+/// What ends a server: by being dropped, or when this process is gone.
+pub(crate) trait Owner: Send {
+    /// Told when a test gets the server, and when one has passed. With `TRANSIENT_KEEP`, a server whose test did not
+    /// pass outlives its owner.
+    fn leased(&mut self, leased: bool);
+}
+
+impl Throwaway {
+    pub(crate) fn new(server: Server, control: Connection, owner: impl Owner + 'static) -> Self {
+        // Whoever knows the server has asked for its INFO.
+        let calls = HashMap::from([(INFO, 1)]);
+        // It had longer to start. Where no limit can be set, it keeps that one.
+        let _ = control.set_read_timeout(Some(ANSWER_WITHIN));
+        Self { server, control, calls, owner: Box::new(owner) }
+    }
+
+    /// Begins a lease: names our connection after the test, and empties all databases where it is to be `clean`, since a
+    /// test may have used others than its own. Shows that the server still answers.
+    ///
+    /// # Errors
+    ///
+    /// When the server is gone, or has closed our connection.
+    pub(crate) fn begin(&mut self, test: &str, clean: bool) -> RedisResult<()> {
+        let mut commands = pipe();
+        commands.cmd("CLIENT").arg("SETNAME").arg(client_name(test)).ignore();
+        if clean {
+            commands.cmd("FLUSHALL").ignore();
+        }
+        let () = self.ask(&commands)?;
+        // Afterwards, since what tells a container to stay is a key.
+        self.owner.leased(true);
+        Ok(())
+    }
+
+    /// Ends a lease, and makes the server as it was before but for its keys. False where that can't be: somebody is
+    /// still connected, or the test has changed the server itself.
+    ///
+    /// # Errors
+    ///
+    /// When the server is gone, or has closed our connection.
+    pub(crate) fn end(&mut self) -> RedisResult<bool> {
+        self.owner.leased(false);
+        let (clients, stats): (String, String) =
+            self.ask(pipe().cmd("CLIENT").arg("LIST").cmd("INFO").arg("commandstats"))?;
+        let before = std::mem::replace(&mut self.calls, calls(&stats));
+        let more = |commands: &[&str]| {
+            commands.iter().any(|command| self.calls.get(*command).unwrap_or(&0) > before.get(*command).unwrap_or(&0))
+        };
+        // Without our own INFO of the last time among them, the test has reset them.
+        let reset = self.calls.get(INFO).unwrap_or(&0) < before.get(INFO).unwrap_or(&0);
+        let (changed, scripted) = (reset || more(&CHANGES), more(&SCRIPTS));
+        // Time does not go back.
+        #[cfg(unix)]
+        let changed = changed || self.server.clock().is_some_and(Clock::was_moved);
+        if changed || !self.is_alone(&clients)? {
+            return Ok(false);
+        }
+        if scripted {
+            let () = self.ask(pipe().cmd("SCRIPT").arg("FLUSH").ignore())?;
+            // Unknown before Redis 7, which had no functions to flush.
+            let _: RedisResult<()> = cmd("FUNCTION").arg("FLUSH").query(&mut self.control);
+        }
+        Ok(true)
+    }
+
+    fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
+        loop {
+            match commands.query(&mut self.control) {
+                Err(error) if was_stopped(&error) => {
+                    self.control = Client::open(self.server.url(0))?.get_connection()?;
+                    self.control.set_read_timeout(Some(ANSWER_WITHIN))?;
+                    // A container stays for whoever has such a name.
+                    let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut self.control)?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether nobody but us is connected, which the server may take a moment to notice.
+    fn is_alone(&mut self, clients: &str) -> RedisResult<bool> {
+        let deadline = Instant::now() + CLIENTS_GONE_WITHIN;
+        let alone = |clients: &str| clients.lines().filter(|line| !line.is_empty()).count() <= 1;
+        let mut is_alone = alone(clients);
+        while !is_alone && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+            let (clients,): (String,) = self.ask(pipe().cmd("CLIENT").arg("LIST"))?;
+            is_alone = alone(&clients);
+        }
+        Ok(is_alone)
+    }
+}
+
+/// `cmdstat_config|set:calls=1,usec=…` → (`config|set`, 1), of the commands that matter.
+fn calls(stats: &str) -> HashMap<&'static str, u64> {
+    let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+    lines
+        .filter_map(|(command, rest)| {
+            let known = || CHANGES.iter().chain(&SCRIPTS).chain(&[INFO]).find(|known| **known == command);
+            Some((*known()?, rest.split(',').next()?.parse().ok()?))
+        })
+        .collect()
+}

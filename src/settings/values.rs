@@ -1,0 +1,176 @@
+//! The values that have a type: parsed, held against each other, and refused with the place they stand at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use url::Url;
+
+use super::{
+    ADOPT, BROKER, CELERY, CLOCK, COOKIE_HTTPONLY, COOKIE_MAX_AGE, COOKIE_NAME, COOKIE_SECURE, Checked, DATABASES,
+    DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, Origin, PROVIDER, Provider, TIMEOUT, URL, from_environment,
+};
+use crate::error::{Error, Kind};
+use crate::report;
+
+pub(super) const SECONDS: &str = "a whole number of seconds, 1 or more";
+pub(super) const BOOLEAN: &str = "true or false";
+pub(super) const PROVIDERS: &str = "auto, running, process, container or download";
+pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
+pub(super) const CLOCKS: &str = "ageing or whole";
+pub(super) const LINTS: &str = "ttl or none";
+pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
+
+type Values = BTreeMap<String, (String, Origin)>;
+
+/// # Errors
+///
+/// At the first value that is not legal, or that contradicts another.
+pub(super) fn check(values: &Values) -> Result<Checked, Error> {
+    let url = url(values, URL)?;
+    check_broker(values, url.as_ref())?;
+    parse(values, COOKIE_NAME, |name| {
+        let legal = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+        (!name.is_empty() && name.chars().all(legal)).then_some(())
+    })?;
+    Ok(Checked {
+        databases: parse(values, DATABASES, databases)?,
+        provider: provider(values)?,
+        timeout: parse(values, TIMEOUT, seconds)?,
+        cookie_max_age: parse(values, COOKIE_MAX_AGE, |text| match text {
+            "" => Some(None),
+            text => seconds(text).map(Some),
+        })?,
+        cookie_secure: parse(values, COOKIE_SECURE, boolean)?,
+        cookie_httponly: parse(values, COOKIE_HTTPONLY, boolean)?,
+        download: parse(values, DOWNLOAD, boolean)? && !flag(OFFLINE)?,
+        adopt: parse(values, ADOPT, boolean)?,
+        keep: flag(KEEP)?,
+        lease_timeout: parse(values, LEASE_TIMEOUT, seconds)?,
+        whole_clock: parse(values, CLOCK, |text| match text {
+            "whole" => Some(true),
+            "ageing" => Some(false),
+            _ => None,
+        })?,
+        ttl_lint: parse(values, LINT, |text| match text {
+            "ttl" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        })?,
+    })
+}
+
+fn parse<T>(values: &Values, known: Known, parser: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+    let (text, origin) = lookup(values, known);
+    parser(text).ok_or_else(|| bad(known, text, &origin))
+}
+
+fn lookup(values: &Values, known: Known) -> (&str, Origin) {
+    values.get(known.key).map_or((known.default, Origin::Default), |(text, origin)| (text, origin.clone()))
+}
+
+fn bad(known: Known, text: &str, origin: &Origin) -> Error {
+    let name = if let Origin::Environment(variable) = origin { variable } else { known.key };
+    Error::new(Kind::Settings, report::bad_value(origin, name, text, known.legal))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// The words that Pyramid's `asbool` knows, and their opposites.
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A variable that has no key in test.ini.
+fn flag(variable: &'static str) -> Result<bool, Error> {
+    let Some(text) = from_environment(variable)? else { return Ok(false) };
+    let origin = Origin::Environment(variable);
+    boolean(&text).ok_or_else(|| Error::new(Kind::Settings, report::bad_value(&origin, variable, &text, BOOLEAN)))
+}
+
+fn databases(text: &str) -> Option<(u32, u32)> {
+    let (sessions, jobs) = text.split_once(',')?;
+    let (sessions, jobs) = (sessions.trim().parse().ok()?, jobs.trim().parse().ok()?);
+    // 0 is everybody's default; 1 and 3 are the development and production twins.
+    let legal = |number| ![0, 1, 3].contains(&number) && number < 10_000;
+    (legal(sessions) && legal(jobs) && sessions != jobs).then_some((sessions, jobs))
+}
+
+/// A running server that the environment names is a promise: it picks the rung.
+fn provider(values: &Values) -> Result<Option<Provider>, Error> {
+    let provider = parse(values, PROVIDER, |text| match text {
+        "auto" => Some(None),
+        "running" => Some(Some(Provider::Running)),
+        "process" => Some(Some(Provider::Process)),
+        "container" => Some(Some(Provider::Container)),
+        "download" => Some(Some(Provider::Download)),
+        _ => None,
+    })?;
+    let named_in_environment = matches!(lookup(values, URL).1, Origin::Environment(_));
+    match (provider, lookup(values, PROVIDER).1) {
+        (Some(other), Origin::Environment(_)) if named_in_environment && other != Provider::Running => {
+            Err(Error::new(Kind::Settings, report::url_and_other_provider(other)))
+        }
+        _ if named_in_environment => Ok(Some(Provider::Running)),
+        (provider, _) => Ok(provider),
+    }
+}
+
+fn url(values: &Values, known: Known) -> Result<Option<Url>, Error> {
+    let (text, origin) = lookup(values, known);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    redis::parse_redis_url(text).map(Some).ok_or_else(|| bad(known, &report::redact(text), &origin))
+}
+
+/// Jobs are looked for in database 15 of the server that has the sessions; a broker elsewhere would be missed.
+fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
+    let (known, text, origin) = match lookup(values, BROKER) {
+        ("", _) => {
+            let (dictionary, origin) = lookup(values, CELERY);
+            match python_string(dictionary, "broker_url") {
+                Some(broker) => (CELERY, broker, origin),
+                None => return Ok(()),
+            }
+        }
+        (text, origin) => (BROKER, text, origin),
+    };
+    // amqp://, memory://: jobs that are not in Redis at all are not ours to look for.
+    let Some(broker) = redis::parse_redis_url(text) else {
+        return Ok(());
+    };
+    // A server named in the environment stands in for the one in test.ini.
+    let (_, named) = lookup(values, URL);
+    match sessions {
+        Some(sessions) if matches!(named, Origin::File(..)) && server_of(sessions) != server_of(&broker) => {
+            let (text, sessions) = (report::redact(text), report::redact(sessions.as_str()));
+            Err(Error::new(Kind::Settings, report::broker_elsewhere(&origin, known.key, &text, &sessions)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What tells servers apart in a URL: the socket's path, or host and port.
+fn server_of(url: &Url) -> (String, u16) {
+    match url.host_str() {
+        None | Some("") => (url.path().to_owned(), 0),
+        Some("localhost" | "[::1]") => ("127.0.0.1".to_owned(), url.port().unwrap_or(6379)),
+        Some(host) => (host.to_owned(), url.port().unwrap_or(6379)),
+    }
+}
+
+/// The string behind `"key":` in a Python dictionary.
+fn python_string<'text>(dictionary: &'text str, key: &str) -> Option<&'text str> {
+    ['"', '\''].into_iter().find_map(|quote| {
+        let (_, rest) = dictionary.split_once(&format!("{quote}{key}{quote}"))?;
+        let rest = rest.trim_start().strip_prefix(':')?.trim_start();
+        let quote = rest.chars().next().filter(|first| "\"'".contains(*first))?;
+        rest[1..].split(quote).next()
+    })
+}

@@ -1,0 +1,251 @@
+//! Reads the test databases: a few round trips for any number of keys, never one for each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use redis::{Connection, Pipeline, RedisError, RedisResult, cmd, from_redis_value, pipe};
+
+use super::value::{Entry, Field, Group, Member, Pending, Stream, StreamEntry, StreamId, Value};
+use super::{Bytes, Snapshot};
+use crate::guard::MARKER;
+use crate::request::{TestRequest, get_redis, knows};
+
+/// How many keys the server looks at in one step of SCAN.
+const SCANNED_AT_ONCE: usize = 10_000;
+
+/// How many keys are read in one round trip.
+const READ_AT_ONCE: usize = 1_000;
+
+/// How often a key is looked at whose type changes meanwhile, before it is left out.
+const ATTEMPTS: usize = 10;
+
+pub(super) fn capture(request: &TestRequest) -> RedisResult<Snapshot> {
+    let mut redis = get_redis(request)?;
+    let has_field_ttls = knows(&mut redis, "HPTTL")?;
+    let (sessions, jobs) = request.settings().databases();
+    let mut databases = BTreeMap::new();
+    let captured = Instant::now();
+    for database in [sessions, jobs] {
+        let () = cmd("SELECT").arg(database).query(&mut redis)?;
+        let keys = scan(&mut redis)?;
+        let mut entries = BTreeMap::new();
+        for keys in keys.chunks(READ_AT_ONCE) {
+            let mut read = read(&mut redis, keys)?;
+            if has_field_ttls {
+                read_field_ttls(&mut redis, &mut read)?;
+            }
+            entries.append(&mut read);
+        }
+        databases.insert(database, entries);
+    }
+    Ok(Snapshot { databases, captured, is_live: true, took: captured.elapsed() })
+}
+
+/// All keys, but for the one that we leave there ourselves. SCAN may tell one twice.
+fn scan(redis: &mut Connection) -> RedisResult<Vec<Bytes>> {
+    let mut keys = Vec::<Bytes>::new();
+    let mut cursor = 0_u64;
+    loop {
+        let (next, mut found): (u64, Vec<Bytes>) =
+            cmd("SCAN").arg(cursor).arg("COUNT").arg(SCANNED_AT_ONCE).query(redis)?;
+        keys.append(&mut found);
+        cursor = next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    keys.retain(|key| *key != MARKER);
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// Those of the keys that are still there.
+fn read(redis: &mut Connection, keys: &[Bytes]) -> RedisResult<BTreeMap<Bytes, Entry>> {
+    let mut entries = BTreeMap::new();
+    let mut open = keys.to_vec();
+    for _ in 0..ATTEMPTS {
+        let mut ask = pipe();
+        for key in &open {
+            ask.cmd("TYPE").arg(key.as_ref());
+        }
+        let types: Vec<String> = ask.query(redis)?;
+        let mut ask = pipe();
+        ask.ignore_errors().cmd("TIME");
+        for (key, kind) in open.iter().zip(&types) {
+            ask_for(&mut ask, key, kind);
+        }
+        let mut replies = ask.query::<Vec<RedisResult<redis::Value>>>(redis)?.into_iter();
+        let mut next = || replies.next().unwrap_or(Ok(redis::Value::Nil));
+        let now = from_redis_value::<(u64, u64)>(next()?).map(|(seconds, micros)| seconds * 1000 + micros / 1000)?;
+        let mut changed = Vec::new();
+        for (key, kind) in open.into_iter().zip(types) {
+            let (value, left) = (next(), from_redis_value::<i64>(next()?)?);
+            match value {
+                // Its end came between the two commands.
+                Ok(_) if left == -2 => {}
+                Ok(reply) => {
+                    if let Some(value) = decode(kind, reply, now)? {
+                        entries.insert(key, Entry { value, ttl: milliseconds(left) });
+                    }
+                }
+                Err(error) if error.code() == Some("WRONGTYPE") => changed.push(key),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        open = changed;
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(entries)
+}
+
+/// Two commands: for the value and for the time that is left.
+fn ask_for(ask: &mut Pipeline, key: &Bytes, kind: &str) {
+    let key = key.as_ref();
+    match kind {
+        "string" => ask.cmd("GET").arg(key),
+        "list" => ask.cmd("LRANGE").arg(key).arg(0).arg(-1),
+        "set" => ask.cmd("SMEMBERS").arg(key),
+        "hash" => ask.cmd("HGETALL").arg(key),
+        "zset" => ask.cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES"),
+        "stream" => ask.cmd("XINFO").arg("STREAM").arg(key).arg("FULL").arg("COUNT").arg(0),
+        _ => ask.cmd("TYPE").arg(key),
+    };
+    ask.cmd("PTTL").arg(key);
+}
+
+/// Nothing where the key has gone since its type was told: Redis has no empty lists and no empty sets.
+fn decode(kind: String, reply: redis::Value, now: u64) -> RedisResult<Option<Value>> {
+    let value = match kind.as_str() {
+        "none" => return Ok(None),
+        "string" => return Ok(from_redis_value::<Option<Bytes>>(reply)?.map(Value::String)),
+        "list" => Value::List(from_redis_value(reply)?),
+        "set" => Value::Set(from_redis_value::<Vec<Bytes>>(reply)?.into_iter().collect()),
+        "hash" => {
+            let fields = from_redis_value::<Vec<(Bytes, Bytes)>>(reply)?.into_iter();
+            Value::Hash(fields.map(|(name, value)| (name, Field { value, ttl: None })).collect())
+        }
+        "zset" => {
+            let members = from_redis_value::<Vec<(Bytes, f64)>>(reply)?.into_iter();
+            Value::SortedSet(members.map(|(member, score)| Member { member, score }).collect())
+        }
+        "stream" => Value::Stream(decode_stream(reply, now)?),
+        _ => return Ok((from_redis_value::<String>(reply)? == kind).then_some(Value::Other(kind))),
+    };
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+/// The reply to XINFO STREAM FULL, which tells everything at one moment.
+fn decode_stream(reply: redis::Value, now: u64) -> RedisResult<Stream> {
+    let mut of = Named::new(reply)?;
+    let entries = list(of.take("entries"))?.into_iter().map(|entry| {
+        let (id, fields) = two(list(entry)?)?;
+        Ok(StreamEntry { id: id_of(id)?, fields: from_redis_value(fields)? })
+    });
+    let groups = list(of.take("groups"))?.into_iter().map(|group| decode_group(group, now));
+    Ok(Stream {
+        entries: entries.collect::<RedisResult<_>>()?,
+        groups: groups.collect::<RedisResult<_>>()?,
+        last_id: id_of(of.take("last-generated-id"))?,
+        entries_added: from_redis_value(of.take("entries-added"))?,
+        max_deleted_id: match of.take("max-deleted-entry-id") {
+            redis::Value::Nil => None,
+            id => Some(id_of(id)?),
+        },
+    })
+}
+
+fn decode_group(reply: redis::Value, now: u64) -> RedisResult<(Bytes, Group)> {
+    let mut of = Named::new(reply)?;
+    let name = from_redis_value(of.take("name"))?;
+    let consumers = list(of.take("consumers"))?.into_iter();
+    let consumers = consumers.map(|consumer| Ok(from_redis_value(Named::new(consumer)?.take("name"))?));
+    // What a consumer calls `pel` is called so here.
+    let pending = list(of.take("pending"))?.into_iter().map(|pending| {
+        let (id, consumer, delivered, deliveries): (redis::Value, Bytes, u64, u64) = from_redis_value(pending)?;
+        let idle = Duration::from_millis(now.saturating_sub(delivered));
+        Ok(Pending { id: id_of(id)?, consumer, deliveries, idle })
+    });
+    let group = Group {
+        last_delivered_id: id_of(of.take("last-delivered-id"))?,
+        entries_read: from_redis_value(of.take("entries-read"))?,
+        consumers: consumers.collect::<RedisResult<_>>()?,
+        pending: pending.collect::<RedisResult<_>>()?,
+    };
+    Ok((name, group))
+}
+
+/// A reply with names, which is a map or, in RESP2, a list.
+struct Named(HashMap<String, redis::Value>);
+
+impl Named {
+    fn new(reply: redis::Value) -> RedisResult<Self> {
+        Ok(Self(from_redis_value(reply)?))
+    }
+
+    fn take(&mut self, name: &str) -> redis::Value {
+        self.0.remove(name).unwrap_or(redis::Value::Nil)
+    }
+}
+
+fn list(reply: redis::Value) -> RedisResult<Vec<redis::Value>> {
+    match reply {
+        redis::Value::Nil => Ok(Vec::new()),
+        reply => Ok(from_redis_value(reply)?),
+    }
+}
+
+fn two(list: Vec<redis::Value>) -> RedisResult<(redis::Value, redis::Value)> {
+    let [one, other] = <[redis::Value; 2]>::try_from(list).map_err(|_| unexpected("an entry is no pair"))?;
+    Ok((one, other))
+}
+
+fn id_of(reply: redis::Value) -> RedisResult<StreamId> {
+    from_redis_value::<String>(reply)?.parse().map_err(|error: String| unexpected(&error))
+}
+
+fn unexpected(what: &str) -> RedisError {
+    (redis::ErrorKind::UnexpectedReturnType, "XINFO STREAM", what.to_owned()).into()
+}
+
+fn is_gone(error: &RedisError) -> bool {
+    error.detail().is_some_and(|words| words.contains("no such key"))
+}
+
+/// What is left, of PTTL's answer. Less than a millisecond is still something.
+fn milliseconds(left: i64) -> Option<Duration> {
+    u64::try_from(left).ok().map(|left| Duration::from_millis(left.max(1)))
+}
+
+/// How long the fields of hashes still live. One that has gone meanwhile is left out, and a hash that has no other too.
+fn read_field_ttls(redis: &mut Connection, entries: &mut BTreeMap<Bytes, Entry>) -> RedisResult<()> {
+    let mut ask = pipe();
+    ask.ignore_errors();
+    for (key, entry) in entries.iter() {
+        if let Value::Hash(fields) = &entry.value {
+            let names: Vec<&[u8]> = fields.keys().map(AsRef::as_ref).collect();
+            ask.cmd("HPTTL").arg(key.as_ref()).arg("FIELDS").arg(names.len()).arg(names);
+        }
+    }
+    if ask.is_empty() {
+        return Ok(());
+    }
+    let mut replies = ask.query::<Vec<RedisResult<redis::Value>>>(redis)?.into_iter();
+    for entry in entries.values_mut() {
+        let Value::Hash(fields) = &mut entry.value else { continue };
+        // A key that has another type by now: what was read of it is as good as what is there.
+        let Some(Ok(reply)) = replies.next() else { continue };
+        let left: Option<Vec<i64>> = from_redis_value(reply)?;
+        let mut left = left.unwrap_or_default().into_iter();
+        fields.retain(|_, field| {
+            let left = left.next().unwrap_or(-2);
+            field.ttl = milliseconds(left);
+            left != -2
+        });
+    }
+    entries.retain(|_, entry| !entry.value.is_empty());
+    Ok(())
+}

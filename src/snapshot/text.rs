@@ -1,0 +1,196 @@
+//! How keys and values are shown to people: one line each, cut where they are long, and the same in every run.
+
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
+
+use super::value::{Entry, Stream, Value};
+use super::{Bytes, Snapshot};
+
+/// How much of one string is shown, in characters.
+const SHOWN: usize = 80;
+
+/// How long the text of a value's parts may be before the rest is only counted.
+const LINE: usize = 200;
+
+/// Bytes as redis-cli reads and writes them, in quotation marks; what is longer than `limit` characters is cut, with its
+/// length behind it.
+pub(super) fn quoted(bytes: &[u8], limit: usize) -> String {
+    let mut text = "\"".to_owned();
+    let cut = if let Ok(valid) = std::str::from_utf8(bytes) {
+        valid.chars().take(limit).for_each(|character| escape_character(&mut text, character));
+        valid.chars().nth(limit).is_some()
+    } else {
+        // What happens to be a letter between bytes is none.
+        bytes.iter().take(limit).for_each(|byte| match byte {
+            0..0x80 => escape_character(&mut text, char::from(*byte)),
+            _ => text += &format!("\\x{byte:02x}"),
+        });
+        bytes.len() > limit
+    };
+    text.push('"');
+    if cut {
+        text += &format!("… ({} bytes)", bytes.len());
+    }
+    text
+}
+
+/// Text stays text; only what redis-cli's strings can't hold, or nobody can see, is escaped.
+fn escape_character(text: &mut String, character: char) {
+    match character {
+        '"' => text.push_str("\\\""),
+        '\'' => text.push('\''),
+        '\\' => text.push_str("\\\\"),
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        _ if character.escape_debug().count() == 1 => text.push(character),
+        _ => character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| *text += &format!("\\x{byte:02x}")),
+    }
+}
+
+/// A string, cut where it is long.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    quoted(bytes, SHOWN)
+}
+
+/// A key: without quotation marks where it needs none.
+pub(super) fn key(key: &[u8]) -> String {
+    let quoted = shown(key);
+    match quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(plain) if !plain.is_empty() && !plain.contains(['\\', ' ', '\'', ',']) => plain.to_owned(),
+        _ => quoted,
+    }
+}
+
+/// Rounded up, and the more coarsely the longer it is: what was set to 300 s a moment ago is shown as 300 s.
+pub(super) fn stable(ttl: Duration) -> String {
+    let seconds = whole_seconds(ttl);
+    let step = match seconds {
+        0..60 => 1,
+        60..3_600 => 5,
+        3_600..86_400 => 60,
+        _ => 3_600,
+    };
+    format!("{} s", seconds.div_ceil(step) * step)
+}
+
+/// Rounded up to seconds.
+pub(super) fn seconds(ttl: Option<Duration>) -> String {
+    ttl.map_or_else(|| "none".to_owned(), |ttl| format!("{} s", whole_seconds(ttl)))
+}
+
+fn whole_seconds(ttl: Duration) -> u64 {
+    ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)
+}
+
+/// The shortest text that is read as that same number, by us and by Redis.
+pub(super) fn score(score: f64) -> String {
+    if score == 0.0 || (1e-5..1e17).contains(&score.abs()) || !score.is_finite() {
+        score.to_string()
+    } else {
+        format!("{score:e}")
+    }
+}
+
+/// Parts between brackets, as many as a line holds.
+fn parts(open: char, items: impl ExactSizeIterator<Item = String>, what: &str, close: char) -> String {
+    let count = items.len();
+    let mut text = open.to_string();
+    for (number, item) in items.enumerate() {
+        if text.len() > LINE {
+            text += &format!(", …{close} ({count} {what})");
+            return text;
+        }
+        if number > 0 {
+            text += ", ";
+        }
+        text += &item;
+    }
+    text.push(close);
+    text
+}
+
+fn pair((name, value): &(Bytes, Bytes)) -> String {
+    format!("{}: {}", shown(name), shown(value))
+}
+
+/// The type and what is in it, on one line.
+impl Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::String(value) => shown(value),
+            Self::List(items) => parts('[', items.iter().map(|item| shown(item)), "elements", ']'),
+            Self::Set(members) => parts('{', members.iter().map(|member| shown(member)), "members", '}'),
+            Self::Hash(fields) => {
+                let items = fields.iter().map(|(name, field)| {
+                    let ttl = field.ttl.map(|ttl| format!(" ttl {}", stable(ttl))).unwrap_or_default();
+                    format!("{}: {}{ttl}", shown(name), shown(&field.value))
+                });
+                parts('{', items, "fields", '}')
+            }
+            Self::SortedSet(members) => {
+                let items = members.iter().map(|member| format!("{}: {}", shown(&member.member), score(member.score)));
+                parts('{', items, "members", '}')
+            }
+            Self::Stream(value) => stream(value),
+            Self::Other(_) => "that can't be read with commands of Redis itself".to_owned(),
+        };
+        write!(formatter, "{} {text}", self.type_name())
+    }
+}
+
+fn stream(stream: &Stream) -> String {
+    let items = stream.entries.iter().map(|entry| {
+        let fields = parts('{', entry.fields.iter().map(pair), "fields", '}');
+        format!("{} {fields}", entry.id)
+    });
+    let mut text = parts('[', items, "entries", ']');
+    for (name, group) in &stream.groups {
+        let consumers: Vec<_> = group.consumers.iter().map(|consumer| key(consumer)).collect();
+        let _ = write!(
+            text,
+            ", group {} at {} with {} pending and the consumers [{}]",
+            key(name),
+            group.last_delivered_id,
+            group.pending.len(),
+            consumers.join(", ")
+        );
+    }
+    text
+}
+
+/// The value, and rounded how long it still lives.
+impl Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(formatter)?;
+        match self.ttl {
+            Some(ttl) => write!(formatter, ", ttl {}", stable(ttl)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line a key, the same in every run of a test that does the same.
+impl Display for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (database, entries)) in self.databases.iter().enumerate() {
+            let line = if number > 0 { "\n" } else { "" };
+            match entries.len() {
+                0 => write!(formatter, "{line}database {database}: no keys")?,
+                1 => write!(formatter, "{line}database {database}: 1 key")?,
+                count => write!(formatter, "{line}database {database}: {count} keys")?,
+            }
+            for (name, entry) in entries {
+                write!(formatter, "\n  {} {entry}", key(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For `assert_eq!`, as text.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, formatter)
+    }
+}

@@ -1,0 +1,99 @@
+-- Ages the test databases: all at once, since nobody else is served meanwhile.
+-- ARGV: milliseconds; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1 where fields of hashes have
+-- an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many databases, and each; then database
+-- and key of each sorted set of due times.
+
+local by, tells_end, has_fields = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
+local last, databases = tonumber(ARGV[4]), tonumber(ARGV[5])
+local ended = false
+
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- What ends is set to end in a moment. An end in the past would delete it with the event `del` instead of
+-- `expired`.
+local function age_key(key)
+    local left = redis.call('PTTL', key)
+    if left < 0 then return end
+    if left <= by then
+        redis.call('PEXPIRE', key, last)
+        ended = true
+    elseif tells_end then
+        redis.call('PEXPIREAT', key, redis.call('PEXPIRETIME', key) - by)
+    else
+        redis.call('PEXPIRE', key, left - by)
+    end
+end
+
+-- Most keys are not about to end: that takes one question less.
+local far = now() + 60000 + by
+
+local function age_keys()
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+        local ends = tells_end and redis.call('PEXPIRETIME', key) or 0
+        if ends > far then
+            redis.call('PEXPIREAT', key, ends - by)
+        elseif ends >= 0 then
+            age_key(key)
+        end
+    end
+end
+
+local function age_fields(key)
+    for _, field in ipairs(redis.call('HKEYS', key)) do
+        local left = redis.call('HPTTL', key, 'FIELDS', 1, field)[1]
+        if left >= 0 then
+            if left <= by then
+                redis.call('HPEXPIRE', key, last, 'FIELDS', 1, field)
+                ended = true
+            else
+                local ends = redis.call('HPEXPIRETIME', key, 'FIELDS', 1, field)[1]
+                redis.call('HPEXPIREAT', key, ends - by, 'FIELDS', 1, field)
+            end
+        end
+    end
+end
+
+local function age_hashes()
+    local cursor = '0'
+    repeat
+        local found = redis.call('SCAN', cursor, 'COUNT', 1000, 'TYPE', 'hash')
+        cursor = found[1]
+        for _, key in ipairs(found[2]) do age_fields(key) end
+    until cursor == '0'
+end
+
+-- Due times are seconds, milliseconds or microseconds since 1970: one that is near is the unit.
+local function age_scores(key)
+    local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for number = 1, #members, 2 do
+        local score = tonumber(members[number + 1])
+        local unit = (score > 1e14 and 1000) or (score > 1e11 and 1) or 0.001
+        redis.call('ZADD', key, 'XX', string.format('%.17g', score - by * unit), members[number])
+    end
+end
+
+for number = 6, 5 + databases do
+    redis.call('SELECT', ARGV[number])
+    if has_fields then age_hashes() end
+    age_keys()
+end
+for number = 6 + databases, #ARGV, 2 do
+    redis.call('SELECT', ARGV[number])
+    if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1]) end
+end
+
+-- Until that moment is over, so that nobody sees what has ended. Newer servers stop the clock for a script: there, the
+-- processor's own time tells.
+if ended then
+    local clock = rawget(_G, 'os') and os.clock
+    local from, started = now(), clock and clock()
+    local turns = 0
+    repeat
+        turns = turns + 1
+    until now() > from + last or (started and clock() > started + (last + 1) / 1000) or turns > 1000000
+end
+
+return ended and 1 or 0

@@ -1,0 +1,253 @@
+//! The rung `container`, on a real engine. Not part of a plain `cargo test`, which must pass without one:
+//! `cargo test --test engine` with `SERVER_IMAGE` and its like naming images that the engine has.
+
+#[path = "../it/child.rs"]
+#[allow(dead_code)]
+mod child;
+
+use std::collections::HashSet;
+use std::env;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use redis::Commands;
+use rstest::rstest;
+use serial_test::serial;
+use transient_fixtures::{Provider, TestRequest, clean_redis, get_redis, redis, test_request};
+
+use child::{Child, Ended};
+
+fn child(test: &str) -> Child {
+    let child = Child::test(test).env("TRANSIENT_PROVIDER", "container");
+    child.env("TRANSIENT_IMAGE", env::var("SERVER_IMAGE").expect("SERVER_IMAGE names the image"))
+}
+
+/// What the engine has of ours: running, created, or ended and not removed.
+fn containers() -> Vec<String> {
+    let output = Command::new("docker")
+        .args(["ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.ID}} {{.Status}}"])
+        .output()
+        .expect("docker ps");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_gone_within(limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while !containers().is_empty() {
+        assert!(Instant::now() < deadline, "still there: {:?}", containers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[rstest]
+#[ignore = "run by the tests below"]
+#[clean_redis]
+fn uses_a_container(test_request: TestRequest) -> redis::RedisResult<()> {
+    assert_eq!(test_request.server().provider(), Provider::Container);
+    println!("at {}", test_request.redis_url());
+    let mut redis = get_redis(&test_request)?;
+    redis.set::<_, _, ()>("foo", "ÅÄÖ")?;
+    assert_eq!(redis.get::<_, String>("foo")?, "ÅÄÖ");
+    Ok(())
+}
+
+#[rstest]
+#[ignore = "killed by a_killed_test_leaves_no_container"]
+fn waits(test_request: TestRequest) {
+    println!("waiting on {}", test_request.redis_url());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[rstest]
+#[ignore = "run by a_container_in_use_stays"]
+fn idles_for_longer_than_the_absence(test_request: TestRequest) -> redis::RedisResult<()> {
+    std::thread::sleep(Duration::from_secs(14));
+    get_redis(&test_request)?.set("foo", "bar")
+}
+
+#[tokio::test]
+#[ignore = "run by inside_a_runtime"]
+async fn starts_inside_a_runtime() {
+    let test_request = TestRequest::clean();
+    assert_eq!(test_request.server().provider(), Provider::Container);
+}
+
+/// The URLs that children ran on.
+fn urls<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> HashSet<&'a str> {
+    let urls = ended.into_iter().map(|ended| {
+        ended.assert_passed();
+        ended.output.split_once("at redis://").expect("a URL").1.lines().next().expect("a line")
+    });
+    urls.collect()
+}
+
+#[test]
+#[serial]
+fn processes_one_after_the_other_share_a_container() {
+    let ended: Vec<_> = (0..5).map(|_| child("uses_a_container").run()).collect();
+    assert_eq!(urls(&ended).len(), 1);
+    assert_eq!(containers().len(), 1, "{:?}", containers());
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn processes_at_once_have_a_container_each_and_no_more() {
+    for _ in 0..3 {
+        let running: Vec<_> = (0..4).map(|_| child("waits_a_moment").start()).collect();
+        let ended: Vec<_> = running.into_iter().map(|child| child.wait(Duration::from_secs(60))).collect();
+        assert_eq!(urls(&ended).len(), 4);
+        assert_eq!(containers().len(), 4, "{:?}", containers());
+    }
+    assert_gone_within(Duration::from_secs(15));
+}
+
+/// Processes come at every moment of a container's last seconds: each has one that works, or a new one.
+#[test]
+#[serial]
+fn a_container_that_is_about_to_end_is_never_had() {
+    for tenths in [50, 54, 58, 62] {
+        child("uses_a_container").run().assert_passed();
+        std::thread::sleep(Duration::from_millis(tenths * 100));
+        child("idles_for_three_seconds").run().assert_passed();
+    }
+    assert_gone_within(Duration::from_secs(15));
+}
+
+/// What a killed process has changed is nothing that the next one finds.
+#[test]
+#[serial]
+fn a_changed_container_is_not_shared() {
+    let mut running = child("changes_the_server").start();
+    running.wait_for("changed at redis://");
+    let changed = running.output();
+    running.child.kill().expect("SIGKILL");
+    running.child.wait().expect("reap");
+    let next = child("uses_a_container").run();
+    assert!(!changed.contains(urls([&next]).into_iter().next().expect("a URL")), "{changed}{}", next.output);
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn a_kept_container_stays_until_it_is_ended() {
+    let ended = child("fails").env("TRANSIENT_KEEP", "1").run();
+    ended.assert_failed_with(&["KEPT the server of engine::fails", "shutdown nosave"]);
+    std::thread::sleep(Duration::from_secs(14));
+    assert_eq!(containers().len(), 1, "{:?}", containers());
+    // A later run does not take it for its own.
+    let url = ended.output.split_once("failing at ").expect("a URL").1.lines().next().expect("a line");
+    let next = child("uses_a_container").run();
+    assert!(!url.contains(urls([&next]).into_iter().next().expect("a URL")), "{}", next.output);
+    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
+    assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");
+    redis::cmd("SHUTDOWN").arg("NOSAVE").exec(&mut connection).expect_err("it hangs up");
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[rstest]
+#[ignore = "run by a_kept_container_stays_until_it_is_ended"]
+#[clean_redis]
+fn fails(test_request: TestRequest) {
+    get_redis(&test_request).expect("connect").set::<_, _, ()>("evidence", "here").expect("SET");
+    panic!("failing at {}", test_request.redis_url());
+}
+
+#[rstest]
+#[ignore = "run by processes_at_once_have_a_container_each_and_no_more"]
+#[clean_redis]
+fn waits_a_moment(test_request: TestRequest) {
+    println!("at {}", test_request.redis_url());
+    std::thread::sleep(Duration::from_secs(4));
+}
+
+#[rstest]
+#[ignore = "run by a_container_that_is_about_to_end_is_never_had"]
+#[clean_redis]
+fn idles_for_three_seconds(test_request: TestRequest) -> redis::RedisResult<()> {
+    for number in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        get_redis(&test_request)?.set::<_, _, ()>("number", number)?;
+    }
+    Ok(())
+}
+
+#[rstest]
+#[ignore = "run by a_changed_container_is_not_shared"]
+#[clean_redis]
+fn changes_the_server(test_request: TestRequest) -> redis::RedisResult<()> {
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("123mb").exec(&mut get_redis(&test_request)?)?;
+    println!("changed at {}", test_request.redis_url());
+    std::thread::sleep(Duration::from_secs(60));
+    Ok(())
+}
+
+#[test]
+#[serial]
+fn an_image_on_the_engine_is_started_and_gone_afterwards() {
+    child("uses_a_container").run().assert_passed();
+    child("starts_inside_a_runtime").run().assert_passed();
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn a_killed_test_leaves_no_container() {
+    let mut running = child("waits").start();
+    running.wait_for("waiting on redis://127.0.0.1:");
+    assert_eq!(containers().len(), 1, "{:?}", containers());
+    running.child.kill().expect("SIGKILL");
+    running.child.wait().expect("reap");
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn a_container_in_use_stays() {
+    child("idles_for_longer_than_the_absence").run().assert_passed();
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn an_image_that_is_nowhere_is_reported() {
+    let ended = child("uses_a_container").env("TRANSIENT_IMAGE", "localhost:1/no-such-image:1").run();
+    ended.assert_failed_with(&[
+        "panicked at tests/engine/main.rs",
+        "the engine can't start localhost:1/no-such-image:1",
+    ]);
+    ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    assert_gone_within(Duration::from_secs(2));
+}
+
+/// An image without a shell: the container is created, and can't be started.
+#[test]
+#[serial]
+fn an_image_that_cant_be_started_is_reported() {
+    let image = env::var("EMPTY_IMAGE").expect("an image without a shell");
+    let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", "the engine can't start", &image]);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    assert_gone_within(Duration::from_secs(2));
+}
+
+/// An image with a shell but without a server: it starts, and ends.
+#[test]
+#[serial]
+fn an_image_without_a_server_is_reported() {
+    let image = env::var("SHELL_IMAGE").expect("an image with a shell and no server");
+    let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", &image]);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[test]
+#[serial]
+fn no_engine_is_reported() {
+    let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
+    ended.assert_failed_with(&["no container engine answers", "start a container engine"]);
+}

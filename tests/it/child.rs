@@ -1,0 +1,162 @@
+//! Runs one of this binary's own tests in a process of its own, with an environment of its own.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) struct Child(Command);
+
+/// How a child ended, and what it said.
+pub(crate) struct Ended {
+    pub(crate) passed: bool,
+    pub(crate) output: String,
+    pub(crate) took: Duration,
+}
+
+/// The tests of this binary whose names start with `filter`.
+pub(crate) fn list(filter: &str) -> Vec<String> {
+    let this = env::current_exe().expect("this binary");
+    let output = Command::new(this).args(["--list", filter]).output().expect("list the tests");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
+impl Child {
+    /// This one test, whether it is ignored or not.
+    pub(crate) fn test(name: &str) -> Self {
+        Self::tests(name).arguments(["--exact"])
+    }
+
+    /// All tests with that in their names, one thread each unless said otherwise.
+    pub(crate) fn tests(filter: &str) -> Self {
+        let mut command = Command::new(env::current_exe().expect("this binary"));
+        command.args([filter, "--include-ignored", "--nocapture"]);
+        for (name, _) in env::vars_os() {
+            let name_text = name.to_string_lossy();
+            if name_text.starts_with("TRANSIENT_") || name_text.starts_with("NEXTEST") {
+                command.env_remove(name);
+            }
+        }
+        // Our own test.ini names 127.0.0.1:6379, where this machine may have a server of its own.
+        command.env("TRANSIENT_TEST_INI", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/nothing.ini"));
+        Self(command)
+    }
+
+    pub(crate) fn arguments<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.env_remove(name);
+        self
+    }
+
+    pub(crate) fn directory(mut self, path: &Path) -> Self {
+        self.0.current_dir(path);
+        self
+    }
+
+    /// Starts it, for a test that does something meanwhile.
+    pub(crate) fn start(mut self) -> Running {
+        let log = tempfile::NamedTempFile::new().expect("a file for the child's output");
+        // One file, opened once and duplicated, so that neither stream overwrites the other.
+        let stdout = log.as_file().try_clone().expect("duplicate");
+        let child = self
+            .0
+            .stdin(Stdio::null())
+            .stdout(stdout.try_clone().expect("duplicate"))
+            .stderr(stdout)
+            .spawn()
+            .expect("start the child");
+        Running { child, log, start: Instant::now() }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(self) -> Ended {
+        self.start().wait(Duration::from_secs(60))
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) child: std::process::Child,
+    log: tempfile::NamedTempFile,
+    start: Instant,
+}
+
+impl Running {
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log.path()).expect("the child's output")).into_owned()
+    }
+
+    /// Waits until the child has said something.
+    pub(crate) fn wait_for(&self, words: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.output().contains(words) {
+            assert!(Instant::now() < deadline, "the child never said {words:?}, but:\n{}", self.output());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for its end, no longer than `limit`: then it is killed, and the test fails.
+    pub(crate) fn wait(mut self, limit: Duration) -> Ended {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the child") {
+                break status;
+            }
+            if self.start.elapsed() > limit {
+                self.child.kill().expect("kill the child");
+                self.child.wait().expect("reap the child");
+                panic!("the child hung for {limit:?}:\n{}", self.output());
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        Ended { passed: status.success(), output: self.output(), took: self.start.elapsed() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Our own child; where it has ended there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub(crate) fn assert_passed(&self) {
+        assert!(self.passed, "the child failed:\n{}", self.output);
+        assert!(
+            self.output.contains("1 passed") || !self.output.contains(" 0 passed"),
+            "nothing ran:\n{}",
+            self.output
+        );
+    }
+
+    /// It failed, and said all of that.
+    #[track_caller]
+    pub(crate) fn assert_failed_with(&self, words: &[&str]) {
+        assert!(!self.passed, "the child passed:\n{}", self.output);
+        for words in words {
+            assert!(self.output.contains(words), "{words:?} is missing in:\n{}", self.output);
+        }
+    }
+
+    /// The report of the one test that failed, without what the harness adds.
+    #[track_caller]
+    pub(crate) fn report(&self) -> String {
+        let start = self.output.find("transient-fixtures failed to ").expect("a report");
+        let report = &self.output[start..];
+        let end = ["\nnote: run with", "\nstack backtrace:"].iter().filter_map(|end| report.find(end)).min();
+        report[..end.unwrap_or(report.len())].to_owned()
+    }
+}

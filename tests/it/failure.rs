@@ -1,0 +1,223 @@
+//! What a failed test is told after its panic.
+
+use std::path::Path;
+use std::time::Duration;
+
+use redis::Commands;
+use rstest::rstest;
+use transient_fixtures::{Job, TestRequest, clean_redis, get_redis, redis, test_request};
+
+use crate::child::{Child, Ended};
+use crate::own_server::own_rung;
+
+mod failing {
+    use super::{Commands, Duration, Job, TestRequest, clean_redis, get_redis, redis, rstest, test_request};
+
+    fn work(test_request: &TestRequest) {
+        let mut redis = get_redis(test_request).expect("connect");
+        redis.set_ex::<_, _, ()>("code:asa", "123456", 300).expect("SETEX");
+        redis.set::<_, _, ()>("brand:1", "Ångström").expect("SET");
+        let job = Job::new("shop.send_mail").args(("asa@example.com",)).queue("mail");
+        test_request.jobs().enqueue(job).expect("enqueue");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn panics(test_request: TestRequest) {
+        work(&test_request);
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn returns_an_error(test_request: TestRequest) -> Result<(), String> {
+        work(&test_request);
+        Err("on purpose".to_owned())
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    #[tokio::test]
+    async fn panics_in_a_runtime(test_request: TestRequest) {
+        work(&test_request);
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[timeout(Duration::from_secs(2))]
+    #[clean_redis]
+    fn times_out(test_request: TestRequest) {
+        work(&test_request);
+        std::thread::sleep(Duration::from_secs(20));
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[case(1)]
+    #[clean_redis]
+    fn fails_in_a_case(test_request: TestRequest, #[case] number: u32) {
+        work(&test_request);
+        assert_eq!(number, 2);
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn leaves_much(test_request: TestRequest) {
+        let mut redis = get_redis(&test_request).expect("connect");
+        for number in 0..500 {
+            redis.set::<_, _, ()>(format!("key:{number}"), "x".repeat(10_000)).expect("SET");
+            test_request.jobs().enqueue(Job::new("count").args((number,))).expect("enqueue");
+        }
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(fixtures("brands"))]
+    fn changes_what_was_loaded(test_request: TestRequest) {
+        let mut redis = get_redis(&test_request).expect("connect");
+        redis.del::<_, ()>("brand:2").expect("DEL");
+        redis.set::<_, _, ()>("brand:3", "\0\u{ff}").expect("SET");
+        redis.expire::<_, ()>("brand:1", 30).expect("EXPIRE");
+        redis.hset::<_, _, _, ()>("brand:1:prices", "cap", 1).expect("HSET");
+        redis.sadd::<_, _, ()>("seen", &["brand:1", "brand:3"]).expect("SADD");
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn leaves_nothing(test_request: TestRequest) {
+        panic!("on purpose, on {}", test_request.server());
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn ends_its_server(test_request: TestRequest) {
+        let mut redis = get_redis(&test_request).expect("connect");
+        redis::cmd("SHUTDOWN").arg("NOSAVE").exec(&mut redis).expect_err("it hangs up");
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn pauses_its_server(test_request: TestRequest) {
+        let mut redis = get_redis(&test_request).expect("connect");
+        redis::cmd("CLIENT").arg("PAUSE").arg(60_000).arg("ALL").exec(&mut redis).expect("CLIENT PAUSE");
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    #[should_panic(expected = "on purpose")]
+    fn passes_by_panicking(test_request: TestRequest) {
+        work(&test_request);
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn passes(test_request: TestRequest) {
+        work(&test_request);
+    }
+}
+
+fn run(test: &str) -> Ended {
+    let child = Child::test(&format!("failure::failing::{test}")).env("TRANSIENT_PROVIDER", own_rung());
+    child.env("CARGO_PKG_NAME", "transient-fixtures").run()
+}
+
+/// What was said after the panic.
+fn told(ended: &Ended) -> &str {
+    let start = ended.output.find("transient-fixtures: it::failure::failing::").expect("a report");
+    let end = ended.output[start..].find("--nocapture").expect("the command") + "--nocapture".len();
+    &ended.output[start..start + end]
+}
+
+#[rstest]
+#[case("panics", "panics")]
+#[case("returns_an_error", "returns_an_error")]
+#[case("panics_in_a_runtime", "panics_in_a_runtime")]
+#[case("times_out", "times_out")]
+#[case("fails_in_a_case", "fails_in_a_case::case_1")]
+fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
+    let filter = if filter == name { name } else { "fails_in_a_case::case_1" };
+    let ended = run(filter);
+    ended.assert_failed_with(&[]);
+    let told = told(&ended);
+    let lines: Vec<_> = told.lines().collect();
+    let first = format!("transient-fixtures: it::failure::failing::{name} failed on ");
+    assert!(lines[0].starts_with(&first) && lines[0].contains(" at 127.0.0.1:"), "{told}");
+    for words in ["code:asa", "123456", "brand:1", "Ångström", "mail: shop.send_mail(\"asa@example.com\")"] {
+        assert!(told.contains(words), "{words:?} is missing in: {told}");
+    }
+    assert_eq!(
+        lines.last().copied(),
+        Some(&*format!(
+            "Run it again and keep its server: TRANSIENT_KEEP=1 cargo test --package transient-fixtures -- --exact \
+             failure::failing::{name} --nocapture"
+        ))
+    );
+    if let Some(panic) = ended.output.find("panicked at") {
+        assert!(panic < ended.output.find(&first).expect("a report"), "it comes before the panic");
+    }
+}
+
+#[rstest]
+#[case("panics")]
+#[case("changes_what_was_loaded")]
+fn what_is_said_is_golden(#[case] name: &str) {
+    let ended = run(name);
+    let told = told(&ended);
+    // Which server it was differs.
+    let (_, server) = told.split_once(" failed on ").expect("a server");
+    let (server, _) = server.split_once(". Since").expect("changes");
+    let told = told.replace(server, "PRODUCT VERSION at ADDRESS (PROVIDER)") + "\n";
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/failure/{name}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&golden, &told).expect("write");
+    }
+    let expected = std::fs::read_to_string(&golden).expect("the golden file");
+    assert_eq!(told, expected, "UPDATE_GOLDEN=1 renews {}", golden.display());
+}
+
+#[test]
+fn what_is_said_fits_on_a_screen() {
+    let ended = run("leaves_much");
+    let told = told(&ended);
+    assert!(told.lines().count() < 50 && told.len() < 10_000, "{told}");
+    assert!(told.contains("more") && told.contains("and 484 more"), "{told}");
+}
+
+#[test]
+fn an_unchanged_database_and_a_lost_server_are_said_too() {
+    assert!(told(&run("leaves_nothing")).contains("Its databases are as they were when it began."));
+    let ended = run("ends_its_server");
+    ended.assert_failed_with(&["on purpose", "What is in its databases can't be said: failed to "]);
+}
+
+/// The author is not kept waiting for what can't be said.
+#[test]
+fn a_server_that_was_left_paused_is_not_waited_for() {
+    let ended = run("pauses_its_server");
+    ended.assert_failed_with(&["on purpose", "What is in its databases can't be said: failed to "]);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+}
+
+#[rstest]
+#[case("passes")]
+#[case("passes_by_panicking")]
+fn a_passed_test_says_nothing(#[case] test: &str) {
+    let ended = run(test);
+    ended.assert_passed();
+    assert!(!ended.output.contains("Since it began") && !ended.output.contains("Run it again"), "{}", ended.output);
+}

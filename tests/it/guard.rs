@@ -1,0 +1,245 @@
+//! What the guard refuses, and that the data is still there afterwards.
+
+use redis::Commands;
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{TestRequest, clean_redis, redis, test_request};
+
+use crate::child::{Child, Ended};
+use crate::own_server::OwnServer;
+
+const MARKER: &str = "transient-fixtures:left-by-tests";
+
+/// What the children run: it would clear what it is given.
+#[rstest]
+#[clean_redis]
+fn clears(test_request: TestRequest) {
+    crate::clean::assert_clean_but_for(&[], &test_request);
+}
+
+/// The same for a test that clears nothing, but whose author's code may write.
+#[rstest]
+fn writes(test_request: TestRequest) {
+    crate::clean::leave_dirt(&test_request);
+}
+
+/// A child whose memory of earlier runs is its own.
+fn child(test: &str, cache: &TempDir) -> Child {
+    Child::test(test).env("XDG_CACHE_HOME", cache.path())
+}
+
+fn on(server: &OwnServer, test: &str, cache: &TempDir) -> Child {
+    child(test, cache).env("TRANSIENT_REDIS_URL", server.url())
+}
+
+fn cache() -> TempDir {
+    TempDir::new().expect("a directory")
+}
+
+/// Data in every database, which nobody has marked.
+fn foreign_data(server: &OwnServer) {
+    for database in 0..16 {
+        server.connection(database).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    }
+}
+
+#[track_caller]
+fn assert_untouched(server: &OwnServer) {
+    for database in 0..16 {
+        let mut connection = server.connection(database);
+        assert_eq!(connection.keys::<_, Vec<String>>("*").expect("KEYS"), ["cart:1"], "database {database}");
+        assert_eq!(connection.get::<_, String>("cart:1").expect("GET"), "somebody's");
+    }
+}
+
+#[track_caller]
+fn assert_refused(ended: &Ended, words: &[&str]) {
+    ended.assert_failed_with(words);
+    ended.assert_failed_with(&["Nothing was touched.", "panicked at tests/it/guard.rs"]);
+}
+
+#[rstest]
+fn foreign_keys_are_not_touched(#[values("guard::clears", "guard::writes")] test: &str) {
+    let (server, cache) = (OwnServer::start(), cache());
+    foreign_data(&server);
+    let ended = on(&server, test, &cache).run();
+    assert_refused(&ended, &["database 14 holds 1 key", "for instance cart:…", "TRANSIENT_ADOPT=1"]);
+    assert_untouched(&server);
+    // Having been refused once is no acquaintance.
+    assert_refused(&on(&server, test, &cache).run(), &["database 14 holds 1 key"]);
+    assert_untouched(&server);
+}
+
+#[test]
+fn foreign_jobs_are_not_touched() {
+    let (server, cache) = (OwnServer::start(), cache());
+    server.connection(15).rpush::<_, _, ()>("celery", "somebody's job").expect("RPUSH");
+    assert_refused(&on(&server, "guard::clears", &cache).run(), &["database 15 holds 1 key"]);
+    assert_eq!(server.connection(15).llen::<_, u32>("celery"), Ok(1));
+}
+
+#[test]
+fn adopted_data_is_cleared_and_other_databases_are_not() {
+    let (server, cache) = (OwnServer::start(), cache());
+    foreign_data(&server);
+    on(&server, "guard::clears", &cache).env("TRANSIENT_ADOPT", "1").run().assert_passed();
+    for database in (0..14).chain([]) {
+        assert_eq!(server.connection(database).get::<_, String>("cart:1").expect("GET"), "somebody's");
+    }
+    assert!(!server.connection(14).exists::<_, bool>("cart:1").expect("EXISTS"));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_known_by_the_run_id() {
+    let (server, cache) = (OwnServer::start(), cache());
+    on(&server, "guard::clears", &cache).run().assert_passed();
+    // Even without the marker, as after a SIGKILL.
+    for database in [14, 15] {
+        assert!(server.connection(database).del::<_, bool>(MARKER).expect("DEL"));
+    }
+    on(&server, "guard::clears", &cache).run().assert_passed();
+}
+
+#[test]
+fn what_an_earlier_run_left_is_known_by_the_marker() {
+    let (server, memory) = (OwnServer::start(), cache());
+    on(&server, "guard::clears", &memory).run().assert_passed();
+    // A restart changes the run_id; another cache stands for it.
+    on(&server, "guard::clears", &cache()).run().assert_passed();
+    // An empty database has no marker, and the marker does not outlive a lease.
+    on(&server, "clean::matrix::by_hand", &memory).run().assert_passed();
+    let keys: Vec<String> = server.connection(14).keys("*").expect("KEYS");
+    assert_eq!(keys.len(), 2, "{keys:?}");
+}
+
+#[test]
+fn a_restart_with_persistence_is_no_stranger() {
+    let (mut directory, memory) = (TempDir::new().expect("a directory"), cache());
+    for _ in 0..2 {
+        let server = OwnServer::with(directory, &[]);
+        on(&server, "guard::clears", &memory).run().assert_passed();
+        redis::cmd("SAVE").exec(&mut server.connection(0)).expect("SAVE");
+        directory = server.stop();
+    }
+}
+
+#[test]
+fn a_replica_is_not_touched() {
+    let (master, replica, cache) = (OwnServer::start(), OwnServer::start(), cache());
+    foreign_data(&master);
+    let mut connection = replica.connection(0);
+    redis::cmd("REPLICAOF").arg("127.0.0.1").arg(master.port).exec(&mut connection).expect("REPLICAOF");
+    let ended = on(&replica, "guard::clears", &cache).env("TRANSIENT_ADOPT", "1").run();
+    assert_refused(&ended, &["it is a replica", "Name its master"]);
+    assert_untouched(&master);
+}
+
+#[test]
+fn a_loading_server_is_not_touched() {
+    let (first, memory) = (OwnServer::start(), cache());
+    let mut connection = first.connection(14);
+    redis::cmd("DEBUG").arg("POPULATE").exec(&mut connection).expect_err("DEBUG is off by default");
+    let mut keys = redis::pipe();
+    for key in 0..2_000 {
+        keys.set(format!("a key of some length, number {key}"), "somebody's").ignore();
+    }
+    keys.exec(&mut connection).expect("SET");
+    redis::cmd("SAVE").exec(&mut connection).expect("SAVE");
+    // Each key takes 2 ms to load, and the server answers after every kilobyte.
+    let server =
+        OwnServer::with(first.stop(), &["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]);
+    let ended = on(&server, "guard::clears", &memory).env("TRANSIENT_ADOPT", "1").run();
+    assert_refused(&ended, &["still loading"]);
+}
+
+#[test]
+fn a_cluster_is_not_touched() {
+    let server = OwnServer::with(TempDir::new().expect("a directory"), &["--cluster-enabled", "yes"]);
+    let ended = on(&server, "guard::clears", &cache()).run();
+    assert_refused(&ended, &["cluster mode", "Name a standalone server"]);
+}
+
+#[test]
+fn a_server_with_too_few_databases_is_not_touched() {
+    let server = OwnServer::with(TempDir::new().expect("a directory"), &["--databases", "15"]);
+    server.connection(0).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    let ended = on(&server, "guard::clears", &cache()).run();
+    assert_refused(&ended, &["no database 15", "databases 16 in redis.conf"]);
+    assert_eq!(server.connection(0).get::<_, String>("cart:1").expect("GET"), "somebody's");
+}
+
+/// Only the environment can name a server on another machine: test.ini is shared, and copied.
+#[test]
+fn another_machine_is_not_touched() {
+    let directory = cache();
+    let ini = directory.path().join("test.ini");
+    // TEST-NET-1 (RFC 5737): nobody's address. It is refused before anything is sent.
+    std::fs::write(&ini, "[app:main]\nredis.sessions.url = redis://:hush@192.0.2.1:6379/14\n").expect("write");
+    let ended = child("guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
+    assert_refused(&ended, &["on another machine", "redis://:***@192.0.2.1:6379"]);
+    assert!(!ended.output.contains("hush"), "{}", ended.output);
+    assert!(ended.took.as_secs() < 5, "{:?}", ended.took);
+}
+
+/// A server that nobody named is left alone, and the test has one of its own.
+#[test]
+fn a_named_server_is_an_error_where_a_guessed_one_is_not() {
+    let server = OwnServer::start();
+    foreign_data(&server);
+    let directory = cache();
+    let ini = directory.path().join("test.ini");
+    std::fs::write(&ini, format!("[app:main]\nredis.sessions.url = {}\n", server.url())).expect("write");
+    let ended = child("guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
+    assert_refused(&ended, &["database 14 holds 1 key"]);
+    assert_untouched(&server);
+}
+
+#[rstest]
+#[case("0, 15")]
+#[case("1, 15")]
+#[case("14, 3")]
+#[case("14, 14")]
+fn no_other_database_can_be_named(#[case] databases: &str) {
+    let (server, directory) = (OwnServer::start(), cache());
+    foreign_data(&server);
+    let ini = directory.path().join("test.ini");
+    std::fs::write(&ini, format!("[app:main]\nredis.databases = {databases}\n")).expect("write");
+    let child = on(&server, "guard::clears", &directory).env("TRANSIENT_ADOPT", "1").env("TRANSIENT_TEST_INI", &ini);
+    child.run().assert_failed_with(&["test.ini:2", "redis.databases", "never 0, 1 or 3"]);
+    assert_untouched(&server);
+}
+
+#[test]
+fn another_pair_can_be_named() {
+    let (server, directory) = (OwnServer::start(), cache());
+    let ini = directory.path().join("test.ini");
+    std::fs::write(&ini, "[app:main]\nredis.databases = 6, 7\n").expect("write");
+    on(&server, "guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run().assert_passed();
+    assert!(server.connection(6).exists::<_, bool>("dirt").expect("EXISTS"));
+    assert!(server.connection(7).exists::<_, bool>("dirt").expect("EXISTS"));
+}
+
+/// Other people's server: we look at it and clear two databases, no more.
+#[test]
+fn nothing_server_wide_is_sent_to_a_running_server() {
+    let server = OwnServer::start();
+    on(&server, "guard::clears", &cache()).run().assert_passed();
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection(0)).expect("INFO");
+    assert!(stats.contains("cmdstat_flushdb:calls=2,"), "{stats}");
+    for command in ["flushall", "config|set", "config:", "script", "function", "eval", "shutdown", "kill"] {
+        assert!(!stats.contains(command), "{command} in {stats}");
+    }
+}
+
+/// That tests have used two databases of a server says nothing of the others.
+#[test]
+fn another_pair_of_a_known_server_is_not_touched() {
+    let (server, directory) = (OwnServer::start(), cache());
+    on(&server, "guard::clears", &directory).run().assert_passed();
+    server.connection(6).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    let ini = directory.path().join("test.ini");
+    std::fs::write(&ini, "[app:main]\nredis.databases = 6, 7\n").expect("write");
+    let ended = on(&server, "guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
+    assert_refused(&ended, &["database 6 holds 1 key"]);
+    assert_eq!(server.connection(6).get::<_, String>("cart:1").expect("GET"), "somebody's");
+}

@@ -1,0 +1,299 @@
+//! Jobs in Celery's format, as somebody who tests an application uses them. Celery itself: `interop/`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use redis::Commands;
+use rstest::rstest;
+use serde_json::{Value, json};
+use transient_fixtures::{
+    Celery, Enqueued, Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request,
+};
+
+fn names(jobs: &[Job]) -> Vec<&str> {
+    jobs.iter().map(|job| job.name.as_deref().unwrap_or("unreadable")).collect()
+}
+
+type Assertion = fn(Enqueued) -> Enqueued;
+
+/// What an assertion that does not hold says.
+fn refusal<T>(assertion: impl FnOnce() -> T) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(assertion()))).expect_err("the assertion holds");
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .expect("text")
+}
+
+#[rstest]
+#[clean_redis]
+fn what_was_queued_is_there_in_the_order_of_the_workers(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    assert!(jobs.pending("celery")?.is_empty() && jobs.all()?.is_empty() && jobs.scheduled()?.is_empty());
+    for (name, priority) in [("third", 5), ("first", 0), ("fourth", 9), ("second", 0)] {
+        jobs.enqueue(Job::new(name).priority(priority))?;
+    }
+    jobs.enqueue(Job::new("elsewhere").queue("mail"))?;
+    let pending = jobs.pending("celery")?;
+    assert_eq!(names(&pending), ["first", "second", "third", "fourth"]);
+    assert_eq!(pending.iter().filter_map(|job| job.priority).collect::<Vec<_>>(), [0, 0, 5, 9]);
+    assert_eq!(names(&jobs.pending("mail")?), ["elsewhere"]);
+    assert_eq!(jobs.all()?.len(), 5);
+    let mut keys: Vec<String> = get_jobs_redis(&test_request).expect("connect").keys("*").expect("KEYS");
+    keys.sort_unstable();
+    assert_eq!(keys, ["celery", "celery\u{6}\u{16}3", "celery\u{6}\u{16}9", "mail"]);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    let eta = SystemTime::now() + Duration::from_secs(3600);
+    let job = Job::new("shop.send_mail").args(("ÅÄÖ", 3, [1.5])).kwarg("copy", true).queue("mail").priority(6).eta(eta);
+    let id = jobs.enqueue(job.clone())?;
+    let mut found = jobs.pending("mail")?.remove(0);
+    assert_eq!((found.id.as_ref(), found.args.clone()), (Some(&id), vec![json!("ÅÄÖ"), json!(3), json!([1.5])]));
+    let due = found.eta.expect("an eta");
+    assert!(
+        due.duration_since(eta).or_else(|error| Ok::<_, ()>(error.duration())).expect("a difference")
+            < Duration::from_micros(1)
+    );
+    let raw: Value = serde_json::from_slice(&found.raw).expect("JSON");
+    assert_eq!(raw["headers"]["id"], id.as_str());
+    (found.id, found.raw, found.eta) = (None, Vec::new(), job.eta);
+    assert_eq!(found, job);
+    // What a version 4 UUID looks like.
+    assert_eq!((id.len(), &id[14..15]), (36, "4"));
+    assert_ne!(jobs.enqueue(job)?, id);
+    assert_eq!(jobs.enqueue(Job::new("x").id("mine"))?, "mine");
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    for number in 0..50_u8 {
+        jobs.enqueue(Job::new("count").args((number,)).priority(number % 10))?;
+    }
+    jobs.enqueue(Job::new("stays").queue("mail"))?;
+    assert_eq!(jobs.drain("celery")?.len(), 50);
+    assert!(jobs.pending("celery")?.is_empty() && jobs.drain("celery")?.is_empty());
+    jobs.assert_enqueued("stays").times(1);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn scheduled_jobs_are_those_with_a_time_the_soonest_first(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    jobs.enqueue(Job::new("now"))?;
+    jobs.enqueue(Job::new("later").countdown(Duration::from_secs(600)))?;
+    jobs.enqueue(Job::new("soon").countdown(Duration::from_secs(60)).queue("mail"))?;
+    // One that a worker has taken and holds until it is due.
+    jobs.enqueue(Job::new("held").countdown(Duration::from_secs(300)))?;
+    let held = jobs.pending("celery")?.pop().expect("a job");
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    let _: String = redis.lpop("celery", None).expect("LPOP");
+    let raw: Value = serde_json::from_slice(&held.raw).expect("JSON");
+    redis.hset::<_, _, _, ()>("unacked", "tag", json!([raw, "", "celery"]).to_string()).expect("HSET");
+    assert_eq!(names(&jobs.scheduled()?), ["soon", "held", "later"]);
+    assert_eq!(names(&jobs.taken()?), ["held"]);
+    assert_eq!(jobs.taken()?[0].queue, "celery");
+    assert_eq!(names(&jobs.pending("celery")?), ["now", "later"]);
+    Ok(())
+}
+
+fn message(change: impl FnOnce(&mut Value)) -> String {
+    let (_, raw) = Celery::new().encode(&Job::new("shop.send_mail").id("1")).expect("a message");
+    let mut message = serde_json::from_slice(&raw).expect("JSON");
+    change(&mut message);
+    message.to_string()
+}
+
+#[rstest]
+#[case("rubbish".to_owned(), "expected value")]
+#[case(String::new(), "EOF")]
+#[case("[1, 2]".to_owned(), "no headers")]
+#[case("null".to_owned(), "no headers")]
+#[case(json!({"body": "e30=", "headers": {}}).to_string(), "name no task")]
+#[case(message(|message| message["content-type"] = json!("application/x-python-serialize")), "application/x-python-serialize, not JSON")]
+#[case(message(|message| message["content-type"] = Value::Null), "of no stated type, not JSON")]
+#[case(message(|message| message["body"] = json!(7)), "no body")]
+#[case(message(|message| message["headers"]["compression"] = json!("application/x-gzip")), "compressed (application/x-gzip)")]
+#[case(message(|message| message["body"] = json!("%%%")), "no Base64")]
+#[case(message(|message| message["body"] = json!(BASE64_STANDARD.encode("{}"))), "not [args, kwargs, embed]")]
+#[case(message(|message| message["headers"]["eta"] = json!("tomorrow")), "no time")]
+#[case(message(|message| message["headers"]["task"] = json!(1)), "name no task")]
+#[clean_redis]
+fn what_is_no_message_is_shown_and_stays(
+    test_request: TestRequest,
+    #[case] raw: String,
+    #[case] why: &str,
+) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.lpush::<_, _, ()>("celery", &raw).expect("LPUSH");
+    redis.hset::<_, _, _, ()>("unacked", "tag", &raw).expect("HSET");
+    let found = jobs.pending("celery")?.remove(0);
+    assert_eq!((found.raw.as_slice(), found.name.as_ref()), (raw.as_bytes(), None));
+    assert!(found.unreadable.as_ref().expect("a reason").contains(why), "{:?}", found.unreadable);
+    assert!(jobs.taken()?[0].unreadable.is_some());
+    let text = refusal(|| jobs.assert_nothing_enqueued());
+    assert!(text.contains("celery: unreadable (") && text.contains(why), "{text}");
+    assert_eq!(redis.llen::<_, u32>("celery").expect("LLEN"), 1);
+    assert_eq!(jobs.drain("celery")?[0].raw, raw.as_bytes());
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn bytes_that_are_no_text_are_shown_too(test_request: TestRequest) -> Result<(), Error> {
+    let raw: Vec<u8> = (0..=255).collect();
+    get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>("celery", &raw).expect("LPUSH");
+    let job = test_request.jobs().pending("celery")?.remove(0);
+    assert_eq!(job.raw, raw);
+    assert!(job.to_string().contains("256 bytes") && job.to_string().len() < 1_000, "{job}");
+    Ok(())
+}
+
+/// Keys of the database that are no queues are nothing to us.
+#[rstest]
+#[clean_redis]
+fn other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.sadd::<_, _, ()>("_kombu.binding.celery", "celery").expect("SADD");
+    redis.set::<_, _, ()>("celery-task-meta-1", "{}").expect("SET");
+    redis.zadd::<_, _, _, ()>("unacked_index", "tag", 1).expect("ZADD");
+    test_request.jobs().assert_nothing_enqueued();
+    redis.set::<_, _, ()>("unacked", "a text").expect("SET");
+    let error = test_request.jobs().taken().expect_err("no hash");
+    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn assertions_narrow_and_count(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    let mail = |to: &str, copies: u32| Job::new("shop.send_mail").args((to, copies)).queue("mail");
+    jobs.enqueue(mail("asa@example.com", 1))?;
+    jobs.enqueue(mail("asa@example.com", 1))?;
+    jobs.enqueue(mail("bo@example.com", 2).kwarg("urgent", true))?;
+    jobs.enqueue(Job::new("shop.count"))?;
+    jobs.assert_enqueued("shop.send_mail").times(3).on_queue("mail").times(3);
+    jobs.assert_enqueued("shop.send_mail").with_args(("asa@example.com", 1)).times(2);
+    let bo = jobs.assert_enqueued("shop.send_mail").with_kwargs(json!({"urgent": true})).times(1);
+    assert_eq!(bo.jobs()[0].args, [json!("bo@example.com"), json!(2)]);
+    jobs.assert_enqueued("shop.count").with_args(()).with_kwargs(json!({})).on_queue("celery");
+    jobs.assert_not_enqueued("shop.send_sms");
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs();
+    let text = refusal(|| jobs.assert_enqueued("shop.send_mail"));
+    assert_eq!(
+        text,
+        "expected a job shop.send_mail; nothing is queued. Is the job queued in another database than 15, or not at all?"
+    );
+    jobs.enqueue(Job::new("shop.send_mail").args(("ÅÄÖ", 1)).kwarg("copy", true).queue("mail").priority(3))?;
+    let assertions: [(Assertion, &str); 6] = [
+        (|found| found.with_args(("other", 1)), r#"expected a job shop.send_mail with args ["other",1]; queued is:"#),
+        (|found| found.with_kwargs(json!({})), "expected a job shop.send_mail with kwargs {}; queued is:"),
+        (|found| found.on_queue("celery"), "expected a job shop.send_mail in the queue celery; queued is:"),
+        (|found| found.times(2), "expected a job shop.send_mail, 2 times and not 1; queued is:"),
+        (|found| found.with_args(("ÅÄÖ", 1)).only().times(0), r#"with args ["ÅÄÖ",1], 0 times and not 1; queued is:"#),
+        (|found| found.on_queue("mail").times(0), "in the queue mail, 0 times and not 1; queued is:"),
+    ];
+    for (assertion, words) in assertions {
+        let text = refusal(|| assertion(jobs.assert_enqueued("shop.send_mail")));
+        assert!(text.contains(words), "{words:?} is missing in: {text}");
+        assert!(text.ends_with("\n  mail: shop.send_mail(\"ÅÄÖ\", 1, copy=true), priority 3"), "{text}");
+    }
+    let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+    assert!(text.starts_with("expected no job shop.send_mail; queued is:\n  mail: shop.send_mail("), "{text}");
+    jobs.enqueue(Job::new("shop.count"))?;
+    let text = refusal(|| jobs.assert_enqueued("shop.send_mail").only());
+    assert!(text.starts_with("expected a job shop.send_mail, and no other; queued are 2:\n"), "{text}");
+    jobs.drain("celery")?;
+    for number in 0..30 {
+        jobs.enqueue(Job::new("count").args((number,)).countdown(Duration::from_secs(3600)))?;
+    }
+    let text = refusal(|| jobs.assert_nothing_enqueued());
+    assert!(text.contains("queued are 31:\n") && text.ends_with("\n  and 11 more"), "{text}");
+    assert!(text.contains("count(0), due in 35"), "{text}");
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn assertions_fail_at_the_authors_line(test_request: TestRequest) {
+    let ended = crate::child::Child::test("jobs::asserts_in_vain")
+        .env("TRANSIENT_PROVIDER", crate::own_server::own_rung())
+        .run();
+    ended.assert_failed_with(&["panicked at tests/it/jobs.rs", "expected a job shop.send_mail; nothing is queued"]);
+    drop(test_request);
+}
+
+#[rstest]
+#[ignore = "run by assertions_fail_at_the_authors_line"]
+#[clean_redis]
+fn asserts_in_vain(test_request: TestRequest) {
+    test_request.jobs().assert_enqueued("shop.send_mail");
+}
+
+#[rstest]
+#[clean_redis]
+fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -> Result<(), Error> {
+    let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([5, 0]));
+    jobs.enqueue(Job::new("low").priority(9))?;
+    jobs.enqueue(Job::new("high").priority(4))?;
+    let mut keys: Vec<String> = get_jobs_redis(&test_request).expect("connect").keys("*").expect("KEYS");
+    keys.sort_unstable();
+    assert_eq!(keys, ["shop:celery", "shop:celery\u{6}\u{16}5"]);
+    assert_eq!(names(&jobs.all()?), ["high", "low"]);
+    let error = jobs.enqueue(Job::new("wrong").priority(10)).expect_err("10 is no priority");
+    assert!(error.is_data() && error.to_string().contains("queue the job wrong: priority 10"), "{error}");
+    Ok(())
+}
+
+/// A step that only the application knows is no reason to pass its jobs over.
+#[rstest]
+#[clean_redis]
+fn a_job_of_an_unknown_priority_is_seen(test_request: TestRequest) -> Result<(), Error> {
+    test_request.jobs_of(Celery::new().with_priority_steps([0, 5])).enqueue(Job::new("hidden").priority(5))?;
+    let jobs = test_request.jobs();
+    assert_eq!(names(&jobs.all()?), ["hidden"]);
+    jobs.assert_enqueued("hidden").times(1);
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("hidden"));
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn times_without_a_text_form_are_refused(test_request: TestRequest) {
+    let jobs = test_request.jobs();
+    for job in [
+        Job::new("far").countdown(Duration::MAX),
+        Job::new("far").countdown(Duration::from_secs(10_000 * 31_536_000)),
+        Job::new("far").eta(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
+    ] {
+        let error = jobs.enqueue(job).expect_err("no such time");
+        assert!(error.is_data() && error.to_string().contains("its eta is before 1970 or after 9999"), "{error}");
+    }
+    jobs.assert_nothing_enqueued();
+}
+
+#[test]
+fn arguments_without_a_json_form_are_refused() {
+    let map = std::collections::BTreeMap::from([(vec![1], 1)]);
+    assert!(refusal(|| Job::new("x").args((&map,))).contains("no JSON form"));
+    assert!(refusal(|| Job::new("x").kwarg("map", &map)).contains("no JSON form"));
+}

@@ -1,0 +1,122 @@
+//! The order of the rungs, what is said of them, and what it costs when there is none.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{TestRequest, clean_redis, test_request};
+
+use crate::child::Child;
+use crate::own_server::{self, OwnServer};
+
+mod crowd {
+    use super::{TestRequest, clean_redis, rstest, test_request};
+
+    #[rstest]
+    #[clean_redis]
+    fn wants_a_server(test_request: TestRequest, #[values(1, 2, 3, 4, 5, 6, 7, 8)] _number: u32) {
+        crate::clean::assert_clean_but_for(&[], &test_request);
+    }
+}
+
+/// A machine where no rung gives a server: nothing runs, PATH is empty, no engine answers, no download is allowed.
+fn nowhere(child: Child) -> Child {
+    let directory = Path::new("/nowhere");
+    child
+        .env("PATH", directory)
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .env("TRANSIENT_OFFLINE", "1")
+        .env("XDG_CACHE_HOME", "/nowhere/cache")
+}
+
+/// test.ini that names a port where nothing listens, so that what this machine has at 6379 does not matter.
+fn nobody_at_home(directory: &TempDir) -> std::path::PathBuf {
+    let ini = directory.path().join("test.ini");
+    fs::write(&ini, "[app:main]\nredis.sessions.url = redis://127.0.0.1:1\n").expect("write");
+    ini
+}
+
+#[test]
+fn no_rung_at_all_is_one_report_that_lists_them() {
+    let directory = TempDir::new().expect("a directory");
+    let child = nowhere(Child::test("ladder::crowd::wants_a_server::_number_1_1"));
+    let ended = child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).run();
+    ended.assert_failed_with(&["panicked at tests/it/ladder.rs"]);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/no_server.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, ended.report() + "\n").expect("write");
+    }
+    let expected = fs::read_to_string(&golden).expect("the golden file");
+    assert_eq!(ended.report().trim_end(), expected.trim_end(), "UPDATE_GOLDEN=1 renews tests/it/no_server.txt");
+}
+
+#[test]
+fn a_rung_is_said_with_its_reason() {
+    let server = OwnServer::start();
+    let directory = TempDir::new().expect("a directory");
+    let run = || Child::test("ladder::crowd::wants_a_server::_number_1_1");
+    let running = run().env("TRANSIENT_REDIS_URL", server.url()).run();
+    let said = format!("at 127.0.0.1:{} (running); it answers, and is named by the environment", server.port);
+    assert!(running.output.contains(&said), "{}", running.output);
+    let process = run().env("TRANSIENT_TEST_INI", nobody_at_home(&directory));
+    let process = process.env("TRANSIENT_SERVER_BINARY", own_server::binary()).run();
+    process.assert_passed();
+    for words in ["(process); started ", "; nothing answers at redis://127.0.0.1:1 ("] {
+        assert!(process.output.contains(words), "{}", process.output);
+    }
+}
+
+#[test]
+fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
+    let directory = TempDir::new().expect("a directory");
+    let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
+    let child =
+        child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).env("TRANSIENT_SERVER_BINARY", "/bin/false");
+    let ended = child.env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
+    ended.assert_passed();
+    for words in ["(download); ", "/bin/false ended before it answered", "no container engine answers"] {
+        assert!(ended.output.contains(words), "{words:?} is missing in:\n{}", ended.output);
+    }
+}
+
+#[rstest]
+#[case("redis")]
+#[case("Process")]
+#[case("docker")]
+fn unknown_providers_are_answered_with_the_legal_ones(#[case] provider: &str) {
+    let child = Child::test("ladder::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", provider);
+    child.run().assert_failed_with(&["the environment", provider, "auto, running, process, container or download"]);
+}
+
+/// The first test pays for finding out, the other seven fail at once with the same report.
+#[test]
+fn finding_out_is_paid_for_once_in_a_process() {
+    // 10 s until a server that never answers is given up.
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("redis-server");
+    fs::write(&path, "#!/bin/sh\nexec sleep 7656\n").expect("write");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let child = Child::tests("ladder::crowd::").arguments(["--test-threads=4"]);
+    let ended = child.env("TRANSIENT_PROVIDER", "process").env("TRANSIENT_SERVER_BINARY", &path).run();
+    ended.assert_failed_with(&["0 passed; 8 failed"]);
+    assert_eq!(ended.output.matches("did not answer within 10 s and was ended").count(), 8, "{}", ended.output);
+    assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
+}
+
+/// The same under a runner that has a process for every test.
+#[test]
+fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
+    let directory = TempDir::new().expect("a directory");
+    let run = |id: &str| {
+        let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
+        let child = child.env("TRANSIENT_PROVIDER", "download").env("PATH", "/nowhere").env("NEXTEST_RUN_ID", id);
+        child.env("XDG_CACHE_HOME", directory.path()).run()
+    };
+    run("one").assert_failed_with(&["can't run python3 -m pip"]);
+    let second = run("one");
+    second.assert_failed_with(&["can't run python3 -m pip", "(Found out by the first test of this run.)"]);
+    let other = run("two");
+    assert!(!other.output.contains("Found out by"), "{}", other.output);
+}

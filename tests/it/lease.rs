@@ -1,0 +1,409 @@
+//! Who may use which server when.
+
+use std::fs;
+use std::time::Duration;
+
+use redis::Commands;
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
+
+use crate::child::Child;
+use crate::own_server::{self, OwnServer};
+
+/// Tests that would see each other's keys if they shared a database.
+mod crosstalk {
+    use super::{Commands, Duration, TestRequest, clean_redis, get_redis, redis, rstest, test_request};
+
+    #[rstest]
+    #[clean_redis]
+    fn sees_only_itself(
+        test_request: TestRequest,
+        #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)] number: u32,
+    ) -> redis::RedisResult<()> {
+        let mut redis = get_redis(&test_request)?;
+        redis.set::<_, _, ()>(format!("key:{number}:{}", std::process::id()), number)?;
+        std::thread::sleep(Duration::from_millis(u64::from(number % 5)));
+        assert_eq!(redis.keys::<_, Vec<String>>("*")?, [format!("key:{number}:{}", std::process::id())]);
+        Ok(())
+    }
+
+    /// Not clean: still alone.
+    #[rstest]
+    fn clears_by_hand(
+        test_request: TestRequest,
+        #[values(0, 1, 2, 3, 4, 5, 6, 7)] number: u32,
+    ) -> redis::RedisResult<()> {
+        let mut redis = get_redis(&test_request)?;
+        redis::cmd("FLUSHDB").exec(&mut redis)?;
+        redis.set::<_, _, ()>("by hand", number)?;
+        std::thread::sleep(Duration::from_millis(u64::from(number % 5)));
+        assert_eq!(redis.keys::<_, Vec<String>>("*")?, ["by hand"]);
+        assert_eq!(redis.get::<_, u32>("by hand")?, number);
+        Ok(())
+    }
+}
+
+#[test]
+fn two_runs_on_one_running_server_take_turns() {
+    let server = OwnServer::start();
+    let start = || {
+        let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=16"]);
+        child.env("TRANSIENT_REDIS_URL", server.url()).start()
+    };
+    let (one, two) = (start(), start());
+    one.wait(Duration::from_secs(60)).assert_passed();
+    two.wait(Duration::from_secs(60)).assert_passed();
+}
+
+#[test]
+fn two_runs_on_servers_of_their_own_are_apart() {
+    let start = || {
+        let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=16"]);
+        child.env("TRANSIENT_PROVIDER", own_server::own_rung()).start()
+    };
+    let (one, two) = (start(), start());
+    one.wait(Duration::from_secs(60)).assert_passed();
+    two.wait(Duration::from_secs(60)).assert_passed();
+}
+
+/// Keeps its server until it is told to go on.
+#[rstest]
+#[ignore = "run by the tests below"]
+#[clean_redis]
+fn holds(test_request: TestRequest) {
+    println!("holding {}", test_request.server());
+    let until = std::env::var_os("GO_ON").expect("a file");
+    while !std::path::Path::new(&until).exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn uses(test_request: TestRequest) {
+    assert!(!test_request.redis_url().is_empty());
+}
+
+#[test]
+fn a_waiter_gives_up_with_the_name_of_the_holder() {
+    let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
+    let go_on = directory.path().join("go on");
+    let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
+    holder.wait_for("holding");
+    let waiter = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url());
+    let ended = waiter.env("TRANSIENT_LEASE_TIMEOUT", "1").run();
+    let name = format!("process {}, test it::lease::holds", holder.child.id());
+    ended.assert_failed_with(&[&name, "it waited for 1 s, at last for process ", "TRANSIENT_PROVIDER=process"]);
+    fs::write(go_on, "").expect("write");
+    holder.wait(Duration::from_secs(30)).assert_passed();
+    Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).run().assert_passed();
+}
+
+#[test]
+fn a_waiter_says_for_whom_it_waits() {
+    let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
+    let go_on = directory.path().join("go on");
+    let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
+    holder.wait_for("holding");
+    let waiter = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
+    waiter.wait_for(&format!("which process {}, test it::lease::holds uses", holder.child.id()));
+    fs::write(go_on, "").expect("write");
+    waiter.wait(Duration::from_secs(60)).assert_passed();
+}
+
+#[test]
+fn a_dead_holder_blocks_nobody() {
+    let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
+    let go_on = directory.path().join("go on");
+    let mut holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
+    holder.wait_for("holding");
+    holder.child.kill().expect("SIGKILL");
+    holder.child.wait().expect("reap");
+    let ended = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).run();
+    ended.assert_passed();
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+}
+
+mod leaks {
+    use super::{Duration, TestRequest, clean_redis, rstest, test_request};
+
+    #[rstest]
+    #[timeout(Duration::from_millis(50))]
+    #[should_panic(expected = "expired")]
+    #[clean_redis]
+    fn a_times_out(test_request: TestRequest) {
+        std::thread::sleep(Duration::from_secs(5));
+        drop(test_request);
+    }
+
+    #[rstest]
+    #[clean_redis]
+    fn b_follows(test_request: TestRequest) {
+        crate::clean::assert_clean_but_for(&[], &test_request);
+    }
+
+    #[rstest]
+    #[clean_redis]
+    fn c_forgets(test_request: TestRequest) {
+        std::mem::forget(test_request);
+    }
+
+    #[rstest]
+    #[clean_redis]
+    fn d_follows(test_request: TestRequest) {
+        crate::clean::assert_clean_but_for(&[], &test_request);
+    }
+
+    // The same without the attribute, which nobody is told the end of.
+
+    #[rstest]
+    #[timeout(Duration::from_millis(50))]
+    #[should_panic(expected = "expired")]
+    fn e_times_out_without_the_attribute(test_request: TestRequest) {
+        std::thread::sleep(Duration::from_secs(30));
+        drop(test_request);
+    }
+
+    #[rstest]
+    fn f_forgets_without_the_attribute(test_request: TestRequest) {
+        std::mem::forget(test_request);
+    }
+
+    #[rstest]
+    #[should_panic(expected = "on purpose")]
+    fn g_forgets_and_panics(test_request: TestRequest) {
+        std::mem::forget(test_request);
+        panic!("on purpose");
+    }
+
+    #[rstest]
+    fn h_follows(test_request: TestRequest) {
+        assert!(!test_request.redis_url().is_empty());
+    }
+}
+
+#[test]
+fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
+    let server = OwnServer::start();
+    let child = Child::tests("lease::leaks::").arguments(["--test-threads=1"]);
+    let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
+    ended.assert_passed();
+    assert!(ended.took < Duration::from_secs(20), "{:?}", ended.took);
+    for test in ["c_forgets", "e_times_out_without_the_attribute", "f_forgets_without_the_attribute"] {
+        let warning = format!(
+            "warning: it::lease::leaks::{test} ended, but a clone of its TestRequest or a connection is still alive"
+        );
+        assert!(ended.output.contains(&warning), "{}", ended.output);
+    }
+}
+
+/// A thread that was not handed a clone waits for its own test; the report says so, in bounded time.
+#[rstest]
+#[ignore = "run by a_thread_without_a_clone_is_told_so"]
+#[clean_redis]
+fn asks_again_in_a_thread(test_request: TestRequest) {
+    let error = std::thread::spawn(|| TestRequest::try_new().expect_err("it is taken")).join().expect("join");
+    assert!(error.is_busy() && !error.is_no_server(), "{error}");
+    println!("{error}");
+    drop(test_request);
+}
+
+#[test]
+fn a_thread_without_a_clone_is_told_so() {
+    let server = OwnServer::start();
+    let child = Child::test("lease::asks_again_in_a_thread").env("TRANSIENT_REDIS_URL", server.url());
+    let ended = child.env("TRANSIENT_LEASE_TIMEOUT", "1").run();
+    ended.assert_passed();
+    assert!(ended.output.contains("hand a clone of its TestRequest to its threads"), "{}", ended.output);
+}
+
+/// Tests one after the other have one server, also when their async connections close late.
+mod one_server {
+    use super::{TestRequest, clean_redis, get_redis, redis, rstest, test_request};
+
+    #[rstest]
+    #[clean_redis]
+    fn sync(test_request: TestRequest, #[values(1, 2, 3)] _number: u32) -> redis::RedisResult<()> {
+        println!("sync at {}", test_request.redis_url());
+        redis::cmd("PING").exec(&mut get_redis(&test_request)?)
+    }
+
+    #[rstest]
+    #[tokio::test]
+    #[clean_redis]
+    async fn on_tokio(test_request: TestRequest, #[values(1, 2, 3)] _number: u32) -> redis::RedisResult<()> {
+        println!("tokio at {}", test_request.redis_url());
+        let mut redis = transient_fixtures::get_async_redis(&test_request).await?;
+        redis::cmd("PING").exec_async(&mut redis).await
+    }
+
+    #[rstest]
+    fn not_clean(test_request: TestRequest, #[values(1, 2, 3)] _number: u32) {
+        println!("not clean at {}", test_request.redis_url());
+    }
+}
+
+#[test]
+fn tests_one_after_the_other_have_one_server() {
+    let child = Child::tests("lease::one_server::").arguments(["--test-threads=1"]);
+    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
+    ended.assert_passed();
+    let urls: std::collections::HashSet<_> =
+        ended.output.lines().filter_map(|line| line.split_once(" at redis://")).map(|(_, url)| url).collect();
+    assert_eq!(urls.len(), 1, "{}", ended.output);
+}
+
+/// What a test does to its server besides keys, and what the next one of the same process finds.
+mod lasting {
+    use std::collections::BTreeMap;
+
+    use super::{TestRequest, clean_redis, get_redis, redis, rstest, test_request};
+
+    /// The whole configuration, but for what differs between two servers of one kind.
+    fn config(redis: &mut redis::Connection) -> BTreeMap<String, String> {
+        let mut config: BTreeMap<String, String> =
+            redis::cmd("CONFIG").arg("GET").arg("*").query(redis).expect("CONFIG GET");
+        config.retain(|name, _| !["port", "dir", "unixsocket", "logfile", "pidfile"].contains(&name.as_str()));
+        config
+    }
+
+    fn run(redis: &mut redis::Connection, command: &str) {
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().expect("a command"));
+        for word in words {
+            command.arg(word);
+        }
+        command.exec(redis).expect("the command");
+    }
+
+    const FUNCTION: &str = "#!lua name=left\nredis.register_function('left', function() end)";
+
+    #[rstest]
+    #[ignore = "run by a_lease_finds_its_server_as_new"]
+    #[clean_redis]
+    fn a_changes_it(test_request: TestRequest) {
+        let mut redis = get_redis(&test_request).expect("connect");
+        println!("config: {:?}", config(&mut redis));
+        println!("url: {}", test_request.redis_url());
+        match std::env::var("CHANGE").expect("CHANGE").as_str() {
+            "config" => run(&mut redis, "CONFIG SET maxmemory 123mb"),
+            "hidden config" => {
+                run(&mut redis, "CONFIG SET maxmemory 123mb");
+                run(&mut redis, "CONFIG RESETSTAT");
+            }
+            "hidden config, seen" => {
+                run(&mut redis, "CONFIG SET maxmemory 123mb");
+                run(&mut redis, "CONFIG RESETSTAT");
+                run(&mut redis, "INFO stats");
+                run(&mut redis, "INFO stats");
+            }
+            "acl" => run(&mut redis, "ACL SETUSER visitor on >hush +@all"),
+            "script" => run(&mut redis, "EVAL return{1} 0"),
+            "function" => redis::cmd("FUNCTION").arg("LOAD").arg(FUNCTION).exec(&mut redis).expect("FUNCTION LOAD"),
+            "database" => {
+                run(&mut redis, "SELECT 7");
+                run(&mut redis, "SET left behind");
+            }
+            "subscriber" => {
+                let connection = Box::leak(Box::new(get_redis(&test_request).expect("connect")));
+                connection.as_pubsub().subscribe("news").expect("SUBSCRIBE");
+                std::mem::forget(get_redis(&test_request).expect("connect"));
+            }
+            "pause" => run(&mut redis, "CLIENT PAUSE 30000 WRITE"),
+            "nothing" => {}
+            other => panic!("{other}"),
+        }
+    }
+
+    #[rstest]
+    #[ignore = "run by a_lease_finds_its_server_as_new"]
+    #[clean_redis]
+    fn b_finds_it_as_new(test_request: TestRequest) -> redis::RedisResult<()> {
+        let mut redis = get_redis(&test_request)?;
+        println!("config: {:?}", config(&mut redis));
+        println!("url: {}", test_request.redis_url());
+        assert_eq!(redis::cmd("INFO").arg("keyspace").query::<String>(&mut redis)?.trim(), "# Keyspace");
+        assert_eq!(redis::cmd("ACL").arg("USERS").query::<Vec<String>>(&mut redis)?, ["default"]);
+        // The SHA-1 of `return{1}`.
+        let known = redis::cmd("EVALSHA").arg("7da067d306ba2950a9b8ae9ef59deade71ff5b36").arg(0).exec(&mut redis);
+        assert_eq!(known.expect_err("no script").code(), Some("NOSCRIPT"));
+        let memory: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut redis)?;
+        assert_eq!(memory.get::<u32>("number_of_cached_scripts"), Some(0));
+        assert_eq!(redis::cmd("FUNCTION").arg("LIST").query::<Vec<redis::Value>>(&mut redis)?, []);
+        assert_eq!(redis::cmd("PUBSUB").arg("CHANNELS").query::<Vec<String>>(&mut redis)?, [""; 0]);
+        redis::cmd("SET").arg("foo").arg("bar").exec(&mut redis)
+    }
+}
+
+#[rstest]
+#[case("nothing", true)]
+#[case("script", true)]
+#[case("function", true)]
+#[case("database", true)]
+#[case("config", false)]
+#[case("hidden config", false)]
+#[case("hidden config, seen", false)]
+#[case("acl", false)]
+#[case("subscriber", false)]
+#[case("pause", false)]
+fn a_lease_finds_its_server_as_new(#[case] change: &str, #[case] same_server: bool) {
+    let child = Child::tests("lease::lasting::").arguments(["--test-threads=1"]).env("CHANGE", change);
+    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
+    ended.assert_passed();
+    let said = |word: &str| -> Vec<String> {
+        ended.output.lines().filter_map(|line| Some(line.split_once(word)?.1.to_owned())).collect()
+    };
+    let (config, url) = (said("config: "), said("url: "));
+    assert_eq!((config.len(), url.len()), (2, 2), "{}", ended.output);
+    assert_eq!(config[0], config[1]);
+    assert_eq!(url[0] == url[1], same_server, "{url:?}");
+}
+
+/// In CLIENT LIST one sees who is who.
+#[rstest]
+#[clean_redis]
+#[tokio::test]
+async fn connections_carry_the_name_of_the_test(test_request: TestRequest) -> redis::RedisResult<()> {
+    let mut redis = get_redis(&test_request)?;
+    let _jobs = transient_fixtures::get_jobs_redis(&test_request)?;
+    let _async = transient_fixtures::get_async_redis(&test_request).await?;
+    let _async_jobs = transient_fixtures::get_async_jobs_redis(&test_request).await?;
+    let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis)?;
+    let test = "it::lease::connections_carry_the_name_of_the_test";
+    let name = format!(" name=transient-fixtures:{}:{test} ", std::process::id());
+    // Our own, and the four above.
+    assert_eq!(list.lines().filter(|line| line.contains(&name)).count(), 5, "{list}");
+    Ok(())
+}
+
+/// A process that gives the server back and takes it again at once does not starve the others.
+mod hog {
+    use super::{TestRequest, redis};
+
+    #[test]
+    #[ignore = "run by no_waiter_starves"]
+    fn takes_it_again_and_again() {
+        for _ in 0..200 {
+            let test_request = TestRequest::clean();
+            let connection = &mut test_request.client().get_connection().expect("connect");
+            redis::cmd("PING").exec(connection).expect("PING");
+        }
+    }
+}
+
+#[test]
+fn no_waiter_starves() {
+    let server = OwnServer::start();
+    let hogs = (0..3)
+        .map(|_| Child::test("lease::hog::takes_it_again_and_again").env("TRANSIENT_REDIS_URL", server.url()).start());
+    let hogs: Vec<_> = hogs.collect();
+    hogs[0].wait_for("(running)");
+    // With three in front each time, one lease is soon to be had.
+    let ended = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).run();
+    ended.assert_passed();
+    for mut hog in hogs {
+        assert!(hog.child.try_wait().expect("wait").is_none() || hog.output().contains("test result: ok"));
+        hog.wait(Duration::from_secs(60)).assert_passed();
+    }
+}

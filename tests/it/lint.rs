@@ -1,0 +1,105 @@
+//! `#[clean_redis(lint = "ttl")]`, and `redis.lint = ttl` for all tests of a crate.
+
+use redis::Commands;
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+
+use crate::child::{Child, Ended};
+use crate::own_server::own_rung;
+
+/// Tests that pass; some leave keys that live for ever.
+mod passing {
+    use super::{Commands, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, rstest, test_request};
+
+    fn leave(test_request: &TestRequest) -> redis::RedisResult<()> {
+        let mut redis = get_redis(test_request)?;
+        redis.set_ex::<_, _, ()>("cached", "x", 300)?;
+        redis.set::<_, _, ()>("brand:Å", "x".repeat(1000))?;
+        redis.set::<_, _, ()>("config:shop", "x")?;
+        redis.rpush::<_, _, ()>(b"\xff\x00".as_slice(), "x")?;
+        // Jobs have no timeouts.
+        get_jobs_redis(test_request)?.rpush("celery", "x")
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl")]
+    fn linted(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl")]
+    #[tokio::test]
+    async fn linted_async(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn as_the_settings_say(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "none")]
+    fn not_linted(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl")]
+    fn all_have_timeouts(test_request: TestRequest) -> redis::RedisResult<()> {
+        get_redis(&test_request)?.set_ex("cached", "x", 300)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl")]
+    #[should_panic(expected = "on purpose")]
+    fn fails_on_purpose(test_request: TestRequest) {
+        leave(&test_request).expect("SET");
+        panic!("on purpose");
+    }
+}
+
+fn run(test: &str, settings: &str) -> Ended {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("test.ini");
+    std::fs::write(&path, format!("[app:main]\n{settings}\n")).expect("write");
+    let child = Child::test(&format!("lint::passing::{test}")).env("TRANSIENT_TEST_INI", path);
+    child.env("TRANSIENT_PROVIDER", own_rung()).run()
+}
+
+#[rstest]
+#[case("linted", "", 3)]
+#[case("linted_async", "", 3)]
+#[case("as_the_settings_say", "redis.lint = ttl", 3)]
+#[case("linted", "redis.lint_allow = config:*", 2)]
+#[case("as_the_settings_say", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
+fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
+    let ended = run(test, settings);
+    let plural = if count == 1 { "" } else { "s" };
+    let first = format!(
+        "the test it::lint::passing::{test} passed, but left {count} key{plural} without a timeout in the database"
+    );
+    ended.assert_failed_with(&[&first, r"\xff\x00 (list, ", "lint = \"none\" into #[clean_redis]"]);
+    assert!(!ended.output.contains("cached") && !ended.output.contains("celery"), "{}", ended.output);
+    assert_eq!(ended.output.contains("  config:shop (string, "), count > 2, "{}", ended.output);
+    assert_eq!(ended.output.contains("  brand:Å (string, 1"), count > 1, "{}", ended.output);
+}
+
+#[rstest]
+#[case("linted", "redis.lint_allow = *")]
+#[case("as_the_settings_say", "")]
+#[case("not_linted", "redis.lint = ttl")]
+#[case("all_have_timeouts", "redis.lint = ttl")]
+#[case("fails_on_purpose", "")]
+fn what_is_in_order_or_allowed_passes(#[case] test: &str, #[case] settings: &str) {
+    run(test, settings).assert_passed();
+}

@@ -1,0 +1,27 @@
+//! The tests of transient-fixtures: one binary, a file per module of the crate, against real servers.
+
+mod child;
+mod own_server;
+
+mod clean;
+mod data;
+mod download;
+mod failure;
+mod fixtures;
+mod guard;
+mod jobs;
+mod keep;
+mod ladder;
+mod lease;
+mod lint;
+mod loaded;
+mod process;
+mod repository;
+mod request;
+mod running;
+mod serial;
+mod session;
+mod settings;
+mod snapshot;
+mod torture;
+mod travel;

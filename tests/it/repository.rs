@@ -1,0 +1,122 @@
+//! Rules about the repository.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below, with these endings.
+fn files(below: &str, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(below)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).expect("read").flatten().map(|entry| entry.path()));
+        } else if path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known)) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn value<'a>(toml: &'a str, key: &str) -> &'a str {
+    let line = toml.lines().find(|line| line.starts_with(&format!("{key} = "))).expect(key);
+    line.split('"').nth(1).expect("a string")
+}
+
+#[test]
+fn versions_agree_and_the_changelog_has_them() {
+    let manifest = read("Cargo.toml");
+    let version = value(&manifest, "version").to_owned();
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let pin = format!("transient-fixtures-macros = {{ version = \"={version}\"");
+    assert!(manifest.contains(&pin), "the macros are not pinned to {version}");
+    assert!(read("CHANGELOG.md").contains(&format!("## {version}")), "no entry for {version}");
+    let rust = value(&manifest, "rust-version");
+    assert!(read("README.md").contains(&format!("Rust {rust}")), "README does not state Rust {rust}");
+}
+
+/// The rows of the README's table of settings: key, variable, default.
+fn table() -> Vec<[String; 3]> {
+    let readme = read("README.md");
+    let rows = readme.lines().filter(|line| line.starts_with("| `")).map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        [cells[0].clone(), cells[1].clone(), cells[2].clone()]
+    });
+    rows.collect()
+}
+
+/// The settings as the code has them: `known("key", Some("VARIABLE"), "default", …)`.
+fn known() -> Vec<[String; 3]> {
+    let source = read("src/settings.rs").replace("\n    ", " ");
+    let calls = source.split("known(").skip(1).filter(|call| call.trim_start().starts_with('"'));
+    calls
+        .map(|call| {
+            let strings: Vec<_> = call.split('"').skip(1).step_by(2).collect();
+            if call.split_once(',').expect("arguments").1.trim_start().starts_with("Some") {
+                [strings[0].to_owned(), strings[1].to_owned(), strings[2].to_owned()]
+            } else {
+                [strings[0].to_owned(), String::new(), strings[1].to_owned()]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_default() {
+    let documented: BTreeSet<_> = table().into_iter().collect();
+    let known: BTreeSet<_> = known().into_iter().collect();
+    assert_eq!(known.len(), 20, "{known:?}");
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_environment_variable_is_documented() {
+    let readme = read("README.md");
+    let mut variables = BTreeSet::new();
+    for path in files("src", &["rs", "sh"]) {
+        let text = fs::read_to_string(path).expect("read");
+        for piece in text.split("TRANSIENT_").skip(1) {
+            let name: String =
+                piece.chars().take_while(|letter| letter.is_ascii_uppercase() || *letter == '_').collect();
+            if !name.is_empty() {
+                variables.insert(format!("TRANSIENT_{name}"));
+            }
+        }
+    }
+    assert!(variables.len() > 5, "{variables:?}");
+    for variable in variables {
+        assert!(readme.contains(&variable), "README does not mention {variable}");
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for path in ["src", "macros", "tests", "examples"].into_iter().flat_map(|below| files(below, &["rs", "sh"])) {
+        let lines = fs::read_to_string(&path).expect("read").lines().count();
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn the_main_path_fits_on_one_screen() {
+    let text = read("src/clean.rs");
+    let path = text.split("pub fn run_clean<").nth(1).expect("run_clean");
+    assert!(path.lines().count() <= 80, "src/clean.rs has grown");
+}
+
+/// The image in the README is the one that is pinned.
+#[test]
+fn the_image_is_documented() {
+    let image = known().into_iter().find(|[key, ..]| key == "redis.image").expect("redis.image");
+    assert!(read("README.md").contains(&format!("docker pull {}", image[2])), "{image:?}");
+}

@@ -1,0 +1,427 @@
+//! Sessions in Pyramid's format, as somebody who tests an application uses them. The frameworks themselves: `interop/`.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use redis::Commands;
+use rstest::rstest;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use transient_fixtures::{
+    Error, Pyramid, Session, SessionFormat, TestRequest, clean_redis, get_redis, redis, test_request,
+};
+
+use crate::child::Child;
+
+type Use = fn(&Session) -> Result<(), Error>;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Line {
+    brand: String,
+    count: u32,
+}
+
+fn keys(test_request: &TestRequest) -> Vec<String> {
+    let mut keys: Vec<String> = get_redis(test_request).expect("connect").keys("*").expect("KEYS");
+    keys.sort_unstable();
+    keys
+}
+
+fn stored(session: &Session, test_request: &TestRequest) -> serde_json::Value {
+    let text: String = get_redis(test_request).expect("connect").get(session.key()).expect("GET");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[rstest]
+#[clean_redis]
+fn what_was_set_comes_back_and_nothing_else(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    assert_eq!(session.get::<String>("name")?, None);
+    assert_eq!(session.get_or("count", 7)?, 7);
+    session.set("name", "ÅÄÖ")?;
+    let cart = vec![Line { brand: "Ångström".to_owned(), count: 2 }];
+    session.set("cart", &cart)?;
+    session.set("nothing", None::<u32>)?;
+    assert_eq!(session.get::<String>("name")?.as_deref(), Some("ÅÄÖ"));
+    assert_eq!(session.get::<Vec<Line>>("cart")?, Some(cart));
+    assert_eq!(session.get::<Option<u32>>("nothing")?, Some(None));
+    assert!(session.contains("cart")? && !session.contains("basket")?);
+    assert_eq!(session.keys()?, ["cart", "name", "nothing"]);
+    assert!(session.remove("cart")? && !session.remove("cart")?);
+    session.clear()?;
+    assert!(session.keys()?.is_empty() && !session.is_new()?);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn who_only_looks_leaves_no_key(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    assert!(session.is_new()? && session.get::<String>("name")?.is_none() && session.keys()?.is_empty());
+    assert!(!session.remove("name")? && session.pop_flash()?.is_empty());
+    session.clear()?;
+    assert_eq!(session.ttl()?, None);
+    assert!(keys(&test_request).is_empty());
+    session.set("name", "Åsa")?;
+    assert_eq!(keys(&test_request), [session.key()]);
+    assert!(!session.is_new()?);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn all_requests_of_a_test_have_one_session_and_each_visitor_another(test_request: TestRequest) -> Result<(), Error> {
+    test_request.session().set("name", "Åsa")?;
+    let same = TestRequest::new().session();
+    assert_eq!(same.get::<String>("name")?.as_deref(), Some("Åsa"));
+    let from_a_thread = test_request.clone();
+    let name = thread::spawn(move || from_a_thread.session().get::<String>("name")).join().expect("join")?;
+    assert_eq!(name.as_deref(), Some("Åsa"));
+    let (one, two) = (test_request.visitor(), test_request.visitor());
+    one.session().set("name", "Bo")?;
+    assert_eq!(two.session().get::<String>("name")?, None);
+    assert_eq!(same.get::<String>("name")?.as_deref(), Some("Åsa"));
+    assert_eq!(keys(&test_request).len(), 2);
+    Ok(())
+}
+
+/// A test after another one has another session.
+#[rstest]
+#[case(1)]
+#[case(2)]
+#[clean_redis]
+fn every_test_begins_with_a_new_session(test_request: TestRequest, #[case] number: u32) -> Result<(), Error> {
+    assert!(test_request.session().is_new()?);
+    test_request.session().set("number", number)
+}
+
+#[rstest]
+#[clean_redis]
+fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> Result<(), Error> {
+    const YEAR: Duration = Duration::from_secs(31_536_000);
+    const ALMOST: Duration = Duration::from_secs(31_536_000 - 5);
+    assert_eq!(test_request.settings().session_timeout(), YEAR, "test.ini says so");
+    let session = test_request.session();
+    session.set("name", "Åsa")?;
+    let left = || session.ttl().map(|left| left.expect("a timeout"));
+    assert!(left()? <= YEAR && left()? > ALMOST);
+    assert_eq!(stored(&session, &test_request)["t"], 31_536_000);
+
+    // Whatever uses it makes it live for another year.
+    let mut redis = get_redis(&test_request).expect("connect");
+    let uses: [Use; 4] = [
+        |session| session.get::<String>("name").map(|_| ()),
+        |session| session.keys().map(|_| ()),
+        |session| session.contains("other").map(|_| ()),
+        |session| session.peek_flash().map(|_| ()),
+    ];
+    for uses in uses {
+        redis.expire::<_, ()>(session.key(), 100).expect("EXPIRE");
+        assert!(left()? <= Duration::from_secs(100));
+        uses(&session)?;
+        assert!(left()? > ALMOST);
+    }
+    assert!(test_request.visitor().cookie().contains("; Max-Age=31536000"));
+    Ok(())
+}
+
+/// The library of the application may check the end itself: then that is moved as well.
+#[rstest]
+#[clean_redis]
+fn an_end_that_is_stored_is_renewed_too(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs();
+    let text = format!(r#"{{"m": {{"name": "Åsa"}}, "c": 1700000000, "v": 1, "t": 600, "x": {}}}"#, now + 30);
+    get_redis(&test_request).expect("connect").set_ex::<_, _, ()>(session.key(), text, 600).expect("SETEX");
+    assert_eq!(session.get::<String>("name")?.as_deref(), Some("Åsa"));
+    let after = stored(&session, &test_request);
+    assert!((now + 595..=now + 605).contains(&after["x"].as_u64().expect("x")), "{after}");
+    assert_eq!((&after["t"], &after["c"]), (&600.into(), &1_700_000_000.into()));
+    // The timeout is the session's own.
+    assert!(session.ttl()?.expect("a timeout") <= Duration::from_secs(600));
+    assert_eq!(session.created()?, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+
+    // Where it has come, the session is over, though its key is there.
+    let text = format!(r#"{{"m": {{"name": "Åsa"}}, "c": 1700000000, "v": 1, "t": 600, "x": {}}}"#, now - 30);
+    get_redis(&test_request).expect("connect").set::<_, _, ()>(session.key(), text).expect("SET");
+    assert!(session.is_new()? && session.get::<String>("name")?.is_none());
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn a_session_that_is_gone_is_a_new_one(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    session.set("name", "Åsa")?;
+    let id = session.id();
+    redis::cmd("FLUSHDB").exec(&mut get_redis(&test_request).expect("connect")).expect("FLUSHDB");
+    assert!(session.is_new()?);
+    assert_eq!(session.get::<String>("name")?, None);
+    session.set("other", 1)?;
+    assert_eq!((session.id(), session.keys()?), (id, vec!["other".to_owned()]));
+
+    let mut redis = get_redis(&test_request).expect("connect");
+    redis.pexpire::<_, ()>(session.key(), 1).expect("PEXPIRE");
+    thread::sleep(Duration::from_millis(10));
+    assert!(session.is_new()? && session.get::<u32>("other")?.is_none());
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn invalidating_deletes_and_begins_anew(test_request: TestRequest) -> Result<(), Error> {
+    let visitor = test_request.visitor();
+    let session = visitor.session();
+    visitor.log_in(17)?;
+    let (id, cookie) = (session.id(), visitor.cookie());
+    session.invalidate()?;
+    assert_ne!(session.id(), id);
+    assert_ne!(visitor.cookie(), cookie);
+    assert!(session.is_new()? && visitor.user::<u32>()?.is_none() && keys(&test_request).is_empty());
+    session.set("name", "Åsa")?;
+    assert_eq!(keys(&test_request), [session.key()]);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn visitors_log_in_and_out(test_request: TestRequest) -> Result<(), Error> {
+    let visitor = test_request.visitor();
+    assert_eq!(visitor.user::<String>()?, None);
+    visitor.log_in("asa@example.com")?;
+    assert_eq!(visitor.user::<String>()?.as_deref(), Some("asa@example.com"));
+    assert_eq!(stored(&visitor.session(), &test_request)["m"]["auth.userid"], "asa@example.com");
+    visitor.log_out()?;
+    assert_eq!(visitor.user::<String>()?, None);
+    assert!(!visitor.session().is_new()?);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn flash_messages_are_seen_once(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    assert!(session.peek_flash()?.is_empty());
+    session.flash("saved")?;
+    session.flash("saved")?;
+    session.queue("").allow_duplicate(false).flash("saved")?;
+    session.queue("errors").flash("no such brand: Å")?;
+    assert_eq!(session.peek_flash()?, ["saved", "saved"]);
+    assert_eq!(session.pop_flash()?, ["saved", "saved"]);
+    assert!(session.pop_flash()?.is_empty());
+    assert_eq!(session.queue("errors").pop_flash()?, ["no such brand: Å"]);
+    session.queue("once").allow_duplicate(false).flash("first")?;
+    assert_eq!(session.queue("once").peek_flash()?, ["first"]);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn the_csrf_token_stays_until_a_new_one_is_made(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    let first = session.csrf_token()?;
+    assert_eq!((first.len(), session.csrf_token()?), (64, first.clone()));
+    let second = session.new_csrf_token()?;
+    assert_ne!(second, first);
+    assert_eq!(session.csrf_token()?, second);
+    assert_ne!(test_request.visitor().session().csrf_token()?, second);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn created_is_when_it_began(test_request: TestRequest) -> Result<(), Error> {
+    let before = SystemTime::now() - Duration::from_secs(1);
+    let session = test_request.session();
+    let unstored = session.created()?.expect("a time");
+    session.set("name", "Åsa")?;
+    let stored = session.created()?.expect("a time");
+    for time in [unstored, stored] {
+        assert!(time >= before && time <= SystemTime::now());
+    }
+    session.set("name", "Bo")?;
+    assert_eq!(session.created()?, Some(stored));
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn a_value_of_another_type_is_an_error_that_shows_it(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    session.set("cart", ["brand-1"; 3])?;
+    let error = session.get::<u32>("cart").expect_err("a list is no number");
+    assert!(error.is_data() && !error.is_server());
+    let text = error.to_string();
+    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#, "expected u32"] {
+        assert!(text.contains(words), "{words:?} is missing in: {text}");
+    }
+    assert!(std::error::Error::source(&error).is_some());
+    session.set("long", "Å".repeat(10_000))?;
+    let text = session.get::<u32>("long").expect_err("a text is no number").to_string();
+    assert!(text.len() < 1_500 && text.contains("20002 bytes"), "{} bytes", text.len());
+    // Nothing was lost.
+    assert_eq!(session.get::<Vec<String>>("cart")?.expect("still there").len(), 3);
+
+    let no_json = BTreeMap::from([(vec![1], "keys of JSON objects are texts")]);
+    let error = session.set("map", no_json).expect_err("it has no JSON form");
+    assert!(error.is_data() && error.to_string().contains("\"map\""), "{error}");
+    Ok(())
+}
+
+#[rstest]
+#[case(b"\x80\x04\x95 a pickle".as_slice())]
+#[case(b"".as_slice())]
+#[case(b"{}".as_slice())]
+#[case(br#"{"m": [], "c": 1, "v": 1}"#.as_slice())]
+#[case(br#"{"m": {}, "c": 1e400, "v": 1}"#.as_slice())]
+#[clean_redis]
+fn what_is_no_session_is_an_error_and_stays(test_request: TestRequest, #[case] bytes: &[u8]) {
+    let session = test_request.session();
+    let mut redis = get_redis(&test_request).expect("connect");
+    redis.set::<_, _, ()>(session.key(), bytes).expect("SET");
+    for error in [
+        session.get::<String>("name").expect_err("unreadable"),
+        session.set("name", "Åsa").expect_err("unreadable"),
+        session.flash("saved").expect_err("unreadable"),
+        session.clear().expect_err("unreadable"),
+    ] {
+        assert!(error.is_data(), "{error}");
+        assert!(error.to_string().contains("it is no session of Pyramid"), "{error}");
+        assert!(!error.to_string().contains(&session.id()), "an id is as good as a password: {error}");
+    }
+    assert_eq!(redis.get::<_, Vec<u8>>(session.key()).expect("GET"), bytes);
+    // Deleting it is for the author to decide.
+    session.invalidate().expect("invalidate");
+    session.set("name", "Åsa").expect("a new session");
+}
+
+#[rstest]
+#[clean_redis]
+fn a_key_of_another_type_is_the_servers_own_error(test_request: TestRequest) {
+    let session = test_request.session();
+    get_redis(&test_request).expect("connect").rpush::<_, _, ()>(session.key(), "x").expect("RPUSH");
+    let error = session.get::<String>("name").expect_err("a list");
+    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+}
+
+/// The next command after the server has closed the connection has another one.
+#[rstest]
+#[clean_redis]
+fn a_lost_connection_is_not_the_end(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    session.set("name", "Åsa")?;
+    let mut redis = get_redis(&test_request).expect("connect");
+    let others = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").take();
+    // Ours is among them, and the one that holds the lease, which takes this server out of the pool.
+    others.exec(&mut redis).expect("CLIENT KILL");
+    assert!(session.get::<String>("name").expect_err("lost").is_server());
+    assert_eq!(session.get::<String>("name")?.as_deref(), Some("Åsa"));
+    Ok(())
+}
+
+#[rstest]
+#[case("", "session=ID; HttpOnly; Path=/")]
+#[case("cookie_httponly = false", "session=ID; Path=/")]
+#[case("cookie_secure = true", "session=ID; HttpOnly; Secure; Path=/")]
+#[case("cookie_max_age = 31536000", "session=ID; HttpOnly; Path=/; Max-Age=31536000")]
+#[case("cookie_name = shop", "shop=ID; HttpOnly; Path=/")]
+#[case("prefix = shop:", "session=ID; HttpOnly; Path=/")]
+fn the_cookie_says_what_the_settings_say(#[case] setting: &str, #[case] expected: &str) {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("test.ini");
+    let setting = if setting.is_empty() { String::new() } else { format!("redis.sessions.{setting}") };
+    std::fs::write(&path, format!("[app:main]\n{setting}\n")).expect("write");
+    let child = Child::test("session::prints_its_cookie").env("TRANSIENT_TEST_INI", path);
+    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
+    ended.assert_passed();
+    let printed = |name: &str| ended.output.split_once(name).expect(name).1.lines().next().expect("a line").to_owned();
+    let id = printed("id: ");
+    assert_eq!(printed("Set-Cookie: ").replace(&id, "ID"), expected);
+}
+
+#[rstest]
+#[ignore = "run by the_cookie_says_what_the_settings_say"]
+#[clean_redis]
+fn prints_its_cookie(test_request: TestRequest) {
+    let visitor = test_request.visitor();
+    println!("Set-Cookie: {}\nid: {}", visitor.cookie(), visitor.session().id());
+    assert!(visitor.cookie().starts_with(&visitor.cookie_header()));
+    assert!(visitor.session().key().starts_with(test_request.settings().session_prefix()));
+}
+
+#[rstest]
+#[clean_redis]
+fn a_signed_cookie_is_known_again_and_a_tampered_one_is_nobodys(test_request: TestRequest) -> Result<(), Error> {
+    let format = Pyramid::new(test_request.settings()).secret("s3cret");
+    let (asa, other) = (test_request.visitor_of(format.clone()), test_request.visitor_of(format));
+    asa.session().set("name", "Åsa")?;
+    let cookie = asa.cookie();
+    assert!(!cookie.contains(&asa.session().id()));
+    other.receive_cookie(&cookie)?;
+    assert_eq!(other.session().get::<String>("name")?.as_deref(), Some("Åsa"));
+
+    let (name, value) = asa.cookie_header().split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).expect("a pair");
+    let flipped = if value.starts_with('A') { "B" } else { "A" };
+    for tampered in [format!("{flipped}{}", &value[1..]), value[..80].to_owned(), asa.session().id(), "%".to_owned()] {
+        let error = other.receive_cookie(&format!("{name}={tampered}; Path=/")).expect_err("tampered");
+        assert!(error.is_data() && error.to_string().contains("signature"), "{error}");
+        assert!(!error.to_string().contains("s3cret"));
+    }
+    // With another secret, it is tampered with as well.
+    let stranger = test_request.visitor_of(Pyramid::new(test_request.settings()).secret("other"));
+    assert!(stranger.receive_cookie(&cookie).expect_err("another secret").is_data());
+    // What was refused has changed nothing.
+    assert_eq!(other.session().id(), asa.session().id());
+    Ok(())
+}
+
+/// The value was computed by `WebOb` 1.8.9's `SignedSerializer("s3cret", "pyramid_session_redis.", "sha512")`.
+#[rstest]
+fn the_signature_is_webobs(test_request: TestRequest) {
+    let format = Pyramid::new(test_request.settings()).secret("s3cret");
+    assert_eq!(format.cookie_value("shop:ÅÄÖ"), WEBOB);
+    assert_eq!(format.id_in_cookie(WEBOB).as_deref(), Some("shop:ÅÄÖ"));
+}
+
+const WEBOB: &str =
+    "FSFowut6OBpbyP4KKrYMpHgoiUkD7b5xQbTjYQA12MUYoj5hfoUhgcRRvBSFHDeW6hV5SG94hsjAMZ8xKOovQnNob3A6w4XDhMOW";
+
+#[rstest]
+#[clean_redis]
+fn a_visitor_takes_cookies_as_a_browser_does(test_request: TestRequest) -> Result<(), Error> {
+    let visitor = test_request.visitor();
+    visitor.session().set("name", "Åsa")?;
+    let id = visitor.session().id();
+    visitor.receive_cookie("theme=dark; Path=/")?;
+    assert_eq!(visitor.session().id(), id);
+    for removal in ["session=; Path=/", "session=x; Max-Age=0", "session=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT"] {
+        visitor.receive_cookie(removal)?;
+        assert_ne!(visitor.session().id(), id, "{removal}");
+        assert!(visitor.session().is_new()?);
+        visitor.receive_cookie(&format!("session={id}; Expires=Thu, 01 Jan 2099 00:00:00 GMT"))?;
+        assert_eq!(visitor.session().get::<String>("name")?.as_deref(), Some("Åsa"));
+    }
+    for rubbish in ["", ";;;", "no value", "=x"] {
+        let error = visitor.receive_cookie(rubbish).expect_err(rubbish);
+        assert!(error.is_data() && error.to_string().contains("Set-Cookie"), "{error}");
+    }
+    let header = format!("theme=dark; {}; other", visitor.cookie_header());
+    assert_eq!(test_request.visitor_with_cookie(&header).session().id(), id);
+    for nobody in ["", "theme=dark", "session=", "session"] {
+        assert!(test_request.visitor_with_cookie(nobody).session().is_new()?, "{nobody}");
+    }
+    Ok(())
+}
+
+/// Handles that outlive the test are told of, as a clone of the request is.
+#[rstest]
+#[tokio::test]
+#[clean_redis]
+async fn sessions_work_in_async_tests(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    session.set("name", "Åsa")?;
+    let mut redis = transient_fixtures::get_async_redis(&test_request).await.expect("connect");
+    assert_eq!(redis::AsyncCommands::exists::<_, bool>(&mut redis, session.key()).await, Ok(true));
+    Ok(())
+}

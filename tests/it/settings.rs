@@ -1,0 +1,344 @@
+//! test.ini, its includes, the environment, and what is said of bad ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{Error, Provider, Settings, test_settings};
+
+use crate::child::Child;
+
+fn write(directory: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = directory.path().join(name);
+    fs::create_dir_all(path.parent().expect("a directory")).expect("mkdir");
+    fs::write(&path, text).expect("write");
+    path
+}
+
+fn load(text: &str) -> Result<Settings, Error> {
+    let directory = TempDir::new().expect("a directory");
+    Settings::from_file(write(&directory, "test.ini", text))
+}
+
+/// The error for that `[app:main]`, whose first line is the file's second.
+#[track_caller]
+fn error(keys: &str) -> String {
+    let error = load(&format!("[app:main]\n{keys}\n")).expect_err("bad settings");
+    assert!(error.is_settings());
+    error.to_string()
+}
+
+#[track_caller]
+fn assert_words(text: &str, words: &[&str]) {
+    for words in words {
+        assert!(text.contains(words), "{words:?} is missing in {text:?}");
+    }
+}
+
+#[test]
+fn defaults() {
+    let settings = load("[app:main]\n").expect("settings");
+    assert_eq!(settings.redis_url(), "redis://127.0.0.1:6379");
+    assert_eq!(settings.databases(), (14, 15));
+    assert_eq!(settings.provider(), None);
+    assert_eq!(settings.session_prefix(), "");
+    assert_eq!(settings.session_timeout(), Duration::from_secs(1200));
+    assert_eq!(settings.cookie_name(), "session");
+    assert_eq!(settings.cookie_max_age(), None);
+    assert!(!settings.cookie_secure());
+    assert!(settings.cookie_httponly());
+    assert_eq!(settings.secret(), None);
+    assert_eq!(settings.server_binary(), None);
+    assert!(settings.download());
+    assert!(!settings.adopt());
+    assert_eq!(settings.lease_timeout(), Duration::from_secs(120));
+    assert!(settings.notes().is_empty(), "{:?}", settings.notes());
+}
+
+#[test]
+fn every_key() {
+    let settings = load(
+        "[app:main]
+redis.sessions.url = redis://127.0.0.1:6380/14
+redis.sessions.prefix = shop:
+redis.sessions.timeout = 31536000
+redis.sessions.cookie_max_age = 60
+redis.sessions.cookie_name = visitor
+redis.sessions.cookie_secure = true
+redis.sessions.cookie_httponly = off
+redis.sessions.secret = hush
+celery.broker_url = redis://localhost:6380/15
+redis.databases = 4,5
+redis.provider = container
+redis.image = valkey/valkey:9.0
+redis.server_binary = /opt/redis/redis-server
+redis.download = no
+redis.adopt = yes
+redis.lease_timeout = 7
+",
+    )
+    .expect("settings");
+    assert_eq!(settings.redis_url(), "redis://127.0.0.1:6380/14");
+    assert_eq!(settings.session_prefix(), "shop:");
+    assert_eq!(settings.session_timeout(), Duration::from_secs(31_536_000));
+    assert_eq!(settings.cookie_max_age(), Some(Duration::from_secs(60)));
+    assert_eq!(settings.cookie_name(), "visitor");
+    assert!(settings.cookie_secure());
+    assert!(!settings.cookie_httponly());
+    assert_eq!(settings.secret(), Some("hush"));
+    assert_eq!(settings.databases(), (4, 5));
+    assert_eq!(settings.provider(), Some(Provider::Container));
+    assert_eq!(settings.image(), "valkey/valkey:9.0");
+    assert_eq!(settings.server_binary(), Some(Path::new("/opt/redis/redis-server")));
+    assert!(!settings.download());
+    assert!(settings.adopt());
+    assert_eq!(settings.lease_timeout(), Duration::from_secs(7));
+    assert!(settings.notes().is_empty(), "{:?}", settings.notes());
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+/// The shape of Websauna's own files: comments, dotted keys, colons, brackets and Python dictionaries in values,
+/// includes of Python resources, sections of other programs (fixtures/websauna).
+#[test]
+fn a_websauna_test_ini_loads_as_it_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/websauna/test.ini");
+    let settings = Settings::from_file(path).expect("settings");
+    // The file goes before its includes.
+    assert_eq!(settings.redis_url(), "redis://localhost:6379/14");
+    assert_eq!(settings.session_prefix(), "websauna_session");
+    assert_eq!(settings.session_timeout(), Duration::from_secs(31_536_000));
+    assert_eq!(settings.get("websauna.site_email_prefix"), Some("[Websauna]"));
+    assert_eq!(settings.get("websauna.cache_max_age"), Some(""));
+    assert_eq!(settings.get("Websauna.Site_ID"), Some("websauna_test"));
+    let extensions = settings.get("jinja2.extensions").expect("a value");
+    assert_eq!(extensions.split_whitespace().collect::<Vec<_>>(), ["jinja2.ext.i18n", "[jinja2.ext.with_]"]);
+    assert_words(settings.get("websauna.celery_config").expect("a value"), &["\"broker_url\"", "'json'],"]);
+    assert_eq!(settings.get("script_location"), None);
+    let [note] = settings.notes() else { panic!("{:?}", settings.notes()) };
+    assert_words(note, &["test.ini:4: resource://websauna/conf/base.ini was not included"]);
+}
+
+#[test]
+fn includes_are_files_and_earlier_ones_go_first() {
+    let directory = TempDir::new().expect("a directory");
+    write(&directory, "one.ini", "[app:main]\na = one\nb = one\n");
+    write(&directory, "two.ini", "[includes]\ninclude_ini_files = deep/three.ini\n[app:main]\na = two\nc = two\n");
+    write(&directory, "deep/three.ini", "[app:main]\nc = three\nd = %(here)s/x\n");
+    let path = write(&directory, "test.ini", "[includes]\ninclude_ini_files = one.ini two.ini\n[app:main]\nb = own\n");
+    let settings = Settings::from_file(path).expect("settings");
+    let values: Vec<_> = ["a", "b", "c"].map(|key| settings.get(key).expect("a value")).to_vec();
+    assert_eq!(values, ["one", "own", "two"]);
+    assert_eq!(settings.get("d"), Some(format!("{}/deep/x", directory.path().display()).as_str()));
+}
+
+#[test]
+fn includes_that_are_not_there_or_go_in_a_circle() {
+    let directory = TempDir::new().expect("a directory");
+    let path = write(&directory, "test.ini", "[includes]\ninclude_ini_files = none.ini\n");
+    assert_words(
+        &Settings::from_file(path).expect_err("none").to_string(),
+        &["test.ini:2", "none.ini", "no such file"],
+    );
+    write(&directory, "one.ini", "[includes]\ninclude_ini_files = two.ini\n");
+    let path = write(&directory, "two.ini", "[includes]\ninclude_ini_files = one.ini\n");
+    assert_words(
+        &Settings::from_file(path).expect_err("a circle").to_string(),
+        &["included by a file that it includes"],
+    );
+}
+
+#[test]
+fn the_section_default_holds_everywhere() {
+    let settings = load("[DEFAULT]\nredis.provider = process\na = 1\n[app:main]\na = 2\n").expect("settings");
+    assert_eq!((settings.provider(), settings.get("a")), (Some(Provider::Process), Some("2")));
+}
+
+#[rstest]
+#[case("redis.provider = docker", &["test.ini:2", "redis.provider", "\"docker\"", "auto, running, process, container or download"])]
+#[case("redis.sessions.timeout = 20 minutes", &["test.ini:2", "redis.sessions.timeout", "20 minutes", "whole number of seconds"])]
+#[case("redis.sessions.timeout = 0", &["whole number of seconds, 1 or more"])]
+#[case("\nredis.sessions.cookie_max_age = -1", &["test.ini:3", "redis.sessions.cookie_max_age"])]
+#[case("redis.sessions.cookie_secure = maybe", &["redis.sessions.cookie_secure", "true or false"])]
+#[case("redis.sessions.cookie_httponly =", &["redis.sessions.cookie_httponly", "true or false"])]
+#[case("redis.sessions.cookie_name = a b", &["redis.sessions.cookie_name", "without spaces"])]
+#[case("redis.sessions.url = localhost:6379", &["redis.sessions.url", "localhost:6379", "redis://127.0.0.1:6379"])]
+#[case("redis.sessions.url = http://localhost", &["redis.sessions.url", "http://localhost"])]
+#[case("redis.databases = 14", &["redis.databases", "two different database numbers"])]
+#[case("redis.databases = 15, 0", &["redis.databases", "never 0, 1 or 3"])]
+#[case("redis.download = never", &["redis.download"])]
+#[case("redis.adopt = all", &["redis.adopt"])]
+#[case("redis.lease_timeout = forever", &["redis.lease_timeout"])]
+fn bad_values_say_where_what_and_what_is_legal(#[case] line: &str, #[case] words: &[&str]) {
+    assert_words(&error(line), words);
+}
+
+#[test]
+fn a_password_in_a_bad_value_is_not_shown() {
+    let text = load("redis.sessions.url = redis://:hush@host\n").expect_err("no section").to_string();
+    assert!(text.contains("redis.sessions.url") && !text.contains("hush"), "{text}");
+    let text = error("redis.sessions.url = http://user:hush@host");
+    assert!(!text.contains("hush"), "{text}");
+    let text = error("redis.sessions.url = user:hush@host");
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[rstest]
+#[case::broker("celery.broker_url = redis://elsewhere:6379/15", "celery.broker_url")]
+#[case::port("celery.broker_url = redis://127.0.0.1:6380/15", "celery.broker_url")]
+#[case::python("websauna.celery_config = { 'broker_url' : \"redis://:hush@elsewhere/15\" }", "websauna.celery_config")]
+fn a_broker_on_another_server_contradicts_the_sessions(#[case] line: &str, #[case] key: &str) {
+    let text = error(&format!("redis.sessions.url = redis://127.0.0.1/14\n{line}"));
+    assert_words(&text, &["test.ini:3", key, "redis.sessions.url", "same server"]);
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[rstest]
+#[case("celery.broker_url = redis://localhost/3")]
+#[case("celery.broker_url = amqp://elsewhere//")]
+#[case("websauna.celery_config = { \"imports\": [] }")]
+fn a_broker_that_is_no_contradiction(#[case] line: &str) {
+    load(&format!("[app:main]\nredis.sessions.url = redis://127.0.0.1:6379/14\n{line}\n")).expect("settings");
+}
+
+#[rstest]
+#[case::twice("[app:main]\na = 1\nb = 2\nA = 3\n", &["test.ini:4", "a is given a second time in [app:main]", "line 2"])]
+#[case::no_section("redis.provider = process\n", &["test.ini:1", "before any section", "[app:main]"])]
+#[case::open_section("[app:main\nredis.provider = process\n", &["line 1"])]
+#[case::no_key("[app:main]\n= 1\n", &["line 2"])]
+fn what_is_not_ini(#[case] text: &str, #[case] words: &[&str]) {
+    let error = load(text).expect_err("no INI");
+    assert!(error.is_settings());
+    assert_words(&error.to_string(), words);
+}
+
+#[test]
+fn what_cant_be_read() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("test.ini");
+    assert_words(&Settings::from_file(&path).expect_err("none").to_string(), &["test.ini", "o such file"]);
+    fs::write(&path, b"[app:main]\na = \xff\n").expect("write");
+    let error = Settings::from_file(&path).expect_err("no UTF-8");
+    assert_words(&error.to_string(), &["test.ini", "UTF-8"]);
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_known_one() {
+    let settings =
+        load("[app:main]\nredis.sesions.timeout = 5\nredis.downlod = no\nother.key = 1\n").expect("settings");
+    let notes = settings.notes().join("\n");
+    assert_words(&notes, &["test.ini:2: redis.sesions.timeout", "nearest is redis.sessions.timeout"]);
+    assert_words(&notes, &["test.ini:3: redis.downlod", "nearest is redis.download"]);
+    assert_eq!(settings.notes().len(), 2);
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_lines_are_no_matter() {
+    let settings =
+        load("\u{feff}[app:main]\r\nredis.provider = process\r\nlist =\r\n  a\r\n  b\r\n").expect("settings");
+    assert_eq!(settings.provider(), Some(Provider::Process));
+    assert_eq!(settings.get("list").expect("a list").split_whitespace().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+/// What the children run.
+#[rstest]
+fn says_its_settings(test_settings: Settings) {
+    println!("file {:?}", test_settings.file());
+    println!("url {} provider {:?}", test_settings.redis_url(), test_settings.provider());
+    println!("image {} binary {:?}", test_settings.image(), test_settings.server_binary());
+    println!("download {} adopt {}", test_settings.download(), test_settings.adopt());
+    println!("lease timeout {:?}", test_settings.lease_timeout());
+    test_settings.notes().iter().for_each(|note| println!("note {note}"));
+}
+
+fn child() -> Child {
+    Child::test("settings::says_its_settings")
+}
+
+#[test]
+fn the_environment_goes_before_test_ini() {
+    let directory = TempDir::new().expect("a directory");
+    let ini = write(
+        &directory,
+        "test.ini",
+        "[app:main]
+redis.sessions.url = redis://127.0.0.1:1/14
+redis.provider = download
+redis.image = from-ini
+redis.server_binary = /from/ini
+redis.download = true
+redis.adopt = false
+redis.lease_timeout = 1
+",
+    );
+    let said = child().env("TRANSIENT_TEST_INI", &ini).run().output;
+    assert_words(
+        &said,
+        &["url redis://127.0.0.1:1/14 provider Some(Download)", "image from-ini binary Some(\"/from/ini\")"],
+    );
+    assert_words(&said, &["download true adopt false", "lease timeout 1s"]);
+    let child = child()
+        .env("TRANSIENT_TEST_INI", &ini)
+        .env("TRANSIENT_REDIS_URL", "redis://127.0.0.1:2")
+        .env("TRANSIENT_IMAGE", "from-environment")
+        .env("TRANSIENT_SERVER_BINARY", "/from/environment")
+        .env("TRANSIENT_OFFLINE", "1")
+        .env("TRANSIENT_ADOPT", "1")
+        .env("TRANSIENT_LEASE_TIMEOUT", "2");
+    let said = child.run().output;
+    // A URL in the environment is a promise: it picks the rung.
+    assert_words(&said, &["url redis://127.0.0.1:2 provider Some(Running)"]);
+    assert_words(&said, &["image from-environment binary Some(\"/from/environment\")"]);
+    assert_words(&said, &["download false adopt true", "lease timeout 2s"]);
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let said = child().env("TRANSIENT_PROVIDER", "").env("TRANSIENT_OFFLINE", " ").run().output;
+    assert_words(&said, &["provider None", "download true"]);
+}
+
+#[test]
+fn bad_variables_say_what_is_legal() {
+    let ended = child().env("TRANSIENT_OFFLINE", "perhaps").run();
+    ended.assert_failed_with(&["the environment", "TRANSIENT_OFFLINE", "perhaps", "true or false"]);
+    let ended = child().env("TRANSIENT_TEST_INI", "/nowhere/test.ini").run();
+    ended.assert_failed_with(&["/nowhere/test.ini", "no such file", "unset it"]);
+}
+
+#[test]
+fn unknown_variables_are_named_with_the_nearest_known_one() {
+    let said = child().env("TRANSIENT_PROVIDR", "process").run().output;
+    assert_words(&said, &["TRANSIENT_PROVIDR", "the nearest is TRANSIENT_PROVIDER"]);
+}
+
+/// A workspace with a member that has a test.ini, one that has none, and one outside of the workspace.
+#[test]
+fn test_ini_is_found_beside_the_manifest_or_upwards_to_the_workspace() {
+    let directory = TempDir::new().expect("a directory");
+    write(&directory, "test.ini", "[app:main]\n");
+    write(&directory, "workspace/Cargo.toml", "[workspace]\nmembers = [\"*\"]\n");
+    write(&directory, "workspace/with/Cargo.toml", "[package]\n");
+    write(&directory, "workspace/without/Cargo.toml", "[package]\n");
+    write(&directory, "alone/Cargo.toml", "[package]\n");
+    let with = write(&directory, "workspace/with/test.ini", "[app:main]\n");
+    let root = write(&directory, "workspace/test.ini", "[app:main]\n");
+    let found = |package: &str| {
+        let manifest = directory.path().join(package);
+        child().without("TRANSIENT_TEST_INI").env("CARGO_MANIFEST_DIR", manifest).run().output
+    };
+    assert_words(&found("workspace/with"), &[&format!("file Some({with:?})")]);
+    assert_words(&found("workspace/without"), &[&format!("file Some({root:?})")]);
+    // Upwards ends at the package that is in no workspace: what is above belongs to others.
+    assert_words(&found("alone"), &["file None"]);
+}
+
+/// A test binary run by hand has no manifest's directory: it looks from itself, and from where it is run.
+#[test]
+fn test_ini_is_found_by_a_binary_run_by_hand() {
+    let by_hand = || child().without("TRANSIENT_TEST_INI").without("CARGO_MANIFEST_DIR");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("test.ini");
+    assert_words(&by_hand().directory(Path::new("/")).run().output, &[&format!("file Some({own:?})")]);
+}

@@ -1,0 +1,315 @@
+//! Snapshots, on whichever server the tests have; `.ci/run` has them on every version.
+
+macro_rules! commands {
+    ($($($word:expr),+;)*) => { &[$(&[$(AsRef::<[u8]>::as_ref(&$word)),+]),*] };
+}
+
+mod kept;
+mod shown;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use redis::{Commands, Connection, InfoDict};
+use rstest::rstest;
+use transient_fixtures::snapshot::{Bytes, Value};
+use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+
+fn connect(test_request: &TestRequest) -> Connection {
+    get_redis(test_request).expect("connect")
+}
+
+/// Commands, with binary arguments.
+fn run(redis: &mut Connection, commands: &[&[&[u8]]]) {
+    for command in commands {
+        let mut sent = redis::Cmd::new();
+        for argument in *command {
+            sent.arg(*argument);
+        }
+        sent.exec(redis).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(command[0])));
+    }
+}
+
+/// Every type, every way of being odd, but for the timeouts of fields.
+fn seed(test_request: &TestRequest) {
+    let (mut sessions, mut jobs) = (connect(test_request), get_jobs_redis(test_request).expect("connect"));
+    run(
+        &mut sessions,
+        commands![
+            // Our own mark is left out.
+            "SET", "transient-fixtures:left-by-tests", "";
+            "SET", "text", "Ångström \"quoted\" \\ back\n";
+            "SET", "empty", "";
+            "SET", "", "under the empty key";
+            "SET", "number", "42";
+            "SET", b"\xff\x00 key\r\n", b"\x00\x01\xfe\xff\r\n";
+            "SET", "code:asa", "123456", "EX", "300";
+            "SETBIT", "bitmap", "77", "1";
+            "RPUSH", "list", "a", "b", b"\xff", "", "a";
+            "SADD", "set", "z", "a", b"\xc3\x28";
+            "SADD", "numbers", "3", "1", "2";
+            "HSET", "hash", "name", "Åsa", "", "empty", b"\xff", b"\x00";
+            "ZADD", "ranking", "-inf", "first", "0.1", "b", "0.1", "a", "1e300", "far", "inf", "last";
+            "ZADD", "exact", "0.30000000000000004", "sum", "-1.5e-7", "tiny", "9007199254740993", "big";
+            "PEXPIRE", "ranking", "3600000";
+            "XADD", "events", "1-1", "a", "1", "a", "again";
+            "XADD", "events", "2-0", b"\xff", b"\x00";
+            "XADD", "events", "3-0", "c", "3";
+            "XADD", "events", "5-5", "d", "4";
+            "XADD", "events", "6-0", "e", "5";
+            "XGROUP", "CREATE", "events", "mail", "0";
+            "XGROUP", "CREATE", "events", b"\xfe", "3-0";
+            "XGROUP", "CREATECONSUMER", "events", "mail", "idler";
+            "XREADGROUP", "GROUP", "mail", "asa", "COUNT", "2", "STREAMS", "events", ">";
+            "XREADGROUP", "GROUP", "mail", b"\xfd", "COUNT", "1", "STREAMS", "events", ">";
+            "XREADGROUP", "GROUP", "mail", "asa", "COUNT", "2", "STREAMS", "events", "0";
+            "XDEL", "events", "2-0", "6-0";
+            "XGROUP", "CREATE", "nothing yet", "workers", "$", "MKSTREAM";
+            "XADD", "emptied", "7-7", "a", "1";
+            "XDEL", "emptied", "7-7";
+        ],
+    );
+    for number in 0..500 {
+        let () = redis::cmd("PFADD").arg("visitors").arg(number).query(&mut sessions).expect("PFADD");
+    }
+    let () = jobs.lpush("celery", "a job").expect("LPUSH");
+    let () = jobs.rpush("many", (0..2_500).collect::<Vec<_>>()).expect("RPUSH");
+    let () = jobs.hset("unacked", "tag", "[]").expect("HSET");
+    let () = jobs.expire("unacked", 86_400).expect("EXPIRE");
+}
+
+#[rstest]
+#[clean_redis]
+fn every_type_is_captured(test_request: TestRequest) {
+    seed(&test_request);
+    let snapshot = test_request.snapshot().expect("snapshot");
+    let of = |key: &[u8]| &snapshot.get(key).unwrap_or_else(|| panic!("{key:?}")).value;
+    assert_eq!(*of(b"text"), Value::String("Ångström \"quoted\" \\ back\n".into()));
+    assert_eq!(*of(b"\xff\x00 key\r\n"), Value::String(b"\x00\x01\xfe\xff\r\n".as_slice().into()));
+    assert_eq!(*of(b"bitmap"), Value::String(b"\0\0\0\0\0\0\0\0\0\x04".as_slice().into()));
+    let list = ["a".into(), "b".into(), Bytes::from(b"\xff".as_slice()), "".into(), "a".into()];
+    assert_eq!(*of(b"list"), Value::List(list.to_vec()));
+    let Value::SortedSet(ranking) = of(b"ranking") else { panic!("no sorted set") };
+    let scores: Vec<_> = ranking.iter().map(|one| (one.member.to_str().unwrap(), one.score)).collect();
+    assert_eq!(scores, [("first", f64::NEG_INFINITY), ("a", 0.1), ("b", 0.1), ("far", 1e300), ("last", f64::INFINITY)]);
+    let Value::Hash(hash) = of(b"hash") else { panic!("no hash") };
+    assert_eq!(hash.keys().map(|name| name.to_vec()).collect::<Vec<_>>(), [&b""[..], b"name", b"\xff"]);
+    let Value::Stream(events) = of(b"events") else { panic!("no stream") };
+    assert_eq!(events.entries.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>(), ["1-1", "3-0", "5-5"]);
+    assert_eq!(events.last_id.to_string(), "6-0");
+    let mail = &events.groups[b"mail".as_slice()];
+    assert_eq!(mail.last_delivered_id.to_string(), "3-0");
+    assert_eq!(mail.consumers.len(), 3);
+    let pending: Vec<_> =
+        mail.pending.iter().map(|one| (one.id.to_string(), one.consumer.to_vec(), one.deliveries)).collect();
+    // What a consumer reads again is delivered again, and a deleted entry still pending.
+    assert_eq!(
+        pending,
+        [("1-1".into(), b"asa".to_vec(), 2), ("2-0".into(), b"asa".to_vec(), 2), ("3-0".into(), b"\xfd".to_vec(), 1)]
+    );
+    assert!(snapshot.get_in(15, "celery").is_some() && snapshot.get_in(14, "celery").is_none());
+    let ttl = snapshot.get("code:asa").and_then(|entry| entry.ttl).expect("a timeout");
+    assert!((Duration::from_secs(295)..=Duration::from_secs(300)).contains(&ttl), "{ttl:?}");
+    assert_eq!(snapshot.len(), snapshot.entries().count());
+    assert!(!snapshot.is_empty());
+}
+
+#[rstest]
+#[clean_redis]
+fn what_is_restored_is_equal(test_request: TestRequest) {
+    seed(&test_request);
+    let mut redis = connect(&test_request);
+    let before = test_request.snapshot().expect("snapshot");
+    let visitors: u64 = redis.pfcount("visitors").expect("PFCOUNT");
+    run(&mut redis, commands!["SET", "later", "x"; "DEL", "list"; "RPUSH", "text2", "x";]);
+    test_request.restore(&before).expect("restore");
+    let after = test_request.snapshot().expect("snapshot");
+    assert_eq!(after, before);
+    assert_eq!(before.diff(&after).to_string(), "no difference");
+    assert_eq!(redis.pfcount::<_, u64>("visitors"), Ok(visitors));
+    // The counters too, where the server has them, and what is delivered next.
+    assert_eq!(
+        serde_json::to_string(&without_idle(after)).unwrap(),
+        serde_json::to_string(&without_idle(before)).unwrap()
+    );
+    let next: redis::Value = redis::cmd("XREADGROUP")
+        .arg(&["GROUP", "mail", "new", "STREAMS", "events", ">"])
+        .query(&mut redis)
+        .expect("XREADGROUP");
+    assert!(format!("{next:?}").contains("5-5") && !format!("{next:?}").contains("3-0"), "{next:?}");
+}
+
+/// As JSON, without what passes.
+fn without_idle(snapshot: Snapshot) -> serde_json::Value {
+    let mut json = serde_json::to_value(snapshot).expect("JSON");
+    strip(&mut json);
+    json
+}
+
+fn strip(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(map) => {
+            map.retain(|name, _| !["ttl_ms", "idle_ms"].contains(&name.as_str()));
+            map.values_mut().for_each(strip);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What each of the servers has written is equal on this one.
+#[rstest]
+#[clean_redis]
+fn what_another_server_wrote_is_restored(test_request: TestRequest) {
+    let mut files: Vec<PathBuf> = fs::read_dir(root().join("tests/it/written_by"))
+        .expect("files")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    files.push(root().join("fixtures/every_type.json"));
+    assert!(files.len() > 4, "{files:?}");
+    for file in files {
+        let written = Snapshot::from_file(&file).expect("read");
+        assert_eq!(written.len(), 20, "{}", file.display());
+        test_request.restore(&written).expect("restore");
+        let here = test_request.snapshot().expect("snapshot");
+        assert_eq!(here, written, "{}", file.display());
+        assert!(written.diff(&here).is_empty(), "{}", written.diff(&here));
+        assert_eq!(connect(&test_request).pfcount::<_, u64>("visitors"), Ok(503), "{}", file.display());
+    }
+}
+
+/// Not a test: writes the file of the server that it runs on.
+#[rstest]
+#[clean_redis]
+#[ignore = "writes tests/it/written_by"]
+fn writes_its_file(test_request: TestRequest) {
+    seed(&test_request);
+    let server = test_request.server();
+    let name = format!("{}-{}.json", server.product().to_lowercase(), server.version());
+    let snapshot = test_request.snapshot().expect("snapshot");
+    snapshot.save(root().join("tests/it/written_by").join(name)).expect("save");
+}
+
+#[rstest]
+#[clean_redis]
+fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["HSET", "visitor", "code", "1", b"\xff", "2"; "HSET", "other", "a", "b";]);
+    let expire = |seconds: u32, redis: &mut Connection| {
+        redis::cmd("HEXPIRE").arg("visitor").arg(seconds).arg("FIELDS").arg(1).arg("code").exec(redis)
+    };
+    if expire(300, &mut redis).is_err() {
+        let file = root().join("fixtures/field_timeouts.json");
+        let before = test_request.snapshot().expect("snapshot");
+        let error = test_request.restore(&Snapshot::from_file(file).expect("read")).expect_err("no such timeouts");
+        assert!(error.is_data(), "{error}");
+        assert!(error.to_string().contains("unknown command") && error.to_string().contains("HPEXPIRE"), "{error}");
+        assert!(error.to_string().contains("14 visitor: ERR") && error.to_string().contains("Redis 7.4"), "{error}");
+        assert_eq!(test_request.snapshot().expect("snapshot"), before, "nothing was changed");
+        return;
+    }
+    let before = test_request.snapshot().expect("snapshot");
+    let file = root().join("fixtures/field_timeouts.json");
+    assert_eq!(Snapshot::from_file(file).expect("read"), before);
+    assert_eq!(
+        before.to_string(),
+        "database 14: 2 keys\n  other hash {\"a\": \"b\"}\n  visitor hash {\"code\": \"1\" ttl 300 s, \"\\xff\": \"2\"}\n\
+         database 15: no keys"
+    );
+    expire(20, &mut redis).expect("HEXPIRE");
+    run(&mut redis, commands!["HSET", "other", "c", "d"; "HEXPIRE", "other", "60", "FIELDS", "1", "a";]);
+    let later = test_request.snapshot().expect("snapshot");
+    assert_eq!(
+        before.diff(&later).to_string(),
+        "changed 14 other hash: +\"c\": \"d\"\nTTL moved 14 other field \"a\": none -> 60 s\n\
+         TTL moved 14 visitor field \"code\": 300 s -> 20 s"
+    );
+    test_request.restore(&before).expect("restore");
+    assert_eq!(test_request.snapshot().expect("snapshot"), before);
+}
+
+#[rstest]
+#[clean_redis]
+fn thousands_of_keys_are_a_handful_of_round_trips(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    let mut fill = redis::pipe();
+    for number in 0..2_500 {
+        fill.set(format!("key:{number}"), number).ignore().hset(format!("hash:{number}"), "a", number).ignore();
+    }
+    fill.exec(&mut redis).expect("fill");
+    let reads = |redis: &mut Connection| {
+        let info: InfoDict = redis::cmd("INFO").arg("stats").query(redis).expect("INFO");
+        info.get::<u64>("total_reads_processed").expect("reads")
+    };
+    let before = reads(&mut redis);
+    let snapshot = test_request.snapshot().expect("snapshot");
+    let reads = reads(&mut redis) - before;
+    assert_eq!(snapshot.len(), 5_000);
+    // The server reads a long pipeline in pieces of 16 kB.
+    assert!(reads < 150, "{reads} reads");
+}
+
+#[rstest]
+#[clean_redis]
+fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
+    let over = AtomicBool::new(false);
+    let mut redis = connect(&test_request);
+    let mut fill = redis::pipe();
+    for number in 0..2_000 {
+        fill.pset_ex(format!("ends:{number}"), "x", 100 + number / 4).ignore();
+    }
+    fill.exec(&mut redis).expect("fill");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut redis = connect(&test_request);
+            while !over.load(Ordering::Relaxed) {
+                run(
+                    &mut redis,
+                    commands![
+                        "SET", "flips", "x"; "DEL", "flips"; "RPUSH", "flips", "x"; "DEL", "flips";
+                        "XADD", "flips", "1-1", "a", "b"; "DEL", "flips"; "HSET", "flips", "a", "b"; "DEL", "flips";
+                        "ZADD", "flips", "1", "a"; "DEL", "flips"; "SADD", "flips", "a"; "DEL", "flips";
+                    ],
+                );
+            }
+        });
+        let mut sizes = Vec::new();
+        for _ in 0..60 {
+            let snapshot = test_request.snapshot().expect("snapshot");
+            assert!(snapshot.entries().all(|(_, key, entry)| *key == "flips" || entry.ttl.is_some()), "{snapshot}");
+            sizes.push(snapshot.len());
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(sizes.first() > sizes.last(), "{sizes:?}");
+    });
+}
+
+/// The type that only Redis 8 has without a module.
+#[rstest]
+#[clean_redis]
+fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    let added = redis::cmd("VADD").arg(&["vectors", "VALUES", "2", "1", "2", "a"]).exec(&mut redis);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let snapshot = if added.is_ok() {
+        test_request.snapshot().expect("snapshot")
+    } else {
+        let text = r#"{"transient_fixtures_snapshot": 1, "databases": {"14": [{"key": "vectors", "value": {"other": "vectorset"}}]}}"#;
+        fs::write(file.path(), text).expect("write");
+        Snapshot::from_file(file.path()).expect("read")
+    };
+    assert_eq!(snapshot.get("vectors").expect("the key").value, Value::Other("vectorset".into()));
+    assert!(snapshot.to_string().contains("  vectors vectorset that can't be read"), "{snapshot}");
+    let error = test_request.restore(&snapshot).expect_err("no commands");
+    assert!(
+        error.is_data() && error.to_string().contains("key vectors of database 14 is of the type vectorset"),
+        "{error}"
+    );
+}

@@ -1,0 +1,157 @@
+//! What people see of snapshots.
+
+use std::thread;
+use std::time::Duration;
+
+use redis::Commands;
+use rstest::rstest;
+use transient_fixtures::snapshot::Change;
+use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
+
+use super::{connect, run};
+
+#[rstest]
+#[clean_redis]
+fn the_text_is_for_people(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    assert_eq!(test_request.snapshot().unwrap().to_string(), "database 14: no keys\ndatabase 15: no keys");
+    let (long, letters) = ("x".repeat(5_000), "å".repeat(200));
+    run(
+        &mut redis,
+        commands![
+            "SET", "brand:1", "Ångström", "EX", "300";
+            "SET", "two words", "tab\tzero\0bell\x07\u{202e}";
+            "SET", b"raw\xff", b"\xc3\xa5\xff";
+            "SET", "long", long;
+            "SET", "long letters", letters, "PX", "1000000";
+            "SET", "page", "x", "PX", "100";
+            "PEXPIRE", "page", "900";
+            "ZADD", "scores", "1", "one", "inf", "most", "1e30", "much";
+            "SADD", "set", "b", "a";
+            "XADD", "events", "1-1", "a", "1";
+            "XGROUP", "CREATE", "events", "mail", "0";
+            "XREADGROUP", "GROUP", "mail", "asa", "STREAMS", "events", ">";
+        ],
+    );
+    let () = redis.rpush("list", (0..1_000).collect::<Vec<_>>()).expect("RPUSH");
+    let text = test_request.snapshot().unwrap().to_string();
+    let cut = (0..56).map(|number| format!("\"{number}\"")).collect::<Vec<_>>().join(", ");
+    let list: Vec<_> = text.lines().filter(|line| line.starts_with("  list")).collect();
+    assert!(list[0].starts_with(&format!("  list list [{}", &cut[..180])), "{list:?}");
+    assert!(list[0].ends_with(", …] (1000 elements)") && list[0].len() < 250, "{list:?}");
+    let others: Vec<_> = text.lines().filter(|line| !line.starts_with("  list")).collect();
+    assert_eq!(
+        others,
+        [
+            "database 14: 10 keys",
+            r#"  brand:1 string "Ångström", ttl 300 s"#,
+            r#"  events stream [1-1 {"a": "1"}], group mail at 1-1 with 1 pending and the consumers [asa]"#,
+            &format!(r#"  long string "{}"… (5000 bytes)"#, "x".repeat(80)),
+            &format!(r#"  "long letters" string "{}"… (400 bytes), ttl 1000 s"#, "å".repeat(80)),
+            r#"  page string "x", ttl 1 s"#,
+            r#"  "raw\xff" string "\xc3\xa5\xff""#,
+            r#"  scores sorted set {"one": 1, "much": 1e30, "most": inf}"#,
+            r#"  set set {"a", "b"}"#,
+            r#"  "two words" string "tab\tzero\x00bell\x07\xe2\x80\xae""#,
+            "database 15: no keys",
+        ]
+    );
+}
+
+#[rstest]
+#[clean_redis]
+fn a_diff_has_a_line_a_change(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    run(
+        &mut redis,
+        commands![
+            "SET", "brand:1", "Ångström";
+            "SET", "long", format!("{}old{}", "x".repeat(500), "y".repeat(500));
+            "SET", "gone", "x", "EX", "60";
+            "SET", "code", "1", "EX", "300";
+            "SET", "forgotten", "1", "EX", "300";
+            "SET", "steady", "1", "EX", "300";
+            "RPUSH", "queue", "a", "b", "c";
+            "SADD", "set", "a", "b";
+            "HSET", "cart", "1", "2", "2", "3";
+            "ZADD", "ranking", "1", "a", "2", "b";
+            "SET", "other", "text";
+            "XADD", "events", "1-1", "a", "1";
+            "XGROUP", "CREATE", "events", "mail", "0";
+        ],
+    );
+    let before = test_request.snapshot().expect("snapshot");
+    run(
+        &mut redis,
+        commands![
+            "SET", "brand:1", "Angstrom";
+            "SET", "long", format!("{}new{}", "x".repeat(500), "y".repeat(500));
+            "DEL", "gone", "other";
+            "EXPIRE", "code", "20";
+            "PERSIST", "forgotten";
+            "LPOP", "queue";
+            "RPUSH", "queue", "d";
+            "SREM", "set", "a";
+            "SADD", "set", "c";
+            "HSET", "cart", "1", "5", "3", "1";
+            "HDEL", "cart", "2";
+            "ZADD", "ranking", "1.5", "a";
+            "SET", "new", "x", "EX", "60";
+            "RPUSH", "other", "text";
+            "XADD", "events", "2-0", "b", "2";
+            "XREADGROUP", "GROUP", "mail", "asa", "COUNT", "1", "STREAMS", "events", ">";
+        ],
+    );
+    let () = get_jobs_redis(&test_request).unwrap().lpush("celery", "job").unwrap();
+    let later = test_request.snapshot().expect("snapshot");
+    let diff = before.diff(&later);
+    let text = diff.to_string();
+    let lines: Vec<_> = text.lines().filter(|line| !line.contains("events")).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"added 14 new string "x", ttl 60 s"#,
+            r#"added 15 celery list ["job"]"#,
+            r#"removed 14 gone string "x", ttl 60 s"#,
+            r#"changed 14 brand:1 string: "Ångström" -> "Angstrom""#,
+            r#"changed 14 cart hash: "1": "2" -> "5"; -"2": "3"; +"3": "1""#,
+            &format!(
+                r#"changed 14 long string: from byte 484: …"{0}old{1}"… (519 bytes) -> …"{0}new{1}"… (519 bytes)"#,
+                "x".repeat(16),
+                "y".repeat(61)
+            ),
+            r#"changed 14 other string "text" -> list ["text"]"#,
+            r#"changed 14 queue list: [0]: "a" -> "b"; [1]: "b" -> "c"; [2]: "c" -> "d""#,
+            r#"changed 14 ranking sorted set: "a": 1 -> 1.5"#,
+            r#"changed 14 set set: -"a"; +"c""#,
+            "TTL moved 14 code: 300 s -> 20 s",
+            "TTL moved 14 forgotten: 300 s -> none",
+        ]
+    );
+    assert!(text.contains(r#"changed 14 events stream: +2-0 {"b": "2"}; last id: 1-1 -> 2-0; "#), "{text}");
+    assert!(!diff.is_empty() && later.diff(&later).is_empty());
+    assert!(matches!(&diff.changes()[0], Change::Added { key, .. } if *key == "new"));
+    let back = later.diff(&before).to_string();
+    assert!(back.contains(r#"removed 14 new string "x", ttl 60 s"#), "{back}");
+}
+
+#[rstest]
+#[clean_redis]
+fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["SET", "runs", "x", "EX", "60"; "SET", "refreshed", "x", "EX", "60";]);
+    let before = test_request.snapshot().expect("snapshot");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    before.save(file.path()).expect("save");
+    let read = Snapshot::from_file(file.path()).expect("read");
+    thread::sleep(Duration::from_millis(2_300));
+    run(&mut redis, commands!["EXPIRE", "refreshed", "60";]);
+    let later = test_request.snapshot().expect("snapshot");
+    assert_eq!(before.diff(&later).to_string(), "TTL moved 14 refreshed: 58 s -> 60 s");
+    // Nobody knows when a file's timeouts began to run.
+    assert!(read.diff(&later).is_empty(), "{}", read.diff(&later));
+    test_request.travel(Duration::from_secs(30)).expect("travel");
+    let aged = read.diff(&test_request.snapshot().expect("snapshot")).to_string();
+    assert_eq!(aged.lines().count(), 2, "{aged}");
+    assert!(aged.starts_with("TTL moved 14 refreshed: 60 s -> 30 s"), "{aged}");
+}

@@ -1,0 +1,370 @@
+//! Time that passes on demand, on whichever server the tests have; `.ci/run` has them on every version.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use proptest::prelude::*;
+use redis::{Commands, Connection};
+use rstest::rstest;
+use transient_fixtures::{Job, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn connect(test_request: &TestRequest) -> Connection {
+    get_redis(test_request).expect("connect")
+}
+
+fn on_database(test_request: &TestRequest, database: u32) -> Connection {
+    let mut redis = connect(test_request);
+    redis::cmd("SELECT").arg(database).exec(&mut redis).expect("SELECT");
+    redis
+}
+
+fn keys(redis: &mut Connection) -> Vec<String> {
+    let mut keys: Vec<String> = redis.keys("*").expect("KEYS");
+    keys.sort_unstable();
+    keys
+}
+
+#[rstest]
+#[clean_redis]
+fn keys_age_and_end(test_request: TestRequest) {
+    let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
+    for redis in [&mut sessions, &mut jobs] {
+        redis.set_ex::<_, _, ()>("short", "x", 100).expect("SETEX");
+        redis.set_ex::<_, _, ()>("long", "x", 31_536_000).expect("SETEX");
+        redis.set::<_, _, ()>("eternal", "x").expect("SET");
+        redis.rpush::<_, _, ()>("list", "x").expect("RPUSH");
+        redis.expire::<_, ()>("list", 50).expect("EXPIRE");
+    }
+    test_request.travel(seconds(40)).expect("travel");
+    test_request.assert_ttl("short", seconds(55)..=seconds(60));
+    test_request.assert_ttl("list", seconds(5)..=seconds(10));
+    test_request.travel(seconds(30)).expect("travel");
+    for redis in [&mut sessions, &mut jobs] {
+        assert_eq!(redis::cmd("DBSIZE").query::<u32>(redis), Ok(3));
+        assert_eq!(keys(redis), ["eternal", "long", "short"]);
+        assert_eq!(redis.ttl::<_, i64>("eternal"), Ok(-1));
+        let left: u64 = redis.ttl("long").expect("TTL");
+        assert!((31_536_000 - 80..=31_536_000 - 70).contains(&left), "{left}");
+    }
+    test_request.far_future().expect("travel");
+    assert_eq!((keys(&mut sessions), keys(&mut jobs)), (vec!["eternal".to_owned()], vec!["eternal".to_owned()]));
+}
+
+#[rstest]
+#[clean_redis]
+fn what_ends_is_published_as_expired(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("Exg").exec(&mut redis).expect("CONFIG SET");
+    for number in 0..300 {
+        redis.set_ex::<_, _, ()>(format!("key:{number}"), "x", 100 + number).expect("SETEX");
+    }
+    let mut listener = connect(&test_request);
+    let mut listener = listener.as_pubsub();
+    listener.set_read_timeout(Some(seconds(5))).expect("a timeout");
+    listener.psubscribe("__keyevent@14__:expired").expect("PSUBSCRIBE");
+    listener.psubscribe("__keyevent@14__:del").expect("PSUBSCRIBE");
+    test_request.travel(HOUR).expect("travel");
+    let mut ended: Vec<String> = (0..300)
+        .map(|_| {
+            let message = listener.get_message().expect("a message");
+            assert!(message.get_channel_name().ends_with(":expired"), "{message:?}");
+            message.get_payload().expect("a key")
+        })
+        .collect();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), 300);
+}
+
+/// While others read and write: nobody sees one of two equal keys without the other, or nearer to its end.
+#[rstest]
+#[clean_redis]
+fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    for number in 0..2_000 {
+        redis.set_ex::<_, _, ()>(format!("filler:{number}"), "x", 50_000 + number).expect("SETEX");
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut redis, mut seen, mut gone) = (connect(&test_request), 0_u32, 0_u32);
+            let mut both = redis::pipe();
+            both.atomic().pttl("a").pttl("z").cmd("SELECT").arg(15).ignore().pttl("jobs");
+            both.cmd("SELECT").arg(14).ignore();
+            while !over.load(Ordering::Relaxed) {
+                let (a, z, jobs): (i64, i64, i64) = both.query(&mut redis).expect("PTTL");
+                if a == -2 {
+                    // Between the end and the next round, all three are gone.
+                    assert!(z == -2 && jobs == -2, "{a} {z} {jobs}");
+                    gone += 1;
+                } else {
+                    assert!((a - z).abs() <= 1 && (a - jobs).abs() <= 1, "{a} {z} {jobs}");
+                    seen += 1;
+                }
+            }
+            (seen, gone)
+        });
+        for _ in 0..20 {
+            let mut set = redis::pipe();
+            set.atomic();
+            let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_millis() + 1_000_000;
+            for (database, key) in [(14, "a"), (14, "z"), (15, "jobs")] {
+                set.cmd("SELECT").arg(database).ignore().set(key, "x").ignore();
+                set.cmd("PEXPIREAT").arg(key).arg(u64::try_from(end).expect("milliseconds")).ignore();
+            }
+            set.cmd("SELECT").arg(14).ignore().exec(&mut redis).expect("SET");
+            for _ in 0..4 {
+                test_request.travel(seconds(300)).expect("travel");
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        let (seen, gone) = reader.join().expect("the reader");
+        assert!(seen > 0 && gone > 0, "the reader saw {seen} rounds with the keys and {gone} without");
+    });
+}
+
+/// A key that another client refreshes all the time never ends, and is never older than one travel.
+#[rstest]
+#[clean_redis]
+fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    redis.set_ex::<_, _, ()>("refreshed", "x", 100).expect("SETEX");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut redis = connect(&test_request);
+            while !over.load(Ordering::Relaxed) {
+                redis.set_ex::<_, _, ()>("refreshed", "x", 100).expect("SETEX");
+            }
+        });
+        for _ in 0..50 {
+            test_request.travel(seconds(60)).expect("travel");
+            let left: i64 = redis.ttl("refreshed").expect("TTL");
+            assert!(left >= 39, "{left}");
+            // The writer comes in between.
+            thread::sleep(Duration::from_millis(3));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[rstest]
+#[clean_redis]
+fn other_databases_are_not_touched(test_request: TestRequest) {
+    if test_request.server().has_whole_clock() {
+        return println!("with the whole clock, the whole server ages");
+    }
+    let others = (0..16).filter(|database| ![14, 15].contains(database));
+    for database in others.clone() {
+        on_database(&test_request, database).set_ex::<_, _, ()>("theirs", "x", 100).expect("SETEX");
+    }
+    connect(&test_request).set_ex::<_, _, ()>("ours", "x", 100).expect("SETEX");
+    test_request.far_future().expect("travel");
+    for database in others {
+        let left: i64 = on_database(&test_request, database).ttl("theirs").expect("TTL");
+        assert!(left > 90, "database {database}: {left}");
+    }
+    assert!(keys(&mut connect(&test_request)).is_empty());
+}
+
+/// Where the server gives fields of hashes timeouts (Redis 7.4, Valkey 9).
+#[rstest]
+#[clean_redis]
+fn fields_of_hashes_age_too(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    let () = redis.hset_multiple("visitor", &[("code", 1), ("name", 2), ("cart", 3)]).expect("HSET");
+    let expire = |field: &str, seconds: u32, redis: &mut Connection| {
+        redis::cmd("HEXPIRE").arg("visitor").arg(seconds).arg("FIELDS").arg(1).arg(field).exec(redis)
+    };
+    if let Err(error) = expire("code", 100, &mut redis) {
+        assert!(error.to_string().contains("unknown command"), "{error}");
+        return println!("{} gives fields no timeouts", test_request.server());
+    }
+    expire("cart", 1000, &mut redis).expect("HEXPIRE");
+    test_request.travel(seconds(90)).expect("travel");
+    let left: Vec<i64> =
+        redis::cmd("HTTL").arg(&["visitor", "FIELDS", "3", "code", "name", "cart"]).query(&mut redis).expect("HTTL");
+    assert!((5..=10).contains(&left[0]) && left[1] == -1 && (905..=910).contains(&left[2]), "{left:?}");
+    test_request.travel(seconds(20)).expect("travel");
+    let mut fields: Vec<String> = redis.hkeys("visitor").expect("HKEYS");
+    fields.sort_unstable();
+    assert_eq!(fields, ["cart", "name"]);
+    assert_eq!(redis.hget::<_, _, Option<u32>>("visitor", "code"), Ok(None));
+}
+
+#[rstest]
+#[clean_redis]
+fn due_times_age_when_they_are_named(test_request: TestRequest) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs_f64();
+    let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
+    for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
+        jobs.zadd::<_, _, _, ()>(key, "job", ((now + 4000.0) * unit).floor()).expect("ZADD");
+        sessions.zadd::<_, _, _, ()>(key, "other", ((now + 4000.0) * unit).floor()).expect("ZADD");
+    }
+    jobs.zadd::<_, _, _, ()>("ranking", "asa", 17).expect("ZADD");
+    jobs.zadd::<_, _, _, ()>("unacked_index", "tag", now.floor()).expect("ZADD");
+    sessions.set::<_, _, ()>("no set", "x").expect("SET");
+    let keys = ["seconds", "milliseconds", "microseconds", "no set", "not there"];
+    test_request.travel_with_scores(HOUR, &keys).expect("travel");
+    for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
+        let scores: (f64, f64) =
+            (jobs.zscore(key, "job").expect("ZSCORE"), sessions.zscore(key, "other").expect("ZSCORE"));
+        let expected = ((now + 4000.0) * unit).floor() - 3600.0 * unit;
+        assert_eq!(scores, (expected, expected), "{key}");
+    }
+    assert_eq!(jobs.zscore("ranking", "asa"), Ok(17.0));
+    assert_eq!(jobs.zscore("unacked_index", "tag"), Ok(now.floor() - 3600.0));
+}
+
+/// Celery's own, in its messages, in all queues.
+#[rstest]
+#[clean_redis]
+fn due_times_of_jobs_age(test_request: TestRequest) {
+    let jobs = test_request.jobs();
+    let hours = |count: u32| Job::new(format!("in {count} hours")).args(("eta", count)).countdown(HOUR * count);
+    for (count, queue) in [(1, "celery"), (2, "mail"), (3, "mail")] {
+        jobs.enqueue(hours(count).queue(queue).priority(6)).expect("enqueue");
+    }
+    jobs.enqueue(Job::new("now")).expect("enqueue");
+    // As Python writes it.
+    let message = r#"{"body": "W1tdLCB7fSwge31d", "content-type": "application/json", "properties": {"body_encoding":
+        "base64"}, "headers": {"task": "python's", "id": "1", "eta": "2100-01-01T00:00:00.123456+00:00", "n": 1.0}}"#;
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.lpush::<_, _, ()>("celery", message).expect("LPUSH");
+
+    test_request.travel(HOUR * 2).expect("travel");
+    let now = SystemTime::now();
+    let scheduled = jobs.scheduled().expect("the jobs");
+    let names: Vec<_> = scheduled.iter().filter_map(|job| job.name.as_deref()).collect();
+    assert_eq!(names, ["in 1 hours", "in 2 hours", "in 3 hours", "python's"]);
+    let due: Vec<_> = scheduled.iter().map(|job| job.eta.is_some_and(|eta| eta <= now)).collect();
+    assert_eq!(due, [true, true, false, false]);
+    assert_eq!(scheduled[0].args, ["eta".into(), serde_json::Value::from(1)]);
+    assert_eq!(
+        String::from_utf8(scheduled[3].raw.clone()).expect("UTF-8"),
+        message.replace("2100-01-01T00:00:00.123456+00:00", "2099-12-31T22:00:00.123456+00:00")
+    );
+    jobs.assert_enqueued("now").times(1);
+}
+
+/// However far: what is due is due, and stays a job.
+#[rstest]
+#[clean_redis]
+fn jobs_survive_the_far_future(test_request: TestRequest) {
+    let jobs = test_request.jobs();
+    jobs.enqueue(Job::new("later").countdown(HOUR)).expect("enqueue");
+    for _ in 0..4 {
+        test_request.far_future().expect("travel");
+    }
+    test_request.travel(Duration::MAX).expect("travel");
+    let job = jobs.pending("celery").expect("the jobs").remove(0);
+    assert_eq!((job.name.as_deref(), job.eta), (Some("later"), Some(SystemTime::UNIX_EPOCH)));
+}
+
+#[rstest]
+#[clean_redis]
+fn one_end_is_reached_and_not_the_next(test_request: TestRequest) {
+    let (mut redis, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
+    redis.set_ex::<_, _, ()>("first", "x", 500).expect("SETEX");
+    redis.set_ex::<_, _, ()>("second", "x", 560).expect("SETEX");
+    jobs.set_ex::<_, _, ()>("job", "x", 900).expect("SETEX");
+    test_request.travel_to_expiry("first").expect("travel");
+    assert_eq!(keys(&mut redis), ["second"]);
+    test_request.travel_to_expiry("job").expect("travel");
+    assert!(keys(&mut jobs).is_empty());
+    redis.set::<_, _, ()>("eternal", "x").expect("SET");
+    for key in ["eternal", "nowhere"] {
+        let error = test_request.travel_to_expiry(key).expect_err("no end");
+        assert!(error.is_data() && error.to_string().contains(&format!("{key:?}")), "{error}");
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    redis.set_ex::<_, _, ()>("cached", "x", 300).expect("SETEX");
+    redis.set::<_, _, ()>("forgotten", "x").expect("SET");
+    test_request.assert_ttl("cached", ..=seconds(300));
+    test_request.assert_ttl("cached", seconds(290)..);
+    assert_eq!(test_request.ttl("forgotten").expect("ttl"), None);
+    for (key, words) in [
+        ("cached", r#"expected "cached" to live for 0ns..10s; it has "#),
+        ("forgotten", "it has no timeout, and lives for ever"),
+        ("nowhere", "there is no such key in the test databases"),
+    ] {
+        let panic = catch_unwind(AssertUnwindSafe(|| test_request.assert_ttl(key, Duration::ZERO..seconds(10))));
+        let text = panic.expect_err("the assertion holds").downcast::<String>().expect("text");
+        assert!(text.contains(words), "{words:?} is missing in: {text}");
+    }
+}
+
+/// travel(d) is what waiting for d is.
+#[rstest]
+#[clean_redis]
+fn travelling_is_waiting(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    let lives = [400_u64, 800, 1_600, 2_400, 10_000];
+    let wait = Duration::from_millis(1_200);
+    for travels in [false, true] {
+        redis::cmd("FLUSHDB").exec(&mut redis).expect("FLUSHDB");
+        for life in lives {
+            redis.pset_ex::<_, _, ()>(life, "x", life).expect("PSETEX");
+        }
+        if travels {
+            test_request.travel(wait).expect("travel");
+        } else {
+            thread::sleep(wait);
+        }
+        assert_eq!(keys(&mut redis), ["10000", "1600", "2400"], "travels: {travels}");
+        let left: u64 = redis.pttl("10000").expect("PTTL");
+        assert!((8_400..=8_800).contains(&left), "travels: {travels}, {left}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// travel(a), travel(b) and travel(a + b) leave the same keys, as far from their ends.
+    #[test]
+    fn two_travels_are_one(
+        lives in proptest::collection::vec(proptest::option::of(1_000_u64..100_000_000), 1..30),
+        a in 0_u64..100_000_000,
+        b in 0_u64..100_000_000,
+    ) {
+        let test_request = TestRequest::clean();
+        let mut redis = connect(&test_request);
+        let mut ends = Vec::new();
+        let start = Instant::now();
+        for (number, life) in lives.iter().enumerate() {
+            redis.set::<_, _, ()>(number, "x").expect("SET");
+            if let Some(life) = life {
+                redis.pexpire::<_, ()>(number, i64::try_from(*life).expect("milliseconds")).expect("PEXPIRE");
+            }
+            ends.push(redis.pttl::<_, i64>(number).expect("PTTL"));
+        }
+        test_request.travel(Duration::from_millis(a)).expect("travel");
+        test_request.travel(Duration::from_millis(b)).expect("travel");
+        let aged: Vec<i64> = (0..lives.len()).map(|number| redis.pttl(number).expect("PTTL")).collect();
+        // What was set, checked and aged took that long, in milliseconds, and rounding two more.
+        let took = i64::try_from(start.elapsed().as_millis()).expect("milliseconds") + 20;
+        for (end, left) in ends.into_iter().zip(aged) {
+            let expected = end - i64::try_from(a + b).expect("milliseconds");
+            match end {
+                -1 => prop_assert_eq!(left, -1),
+                _ if expected > took => prop_assert!((expected - took..=expected + 2).contains(&left), "{left} {expected}"),
+                _ if expected <= 0 => prop_assert_eq!(left, -2),
+                // Too near to its end to tell.
+                _ => {}
+            }
+        }
+    }
+}

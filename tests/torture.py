@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Ends tests at random moments, in every way there is, and counts what survives them.
+
+    tests/torture.py [--runs 100] [--ways sigkill,stopped] [--containers 0]
+
+Each run is a process of the test binary `it` with a temporary directory of its own. A second after its end no server,
+no keeper, no socket and no directory of it may be left; 15 seconds after the last run, no container.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import pty
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GONE_WITHIN = 1.0
+CONTAINERS_GONE_WITHIN = 15.0
+
+
+def test_binary():
+    command = ["cargo", "test", "--test", "it", "--no-run", "--message-format=json"]
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    messages = map(json.loads, output.splitlines())
+    return next(message["executable"] for message in messages if (message.get("target") or {}).get("name") == "it" and message.get("executable"))
+
+
+def processes_with(needle):
+    """Processes that have it in their command lines."""
+    found = []
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if needle in (directory / "cmdline").read_bytes():
+                found.append(directory.name)
+        except OSError:
+            pass
+    return found
+
+
+def survivors(temporary):
+    return list(temporary.iterdir()) + processes_with(str(temporary).encode())
+
+
+class Run:
+    def __init__(self, binary, way, temporary, provider):
+        self.lasts = random.uniform(0, 0.06)
+        # From before the server starts until after the test has ended.
+        self.after = random.uniform(0, 1.0 if provider == "container" else 0.09)
+        test = "torture::guarded_victim" if way == "panic" and random.random() < 0.5 else "torture::victim"
+        self.command = [binary, test, "--exact", "--include-ignored", "--nocapture"]
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("TRANSIENT_", "NEXTEST"))},
+            "TMPDIR": str(temporary),
+            "TRANSIENT_PROVIDER": provider,
+            "TRANSIENT_TEST_INI": str(ROOT / "tests/it/nothing.ini"),
+            "WAY": way,
+            "AFTER_MICROSECONDS": str(int(self.after * 1e6)),
+            "LASTS_MICROSECONDS": str(int(self.lasts * 1e6)),
+            "RUST_BACKTRACE": "0",
+        }
+        if provider == "container":
+            self.environment["TRANSIENT_IMAGE"] = os.environ["SERVER_IMAGE"]
+
+    def start(self, *before, output=subprocess.DEVNULL):
+        return subprocess.Popen(
+            [*before, *self.command],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output != subprocess.DEVNULL else output,
+            start_new_session=True,
+        )
+
+    def wait(self, child):
+        try:
+            return child.wait(30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            raise SystemExit(f"a run of {self.environment['WAY']} hung")
+
+    # The ways that the process itself takes.
+    def by_itself(self):
+        self.wait(self.start())
+
+    panic = exit = abort = static = forget = by_itself
+
+    def sigkill(self):
+        child = self.start()
+        time.sleep(self.after)
+        child.kill()
+        child.wait()
+
+    def runner(self):
+        """The runner is killed, its test goes on for a moment."""
+        child = self.start("/bin/sh", "-c", '"$@"; exit $?', "runner")
+        time.sleep(self.after)
+        child.kill()
+        child.wait()
+        deadline = time.monotonic() + 10
+        while self.is_running() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def is_running(self):
+        marker = f"TMPDIR={self.environment['TMPDIR']}\0".encode()
+        for directory in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                ours = (directory / "cmdline").read_bytes().startswith(self.command[0].encode())
+                if ours and marker in (directory / "environ").read_bytes():
+                    return True
+            except OSError:
+                pass
+        return False
+
+    def group(self):
+        child = self.start("/bin/sh", "-c", '"$@"; exit $?', "runner")
+        time.sleep(self.after)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+    def terminal(self):
+        """The terminal is closed under the test."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(self.command[0], self.command, self.environment)
+        time.sleep(self.after)
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+    def forked(self):
+        """Somebody else holds the pipes of the killed process open, as a forked child does."""
+        child = self.start()
+        time.sleep(self.after)
+        held = []
+        for entry in pathlib.Path(f"/proc/{child.pid}/fd").glob("*") if child.poll() is None else []:
+            try:
+                if os.readlink(entry).startswith("pipe:"):
+                    held.append(os.open(entry, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                pass
+        child.kill()
+        child.wait()
+        return held
+
+    def stopped(self):
+        """A stopped owner that goes on finds its server where it was."""
+        with tempfile.TemporaryFile() as output:
+            child = self.start(output=output)
+            time.sleep(self.after)
+            child.send_signal(signal.SIGSTOP)
+            time.sleep(random.uniform(0.6, 1.6))
+            child.send_signal(signal.SIGCONT)
+            if self.wait(child) != 0:
+                output.seek(0)
+                raise SystemExit(f"a test failed after it was stopped for a while:\n{output.read().decode()}")
+
+
+WAYS = ["panic", "exit", "abort", "static", "forget", "sigkill", "runner", "group", "terminal", "forked", "stopped"]
+
+
+def one(binary, way, directory, number, provider):
+    temporary = directory / f"{way}-{number}"
+    temporary.mkdir()
+    held = getattr(Run(binary, way, temporary, provider), way)() or []
+    end = time.monotonic()
+    while (left := survivors(temporary)) and time.monotonic() - end < GONE_WITHIN:
+        time.sleep(0.01)
+    took = time.monotonic() - end
+    for descriptor in held:
+        os.close(descriptor)
+    if left:
+        print(f"{way}: {left}", file=sys.stderr)
+    else:
+        temporary.rmdir()
+    return way, len(left), took
+
+
+def containers():
+    command = ["docker", "ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.ID}} {{.Status}}"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=100, help="of each way")
+    parser.add_argument("--ways", type=lambda text: text.split(","), default=WAYS, help="some of " + ",".join(WAYS))
+    parser.add_argument("--containers", type=int, default=0, help="runs on containers")
+    arguments = parser.parse_args()
+    binary = test_binary()
+    provider = "process" if shutil.which("redis-server") or shutil.which("valkey-server") else "download"
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="torture-"))
+    left, slowest, count = collections.Counter(), collections.defaultdict(float), collections.Counter()
+    # Few at once: the second is for them, not for the machine.
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = [(way, number) for number in range(arguments.runs) for way in arguments.ways]
+        for way, survived, took in pool.map(lambda run: one(binary, *run[:1], directory, run[1], provider), runs):
+            left[way] += survived
+            count[way] += 1
+            slowest[way] = max(slowest[way], took)
+    for way in arguments.ways:
+        print(f"{way:<9} {count[way]:>5} runs, {left[way]} survivors, gone after {slowest[way]:.2f} s at the most")
+    total = sum(left.values())
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        def contained(number):
+            temporary = directory / f"container-{number}"
+            temporary.mkdir()
+            way = arguments.ways[number % len(arguments.ways)]
+            for descriptor in getattr(Run(binary, way, temporary, "container"), way)() or []:
+                os.close(descriptor)
+
+        list(pool.map(contained, range(arguments.containers)))
+    if arguments.containers:
+        end = time.monotonic()
+        while (here := containers()) and time.monotonic() - end < CONTAINERS_GONE_WITHIN:
+            time.sleep(0.2)
+        print(f"container {arguments.containers:>5} runs, {len(here)} survivors, gone after {time.monotonic() - end:.1f} s")
+        for line in here:
+            print(line, file=sys.stderr)
+        total += len(here)
+    shutil.rmtree(directory)
+    print(f"survivors: {total}")
+    sys.exit(total > 0)
+
+
+main()

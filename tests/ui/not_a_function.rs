@@ -1,0 +1,15 @@
+use transient_fixtures::clean_redis;
+
+#[clean_redis]
+struct Cart;
+
+#[clean_redis]
+mod tests {}
+
+#[clean_redis]
+pub use std::mem;
+
+fn main() {
+    // The item is still there: the mistake is reported once.
+    let _ = Cart;
+}
