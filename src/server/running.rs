@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redis::{Client, Connection, ErrorKind, InfoDict, RedisError, cmd};
 use url::Url;
 
-use super::stopped::again_if_stopped;
+use super::stopped::{again_if_stopped, io_kind};
 use super::{Server, cache, facts};
 use crate::error::{Error, Kind};
 use crate::guard;
@@ -165,8 +165,7 @@ fn explain(url: &Url, error: RedisError) -> Failure {
     let shown = facts::shown(url);
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     let tls = matches!(url.scheme(), "rediss" | "valkeys");
-    let io =
-        std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let io = io_kind(&error);
     let denied = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
     let (why, answered) = match error.kind() {
         ErrorKind::InvalidClientConfig if tls => (report::running::no_tls(&shown), true),

@@ -6,13 +6,23 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use redis::RedisResult;
 
 /// Whether a question failed only because this process was stopped meanwhile.
 pub(crate) fn was_stopped(error: &(dyn Error + 'static)) -> bool {
-    let io = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::Interrupted);
-    io || error.source().is_some_and(was_stopped)
+    io_kind(error) == Some(io::ErrorKind::Interrupted)
+}
+
+/// What kind of I/O error is behind an error, if it is one.
+pub(super) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    // redis keeps it in an `Arc`, which is an error of a type of its own.
+    let shared = || error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref();
+    match error.downcast_ref::<io::Error>().or_else(shared) {
+        Some(io) => Some(io.kind()),
+        None => io_kind(error.source()?),
+    }
 }
 
 /// What connects and asks, until it was not stopped meanwhile.
@@ -22,5 +32,22 @@ pub(super) fn again_if_stopped<T>(mut ask: impl FnMut() -> RedisResult<T>) -> Re
             Err(error) if was_stopped(&error) => {}
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::RedisError;
+
+    use super::{io, was_stopped};
+    use crate::error::{Error, Kind};
+
+    #[test]
+    fn an_interrupted_call_is_known_however_deep_it_is() {
+        let of_kind = |kind| RedisError::from(io::Error::from(kind));
+        assert!(was_stopped(&of_kind(io::ErrorKind::Interrupted)));
+        assert!(!was_stopped(&of_kind(io::ErrorKind::TimedOut)));
+        assert!(was_stopped(&Error::with_source(Kind::Server, "prepare it", of_kind(io::ErrorKind::Interrupted))));
+        assert!(!was_stopped(&RedisError::from((redis::ErrorKind::Parse, "Interrupted"))));
     }
 }

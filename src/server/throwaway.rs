@@ -8,6 +8,7 @@ use redis::{Client, Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe
 
 #[cfg(unix)]
 use super::clock::Clock;
+use super::stopped::again_if_stopped;
 use super::{Server, client_name, was_stopped};
 
 /// How long a client that the test has closed may take to disappear from the server's list.
@@ -133,15 +134,18 @@ impl Throwaway {
     fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
         loop {
             match commands.query(&mut self.control) {
-                Err(error) if was_stopped(&error) => {
-                    self.control = Client::open(self.server.url(0))?.get_connection()?;
-                    self.control.set_read_timeout(Some(ANSWER_WITHIN))?;
-                    // A container stays for whoever has such a name.
-                    let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut self.control)?;
-                }
+                Err(error) if was_stopped(&error) => self.control = again_if_stopped(|| self.connect())?,
                 answer => return answer,
             }
         }
+    }
+
+    fn connect(&self) -> RedisResult<Connection> {
+        let mut control = Client::open(self.server.url(0))?.get_connection_with_timeout(ANSWER_WITHIN)?;
+        control.set_read_timeout(Some(ANSWER_WITHIN))?;
+        // A container stays for whoever has such a name.
+        let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut control)?;
+        Ok(control)
     }
 
     /// Whether nobody but us is connected, which the server may take a moment to notice.

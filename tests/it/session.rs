@@ -100,7 +100,7 @@ fn every_test_begins_with_a_new_session(test_request: TestRequest, #[case] numbe
 #[clean_redis]
 fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> Result<(), Error> {
     const YEAR: Duration = Duration::from_secs(31_536_000);
-    const ALMOST: Duration = Duration::from_secs(31_536_000 - 5);
+    const ALMOST: Duration = Duration::from_secs(31_536_000 - 3600);
     assert_eq!(test_request.settings().session_timeout(), YEAR, "test.ini says so");
     let session = test_request.session();
     session.set("name", "Åsa")?;
@@ -122,6 +122,10 @@ fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> R
         uses(&session)?;
         assert!(left()? > ALMOST);
     }
+    // Of a key that was given no timeout, the application sees to the end itself.
+    redis.persist::<_, ()>(session.key()).expect("PERSIST");
+    session.keys()?;
+    assert_eq!(session.ttl()?, None);
     assert!(test_request.visitor().cookie().contains("; Max-Age=31536000"));
     Ok(())
 }
@@ -136,7 +140,7 @@ fn an_end_that_is_stored_is_renewed_too(test_request: TestRequest) -> Result<(),
     get_redis(&test_request).expect("connect").set_ex::<_, _, ()>(session.key(), text, 600).expect("SETEX");
     assert_eq!(session.get::<String>("name")?.as_deref(), Some("Åsa"));
     let after = stored(&session, &test_request);
-    assert!((now + 595..=now + 605).contains(&after["x"].as_u64().expect("x")), "{after}");
+    assert!((now + 595..=now + 660).contains(&after["x"].as_u64().expect("x")), "{after}");
     assert_eq!((&after["t"], &after["c"]), (&600.into(), &1_700_000_000.into()));
     // The timeout is the session's own.
     assert!(session.ttl()?.expect("a timeout") <= Duration::from_secs(600));
@@ -146,6 +150,57 @@ fn an_end_that_is_stored_is_renewed_too(test_request: TestRequest) -> Result<(),
     let text = format!(r#"{{"m": {{"name": "Åsa"}}, "c": 1700000000, "v": 1, "t": 600, "x": {}}}"#, now - 30);
     get_redis(&test_request).expect("connect").set::<_, _, ()>(session.key(), text).expect("SET");
     assert!(session.is_new()? && session.get::<String>("name")?.is_none());
+    // And does not live longer for having been asked for.
+    assert_eq!(session.ttl()?, None);
+    Ok(())
+}
+
+/// Both sides write at any moment, and nothing is lost.
+#[rstest]
+#[case(None)]
+#[case(Some(4_000_000_000))]
+#[clean_redis]
+fn what_the_application_writes_meanwhile_is_kept(
+    test_request: TestRequest,
+    #[case] end: Option<u64>,
+) -> Result<(), Error> {
+    const ROUNDS: u32 = 300;
+    let session = test_request.session();
+    let stored = |values: &serde_json::Value| {
+        let end = end.map(|end| format!(r#", "x": {end}"#)).unwrap_or_default();
+        format!(r#"{{"m": {values}, "c": 1700000000, "v": 1, "t": 600{end}}}"#)
+    };
+    let key = session.key();
+    let mut redis = get_redis(&test_request).expect("connect");
+    redis.set_ex::<_, _, ()>(&key, stored(&serde_json::json!({"theirs": 0})), 600).expect("SETEX");
+    let (request, others) = (test_request.clone(), session.clone());
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let until = done.clone();
+    let ours = thread::spawn(move || {
+        let mut count = 0_u32;
+        while !until.load(std::sync::atomic::Ordering::SeqCst) {
+            others.get::<u32>("theirs")?;
+            count += 1;
+            others.set("ours", count)?;
+            others.flash(count)?;
+        }
+        drop(request);
+        Ok::<_, Error>(count)
+    });
+    // The application: reads, changes and writes, where nobody has written meanwhile.
+    for number in 1..=ROUNDS {
+        redis::transaction(&mut redis, &[&key], |redis, pipeline| {
+            let text: String = redis.get(&key)?;
+            let mut whole: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            whole["m"]["theirs"] = number.into();
+            pipeline.set_ex(&key, whole.to_string(), 600).ignore().query::<Option<()>>(redis)
+        })
+        .expect("a transaction");
+        assert_eq!(session.get::<u32>("theirs")?, Some(number), "lost by our writing");
+    }
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    let count = ours.join().expect("join")?;
+    assert_eq!((session.get::<u32>("ours")?, session.pop_flash()?.len()), (Some(count), count as usize));
     Ok(())
 }
 
@@ -213,6 +268,38 @@ fn flash_messages_are_seen_once(test_request: TestRequest) -> Result<(), Error> 
     assert_eq!(session.queue("errors").pop_flash()?, ["no such brand: Å"]);
     session.queue("once").allow_duplicate(false).flash("first")?;
     assert_eq!(session.queue("once").peek_flash()?, ["first"]);
+
+    // Pyramid takes anything for a message.
+    let message = serde_json::json!({"kind": "error", "text": "Å"});
+    session.queue("any").flash(&message)?;
+    session.queue("any").allow_duplicate(false).flash(&message)?;
+    session.queue("any").flash("text")?;
+    assert_eq!(session.get::<Vec<serde_json::Value>>("_f_any")?.expect("a queue")[0], message);
+    assert_eq!(session.queue("any").pop_flash()?, [r#"{"kind":"error","text":"Å"}"#, "text"]);
+    session.set("_f_no queue", 7)?;
+    for error in [
+        session.queue("no queue").flash("lost?").expect_err("a number"),
+        session.queue("no queue").peek_flash().expect_err("a number"),
+        session.queue("no queue").pop_flash().expect_err("a number"),
+    ] {
+        assert!(error.is_data() && error.to_string().contains("_f_no queue"), "{error}");
+    }
+    assert_eq!(session.get::<u32>("_f_no queue")?, Some(7));
+    Ok(())
+}
+
+/// Two threads on one session, which is one visitor with two tabs.
+#[rstest]
+#[clean_redis]
+fn no_message_of_two_threads_is_lost(test_request: TestRequest) -> Result<(), Error> {
+    let session = test_request.session();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let session = &session;
+            scope.spawn(move || (0..25).for_each(|number| session.flash((thread, number)).expect("flash")));
+        }
+    });
+    assert_eq!(session.pop_flash()?.len(), 100);
     Ok(())
 }
 
@@ -280,6 +367,7 @@ fn what_is_no_session_is_an_error_and_stays(test_request: TestRequest, #[case] b
     let session = test_request.session();
     let mut redis = get_redis(&test_request).expect("connect");
     redis.set::<_, _, ()>(session.key(), bytes).expect("SET");
+    let ttl = |session: &transient_fixtures::Session| session.ttl().expect("PTTL");
     for error in [
         session.get::<String>("name").expect_err("unreadable"),
         session.set("name", "Åsa").expect_err("unreadable"),
@@ -290,7 +378,7 @@ fn what_is_no_session_is_an_error_and_stays(test_request: TestRequest, #[case] b
         assert!(error.to_string().contains("it is no session of Pyramid"), "{error}");
         assert!(!error.to_string().contains(&session.id()), "an id is as good as a password: {error}");
     }
-    assert_eq!(redis.get::<_, Vec<u8>>(session.key()).expect("GET"), bytes);
+    assert_eq!((redis.get::<_, Vec<u8>>(session.key()).expect("GET"), ttl(&session)), (bytes.to_vec(), None));
     // Deleting it is for the author to decide.
     session.invalidate().expect("invalidate");
     session.set("name", "Åsa").expect("a new session");
@@ -312,9 +400,20 @@ fn a_lost_connection_is_not_the_end(test_request: TestRequest) -> Result<(), Err
     let session = test_request.session();
     session.set("name", "Åsa")?;
     let mut redis = get_redis(&test_request).expect("connect");
-    let others = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").take();
-    // Ours is among them, and the one that holds the lease, which takes this server out of the pool.
-    others.exec(&mut redis).expect("CLIENT KILL");
+    // Only those of this test: a running server has others.
+    let name: String = redis::cmd("CLIENT").arg("GETNAME").query(&mut redis).expect("CLIENT GETNAME");
+    let me: u64 = redis::cmd("CLIENT").arg("ID").query(&mut redis).expect("CLIENT ID");
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis).expect("CLIENT LIST");
+    let mut others: Vec<u64> = clients
+        .lines()
+        .filter(|line| line.contains(&format!(" name={name} ")))
+        .filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok())
+        .filter(|id| *id != me)
+        .collect();
+    // The first one holds the lease.
+    others.sort_unstable();
+    assert_eq!(others.len(), 2);
+    redis::cmd("CLIENT").arg("KILL").arg("ID").arg(others[1]).exec(&mut redis).expect("CLIENT KILL");
     assert!(session.get::<String>("name").expect_err("lost").is_server());
     assert_eq!(session.get::<String>("name")?.as_deref(), Some("Åsa"));
     Ok(())
@@ -346,6 +445,9 @@ fn the_cookie_says_what_the_settings_say(#[case] setting: &str, #[case] expected
 fn prints_its_cookie(test_request: TestRequest) {
     let visitor = test_request.visitor();
     println!("Set-Cookie: {}\nid: {}", visitor.cookie(), visitor.session().id());
+    assert_eq!(visitor.session().cookie(), visitor.cookie());
+    let own = test_request.session();
+    assert!(own.cookie().starts_with(&own.cookie_header()) && own.cookie().contains(&own.id()));
     assert!(visitor.cookie().starts_with(&visitor.cookie_header()));
     assert!(visitor.session().key().starts_with(test_request.settings().session_prefix()));
 }

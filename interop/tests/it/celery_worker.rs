@@ -78,7 +78,7 @@ fn the_time_of_a_job_is_written_as_celery_writes_it(test_request: TestRequest) -
     let jobs = test_request.jobs();
     let eta = SystemTime::UNIX_EPOCH + Duration::new(4_102_542_245, 123_456_789);
     jobs.enqueue(Job::new("shop.send_mail").eta(eta))?;
-    let options = json!({"countdown": 60});
+    let options = json!({"countdown": 3600});
     produce(&test_request, &json!({}), &json!([{"task": "shop.send_mail", "options": options}]));
     let written = jobs.pending("celery")?.into_iter().map(|job| {
         let message: Value = serde_json::from_slice(&job.raw).expect("a message");
@@ -96,9 +96,9 @@ fn the_time_of_a_job_is_written_as_celery_writes_it(test_request: TestRequest) -
 fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let job = Job::new("shop.send_mail").args(("ours: ÅÄÖ",)).kwarg("copy", true).priority(3);
-    let job = job.countdown(Duration::from_secs(60)).queue("mail");
+    let job = job.countdown(Duration::from_secs(3600)).queue("mail");
     let ours = jobs.enqueue(job)?;
-    let options = json!({"countdown": 120, "queue": "mail"});
+    let options = json!({"countdown": 7200, "queue": "mail"});
     let call = json!([{"task": "shop.send_mail", "args": ["theirs: ÅÄÖ"], "options": options}]);
     let theirs = produce(&test_request, &json!({}), &call).remove(0);
     let before = jobs.scheduled()?;
@@ -148,7 +148,7 @@ fn a_worker_with_transport_options_finds_jobs(test_request: TestRequest) -> Resu
     let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
     jobs.enqueue(Job::new("shop.send_mail").args(1).priority(7))?;
     jobs.enqueue(Job::new("shop.send_mail").args(2))?;
-    jobs.enqueue(Job::new("shop.send_mail").args(3).countdown(Duration::from_secs(60)))?;
+    jobs.enqueue(Job::new("shop.send_mail").args(3).countdown(Duration::from_secs(3600)))?;
     let mut worker = Worker::start(&test_request, "celery", &conf);
     let notes = done(&test_request, &mut worker, 2);
     assert_eq!((&notes[0]["args"], &notes[1]["args"]), (&json!([2]), &json!([1])));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use redis::Commands;
 use rstest::rstest;
 use serde_json::{Value, json};
-use transient_fixtures::{Error, Pyramid, TestRequest, Visitor, clean_redis, get_redis, test_request};
+use transient_fixtures::{
+    Error, Pyramid, SessionFormat as _, TestRequest, Visitor, clean_redis, get_redis, test_request,
+};
 
 use crate::python::Shop;
 
@@ -162,15 +164,15 @@ fn access_renews_the_timeout_on_both_sides(
     let mut shop = Shop::open(&test_request, &json!({"redis.sessions.python_expires": python_expires}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
-    assert!((1190..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
+    assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     expire(&test_request, &visitor, 100);
     visitor.user::<String>()?;
-    assert!((1190..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
+    assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     expire(&test_request, &visitor, 100);
     shop.post("/show", &visitor.cookie_header(), ());
-    assert!((1190..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
+    assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     Ok(())
 }
 
@@ -182,16 +184,16 @@ fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestReques
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     shop.post("/keep_for", &visitor.cookie_header(), 60);
-    assert!(ttl(&visitor) <= 60, "{}", ttl(&visitor));
+    assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     visitor.session().set("cart", ["brand-1"])?;
-    assert!(ttl(&visitor) <= 60, "{}", ttl(&visitor));
+    assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     let visitor = test_request.visitor();
     let mut shop = Shop::open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     shop.post("/keep_for", &visitor.cookie_header(), 60);
     visitor.user::<String>()?;
-    assert!(ttl(&visitor) <= 60, "{}", ttl(&visitor));
+    assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     Ok(())
 }
 
@@ -257,9 +259,10 @@ fn a_tampered_cookie_is_nobodys_on_both_sides(test_request: TestRequest) -> Resu
     let mut shop = Shop::open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
-    let other_secret = test_request.visitor_of(Pyramid::new(test_request.settings()).secret("another"));
+    let another = Pyramid::new(test_request.settings()).secret("another");
+    let other_secret = format!("session={}", another.cookie_value(&visitor.session().id()));
     let tampered = visitor.cookie_header().replacen("session=", "session=A", 1);
-    for cookie in [tampered, other_secret.cookie_header(), format!("session={}", visitor.session().id())] {
+    for cookie in [tampered, other_secret, format!("session={}", visitor.session().id())] {
         assert_eq!(shop.post("/show", &cookie, ()).body["user"], Value::Null, "{cookie}");
         assert!(test_request.visitor_with_cookie(&cookie).session().is_new()?, "{cookie}");
         assert!(visitor.receive_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");

@@ -164,18 +164,18 @@ async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(),
     let visitor = test_request.visitor_of(TowerSessions::new());
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();
     visitor.log_in("asa")?;
-    assert!((1190..=1200).contains(&ttl()), "{}", ttl());
+    assert!((1100..=1200).contains(&ttl()), "{}", ttl());
 
     let mut redis = get_redis(&test_request).expect("connect");
     let () = redis.expire(visitor.session().key(), 100).expect("EXPIRE");
     let (cookie, _) = send(&shop, with_json(visitor.request("POST", "/cart"), &json!([]))).await;
-    assert!((1190..=1200).contains(&ttl()), "{}", ttl());
+    assert!((1100..=1200).contains(&ttl()), "{}", ttl());
     assert!(cookie.expect("a cookie").contains("Max-Age=1200"));
 
     // Reading is no use of it, for neither.
     let () = redis.expire(visitor.session().key(), 100).expect("EXPIRE");
     visitor.user::<String>()?;
     send(&shop, visitor.request("GET", "/cart")).await;
-    assert!(ttl() <= 100, "{}", ttl());
+    assert!((50..=100).contains(&ttl()), "{}", ttl());
     Ok(())
 }

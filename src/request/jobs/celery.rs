@@ -7,13 +7,16 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::Iso8601;
 
 use super::format::JobFormat;
 use super::job::{Job, uuid};
 
 /// What kombu puts between a queue's name and a priority.
 const SEPARATOR: &str = "\u{6}\u{16}";
+
+/// Where kombu keeps what workers answer to `celery inspect` and its like.
+const REPLIES: &str = ".reply.celery.pidbox";
 
 /// The priorities that have a list of their own, unless the application says otherwise.
 const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
@@ -23,7 +26,8 @@ const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
 ///
 /// Messages of protocol 1, and bodies that are pickled or compressed, are [unreadable](Job::unreadable): shown, and not
 /// unpacked. Of a job that a worker has taken, the message says the routing key: the queue's name, where the application
-/// has no topic exchanges.
+/// has no exchanges with other keys. Every list in database 15 is taken for a queue, but for the replies to a worker's
+/// remote control. Where the transport options `sep` or `unacked_key` are set, the jobs under them are not found.
 ///
 /// ```
 /// use transient_fixtures::{Celery, TestRequest};
@@ -60,11 +64,17 @@ impl Celery {
         self
     }
 
-    /// Priority 0 has the list of the queue's own name, the others that of the next lower step.
+    /// A priority has the list of the next lower step, and one below all steps, in kombu, that of the last.
     fn list(&self, queue: &str, priority: u8) -> String {
-        match self.steps.iter().rev().find(|step| **step <= priority) {
-            None | Some(0) => format!("{}{queue}", self.prefix),
-            Some(step) => format!("{}{queue}{SEPARATOR}{step}", self.prefix),
+        let step = self.steps.iter().rev().find(|step| **step <= priority).or(self.steps.last());
+        self.list_of_step(queue, step.copied().unwrap_or(0))
+    }
+
+    /// Step 0 has the list of the queue's own name.
+    fn list_of_step(&self, queue: &str, step: u8) -> String {
+        match step {
+            0 => format!("{}{queue}", self.prefix),
+            step => format!("{}{queue}{SEPARATOR}{step}", self.prefix),
         }
     }
 }
@@ -77,13 +87,13 @@ impl Default for Celery {
 
 impl JobFormat for Celery {
     fn lists(&self, queue: &str) -> Vec<String> {
-        let mut lists = vec![self.list(queue, 0)];
-        lists.extend(self.steps.iter().filter(|step| **step > 0).map(|step| self.list(queue, *step)));
-        lists
+        // The list of the queue's own name is there for whoever writes without priorities.
+        let steps = self.steps.iter().copied().filter(|step| *step > 0);
+        std::iter::once(0).chain(steps).map(|step| self.list_of_step(queue, step)).collect()
     }
 
     fn queue_of(&self, list: &str) -> Option<String> {
-        let list = list.strip_prefix(&self.prefix)?;
+        let list = list.strip_prefix(&self.prefix).filter(|list| !list.ends_with(REPLIES))?;
         // A step that we were not told of is shown as a queue of its own, not passed over.
         let known = |step: &str| step.parse().is_ok_and(|step: u8| self.steps.contains(&step));
         match list.rsplit_once(SEPARATOR) {
@@ -132,6 +142,9 @@ impl JobFormat for Celery {
     }
 
     fn encode(&self, job: &Job) -> Result<(String, Vec<u8>), Box<dyn Error + Send + Sync>> {
+        if job.name.is_none() {
+            return Err("it has no name".into());
+        }
         let priority = job.priority.unwrap_or(0);
         if priority > 9 {
             return Err(format!("priority {priority} is not one of 0 to 9").into());
@@ -167,17 +180,17 @@ fn read(queue: &str, message: &Value) -> Result<Job, String> {
     let headers = message.get("headers").ok_or("it has no headers")?;
     let name = headers.get("task").and_then(Value::as_str).ok_or("its headers name no task, as protocol 2 does")?;
     let (args, kwargs) = arguments(message)?;
-    let eta = match headers.get("eta").and_then(Value::as_str) {
-        Some(text) => Some(time(text).ok_or_else(|| format!("its eta {text:?} is no time"))?),
-        None => None,
-    };
+    let eta = headers.get("eta").and_then(Value::as_str);
     let priority = message.pointer("/properties/priority").and_then(Value::as_u64);
     let mut job = Job::new(name).queue(queue);
     job.id = headers.get("id").and_then(Value::as_str).map(str::to_owned);
     job.args = args;
     job.kwargs = kwargs;
     job.priority = priority.and_then(|priority| priority.try_into().ok());
-    job.eta = eta;
+    job.eta = eta.and_then(time);
+    if let (Some(text), None) = (eta, job.eta) {
+        job.unreadable = Some(format!("its eta {text:?} is no time"));
+    }
     job.retries =
         headers.get("retries").and_then(Value::as_u64).and_then(|retries| retries.try_into().ok()).unwrap_or(0);
     Ok(job)
@@ -210,9 +223,14 @@ fn iso_format(time: SystemTime) -> Option<String> {
     Some(format!("{date}T{hour:02}:{minute:02}:{second:02}.{microsecond:06}+00:00"))
 }
 
-/// What Python's `isoformat` writes. Without a zone it is UTC, as Celery takes it.
+/// What Python's `isoformat` writes, and the shorter forms that Celery's workers read as well. Without a zone it is UTC,
+/// as Celery takes it.
 fn time(text: &str) -> Option<SystemTime> {
-    let parsed =
-        OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
-    parsed.ok().map(SystemTime::from)
+    let forms = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00Z")];
+    let time = forms.iter().find_map(|form| OffsetDateTime::parse(form, &Iso8601::PARSING).ok())?;
+    let since = time - OffsetDateTime::UNIX_EPOCH;
+    match Duration::try_from(since) {
+        Ok(since) => UNIX_EPOCH.checked_add(since),
+        Err(_) => UNIX_EPOCH.checked_sub(since.unsigned_abs()),
+    }
 }

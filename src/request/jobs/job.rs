@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ use crate::report;
 
 /// A job: one that was found in a queue, or one to be queued.
 ///
-/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only.
+/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only. Numbers
+/// in arguments are as JSON has them in Rust: a whole number beyond 64 bits becomes the nearest `f64`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -130,7 +131,7 @@ impl Job {
     #[must_use]
     pub fn countdown(self, wait: Duration) -> Self {
         // What is too far for any clock is refused when it is queued.
-        self.eta(SystemTime::now().checked_add(wait).unwrap_or(SystemTime::now() + A_MILLION_YEARS))
+        self.eta(SystemTime::now().checked_add(wait).unwrap_or_else(|| UNIX_EPOCH + TEN_THOUSAND_YEARS))
     }
 
     /// With that id instead of a random one.
@@ -188,8 +189,8 @@ impl fmt::Display for Job {
     }
 }
 
-/// Beyond every date that has a text form.
-const A_MILLION_YEARS: Duration = Duration::from_secs(1_000_000 * 365 * 24 * 60 * 60);
+/// Beyond every date that has a text form, and within what Windows counts.
+const TEN_THOUSAND_YEARS: Duration = Duration::from_secs(10_000 * 365 * 24 * 60 * 60);
 
 /// A random UUID, version 4.
 pub(super) fn uuid() -> String {

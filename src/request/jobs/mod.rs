@@ -5,6 +5,7 @@ mod celery;
 mod format;
 mod job;
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -95,7 +96,9 @@ impl Jobs {
     /// [`Error::is_server`].
     pub fn scheduled(&self) -> Result<Vec<Job>, Error> {
         let mut jobs = self.all()?;
-        jobs.extend(self.taken()?);
+        // A worker may have taken one of them meanwhile.
+        let known: HashSet<_> = jobs.iter().filter_map(|job| job.id.clone()).collect();
+        jobs.extend(self.taken()?.into_iter().filter(|job| job.id.as_ref().is_none_or(|id| !known.contains(id))));
         jobs.retain(|job| job.eta.is_some());
         jobs.sort_by_key(|job| job.eta);
         Ok(jobs)
@@ -147,26 +150,40 @@ impl Jobs {
     pub fn drain(&self, queue: &str) -> Result<Vec<Job>, Error> {
         let lists = self.format.lists(queue);
         let mut commands = pipe();
-        commands.atomic();
+        commands.cmd("WATCH").arg(&lists).ignore();
         for list in &lists {
             commands.lrange(list, 0, -1);
         }
-        commands.del(&lists).ignore();
-        let found: Vec<Vec<Vec<u8>>> = self.query(&commands)?;
-        Ok(found.into_iter().flat_map(|raw| self.decode(queue, raw)).collect())
+        loop {
+            // Read before anything is deleted: of a key that is no list, nothing is.
+            let found: Vec<Vec<Vec<u8>>> = self.query(&commands)?;
+            let deleted: Option<(u64,)> = self.query(pipe().atomic().del(&lists))?;
+            // Else somebody has queued or taken one meanwhile.
+            if deleted.is_some() {
+                return Ok(found.into_iter().flat_map(|raw| self.decode(queue, raw)).collect());
+            }
+        }
     }
 
-    /// Queues a job as the application would, so that a worker takes it. Returns its id.
+    /// Queues a job as the application would, so that a worker takes it. Returns its id. One that was found in a queue
+    /// and not changed is queued as it was, with all that its message says besides.
     ///
     /// # Errors
     ///
     /// [`Error::is_data`] when the format can't express it; [`Error::is_server`].
     pub fn enqueue(&self, job: Job) -> Result<String, Error> {
-        let job = job.with_id();
-        let (list, raw) = self.format.encode(&job).map_err(|error| {
-            let name = job.name.as_deref().unwrap_or_default();
-            Error::with_source(Kind::Data, report::jobs::not_encoded(name, &*error), error)
-        })?;
+        let found = !job.raw.is_empty() && self.format.decode(&job.queue, &job.raw) == job;
+        let job = if found { job } else { job.with_id() };
+        let (list, raw) = match self.format.encode(&job) {
+            Ok((list, _)) if found => (list, job.raw),
+            Ok(new) => new,
+            // What can't be read can't be written anew, but as it was.
+            Err(_) if found => (self.format.lists(&job.queue).swap_remove(0), job.raw),
+            Err(error) => {
+                let name = job.name.as_deref().unwrap_or_default();
+                return Err(Error::with_source(Kind::Data, report::jobs::not_encoded(name, &*error), error));
+            }
+        };
         let push = if self.format.newest_first() { "LPUSH" } else { "RPUSH" };
         let (_,): (u64,) = self.query(pipe().cmd(push).arg(list).arg(raw))?;
         Ok(job.id.unwrap_or_default())
@@ -174,16 +191,24 @@ impl Jobs {
 
     /// Makes the due times in the queued messages earlier. One that a worker takes meanwhile stays as it is.
     pub(crate) fn age(&self, by: Duration) -> Result<(), Error> {
-        const REPLACE: &str = "local place = redis.call('LPOS', KEYS[1], ARGV[1])
-            if place then redis.call('LSET', KEYS[1], place, ARGV[2]) end";
-        let mut replace = pipe();
-        for job in self.all()?.iter().filter(|job| job.eta.is_some()) {
-            let Some(earlier) = self.format.earlier(&job.raw, by) else { continue };
-            for list in self.format.lists(&job.queue) {
-                replace.cmd("EVAL").arg(REPLACE).arg(1).arg(list).arg(&job.raw).arg(&earlier).ignore();
+        const REPLACE: &str = "local earlier = {}
+            for number = 1, #ARGV, 2 do earlier[ARGV[number]] = ARGV[number + 1] end
+            for place, message in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+                if earlier[message] then redis.call('LSET', KEYS[1], place - 1, earlier[message]) end
+            end";
+        let mut queues = BTreeMap::<String, Vec<(Vec<u8>, Vec<u8>)>>::new();
+        for job in self.all()?.into_iter().filter(|job| job.eta.is_some()) {
+            if let Some(earlier) = self.format.earlier(&job.raw, by) {
+                queues.entry(job.queue).or_default().push((job.raw, earlier));
             }
         }
-        if replace.is_empty() { Ok(()) } else { self.query(&replace) }
+        let mut replace = pipe();
+        for (queue, messages) in &queues {
+            for list in self.format.lists(queue) {
+                replace.cmd("EVAL").arg(REPLACE).arg(1).arg(list).arg(messages).ignore();
+            }
+        }
+        if queues.is_empty() { Ok(()) } else { self.query(&replace) }
     }
 
     /// Asserts that at least one job of that name waits, in whichever queue. What it returns asserts more.

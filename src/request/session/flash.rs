@@ -1,6 +1,9 @@
 //! Messages for the next page that a visitor sees.
 
-use super::Session;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Session, read_as};
 use crate::error::Error;
 
 /// One queue of flash messages of a session. [`Session::flash`] has an example.
@@ -24,37 +27,61 @@ impl<'session> FlashQueue<'session> {
         self
     }
 
-    /// Leaves a message.
+    /// Leaves a message: a text, or anything else that has a JSON form.
     ///
     /// # Errors
     ///
-    /// As [`Session::get`].
-    pub fn flash(&self, message: &str) -> Result<(), Error> {
-        let mut messages = self.peek_flash()?;
-        if self.allow_duplicate || !messages.iter().any(|other| other == message) {
-            messages.push(message.to_owned());
-            self.session.set(&self.value, messages)?;
-        }
-        Ok(())
+    /// As [`Session::get`], and as [`Session::set`].
+    pub fn flash(&self, message: impl Serialize) -> Result<(), Error> {
+        let message = self.session.json(&self.value, message)?;
+        let mut other = None;
+        self.session.change(|values| {
+            let queue = values.entry(self.value.as_str()).or_insert_with(|| Value::Array(Vec::new()));
+            let Value::Array(messages) = queue else {
+                other = Some(queue.clone());
+                return None;
+            };
+            (self.allow_duplicate || !messages.contains(&message)).then(|| messages.push(message.clone()))
+        })?;
+        other.map_or(Ok(()), |other| self.no_queue(other).map(|_| ()))
     }
 
-    /// The messages; they stay.
+    /// The messages; they stay. One that is no text, which Pyramid allows, is given as its JSON text.
     ///
     /// # Errors
     ///
     /// As [`Session::get`].
     pub fn peek_flash(&self) -> Result<Vec<String>, Error> {
-        self.session.get_or(&self.value, Vec::new())
+        Ok(texts(self.session.get_or(&self.value, Vec::new())?))
     }
 
-    /// The messages; they are removed.
+    /// The messages, as [`peek_flash`](Self::peek_flash) gives them; they are removed.
     ///
     /// # Errors
     ///
     /// As [`Session::get`].
     pub fn pop_flash(&self) -> Result<Vec<String>, Error> {
-        let messages = self.peek_flash()?;
-        self.session.remove(&self.value)?;
-        Ok(messages)
+        let mut other = None;
+        let messages = self.session.change_if_any(|values| match values.remove(&self.value)? {
+            Value::Array(messages) => Some(messages),
+            value => {
+                other = Some(value);
+                None
+            }
+        })?;
+        other.map_or_else(|| Ok(texts(messages.unwrap_or_default())), |other| self.no_queue(other))
     }
+
+    /// The error about a value of another type.
+    fn no_queue(&self, value: Value) -> Result<Vec<String>, Error> {
+        read_as::<Vec<Value>>(&self.value, value).map(texts)
+    }
+}
+
+fn texts(messages: Vec<Value>) -> Vec<String> {
+    let text = |message| match message {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    messages.into_iter().map(text).collect()
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[cfg(feature = "actix-session")]
 pub use actix_session::ActixSession;
@@ -42,12 +42,15 @@ const CSRF_TOKEN: &str = "_csrft_";
 /// [`ISession`](https://docs.pylonsproject.org/projects/pyramid/en/latest/api/interfaces.html), but for the end of the
 /// request, which a test does not have. So
 ///
-/// - every change is written at once, and every read sees what the application has written meanwhile;
+/// - every change is written at once, so that no `changed()` is needed, and every read sees what the application has
+///   written meanwhile; what it writes at the same moment is kept;
 /// - [`is_new`](Self::is_new) is true until the session is first written, not until the first request ends;
-/// - nothing is written before the first value is set: a visitor who only looks leaves no key.
-///
-/// A session that is gone, because it has timed out or was deleted, is a new one: `get` finds nothing, and `set`
-/// begins again, under the same id.
+/// - nothing is written before the first value is set: a visitor who only looks leaves no key;
+/// - a session that is gone, because it has timed out or was deleted, is a new one: `get` finds nothing, and `set`
+///   begins again. It keeps its id, since no response carries another one to the visitor;
+/// - [`clear`](Self::clear) leaves an empty session, which the library of the application may delete when it meets it;
+/// - values are read as a type, and flash messages as texts. Pyramid's `setdefault`, `update` and `items` are
+///   `get_or`, `set` and `keys`.
 ///
 /// ```
 /// use transient_fixtures::{Error, TestRequest};
@@ -94,11 +97,7 @@ impl Session {
     /// [`Error::is_data`] when the value is no `T`, or the session can't be read; [`Error::is_server`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         let Some(mut stored) = self.store.read(&self.request)? else { return Ok(None) };
-        let Some(value) = stored.values.remove(name) else { return Ok(None) };
-        let shown = report::session::shown(&value);
-        serde_json::from_value(value).map(Some).map_err(|error| {
-            Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
-        })
+        stored.values.remove(name).map(|value| read_as(name, value)).transpose()
     }
 
     /// The value of that name, or `default` where there is none.
@@ -116,11 +115,12 @@ impl Session {
     ///
     /// [`Error::is_data`] when it has none, or the session can't be read; [`Error::is_server`].
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
-        let value = serde_json::to_value(value)
-            .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))?;
+        let value = self.json(name, value)?;
         self.change(|values| {
-            values.insert(name.to_owned(), value);
+            values.insert(name.to_owned(), value.clone());
+            Some(())
         })
+        .map(|_| ())
     }
 
     /// Removes a value, and tells whether there was one.
@@ -129,7 +129,7 @@ impl Session {
     ///
     /// As [`keys`](Self::keys).
     pub fn remove(&self, name: &str) -> Result<bool, Error> {
-        self.change_if_any(|values| values.remove(name).is_some())
+        Ok(self.change_if_any(|values| values.remove(name))?.is_some())
     }
 
     /// Whether there is a value of that name.
@@ -162,7 +162,7 @@ impl Session {
     pub fn clear(&self) -> Result<(), Error> {
         self.change_if_any(|values| {
             values.clear();
-            true
+            Some(())
         })
         .map(|_| ())
     }
@@ -204,7 +204,7 @@ impl Session {
         self.store.ttl(&self.request)
     }
 
-    /// Leaves a message for the visitor's next page.
+    /// Leaves a message for the visitor's next page: a text, or anything else that has a JSON form.
     ///
     /// ```
     /// use transient_fixtures::{Error, TestRequest};
@@ -223,11 +223,11 @@ impl Session {
     /// # Errors
     ///
     /// As [`keys`](Self::keys).
-    pub fn flash(&self, message: &str) -> Result<(), Error> {
+    pub fn flash(&self, message: impl Serialize) -> Result<(), Error> {
         self.queue("").flash(message)
     }
 
-    /// The messages of the default queue; they stay.
+    /// The messages of the default queue; they stay. One that is no text is given as its JSON text.
     ///
     /// # Errors
     ///
@@ -256,7 +256,13 @@ impl Session {
     ///
     /// As [`get`](Self::get).
     pub fn csrf_token(&self) -> Result<String, Error> {
-        self.get(CSRF_TOKEN)?.map_or_else(|| self.new_csrf_token(), Ok)
+        let mut known = None;
+        let new = new_token();
+        self.change(|values| {
+            known = values.get(CSRF_TOKEN).cloned();
+            known.is_none().then(|| values.insert(CSRF_TOKEN.to_owned(), new.clone().into()))
+        })?;
+        known.map_or(Ok(new), |known| read_as(CSRF_TOKEN, known))
     }
 
     /// Another token against forged requests, in place of the one before.
@@ -265,22 +271,47 @@ impl Session {
     ///
     /// As [`keys`](Self::keys).
     pub fn new_csrf_token(&self) -> Result<String, Error> {
-        // 32 bytes in hexadecimal, as Pyramid's.
-        let token: String = format::random().iter().map(|byte| format!("{byte:02x}")).take(32).collect();
+        let token = new_token();
         self.set(CSRF_TOKEN, &token)?;
         Ok(token)
     }
 
-    fn change(&self, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<(), Error> {
-        self.store.change(&self.request, true, |values| {
-            change(values);
-            true
-        })?;
-        Ok(())
+    /// What a server sends behind `Set-Cookie:` for this session: [`Visitor::cookie`].
+    #[must_use]
+    pub fn cookie(&self) -> String {
+        self.store.cookie(&self.request)
     }
 
-    /// Where there is no session, there is nothing to change. False where nothing changed.
-    fn change_if_any(&self, change: impl FnOnce(&mut serde_json::Map<String, Value>) -> bool) -> Result<bool, Error> {
+    /// What a browser sends behind `Cookie:` for this session: [`Visitor::cookie_header`].
+    #[must_use]
+    pub fn cookie_header(&self) -> String {
+        self.store.cookie_header()
+    }
+
+    /// `value`, to be stored under `name`.
+    fn json(&self, name: &str, value: impl Serialize) -> Result<Value, Error> {
+        serde_json::to_value(value)
+            .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
+    }
+
+    fn change<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
+        self.store.change(&self.request, true, change)
+    }
+
+    /// Where there is no session, there is nothing to change.
+    fn change_if_any<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.request, false, change)
     }
+}
+
+fn read_as<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Error> {
+    let shown = report::session::shown(&value);
+    serde_json::from_value(value).map_err(|error| {
+        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
+    })
+}
+
+/// 32 bytes in hexadecimal, as Pyramid's.
+fn new_token() -> String {
+    format::random().iter().map(|byte| format!("{byte:02x}")).take(32).collect()
 }

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::{Cmd, Connection, FromRedisValue, cmd};
+use redis::{Connection, FromRedisValue, Pipeline, cmd, pipe};
 use serde_json::{Map, Value};
 
 use super::super::{TestRequest, get_redis};
+use super::cookie;
 use super::format::{SessionFormat, StoredSession, random};
 use crate::error::{Error, Kind};
 use crate::report;
@@ -24,10 +25,10 @@ struct State {
     connection: Option<Connection>,
 }
 
-/// A connection has no text form.
+/// Without the id, which is as good as a password.
 impl std::fmt::Debug for State {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("State").field("id", &self.id).finish_non_exhaustive()
+        formatter.debug_struct("State").finish_non_exhaustive()
     }
 }
 
@@ -43,53 +44,80 @@ impl Store {
 
     /// From now on the visitor has that session.
     pub(super) fn set_id(&self, id: String) {
-        self.state().id = id;
+        let mut state = self.state();
+        state.id = id;
+        state.began = SystemTime::now();
     }
 
     pub(super) fn key(&self) -> String {
         self.format.key(&self.id())
     }
 
+    pub(super) fn cookie(&self, request: &TestRequest) -> String {
+        cookie::set_cookie(&*self.format, &self.id(), request.settings())
+    }
+
+    pub(super) fn cookie_header(&self) -> String {
+        cookie::header(&*self.format, &self.id())
+    }
+
     /// The session, if it is there; it lives longer for it, where the framework sees to that.
     pub(super) fn read(&self, request: &TestRequest) -> Result<Option<StoredSession>, Error> {
         let mut state = self.state();
-        let stored = self.load(&mut state, request)?;
-        if let Some(stored) =
-            stored.as_ref().filter(|stored| self.format.renews_on_access() && stored.expires.is_some())
-        {
-            self.save(&mut state, request, stored)?;
+        loop {
+            let Some((stored, has_end)) = self.load(&mut state, request)? else { return Ok(None) };
+            match lasting(&stored).filter(|_| self.format.renews_on_access()) {
+                // The application checks the end itself.
+                Some(_) if stored.expires.is_some() => {
+                    if !self.save(&mut state, request, &stored)? {
+                        continue;
+                    }
+                }
+                // A key without an end is given none.
+                Some(timeout) if has_end => {
+                    let expire = cmd("EXPIRE").arg(self.format.key(&state.id)).arg(timeout.as_secs()).take();
+                    let (_,): (u32,) = query(&mut state, request, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
+                }
+                _ => {}
+            }
+            return Ok(Some(stored));
         }
-        Ok(stored)
     }
 
-    /// Reads, changes and writes. `begin`: a session that is not there is begun. False where nothing changed.
-    pub(super) fn change(
+    /// Reads, changes and writes, and again where the application has written meanwhile. `begin`: a session that is not
+    /// there is begun. Nothing is written where the change is none.
+    pub(super) fn change<T>(
         &self,
         request: &TestRequest,
         begin: bool,
-        change: impl FnOnce(&mut Map<String, Value>) -> bool,
-    ) -> Result<bool, Error> {
+        mut change: impl FnMut(&mut Map<String, Value>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         let mut state = self.state();
-        let mut stored = match self.load(&mut state, request)? {
-            Some(stored) => stored,
-            None if begin => {
-                let mut new = StoredSession::new(state.id.clone(), request.settings().session_timeout());
-                new.created = Some(whole_seconds(SystemTime::now()));
-                new
+        loop {
+            let mut stored = match self.load(&mut state, request)? {
+                Some((stored, _)) => stored,
+                None if begin => {
+                    let mut new = StoredSession::new(state.id.clone(), request.settings().session_timeout());
+                    new.created = Some(whole_seconds(state.began));
+                    new
+                }
+                None => return Ok(None),
+            };
+            match change(&mut stored.values) {
+                None => return Ok(None),
+                changed => {
+                    if self.save(&mut state, request, &stored)? {
+                        return Ok(changed);
+                    }
+                }
             }
-            None => return Ok(false),
-        };
-        let changed = change(&mut stored.values);
-        if changed {
-            self.save(&mut state, request, &stored)?;
         }
-        Ok(changed)
     }
 
     pub(super) fn invalidate(&self, request: &TestRequest) -> Result<(), Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let () = query(&mut state, request, cmd("DEL").arg(&key))?;
+        let (_,): (u32,) = query(&mut state, request, pipe().del(&key))?;
         let connection = state.connection.take();
         *state = State { connection, ..State::new(self.format.as_ref()) };
         Ok(())
@@ -98,7 +126,7 @@ impl Store {
     pub(super) fn is_new(&self, request: &TestRequest) -> Result<bool, Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let bytes: Option<Vec<u8>> = query(&mut state, request, cmd("GET").arg(&key))?;
+        let (bytes,): (Option<Vec<u8>>,) = query(&mut state, request, pipe().get(&key))?;
         Ok(bytes.is_none_or(|bytes| {
             let mut stored = StoredSession::new(state.id.clone(), request.settings().session_timeout());
             // What can't be read is there.
@@ -116,49 +144,42 @@ impl Store {
     pub(super) fn ttl(&self, request: &TestRequest) -> Result<Option<Duration>, Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let left: i64 = query(&mut state, request, cmd("PTTL").arg(&key))?;
+        let (left,): (i64,) = query(&mut state, request, pipe().pttl(&key))?;
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
-    fn load(&self, state: &mut State, request: &TestRequest) -> Result<Option<StoredSession>, Error> {
-        let (key, timeout) = (self.format.key(&state.id), request.settings().session_timeout());
-        let bytes: Option<Vec<u8>> = if self.format.renews_on_access() {
-            query(state, request, cmd("GETEX").arg(&key).arg("EX").arg(timeout.as_secs()))?
-        } else {
-            query(state, request, cmd("GET").arg(&key))?
-        };
+    /// The session, and whether its key has an end. Until it is saved, or loaded again, the key is watched.
+    fn load(&self, state: &mut State, request: &TestRequest) -> Result<Option<(StoredSession, bool)>, Error> {
+        let key = self.format.key(&state.id);
+        let mut commands = pipe();
+        // What an earlier call has watched and not saved is not this one's.
+        commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore().get(&key).pttl(&key);
+        let (bytes, left): (Option<Vec<u8>>, i64) = query(state, request, &commands)?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let mut stored = StoredSession::new(state.id.clone(), timeout);
+        let mut stored = StoredSession::new(state.id.clone(), request.settings().session_timeout());
         match self.format.decode(&bytes, &mut stored) {
             // The key may outlive the session, where the application ends it by what it has stored.
             Ok(()) if over(&stored) => Ok(None),
-            Ok(()) => {
-                if self.format.renews_on_access() && stored.timeout != Some(timeout) {
-                    // The application has given this one another timeout.
-                    let () = match stored.timeout {
-                        Some(timeout) => query(state, request, cmd("EXPIRE").arg(&key).arg(timeout.as_secs()))?,
-                        None => query(state, request, cmd("PERSIST").arg(&key))?,
-                    };
-                }
-                Ok(Some(stored))
-            }
+            Ok(()) => Ok(Some((stored, left >= 0))),
             Err(error) => {
                 Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error))
             }
         }
     }
 
-    fn save(&self, state: &mut State, request: &TestRequest, stored: &StoredSession) -> Result<(), Error> {
+    /// False, and nothing is written, where the application has written since the session was loaded.
+    fn save(&self, state: &mut State, request: &TestRequest, stored: &StoredSession) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
         let bytes = self.format.encode(stored).map_err(|error| {
             Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
         })?;
         let mut set = cmd("SET");
         set.arg(key).arg(bytes);
-        if let Some(timeout) = stored.timeout {
-            set.arg("EX").arg(timeout.as_secs());
+        if let Some(timeout) = lasting(stored) {
+            set.arg("PX").arg(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         }
-        query(state, request, &set)
+        let saved: Option<(String,)> = query(state, request, pipe().atomic().add_command(set))?;
+        Ok(saved.is_some())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,18 +193,23 @@ impl State {
     }
 }
 
-fn query<T: FromRedisValue>(state: &mut State, request: &TestRequest, command: &Cmd) -> Result<T, Error> {
+fn query<T: FromRedisValue>(state: &mut State, request: &TestRequest, commands: &Pipeline) -> Result<T, Error> {
     let lost = |error| request.no_answer(error);
     let connection = match &mut state.connection {
         Some(connection) => connection,
         none => none.insert(get_redis(request).map_err(lost)?),
     };
-    let answer = command.query(connection);
+    let answer = commands.query(connection);
     if answer.as_ref().is_err_and(redis::RedisError::is_unrecoverable_error) {
         // The next command opens another one.
         state.connection = None;
     }
     answer.map_err(lost)
+}
+
+/// A timeout of nothing is none.
+fn lasting(stored: &StoredSession) -> Option<Duration> {
+    stored.timeout.filter(|timeout| timeout.as_millis() > 0)
 }
 
 fn over(stored: &StoredSession) -> bool {

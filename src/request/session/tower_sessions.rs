@@ -17,7 +17,8 @@ const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The sessions of tower-sessions 0.14 (axum and its like), as tower-sessions-redis-store 0.16 keeps them: `MessagePack`
 /// under the bare id. Feature `tower-sessions`.
 ///
-/// The timeout is `redis.sessions.timeout`. The store takes no prefix, and the cookie is not signed: an application
+/// A session lives for `redis.sessions.timeout` after it was last changed here, or as long as the application has said
+/// where that is longer. The store takes no prefix, and the cookie is not signed: an application
 /// that uses `with_signed` or `with_private` does not take it.
 ///
 /// ```
@@ -87,10 +88,17 @@ impl SessionFormat for TowerSessions {
     fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
         let record: Record = rmp_serde::from_slice(stored)?;
         session.values = record.data;
+        session.expires = Some(record.expiry_date.into());
+        let left = Duration::try_from(record.expiry_date - OffsetDateTime::now_utc()).ok();
+        session.timeout = session.timeout.max(left);
         Ok(())
     }
 
     fn cookie_name(&self) -> &str {
         &self.cookie_name
+    }
+
+    fn id_in_cookie(&self, value: &str) -> Option<String> {
+        BASE64_URL_SAFE_NO_PAD.decode(value).is_ok_and(|id| id.len() == 16).then(|| value.to_owned())
     }
 }

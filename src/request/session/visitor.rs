@@ -56,13 +56,13 @@ impl Visitor {
     /// (`redis.sessions.cookie_max_age`, `.cookie_secure`, `.cookie_httponly`).
     #[must_use]
     pub fn cookie(&self) -> String {
-        cookie::set_cookie(&*self.store.format, &self.store.id(), self.request.settings())
+        self.store.cookie(&self.request)
     }
 
     /// What a browser sends behind `Cookie:`: name and value.
     #[must_use]
     pub fn cookie_header(&self) -> String {
-        cookie::header(&*self.store.format, &self.store.id())
+        self.store.cookie_header()
     }
 
     /// Takes what the application has sent behind `Set-Cookie:`, as a browser does: from now on the visitor has that
@@ -88,7 +88,7 @@ impl Visitor {
 
     /// Logs the visitor in: sets the value in which the framework keeps that (`auth.userid` in Pyramid's
     /// `SessionAuthenticationPolicy`, `actix_identity.user_id` in actix-identity, `user_id` elsewhere). Applications
-    /// that keep it elsewhere: [`Session::set`].
+    /// that keep it elsewhere, or more than that (actix-identity with deadlines: the time of the login): [`Session::set`].
     ///
     /// # Errors
     ///
