@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Session, read_as};
+use super::{Session, read_as, to_json};
 use crate::error::Error;
 
 /// One queue of flash messages of a session. [`Session::flash`] has an example.
@@ -33,7 +33,7 @@ impl<'session> FlashQueue<'session> {
     ///
     /// As [`Session::get`], and as [`Session::set`].
     pub fn flash(&self, message: impl Serialize) -> Result<(), Error> {
-        let message = self.session.json(&self.value, message)?;
+        let message = to_json(&self.value, message)?;
         let mut other = None;
         self.session.change(|values| {
             let queue = values.entry(self.value.as_str()).or_insert_with(|| Value::Array(Vec::new()));

@@ -115,7 +115,7 @@ impl Session {
     ///
     /// [`Error::is_data`] when it has none, or the session can't be read; [`Error::is_server`].
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
-        let value = self.json(name, value)?;
+        let value = to_json(name, value)?;
         self.change(|values| {
             values.insert(name.to_owned(), value.clone());
             Some(())
@@ -288,12 +288,6 @@ impl Session {
         self.store.cookie_header()
     }
 
-    /// `value`, to be stored under `name`.
-    fn json(&self, name: &str, value: impl Serialize) -> Result<Value, Error> {
-        serde_json::to_value(value)
-            .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
-    }
-
     fn change<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.request, true, change)
     }
@@ -302,6 +296,12 @@ impl Session {
     fn change_if_any<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.request, false, change)
     }
+}
+
+/// `value`, to be stored under `name`.
+fn to_json(name: &str, value: impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value)
+        .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
 }
 
 fn read_as<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Error> {

@@ -66,21 +66,20 @@ impl Store {
         let mut state = self.state();
         loop {
             let Some((stored, has_end)) = self.load(&mut state, request)? else { return Ok(None) };
-            match lasting(&stored).filter(|_| self.format.renews_on_access()) {
+            let renewed = match lasting(&stored).filter(|_| self.format.renews_on_access()) {
                 // The application checks the end itself.
-                Some(_) if stored.expires.is_some() => {
-                    if !self.save(&mut state, request, &stored)? {
-                        continue;
-                    }
-                }
-                // A key without an end is given none.
+                Some(_) if stored.expires.is_some() => self.save(&mut state, request, &stored, has_end)?,
                 Some(timeout) if has_end => {
                     let expire = cmd("EXPIRE").arg(self.format.key(&state.id)).arg(timeout.as_secs()).take();
                     let (_,): (u32,) = query(&mut state, request, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
+                    true
                 }
-                _ => {}
+                _ => true,
+            };
+            // Else the application has written meanwhile.
+            if renewed {
+                return Ok(Some(stored));
             }
-            return Ok(Some(stored));
         }
     }
 
@@ -94,19 +93,19 @@ impl Store {
     ) -> Result<Option<T>, Error> {
         let mut state = self.state();
         loop {
-            let mut stored = match self.load(&mut state, request)? {
-                Some((stored, _)) => stored,
+            let (mut stored, has_end) = match self.load(&mut state, request)? {
+                Some(loaded) => loaded,
                 None if begin => {
                     let mut new = StoredSession::new(state.id.clone(), request.settings().session_timeout());
                     new.created = Some(whole_seconds(state.began));
-                    new
+                    (new, true)
                 }
                 None => return Ok(None),
             };
             match change(&mut stored.values) {
                 None => return Ok(None),
                 changed => {
-                    if self.save(&mut state, request, &stored)? {
+                    if self.save(&mut state, request, &stored, has_end)? {
                         return Ok(changed);
                     }
                 }
@@ -167,15 +166,22 @@ impl Store {
         }
     }
 
-    /// False, and nothing is written, where the application has written since the session was loaded.
-    fn save(&self, state: &mut State, request: &TestRequest, stored: &StoredSession) -> Result<bool, Error> {
+    /// Where the key `has_end`, it is moved; one without is given none. False, and nothing is written, where the
+    /// application has written since the session was loaded.
+    fn save(
+        &self,
+        state: &mut State,
+        request: &TestRequest,
+        stored: &StoredSession,
+        has_end: bool,
+    ) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
         let bytes = self.format.encode(stored).map_err(|error| {
             Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
         })?;
         let mut set = cmd("SET");
         set.arg(key).arg(bytes);
-        if let Some(timeout) = lasting(stored) {
+        if let Some(timeout) = lasting(stored).filter(|_| has_end) {
             set.arg("PX").arg(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         }
         let saved: Option<(String,)> = query(state, request, pipe().atomic().add_command(set))?;
