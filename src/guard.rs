@@ -4,6 +4,7 @@
 //! for running servers: what we started holds nothing but what tests put there.
 
 use std::fmt::Display;
+use std::io;
 use std::net::ToSocketAddrs;
 
 use redis::{Connection, ErrorKind, InfoDict, RedisError, RedisResult, ServerErrorKind, cmd};
@@ -18,9 +19,17 @@ pub(crate) const MARKER: &str = "transient-fixtures:left-by-tests";
 
 /// # Errors
 ///
-/// [`Error::is_refused`] where the server is on another machine, and only test.ini (`place`) says so.
+/// [`Error::is_refused`] where the server is on another machine, and only test.ini (`place`) says so;
+/// [`Error::is_no_server`] where its name is nobody's.
 pub(crate) fn check_address(url: &Url, named_in_environment: bool, place: &dyn Display) -> Result<(), Error> {
-    if named_in_environment || is_local(url) {
+    if named_in_environment {
+        return Ok(());
+    }
+    let local = is_local(url).map_err(|error| {
+        let report = report::running::unreachable(&report::redact(url.as_str()), &error.to_string());
+        Error::with_source(Kind::NoServer, report, error)
+    });
+    if local? {
         return Ok(());
     }
     Err(refuse(report::refused::not_local(&report::redact(url.as_str()), place)))
@@ -108,12 +117,11 @@ fn refuse(report: String) -> Error {
     Error::new(Kind::Refused, report)
 }
 
-/// Loopback or a unix socket. A name counts if all its addresses are loopback, and one without an address is on no
-/// machine: connecting to it will fail, and say so.
-fn is_local(url: &Url) -> bool {
+/// Loopback or a unix socket. A name counts if all its addresses are loopback.
+fn is_local(url: &Url) -> io::Result<bool> {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
-        return true;
+        return Ok(true);
     }
-    (host, 0).to_socket_addrs().map_or(true, |mut addresses| addresses.all(|address| address.ip().is_loopback()))
+    Ok((host, 0).to_socket_addrs()?.all(|address| address.ip().is_loopback()))
 }

@@ -81,6 +81,21 @@ pub(crate) fn key_twice(path: &Path, first: usize, second: usize, section: &str,
     )
 }
 
+pub(crate) fn section_twice(path: &Path, first: usize, second: usize, section: &str) -> String {
+    format!(
+        "read {}:{second}: [{section}] begins a second time (first in line {first}); put its keys under the first one",
+        path.display()
+    )
+}
+
+pub(crate) fn no_delimiter(path: &Path, line: usize, text: &str) -> String {
+    format!(
+        "read {}:{line}: {text:?} is neither a section nor a key with a value; write key = value, or indent it where it \
+         goes on from the line above",
+        path.display()
+    )
+}
+
 pub(crate) fn no_such_test_ini(path: &Path) -> String {
     format!("read {}, which TRANSIENT_TEST_INI names: there is no such file; correct or unset it", path.display())
 }
@@ -192,6 +207,10 @@ pub(crate) mod running {
 
     pub(crate) fn not_redis(url: &str, error: &str) -> String {
         format!("what answers at {url} is no Redis ({error})")
+    }
+
+    pub(crate) fn answers_with_error(url: &str, error: &str) -> String {
+        format!("{url} answers with an error ({error}); mend that, or name another server")
     }
 
     pub(crate) fn denied(url: &str, error: &str) -> String {
@@ -447,17 +466,14 @@ pub(crate) fn released_in_use(test: &str, server: &dyn Display) -> String {
 }
 
 /// Where a failed or killed test's server will be. Said before the test, since a killed one says nothing.
-pub(crate) fn will_keep(server: &dyn Display, cli: &str) -> String {
-    format!(
-        "transient-fixtures: TRANSIENT_KEEP: unless this test passes, {server} stays. Look: {cli}  End it: {cli} \
-         shutdown nosave"
-    )
+pub(crate) fn will_keep(server: &dyn Display, cli: &str, end: &str) -> String {
+    format!("transient-fixtures: TRANSIENT_KEEP: unless this test passes, {server} stays. Look: {cli}  End it: {end}")
 }
 
-pub(crate) fn kept(test: &str, server: &dyn Display, cli: &str) -> String {
+pub(crate) fn kept(test: &str, server: &dyn Display, cli: &str, end: &str) -> String {
     format!(
         "\n*** transient-fixtures: KEPT the server of {test}, which failed: {server} ***\n*** look:   {cli}\n*** end it: \
-         {cli} shutdown nosave"
+         {end}"
     )
 }
 

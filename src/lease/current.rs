@@ -34,19 +34,26 @@ pub(crate) fn find() -> Option<Arc<Lease>> {
 /// when the test ends. Else we do.
 pub(crate) fn set(lease: &Arc<Lease>, name: Option<&'static str>) {
     let thread = thread::current();
-    if name.is_none() && is_of_a_test(&thread) {
+    let ends_here = name.is_none() && is_of_a_test(&thread);
+    if ends_here {
         end_with_this_thread(lease);
-        end_when_it_times_out();
     }
     let mut entries = entries();
     // Not upgraded: for that moment another test's lease would look used, or end here.
     entries.retain(|entry| entry.lease.strong_count() > 0);
-    entries.push(Entry { thread, name, lease: Arc::downgrade(lease) });
+    entries.push(Entry { thread: thread.clone(), name, lease: Arc::downgrade(lease) });
+    drop(entries);
+    if ends_here && panicked().iter().any(|(id, name)| *id != thread.id() && Some(name.as_str()) == thread.name()) {
+        // The test timed out while this thread of it waited for a server.
+        lease.end(Ending { in_use: true, failed: true });
+    }
 }
 
-/// The harness names the threads of tests, and nobody names a thread whose request somebody else is to use.
+/// The harness names the threads of tests after their paths. Other threads, whose requests somebody else may use, have
+/// no name or, as those of a runtime (`tokio-rt-worker`), mostly one that is no path.
 fn is_of_a_test(thread: &Thread) -> bool {
-    thread.name().is_some_and(|name| name != "main")
+    let is_path = |name: &str| name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | ':'));
+    thread.name().is_some_and(|name| name != "main" && is_path(name))
 }
 
 /// A request that was leaked into a static, or forgotten, must not keep the others waiting.
@@ -55,7 +62,8 @@ fn end_with_this_thread(lease: &Arc<Lease>) {
     impl Drop for OfThisThread {
         fn drop(&mut self) {
             for lease in self.0.borrow().iter().filter_map(Weak::upgrade) {
-                lease.end(Ending { in_use: true, failed: false });
+                let (id, failed) = (thread::current().id(), panicked());
+                lease.end(Ending { in_use: true, failed: failed.iter().any(|(panicked, _)| *panicked == id) });
             }
         }
     }
@@ -64,12 +72,16 @@ fn end_with_this_thread(lease: &Arc<Lease>) {
 }
 
 /// `#[timeout]` of rstest leaves the body running on its own thread and panics on the test's, which has no code of ours.
-fn end_when_it_times_out() {
+/// To be called before a lease is waited for: the test may time out meanwhile.
+pub(crate) fn end_when_it_times_out() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             next(info);
+            if let Some(name) = thread::current().name() {
+                panicked().push((thread::current().id(), name.to_owned()));
+            }
             for lease in timed_out(thread::current().id(), thread::current().name()) {
                 lease.end(Ending { in_use: true, failed: true });
             }
@@ -96,6 +108,12 @@ fn timed_out(thread: ThreadId, name: Option<&str>) -> Vec<Arc<Lease>> {
             && entry.thread.id() != thread
     };
     entries.iter().filter(of_this_test).filter_map(|entry| entry.lease.upgrade()).collect()
+}
+
+/// The named threads that have panicked.
+fn panicked() -> MutexGuard<'static, Vec<(ThreadId, String)>> {
+    static PANICKED: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
+    PANICKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn entries() -> MutexGuard<'static, Vec<Entry>> {

@@ -73,7 +73,7 @@ impl Lease {
             eprintln!("{}", report::note(note));
         }
         if settings.keep() {
-            eprintln!("{}", report::will_keep(&server, &server.cli()));
+            eprintln!("{}", report::will_keep(&server, &server.cli(), &server.end_command()));
         }
         let (sessions, jobs) = settings.databases();
         Ok(Self {
@@ -129,7 +129,7 @@ impl Lease {
         drop(self.shared.lock().unwrap_or_else(PoisonError::into_inner).take());
         match held {
             Held::Throwaway(server) if ending.failed && self.settings.keep() => {
-                eprintln!("{}", report::kept(&self.test, &self.server, &self.server.cli()));
+                eprintln!("{}", report::kept(&self.test, &self.server, &self.server.cli(), &self.server.end_command()));
                 // Its owner was told that a test has it, and not that the test has passed: it will leave it running.
                 std::mem::forget(server);
             }

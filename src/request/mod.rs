@@ -127,6 +127,9 @@ impl TestRequest {
     }
 
     fn lease(test: &str, name: Option<&'static str>, clean: bool) -> Result<Self, Error> {
+        if name.is_none() {
+            current::end_when_it_times_out();
+        }
         let lease = Arc::new(Lease::take(settings::of_process()?, test, clean)?);
         current::set(&lease, name);
         Ok(Self { lease })

@@ -37,6 +37,9 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 /// A server that is there answers at once.
 const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
 
+/// The engine takes a quarter of a second.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+
 const PORT: u16 = 6379;
 
 /// What the container leaves in database 0 when it is about to end, before it looks for owners a last time.
@@ -62,8 +65,8 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Throwaway, 
         match connect(&slot, sessions).filter(|_| !settings.keep()) {
             // What is to be kept is never shared.
             None => break slot,
-            Some((server, control, url)) => {
-                let container = Container { url, started: None, slot, keep: false };
+            Some((server, control)) => {
+                let container = Container { server: server.clone(), started: None, slot, keep: false };
                 let mut server = Throwaway::new(server, control, container);
                 // The last process may have been killed in the middle of a test.
                 if server.end().unwrap_or(false) {
@@ -87,7 +90,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Throwaway, 
         Ok((started, url))
     })??;
     unstarted.end_watch();
-    let container = Container { url: url.clone(), started: Some(started), slot, keep: settings.keep() };
+    let started = Started(Some(started));
     let (control, info) = first_answer(&url, deadline).map_err(|error| {
         not_started(
             image,
@@ -97,15 +100,16 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Throwaway, 
             ),
         )
     })?;
-    let server = Server::new(Provider::Container, url, &info, sessions);
+    let server = Server::new(Provider::Container, url.clone(), &info, sessions);
     if !settings.keep() {
-        container.slot.put(Some((container.url.as_str(), server.run_id())));
+        slot.put(Some((url.as_str(), server.run_id())));
     }
+    let container = Container { server: server.clone(), started: Some(started), slot, keep: settings.keep() };
     Ok(Throwaway::new(server, control, container))
 }
 
 /// The server of a slot, if it is still the one that was left there, and is not ending.
-fn connect(slot: &Slot, sessions: u32) -> Option<(Server, Connection, Url)> {
+fn connect(slot: &Slot, sessions: u32) -> Option<(Server, Connection)> {
     let (url, run_id) = slot.server()?;
     let url = Url::parse(&url).ok()?;
     let (mut control, info) = answer(&Client::open(url.as_str()).ok()?, CLAIMED_WITHIN).ok()?;
@@ -115,7 +119,7 @@ fn connect(slot: &Slot, sessions: u32) -> Option<(Server, Connection, Url)> {
     }
     // We have named ourselves already: one of us sees the other.
     let ending: bool = cmd("EXISTS").arg(ENDING).query(&mut control).ok()?;
-    (!ending).then_some((server, control, url))
+    (!ending).then_some((server, control))
 }
 
 fn request(name: &str, image: &str, databases: u32) -> testcontainers::ContainerRequest<GenericImage> {
@@ -147,11 +151,23 @@ fn name_and_tag(image: &str) -> (&str, &str) {
     }
 }
 
+/// A container that this process has started. Dropping it ends the container.
+struct Started(Option<ContainerAsync<GenericImage>>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(container) = self.0.take() {
+            // Where the engine does not do it the container ends by itself, since nobody is connected.
+            drop(on_runtime(tokio::time::timeout(REMOVED_WITHIN, container.rm())));
+        }
+    }
+}
+
 /// Dropping it ends the container.
 struct Container {
-    url: Url,
+    server: Server,
     /// Known only to the process that has started it.
-    started: Option<ContainerAsync<GenericImage>>,
+    started: Option<Started>,
     slot: Slot,
     keep: bool,
 }
@@ -166,9 +182,7 @@ async fn url(container: &ContainerAsync<GenericImage>) -> Result<Url, Testcontai
 impl Container {
     /// One command on a connection of its own. Whoever asks can do without the answer.
     fn tell(&self, command: &redis::Cmd) -> RedisResult<()> {
-        let mut connection = Client::open(self.url.as_str())?.get_connection_with_timeout(CLAIMED_WITHIN)?;
-        connection.set_read_timeout(Some(CLAIMED_WITHIN))?;
-        command.exec(&mut connection)
+        command.exec(&mut self.server.connect(CLAIMED_WITHIN)?)
     }
 }
 
@@ -186,7 +200,7 @@ impl Drop for Container {
         self.slot.put(None);
         // Where neither way works the container ends by itself, since our connection is closed.
         match self.started.take() {
-            Some(container) => drop(on_runtime(container.rm())),
+            Some(started) => drop(started),
             None => drop(self.tell(cmd("SHUTDOWN").arg("NOSAVE"))),
         }
     }
@@ -212,7 +226,7 @@ fn first_answer(url: &Url, deadline: Instant) -> Result<(Connection, InfoDict), 
 fn answer(client: &Client, within: Duration) -> RedisResult<(Connection, InfoDict)> {
     again_if_stopped(|| {
         let mut connection = client.get_connection_with_timeout(within)?;
-        connection.set_read_timeout(Some(READY_WITHIN))?;
+        connection.set_read_timeout(Some(within))?;
         let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut connection)?;
         let info = cmd("INFO").query(&mut connection)?;
         Ok((connection, info))

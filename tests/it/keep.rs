@@ -85,11 +85,27 @@ mod verdicts {
 
     #[rstest]
     #[ignore = "run by the tests below"]
-    #[timeout(Duration::from_millis(300))]
+    #[timeout(Duration::from_secs(3))]
     #[clean_redis]
     fn times_out(test_request: TestRequest) {
         leave_evidence(&test_request);
         std::thread::sleep(Duration::from_secs(20));
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[timeout(Duration::from_secs(3))]
+    fn times_out_without_the_attribute(test_request: TestRequest) {
+        leave_evidence(&test_request);
+        std::thread::sleep(Duration::from_secs(20));
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    fn forgets_and_panics(test_request: TestRequest) {
+        leave_evidence(&test_request);
+        std::mem::forget(test_request);
+        panic!("on purpose");
     }
 
     #[rstest]
@@ -110,18 +126,22 @@ fn keeping(test: &str, temporary: &Path) -> Child {
 fn look_and_end(output: &str, temporary: &Path) {
     let url = output.split_once("evidence at ").expect("a URL").1.lines().next().expect("a line");
     let port = url.trim_end_matches("/14").rsplit(':').next().expect("a port");
-    let command = format!("-cli -h 127.0.0.1 -p {port} -n 14 shutdown nosave");
+    let command = format!("-cli -h 127.0.0.1 -p {port} -n 14");
     assert!(output.contains(&command), "{command:?} is missing in:\n{output}");
+    let end = output.lines().find_map(|line| line.split_once("End it: ")).expect("a command").1;
+    let process: u32 = end.strip_prefix("kill ").expect("kill").parse().expect("a process");
     let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
     assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");
-    redis::cmd("SHUTDOWN").arg("NOSAVE").exec(&mut connection).expect_err("it hangs up");
+    let info: redis::InfoDict = redis::cmd("INFO").arg("server").query(&mut connection).expect("INFO");
+    assert_eq!(info.get::<u32>("process_id"), Some(process));
+    assert!(std::process::Command::new("/bin/sh").args(["-c", end]).status().expect("a shell").success());
     assert_gone(temporary);
 }
 
 /// The server's directory goes with it.
 #[track_caller]
 fn assert_gone(temporary: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(10);
     let left = || {
         let entries = std::fs::read_dir(temporary).expect("read").flatten().map(|entry| entry.file_name());
         entries.filter(|name| name.to_string_lossy().starts_with("transient-fixtures-")).count()
@@ -139,6 +159,8 @@ fn assert_gone(temporary: &Path) {
 #[case("should_panic_and_does_not")]
 #[case("should_panic_with_other_words")]
 #[case("times_out")]
+#[case("times_out_without_the_attribute")]
+#[case("forgets_and_panics")]
 fn a_failed_tests_server_stays(#[case] test: &str) {
     let temporary = TempDir::new().expect("a directory");
     let ended = keeping(test, temporary.path()).run();

@@ -73,7 +73,7 @@ fn a_job_for_later_is_scheduled(
     let jobs = test_request.jobs();
     let scheduled = jobs.scheduled()?;
     assert_eq!(numbers(&scheduled), [2, 1, 4, 5]);
-    assert_due_in(600, &scheduled[0]);
+    assert_due_in(60, &scheduled[0]);
     assert_due_in(3600, &scheduled[1]);
     let between = scheduled[3].eta.expect("an ETA").duration_since(scheduled[2].eta.expect("an ETA"));
     assert_eq!(between.expect("later"), Duration::from_millis(500));
