@@ -25,12 +25,14 @@ pub struct Test {
 }
 
 impl Test {
-    /// What is wrong with a test that has passed.
-    fn complaint(&self, request: &TestRequest) -> Option<String> {
+    /// What is wrong with a test that has passed. What was loaded for it, it has not left.
+    fn complaint(&self, request: &TestRequest, start: &Start) -> Option<String> {
         let lints = self.lint.map_or(request.settings().ttl_lint(), |lint| lint == "ttl");
         match lints.then(|| lint::eternal_keys(request))? {
-            Ok(keys) if keys.is_empty() => None,
-            Ok(keys) => Some(report::lint::eternal(self.name, &keys)),
+            Ok(mut keys) => {
+                keys.retain(|eternal| !start.has(&eternal.key));
+                (!keys.is_empty()).then(|| report::lint::eternal(self.name, &keys))
+            }
             Err(error) => Some(report::test_cannot_run(self.name, &error)),
         }
     }
@@ -98,10 +100,11 @@ impl CleanTest {
         };
         let mut complaint = None;
         if let Some(request) = self.request.take() {
-            if failed {
+            if !failed && outcome.is_ok() {
+                complaint = self.test.complaint(&request, &self.start);
+            }
+            if failed || complaint.is_some() {
                 self.start.explain_failure(self.test.name, &request);
-            } else if outcome.is_ok() {
-                complaint = self.test.complaint(&request);
             }
             request.end(failed || complaint.is_some());
         }

@@ -48,6 +48,18 @@ impl Start {
         Err(crate::error::Error::new(crate::error::Kind::Settings, report::failure::NO_FIXTURES))
     }
 
+    /// Whether that key of the cache was loaded for the test, and has no timeout there.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn has(&self, key: &[u8]) -> bool {
+        self.snapshot.get(key).is_some_and(|entry| entry.ttl.is_none())
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn has(&self, _: &[u8]) -> bool {
+        false
+    }
+
     /// Prints what a failed test has made of it.
     pub(crate) fn explain_failure(&self, test: &str, request: &TestRequest) {
         let package = env::var("CARGO_PKG_NAME").ok();
@@ -59,7 +71,8 @@ impl Start {
             Ok(()) => (self.changes(request), jobs(request)),
             Err(error) => (report::failure::not_seen(error), String::new()),
         };
-        eprintln!("{}", report::failure::explain(test, request.server(), &changes, &jobs, &rerun));
+        let databases = request.settings().databases();
+        report::print(&report::failure::explain(test, request.server(), databases, &changes, &jobs, &rerun));
     }
 
     #[cfg(feature = "snapshot")]

@@ -1,5 +1,7 @@
 //! Looks, after a test has passed, for what would bite in production: keys of the cache that never expire.
 
+use std::collections::HashSet;
+
 use redis::{Connection, FromRedisValue, RedisResult, pipe};
 
 use crate::error::Error;
@@ -29,6 +31,7 @@ fn find(request: &TestRequest) -> RedisResult<Vec<Eternal>> {
     let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut redis)?;
     for pattern in request.settings().lint_allow() {
         let allowed: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query(&mut redis)?;
+        let allowed: HashSet<_> = allowed.into_iter().collect();
         keys.retain(|key| !allowed.contains(key));
     }
     keys.sort_unstable();

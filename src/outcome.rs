@@ -1,28 +1,35 @@
 //! How a test ended: what it returned, or that it panicked.
 //!
-//! Of what it returned, `Err` is a failure, and whatever else there is is not. A test may return any type, and only the
-//! attribute's expansion knows which. There, method resolution picks [`OfResult`] for a `Result` and, one reference
-//! later, [`OfAnything`] for the rest.
+//! Of what it returned, `Err` is a failure, and whatever else there is is not, but for an exit code that says so. A test
+//! may return any type, and only the attribute's expansion knows which. There, method resolution picks [`OfResult`] for a
+//! `Result` or an `ExitCode` and, one reference later, [`OfAnything`] for the rest.
 
 use std::any::Any;
 use std::future::{self, Future};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::process::ExitCode;
 use std::task::Poll;
 use std::thread;
 
 /// What a test returned.
 pub struct Returned<'outcome, Outcome>(pub &'outcome Outcome);
 
-/// A `Result`.
+/// A `Result`, or an exit code.
 pub trait OfResult {
-    /// Whether it is an `Err`.
+    /// Whether it is an `Err`, or a code that says so.
     fn failed(&self) -> bool;
 }
 
 impl<Value, Error> OfResult for Returned<'_, Result<Value, Error>> {
     fn failed(&self) -> bool {
         self.0.is_err()
+    }
+}
+
+impl OfResult for Returned<'_, ExitCode> {
+    fn failed(&self) -> bool {
+        *self.0 != ExitCode::SUCCESS
     }
 }
 

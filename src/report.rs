@@ -15,11 +15,22 @@ pub(crate) mod snapshot;
 pub(crate) mod travel;
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use url::Url;
+
+/// Prints to the test's output, which the harness shows when the test fails. Never panics, as `eprintln!` does where
+/// nobody listens any more: this may be said while a panic unwinds.
+pub(crate) fn print(text: &str) {
+    let _ = std::panic::catch_unwind(|| eprintln!("{text}"));
+}
+
+/// Prints past the harness, which would keep it to itself until the test ends: for what must be known before.
+pub(crate) fn shout(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// A URL without its password.
 pub(crate) fn redact(url: &str) -> String {

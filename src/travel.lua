@@ -1,29 +1,44 @@
 -- Ages the test databases: all at once, since nobody else is served meanwhile.
--- ARGV: milliseconds; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1 where fields of hashes have
--- an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many databases, and each; then database
--- and key of each sorted set of due times.
+-- ARGV: milliseconds for keys and for due times; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1
+-- where fields of hashes have an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many
+-- databases, and each; then database and key of each sorted set of due times.
+-- Returns 1 where a key has ended, plus 2 where a field has.
 
-local by, tells_end, has_fields = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
-local last, databases = tonumber(ARGV[4]), tonumber(ARGV[5])
-local ended = false
+local by, due_by, tells_end, has_fields = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
+local last, databases = tonumber(ARGV[5]), tonumber(ARGV[6])
+local ended, fields_ended = false, false
 
 local function now()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- All digits: a number is sent with an exponent where it is large, which is no time.
+local function whole(number)
+    return string.format('%.0f', number)
+end
+
+-- What is left, and when it ends. Where the server does not tell that, the clock must stand still between the two
+-- questions.
+local function left_and_end(key)
+    if tells_end then return redis.call('PTTL', key), redis.call('PEXPIRETIME', key) end
+    local before, left
+    repeat
+        before, left = now(), redis.call('PTTL', key)
+    until now() == before
+    return left, before + left
+end
+
 -- What ends is set to end in a moment. An end in the past would delete it with the event `del` instead of
 -- `expired`.
 local function age_key(key)
-    local left = redis.call('PTTL', key)
+    local left, ends = left_and_end(key)
     if left < 0 then return end
-    if left <= by then
+    if left <= by + last then
         redis.call('PEXPIRE', key, last)
         ended = true
-    elseif tells_end then
-        redis.call('PEXPIREAT', key, redis.call('PEXPIRETIME', key) - by)
     else
-        redis.call('PEXPIRE', key, left - by)
+        redis.call('PEXPIREAT', key, whole(ends - by))
     end
 end
 
@@ -34,7 +49,7 @@ local function age_keys()
     for _, key in ipairs(redis.call('KEYS', '*')) do
         local ends = tells_end and redis.call('PEXPIRETIME', key) or 0
         if ends > far then
-            redis.call('PEXPIREAT', key, ends - by)
+            redis.call('PEXPIREAT', key, whole(ends - by))
         elseif ends >= 0 then
             age_key(key)
         end
@@ -45,12 +60,12 @@ local function age_fields(key)
     for _, field in ipairs(redis.call('HKEYS', key)) do
         local left = redis.call('HPTTL', key, 'FIELDS', 1, field)[1]
         if left >= 0 then
-            if left <= by then
+            if left <= by + last then
                 redis.call('HPEXPIRE', key, last, 'FIELDS', 1, field)
-                ended = true
+                ended, fields_ended = true, true
             else
                 local ends = redis.call('HPEXPIRETIME', key, 'FIELDS', 1, field)[1]
-                redis.call('HPEXPIREAT', key, ends - by, 'FIELDS', 1, field)
+                redis.call('HPEXPIREAT', key, whole(ends - by), 'FIELDS', 1, field)
             end
         end
     end
@@ -71,16 +86,16 @@ local function age_scores(key)
     for number = 1, #members, 2 do
         local score = tonumber(members[number + 1])
         local unit = (score > 1e14 and 1000) or (score > 1e11 and 1) or 0.001
-        redis.call('ZADD', key, 'XX', string.format('%.17g', score - by * unit), members[number])
+        redis.call('ZADD', key, 'XX', string.format('%.17g', score - due_by * unit), members[number])
     end
 end
 
-for number = 6, 5 + databases do
+for number = 7, 6 + databases do
     redis.call('SELECT', ARGV[number])
     if has_fields then age_hashes() end
     age_keys()
 end
-for number = 6 + databases, #ARGV, 2 do
+for number = 7 + databases, #ARGV, 2 do
     redis.call('SELECT', ARGV[number])
     if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1]) end
 end
@@ -96,4 +111,4 @@ if ended then
     until now() > from + last or (started and clock() > started + (last + 1) / 1000) or turns > 1000000
 end
 
-return ended and 1 or 0
+return (ended and 1 or 0) + (fields_ended and 2 or 0)

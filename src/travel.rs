@@ -4,13 +4,14 @@
 //! while nobody else is served, and stays until what ends has ended; a second one meets what has ended, if anything has,
 //! so that the server removes it.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 #[cfg(unix)]
 use std::io;
 use std::ops::RangeBounds;
-use std::time::Duration;
-#[cfg(unix)]
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use redis::{Connection, RedisError, RedisResult, cmd};
 
@@ -21,12 +22,19 @@ use crate::request::{TestRequest, get_redis, knows};
 const AGE: &str = include_str!("travel.lua");
 const TOUCH: &str = include_str!("touch.lua");
 
-/// Longer than any life: a thousand years.
+/// Longer than any life: a thousand years. No clock and no date goes further; the ends of keys do.
 const FAR: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
 /// The server reads how far its clock is moved whenever it asks for the time.
 #[cfg(unix)]
 const CLOCK_MOVED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A server removes the ended fields of hashes about ten times a second. Nobody sees them meanwhile, but in HLEN and
+/// EXISTS.
+const FIELDS_GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What PTTL says where there is no key; where the key has no end it says -1.
+const NO_KEY: i64 = -2;
 
 /// Where Celery's workers note when they have taken which job.
 const CELERY_TAKEN: &str = "unacked_index";
@@ -38,18 +46,18 @@ impl TestRequest {
     ///
     /// Nobody sees one key aged and another one not. A key that another client refreshes meanwhile is aged before or
     /// not at all. Fields of hashes age as well where the server gives them timeouts (Redis 7.4, Valkey 9). Keys without
-    /// a timeout stay as they are; those that come nearer to their end publish `expire`. It is a call of a few
-    /// milliseconds that doesn't wait, for tests with and without `async`.
+    /// a timeout stay as they are; those that come nearer to their end publish `expire`, and a WATCH on them is broken. It
+    /// is a call that blocks for a few milliseconds (2 to 3 µs a key), for tests with and without `async`.
     ///
     /// The server's own clock stays: TIME, ids of streams, and limiters and windows that are computed from them don't
-    /// notice. With `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under
+    /// notice; neither do the idle times of keys, of consumers and of what they have pending in a stream. With `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under
     /// libfaketime, it is moved instead, and they do; then the whole server ages, with all its databases.
     /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) says which it is.
     ///
     /// The application's own clock stays in any case. So, with the feature `jobs`, the due times (`eta`) of Celery's
-    /// queued jobs in database 15 are made that much earlier, where Celery has its default key prefix and priority
-    /// steps; their `expires` stay, and so do those of the jobs that a worker has taken, which it keeps to itself. Due
-    /// times that are kept as scores of a sorted set are aged when they are named:
+    /// queued jobs in database 15, and of those of every [`jobs_of`](Self::jobs_of) that the test has asked for, are made
+    /// that much earlier, just after the keys have aged; their `expires` stay, and so do the due times of the jobs that a
+    /// worker has taken, which it keeps to itself. Due times that are kept as scores of a sorted set are aged when they are named:
     /// [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
     /// to real sockets then time out.
     ///
@@ -103,9 +111,12 @@ impl TestRequest {
     ///
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, time: Duration, keys: &[&str]) -> Result<(), Error> {
+        // One at a time: two that read the same due time would make it earlier only once.
+        static TRAVELLING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = TRAVELLING.lock().unwrap_or_else(PoisonError::into_inner);
         self.age(time, keys).map_err(|error| self.lost(error))?;
         #[cfg(feature = "jobs")]
-        self.jobs().age(time.min(FAR))?;
+        self.age_jobs(time.min(FAR))?;
         Ok(())
     }
 
@@ -121,13 +132,14 @@ impl TestRequest {
         }
     }
 
-    /// Lets so much time pass that everything that has a timeout is gone.
+    /// Lets so much time pass that everything that has a timeout is gone. (With the whole clock, what ends within a
+    /// thousand years.)
     ///
     /// # Errors
     ///
     /// [`Error::is_server`].
     pub fn far_future(&self) -> Result<(), Error> {
-        self.travel(FAR)
+        self.travel(Duration::MAX)
     }
 
     /// How long that key of database 14, or of database 15 where 14 has none, still lives; `None` where it is not there
@@ -137,9 +149,8 @@ impl TestRequest {
     ///
     /// [`Error::is_server`].
     pub fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
-        self.milliseconds_left(key)
-            .map(|left| left.into_iter().find_map(|left| u64::try_from(left).ok()).map(Duration::from_millis))
-            .map_err(|error| self.lost(error))
+        let left = self.milliseconds_left(key).map_err(|error| self.no_answer(error))?;
+        Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
     /// Asserts how long that key still lives.
@@ -164,11 +175,10 @@ impl TestRequest {
     pub fn assert_ttl(&self, key: &str, range: impl RangeBounds<Duration> + Debug) {
         let left = match self.milliseconds_left(key) {
             Ok(left) => left,
-            Err(error) => panic!("{}", report::travel::no_ttl(key, &self.lost(error))),
+            Err(error) => panic!("{}", report::travel::no_ttl(key, &self.no_answer(error))),
         };
-        let lives = left.iter().find_map(|left| u64::try_from(*left).ok()).map(Duration::from_millis);
-        // Of a key that is there, PTTL says -1.
-        let is_there = left.iter().any(|left| *left != -2);
+        let lives = u64::try_from(left).ok().map(Duration::from_millis);
+        let is_there = left != NO_KEY;
         assert!(
             lives.is_some_and(|lives| range.contains(&lives)),
             "{}",
@@ -176,8 +186,8 @@ impl TestRequest {
         );
     }
 
-    /// PTTL of the key in both test databases, in milliseconds.
-    fn milliseconds_left(&self, key: &str) -> RedisResult<[i64; 2]> {
+    /// PTTL of the key of database 14, or of database 15 where 14 has none, in milliseconds.
+    fn milliseconds_left(&self, key: &str) -> RedisResult<i64> {
         let mut redis = get_redis(self)?;
         let (sessions, jobs) = self.settings().databases();
         let mut commands = redis::pipe();
@@ -185,7 +195,7 @@ impl TestRequest {
             commands.cmd("SELECT").arg(database).ignore().cmd("PTTL").arg(key);
         }
         let (one, two): (i64, i64) = commands.query(&mut redis)?;
-        Ok([one, two])
+        Ok(if one == NO_KEY { two } else { one })
     }
 
     fn age(&self, time: Duration, scores: &[&str]) -> RedisResult<()> {
@@ -193,18 +203,28 @@ impl TestRequest {
         let moved = move_clock(self, &mut redis, time.min(FAR))?;
         let (tells_end, has_fields) = (knows(&mut redis, "PEXPIRETIME")?, knows(&mut redis, "HPEXPIRETIME")?);
         let (sessions, jobs) = self.settings().databases();
-        let milliseconds = u64::try_from(time.min(FAR).as_millis()).unwrap_or(u64::MAX);
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // With the clock, the keys have aged already. Due times have not: the application's clock is not the server's.
         let databases: &[u32] = if moved { &[] } else { &[sessions, jobs] };
         let mut age = cmd("EVAL");
-        age.arg(AGE).arg(0).arg(milliseconds).arg(u8::from(tells_end)).arg(u8::from(has_fields));
-        age.arg(last_milliseconds(self)).arg(databases.len()).arg(databases).arg(jobs).arg(CELERY_TAKEN);
-        for key in scores {
-            age.arg(sessions).arg(key).arg(jobs).arg(key);
+        age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
+        age.arg(u8::from(tells_end)).arg(u8::from(has_fields));
+        age.arg(last_milliseconds(self)).arg(databases.len()).arg(databases);
+        let mut sets: BTreeSet<_> = scores.iter().flat_map(|key| [(sessions, *key), (jobs, *key)]).collect();
+        sets.insert((jobs, CELERY_TAKEN));
+        for (database, key) in sets {
+            age.arg(database).arg(key);
         }
-        let ended: bool = age.query(&mut redis)?;
-        if ended || moved {
-            cmd("EVAL").arg(TOUCH).arg(0).arg(sessions).arg(jobs).exec(&mut redis)?;
+        let ended: u8 = age.query(&mut redis)?;
+        let fields_ended = has_fields && (moved || ended & 2 != 0);
+        if ended == 0 && !moved {
+            return Ok(());
+        }
+        let mut touch = cmd("EVAL");
+        touch.arg(TOUCH).arg(0).arg(u8::from(fields_ended)).arg(sessions).arg(jobs);
+        let deadline = Instant::now() + FIELDS_GONE_WITHIN;
+        while touch.query::<u64>(&mut redis)? > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }

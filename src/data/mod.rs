@@ -10,7 +10,6 @@ mod words;
 use std::fs;
 use std::path::Path;
 
-use redis::{RedisResult, pipe};
 use script::Script;
 pub(crate) use words::Unsplit;
 
@@ -18,7 +17,7 @@ use crate::error::{Error, Kind};
 use crate::report;
 use crate::request::{TestRequest, get_redis};
 use crate::snapshot::Snapshot;
-use crate::snapshot::restore::{Before, restore};
+use crate::snapshot::restore::{Before, flush, restore};
 use crate::snapshot::transaction::Outcome;
 
 /// Data fixtures. Feature `snapshot`, on by default.
@@ -43,7 +42,8 @@ impl TestRequest {
     /// (a command for another type), Redis executes the others all the same; then the test databases are emptied again
     /// if the test began with empty ones, or if they were empty before.
     ///
-    /// A `.json` file is a snapshot's: [`Snapshot::save`]. Its keys replace those that are there. Where there are both of
+    /// A `.json` file is a snapshot's: [`Snapshot::save`]. Its keys replace those that are there. Where one fails, a test
+    /// that began with empty databases has them empty again. Where there are both of
     /// one name, or the file is elsewhere, it is named with its ending.
     ///
     /// ```
@@ -83,7 +83,7 @@ pub(crate) fn load_clean(request: &TestRequest, names: &[&str]) -> Result<(), Er
 fn load(request: &TestRequest, name: &str, is_clean: bool) -> Result<(), Error> {
     let path = locate::fixture(name)?;
     if path.extension().is_some_and(|extension| extension == locate::SNAPSHOT) {
-        return restore(request, &Snapshot::from_file(&path)?, Before::Keep, Some(&path));
+        return restore(request, &Snapshot::from_file(&path)?, Before::Keep { undo: is_clean }, Some(&path));
     }
     let text = fs::read(&path)
         .map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path, &error), error))?;
@@ -118,15 +118,4 @@ fn run(request: &TestRequest, path: &Path, text: &[u8], script: Script, is_clean
             Some(undone) => report::data::failed(&failed, more, undone),
         },
     ))
-}
-
-/// Empties both test databases.
-pub(crate) fn flush(request: &TestRequest) -> RedisResult<()> {
-    let (sessions, jobs) = request.settings().databases();
-    let mut commands = pipe();
-    commands.atomic();
-    for database in [sessions, jobs] {
-        commands.cmd("SELECT").arg(database).ignore().cmd("FLUSHDB").ignore();
-    }
-    commands.query(&mut get_redis(request)?)
 }

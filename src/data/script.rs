@@ -134,19 +134,22 @@ fn check(words: &[&[u8]], databases: [u32; 2]) -> Result<(), String> {
     if let Some(name) = one_of(OF_TRANSACTIONS) {
         return Err(report::data::of_transactions(name));
     }
-    let named = match name.as_slice() {
-        b"SELECT" => words.get(1),
-        b"MOVE" => words.get(2),
-        b"COPY" => words.iter().skip(3).skip_while(|word| !word.eq_ignore_ascii_case(b"DB")).nth(1),
-        _ => None,
+    let named: Vec<&[u8]> = match name.as_slice() {
+        b"SELECT" => words.iter().copied().skip(1).take(1).collect(),
+        b"MOVE" => words.iter().copied().skip(2).take(1).collect(),
+        // The last one counts.
+        b"COPY" => {
+            words.windows(2).skip(3).filter_map(|pair| pair[0].eq_ignore_ascii_case(b"DB").then_some(pair[1])).collect()
+        }
+        _ => Vec::new(),
     };
     let is_test_database = |word: &[u8]| {
         let number = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
         number.is_some_and(|number: u32| databases.contains(&number))
     };
-    match named {
-        Some(word) if !is_test_database(word) => Err(report::data::other_database(word, databases)),
-        _ => Ok(()),
+    match named.into_iter().find(|word| !is_test_database(word)) {
+        Some(word) => Err(report::data::other_database(word, databases)),
+        None => Ok(()),
     }
 }
 

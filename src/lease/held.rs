@@ -1,8 +1,8 @@
 //! One test's exclusive use of one server, from taking it to giving it back.
 
-#[cfg(feature = "session")]
+#[cfg(any(feature = "session", feature = "jobs"))]
 use std::any::Any;
-#[cfg(feature = "session")]
+#[cfg(any(feature = "session", feature = "jobs"))]
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,9 +30,9 @@ pub(crate) struct Lease {
     pub(crate) sessions: Endpoint,
     pub(crate) jobs: Endpoint,
     held: Mutex<Option<Held>>,
-    /// What all requests of the test share. It goes before the server is looked at for clients.
-    #[cfg(feature = "session")]
-    shared: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// What all requests of the test share, one of each type. It goes before the server is looked at for clients.
+    #[cfg(any(feature = "session", feature = "jobs"))]
+    shared: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// One of the two test databases, as a test reaches it.
@@ -68,12 +68,12 @@ impl Lease {
             let server = pool::take(test, clean).map_or_else(|| start(source, settings, test, clean), Ok)?;
             (server.server.clone(), Held::Throwaway(server))
         };
-        eprintln!("{}", report::server_taken(&server, &source.why));
+        report::print(&report::server_taken(&server, &source.why));
         for note in settings.notes() {
-            eprintln!("{}", report::note(note));
+            report::print(&report::note(note));
         }
         if settings.keep() {
-            eprintln!("{}", report::will_keep(&server, &server.cli(), &server.end_command()));
+            report::shout(&report::will_keep(&server, &server.cli(), &server.end_command()));
         }
         let (sessions, jobs) = settings.databases();
         Ok(Self {
@@ -85,8 +85,8 @@ impl Lease {
             settings,
             server,
             held: Mutex::new(Some(held)),
-            #[cfg(feature = "session")]
-            shared: Mutex::new(None),
+            #[cfg(any(feature = "session", feature = "jobs"))]
+            shared: Mutex::default(),
         })
     }
 
@@ -105,13 +105,12 @@ impl Lease {
     }
 
     /// What all requests of the test share, made by the first.
-    #[cfg(feature = "session")]
+    #[cfg(any(feature = "session", feature = "jobs"))]
     pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shared.clone().and_then(|known| known.downcast().ok());
-        known.unwrap_or_else(|| {
+        shared.iter().find_map(|known| known.clone().downcast().ok()).unwrap_or_else(|| {
             let new = Arc::new(make());
-            *shared = Some(new.clone());
+            shared.push(new.clone());
             new
         })
     }
@@ -125,11 +124,11 @@ impl Lease {
     /// released in any case, with a warning where it is still in use.
     pub(crate) fn end(&self, ending: Ending) {
         let Some(held) = self.held().take() else { return };
-        #[cfg(feature = "session")]
-        drop(self.shared.lock().unwrap_or_else(PoisonError::into_inner).take());
+        #[cfg(any(feature = "session", feature = "jobs"))]
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
         match held {
             Held::Throwaway(server) if ending.failed && self.settings.keep() => {
-                eprintln!("{}", report::kept(&self.test, &self.server, &self.server.cli(), &self.server.end_command()));
+                report::shout(&report::kept(&self.test, &self.server, &self.server.cli(), &self.server.end_command()));
                 // Its owner was told that a test has it, and not that the test has passed: it will leave it running.
                 std::mem::forget(server);
             }
@@ -141,10 +140,10 @@ impl Lease {
             Held::Running { mut control, _lock } => {
                 let in_use = ending.in_use || has_other_clients(&mut control, &self.test).unwrap_or(false);
                 if in_use {
-                    eprintln!("{}", report::released_in_use(&self.test, &self.server));
+                    report::print(&report::released_in_use(&self.test, &self.server));
                 }
                 if ending.failed && self.settings.keep() {
-                    eprintln!("{}", report::not_kept(&self.server, &self.server.cli()));
+                    report::print(&report::not_kept(&self.server, &self.server.cli()));
                 }
                 // A server that is gone by now has nothing to be marked.
                 let _ = mark(&mut control, self.settings.databases());

@@ -90,7 +90,7 @@ impl Waiter<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.said = true;
-                    eprintln!("{}", report::waiting(self.url, &holder(self.path)));
+                    report::shout(&report::waiting(self.url, &holder(self.path)));
                 }
             }
         }

@@ -6,17 +6,28 @@ use std::fmt::Display;
 pub(crate) const NO_FIXTURES: &str = "load the data files of #[clean_redis(fixtures(…))]: that takes the feature snapshot \
     of transient-fixtures; enable it";
 
-pub(crate) fn explain(test: &str, server: &dyn Display, changes: &str, jobs: &str, rerun: &str) -> String {
+/// How long a line may be, in bytes: one key, or one job, must not fill the screen.
+#[cfg(any(feature = "snapshot", feature = "jobs"))]
+const LINE: usize = 600;
+
+pub(crate) fn explain(
+    test: &str,
+    server: &dyn Display,
+    (sessions, jobs_database): (u32, u32),
+    changes: &str,
+    jobs: &str,
+    rerun: &str,
+) -> String {
     format!(
-        "transient-fixtures: {test} failed on {server}.{changes}{jobs}\n\
+        "transient-fixtures: {test} failed on {server}, databases {sessions} and {jobs_database}.{changes}{jobs}\n\
          Run it again and keep its server: {rerun}"
     )
 }
 
-/// With `-- --exact` the name stands for one test of the package.
+/// With `-- --exact` the name stands for one test of the package, whether it is ignored or not.
 pub(crate) fn rerun(package: Option<&str>, name: &str) -> String {
     let package = package.map(|package| format!("--package {package} ")).unwrap_or_default();
-    format!("TRANSIENT_KEEP=1 cargo test {package}-- --exact {name} --nocapture")
+    format!("TRANSIENT_KEEP=1 cargo test {package}-- --exact {name} --include-ignored --nocapture")
 }
 
 #[cfg(feature = "snapshot")]
@@ -45,5 +56,13 @@ pub(crate) fn jobs(jobs: &[crate::request::Job], lines: usize) -> String {
 
 #[cfg(any(feature = "snapshot", feature = "jobs"))]
 fn indented(text: &str) -> String {
-    text.lines().fold(String::new(), |all, line| all + "\n  " + line)
+    text.lines().fold(String::new(), |all, line| all + "\n  " + &cut(line))
+}
+
+#[cfg(any(feature = "snapshot", feature = "jobs"))]
+fn cut(line: &str) -> String {
+    match (0..=LINE.min(line.len())).rev().find(|at| line.is_char_boundary(*at)) {
+        Some(at) if at < line.len() => format!("{}… ({} bytes)", &line[..at], line.len()),
+        _ => line.to_owned(),
+    }
 }

@@ -56,10 +56,11 @@ pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]
     )
 }
 
-pub(crate) fn not_restored(file: Option<&Path>, key: &str, words: &str, executed: bool) -> String {
+pub(crate) fn not_restored(file: Option<&Path>, key: &str, words: &str, executed: Option<bool>) -> String {
     let name = name_of(file);
-    if executed {
-        format!("restore {name}: {key}: {words}; all other keys are there. Correct it")
+    if let Some(undone) = executed {
+        let then = if undone { "the test databases were emptied again" } else { "all other keys of it are there" };
+        format!("restore {name}: {key}: {words}; {then}. Correct it")
     } else {
         let hint = if words.contains("HPEXPIRE") {
             "This server gives fields of hashes no timeouts: run the test on Redis 7.4, on Valkey 9, or newer"

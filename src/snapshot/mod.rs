@@ -152,7 +152,8 @@ impl TestRequest {
     }
 
     /// Replaces **all** that is in the two test databases by what the snapshot says, in one MULTI: all of it is there
-    /// then, or, where the server refuses a command, what was there before. Timeouts have left what they had when it was
+    /// then, or, where the server refuses a command, what was there before. (Redis executes the rest of a MULTI of which
+    /// a command fails only then, as can happen with a file that was written by hand.) Timeouts have left what they had when it was
     /// captured. Pending entries of streams stay with their consumers; how long these are idle begins anew.
     ///
     /// ```

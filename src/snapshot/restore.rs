@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, RedisResult, cmd, pipe};
 
 use super::transaction::{Outcome, Transaction};
 use super::value::{Field, Group, Stream, StreamEntry, StreamId, Value};
@@ -21,8 +21,8 @@ const ADDED_AT_ONCE: usize = 1_000;
 pub(crate) enum Before {
     /// Nothing stays.
     Clear,
-    /// Only those go whose place is taken.
-    Keep,
+    /// Only those go whose place is taken. With `undo`, all go where something fails when it is executed.
+    Keep { undo: bool },
 }
 
 /// Errors name the file, where the snapshot is from one.
@@ -56,7 +56,7 @@ pub(crate) fn restore(
         }
         for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
             commands.keys.insert(commands.transaction.len(), (database, key.clone()));
-            if before == Before::Keep {
+            if before != Before::Clear {
                 commands.push([&b"DEL"[..], key]);
             }
             commands.write(key, entry);
@@ -65,16 +65,37 @@ pub(crate) fn restore(
     let Commands { transaction, keys, .. } = commands;
     match transaction.run(&mut redis).map_err(lost)? {
         Outcome::Done => Ok(()),
-        Outcome::Refused(errors) => Err(refused(file, &keys, &errors, false)),
-        Outcome::Failed { errors, .. } => Err(refused(file, &keys, &errors, true)),
+        Outcome::Refused(errors) => Err(refused(file, &keys, &errors, None)),
+        Outcome::Failed { errors, .. } => {
+            let undo = before == Before::Keep { undo: true };
+            if undo {
+                flush(request).map_err(lost)?;
+            }
+            Err(refused(file, &keys, &errors, Some(undo)))
+        }
     }
+}
+
+/// Empties both test databases.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub(crate) fn flush(request: &TestRequest) -> RedisResult<()> {
+    let (sessions, jobs) = request.settings().databases();
+    let mut commands = pipe();
+    commands.atomic();
+    for database in [sessions, jobs] {
+        commands.cmd("SELECT").arg(database).ignore().cmd("FLUSHDB").ignore();
+    }
+    commands.query(&mut get_redis(request)?)
 }
 
 fn refused(
     file: Option<&Path>,
     keys: &BTreeMap<usize, (u32, Bytes)>,
     errors: &[(usize, String)],
-    executed: bool,
+    executed: Option<bool>,
 ) -> Error {
     let (command, words) = errors.first().cloned().unwrap_or_default();
     // The last key that begins at or before that command.
@@ -170,8 +191,14 @@ impl Commands {
         for (name, group) in &stream.groups {
             self.group(key, name, group);
         }
+        // XDEL would raise the largest id that was ever deleted: what is above was trimmed, which is always the oldest.
+        let (deleted, trimmed): (Vec<_>, Vec<_>) =
+            deleted.into_iter().partition(|id| stream.max_deleted_id.is_none_or(|largest| *id <= largest));
         for id in deleted {
             self.push([&b"XDEL"[..], key, id.to_string().as_bytes()]);
+        }
+        if let Some(last) = trimmed.last() {
+            self.push([&b"XTRIM"[..], key, b"MINID", last.next().to_string().as_bytes()]);
         }
         self.last_id(key, stream);
     }

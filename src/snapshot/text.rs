@@ -93,7 +93,7 @@ pub(super) fn score(score: f64) -> String {
 }
 
 /// Parts between brackets, as many as a line holds.
-fn parts(open: char, items: impl ExactSizeIterator<Item = String>, what: &str, close: char) -> String {
+pub(super) fn parts(open: char, items: impl ExactSizeIterator<Item = String>, what: &str, close: char) -> String {
     let count = items.len();
     let mut text = open.to_string();
     for (number, item) in items.enumerate() {
@@ -110,7 +110,7 @@ fn parts(open: char, items: impl ExactSizeIterator<Item = String>, what: &str, c
     text
 }
 
-fn pair((name, value): &(Bytes, Bytes)) -> String {
+pub(super) fn pair((name, value): &(Bytes, Bytes)) -> String {
     format!("{}: {}", shown(name), shown(value))
 }
 
@@ -146,14 +146,13 @@ fn stream(stream: &Stream) -> String {
     });
     let mut text = parts('[', items, "entries", ']');
     for (name, group) in &stream.groups {
-        let consumers: Vec<_> = group.consumers.iter().map(|consumer| key(consumer)).collect();
+        let consumers = parts('[', group.consumers.iter().map(|consumer| key(consumer)), "consumers", ']');
         let _ = write!(
             text,
-            ", group {} at {} with {} pending and the consumers [{}]",
+            ", group {} at {} with {} pending and the consumers {consumers}",
             key(name),
             group.last_delivered_id,
-            group.pending.len(),
-            consumers.join(", ")
+            group.pending.len()
         );
     }
     text

@@ -238,6 +238,16 @@ pub struct StreamId {
     pub sequence: u64,
 }
 
+impl StreamId {
+    /// The smallest id that is larger.
+    pub(super) fn next(self) -> Self {
+        match self.sequence.checked_add(1) {
+            Some(sequence) => Self { sequence, ..self },
+            None => Self { milliseconds: self.milliseconds.saturating_add(1), sequence: 0 },
+        }
+    }
+}
+
 impl fmt::Display for StreamId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}-{}", self.milliseconds, self.sequence)

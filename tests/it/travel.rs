@@ -1,14 +1,16 @@
 //! Time that passes on demand, on whichever server the tests have; `.ci/run` has them on every version.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 use redis::{Commands, Connection};
 use rstest::rstest;
-use transient_fixtures::{Job, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+use transient_fixtures::{
+    Job, JobFormat, Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -24,6 +26,35 @@ fn on_database(test_request: &TestRequest, database: u32) -> Connection {
     let mut redis = connect(test_request);
     redis::cmd("SELECT").arg(database).exec(&mut redis).expect("SELECT");
     redis
+}
+
+/// Stops those who work beside a test, also when it fails: else nobody would ever join them.
+struct Over(AtomicBool);
+
+impl Over {
+    fn is(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// It is over when the guard goes.
+    fn guard(&self) -> impl Drop + '_ {
+        struct Guard<'over>(&'over Over);
+        impl Drop for Guard<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::SeqCst);
+            }
+        }
+        Guard(self)
+    }
+}
+
+/// Of tests that would change a server that somebody else may use.
+fn is_ours(test_request: &TestRequest) -> bool {
+    let ours = test_request.server().provider() != Provider::Running;
+    if !ours {
+        println!("not on a server that we have not started");
+    }
+    ours
 }
 
 fn keys(redis: &mut Connection) -> Vec<String> {
@@ -61,6 +92,9 @@ fn keys_age_and_end(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn what_ends_is_published_as_expired(test_request: TestRequest) {
+    if !is_ours(&test_request) {
+        return;
+    }
     let mut redis = connect(&test_request);
     redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("Exg").exec(&mut redis).expect("CONFIG SET");
     for number in 0..300 {
@@ -92,21 +126,23 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
     for number in 0..2_000 {
         redis.set_ex::<_, _, ()>(format!("filler:{number}"), "x", 50_000 + number).expect("SETEX");
     }
-    let over = AtomicBool::new(false);
+    let over = Over(AtomicBool::new(false));
     thread::scope(|scope| {
+        let guard = over.guard();
         let reader = scope.spawn(|| {
             let (mut redis, mut seen, mut gone) = (connect(&test_request), 0_u32, 0_u32);
             let mut both = redis::pipe();
             both.atomic().pttl("a").pttl("z").cmd("SELECT").arg(15).ignore().pttl("jobs");
             both.cmd("SELECT").arg(14).ignore();
-            while !over.load(Ordering::Relaxed) {
+            while !over.is() {
                 let (a, z, jobs): (i64, i64, i64) = both.query(&mut redis).expect("PTTL");
                 if a == -2 {
                     // Between the end and the next round, all three are gone.
                     assert!(z == -2 && jobs == -2, "{a} {z} {jobs}");
                     gone += 1;
                 } else {
-                    assert!((a - z).abs() <= 1 && (a - jobs).abs() <= 1, "{a} {z} {jobs}");
+                    // A half-aged one would be 300 s off; a machine that stands still for a while is less.
+                    assert!((a - z).abs() < 100_000 && (a - jobs).abs() < 100_000, "{a} {z} {jobs}");
                     seen += 1;
                 }
             }
@@ -115,17 +151,19 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
         for _ in 0..20 {
             let mut set = redis::pipe();
             set.atomic();
-            let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_millis() + 1_000_000;
+            // By the server's clock, which may be another one.
+            let (now, _): (u64, u64) = redis::cmd("TIME").query(&mut redis).expect("TIME");
+            let end = (now + 1_000) * 1_000;
             for (database, key) in [(14, "a"), (14, "z"), (15, "jobs")] {
                 set.cmd("SELECT").arg(database).ignore().set(key, "x").ignore();
-                set.cmd("PEXPIREAT").arg(key).arg(u64::try_from(end).expect("milliseconds")).ignore();
+                set.cmd("PEXPIREAT").arg(key).arg(end).ignore();
             }
             set.cmd("SELECT").arg(14).ignore().exec(&mut redis).expect("SET");
             for _ in 0..4 {
                 test_request.travel(seconds(300)).expect("travel");
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(guard);
         let (seen, gone) = reader.join().expect("the reader");
         assert!(seen > 0 && gone > 0, "the reader saw {seen} rounds with the keys and {gone} without");
     });
@@ -136,23 +174,27 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
 #[clean_redis]
 fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest) {
     let mut redis = connect(&test_request);
-    redis.set_ex::<_, _, ()>("refreshed", "x", 100).expect("SETEX");
-    let over = AtomicBool::new(false);
+    redis.set_ex::<_, _, ()>("refreshed", "x", 1_000).expect("SETEX");
+    let (over, writes) = (Over(AtomicBool::new(false)), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _guard = over.guard();
         scope.spawn(|| {
             let mut redis = connect(&test_request);
-            while !over.load(Ordering::Relaxed) {
-                redis.set_ex::<_, _, ()>("refreshed", "x", 100).expect("SETEX");
+            while !over.is() {
+                redis.set_ex::<_, _, ()>("refreshed", "x", 1_000).expect("SETEX");
+                writes.fetch_add(1, Ordering::SeqCst);
             }
         });
         for _ in 0..50 {
-            test_request.travel(seconds(60)).expect("travel");
+            test_request.travel(seconds(600)).expect("travel");
             let left: i64 = redis.ttl("refreshed").expect("TTL");
-            assert!(left >= 39, "{left}");
-            // The writer comes in between.
-            thread::sleep(Duration::from_millis(3));
+            assert!(left >= 300, "{left}");
+            // Two more: one may have been under way.
+            let before = writes.load(Ordering::SeqCst);
+            while writes.load(Ordering::SeqCst) < before + 2 {
+                thread::yield_now();
+            }
         }
-        over.store(true, Ordering::Relaxed);
     });
 }
 
@@ -161,6 +203,9 @@ fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest
 fn other_databases_are_not_touched(test_request: TestRequest) {
     if test_request.server().has_whole_clock() {
         return println!("with the whole clock, the whole server ages");
+    }
+    if !is_ours(&test_request) {
+        return;
     }
     let others = (0..16).filter(|database| ![14, 15].contains(database));
     for database in others.clone() {
@@ -198,6 +243,115 @@ fn fields_of_hashes_age_too(test_request: TestRequest) {
     fields.sort_unstable();
     assert_eq!(fields, ["cart", "name"]);
     assert_eq!(redis.hget::<_, _, Option<u32>>("visitor", "code"), Ok(None));
+    // Not only hidden: what counts them counts them no more, and a hash without fields is none.
+    assert_eq!(redis.hlen::<_, u32>("visitor"), Ok(2));
+    redis.hset::<_, _, _, ()>("code", "asa", 1).expect("HSET");
+    redis::cmd("HEXPIRE").arg(&["code", "100", "FIELDS", "1", "asa"]).exec(&mut redis).expect("HEXPIRE");
+    test_request.far_future().expect("travel");
+    assert_eq!(redis.exists::<_, bool>("code"), Ok(false));
+    assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut redis), Ok(1));
+    assert_eq!(redis.hkeys::<_, Vec<String>>("visitor"), Ok(vec!["name".to_owned()]));
+}
+
+/// What is under test may hold connections of a runtime meanwhile.
+async fn travels(test_request: &TestRequest) {
+    let mut redis = transient_fixtures::get_async_redis(test_request).await.expect("connect");
+    let () = redis::AsyncCommands::set_ex(&mut redis, "code", "x", 300).await.expect("SETEX");
+    test_request.travel(seconds(299)).expect("travel");
+    assert_eq!(redis::AsyncCommands::exists(&mut redis, "code").await, Ok(true));
+    test_request.travel(seconds(2)).expect("travel");
+    assert_eq!(redis::AsyncCommands::exists(&mut redis, "code").await, Ok(false));
+}
+
+#[rstest]
+#[clean_redis]
+#[tokio::test]
+async fn time_passes_on_a_runtime_of_one_thread(test_request: TestRequest) {
+    travels(&test_request).await;
+}
+
+#[rstest]
+#[clean_redis]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_passes_on_a_runtime_of_two_threads(test_request: TestRequest) {
+    let of_a_task = test_request.clone();
+    tokio::spawn(async move { travels(&of_a_task).await }).await.expect("the task");
+}
+
+/// However far away an end is, it comes.
+#[rstest]
+#[clean_redis]
+fn the_far_future_is_past_all(test_request: TestRequest) {
+    if test_request.server().has_whole_clock() {
+        return println!("no clock goes further than a thousand years");
+    }
+    let mut redis = connect(&test_request);
+    let ends = [100_000_000_000_u64, 1_000_000_000_000_000];
+    for seconds in ends {
+        redis.set_ex::<_, _, ()>(seconds, "x", seconds).expect("SETEX");
+    }
+    // A number with an exponent is no time: such an end ages as well as any other.
+    test_request.travel(HOUR).expect("travel");
+    let left: u64 = redis.ttl(ends[1]).expect("TTL");
+    assert!((ends[1] - 3_700..=ends[1] - 3_600).contains(&left), "{left}");
+    test_request.travel_to_expiry(&ends[0].to_string()).expect("travel");
+    assert_eq!(keys(&mut redis), [ends[1].to_string()]);
+    test_request.far_future().expect("travel");
+    assert!(keys(&mut redis).is_empty());
+}
+
+/// Of two keys of one name, the one in the first test database is meant.
+#[rstest]
+#[clean_redis]
+fn a_key_is_looked_for_in_the_sessions_first(test_request: TestRequest) {
+    connect(&test_request).set::<_, _, ()>("both", "x").expect("SET");
+    let mut jobs = get_jobs_redis(&test_request).expect("connect");
+    jobs.set_ex::<_, _, ()>("both", "x", 100).expect("SETEX");
+    jobs.set_ex::<_, _, ()>("job", "x", 100).expect("SETEX");
+    assert_eq!(test_request.ttl("both").expect("ttl"), None);
+    assert!(test_request.travel_to_expiry("both").expect_err("no end").is_data());
+    test_request.assert_ttl("job", ..=seconds(100));
+}
+
+/// The formats that a test has looked for jobs with.
+#[rstest]
+#[clean_redis]
+fn due_times_of_other_formats_age_too(test_request: TestRequest) {
+    #[derive(Debug)]
+    struct Due;
+    impl JobFormat for Due {
+        fn lists(&self, queue: &str) -> Vec<String> {
+            vec![format!("due:{queue}")]
+        }
+        fn queue_of(&self, list: &str) -> Option<String> {
+            list.strip_prefix("due:").map(str::to_owned)
+        }
+        fn newest_first(&self) -> bool {
+            false
+        }
+        fn decode(&self, queue: &str, raw: &[u8]) -> Job {
+            let seconds = std::str::from_utf8(raw).expect("text").parse().expect("seconds");
+            Job::new("due").queue(queue).eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        }
+        fn encode(&self, job: &Job) -> Result<(String, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
+            let since = job.eta.ok_or("no time")?.duration_since(SystemTime::UNIX_EPOCH)?;
+            Ok((format!("due:{}", job.queue), since.as_secs().to_string().into_bytes()))
+        }
+        fn earlier(&self, raw: &[u8], by: Duration) -> Option<Vec<u8>> {
+            let seconds: u64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
+            Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
+        }
+    }
+    let jobs = test_request.jobs_of(Due);
+    for number in 0..3 {
+        let eta = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000 + number / 2);
+        jobs.enqueue(Job::new("due").queue("x").eta(eta)).expect("enqueue");
+    }
+    // Asked for twice, it ages once.
+    drop(test_request.jobs_of(Due));
+    test_request.travel(HOUR).expect("travel");
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
 }
 
 #[rstest]
@@ -213,6 +367,8 @@ fn due_times_age_when_they_are_named(test_request: TestRequest) {
     jobs.zadd::<_, _, _, ()>("unacked_index", "tag", now.floor()).expect("ZADD");
     sessions.set::<_, _, ()>("no set", "x").expect("SET");
     let keys = ["seconds", "milliseconds", "microseconds", "no set", "not there"];
+    // Named twice, or known already, they age once.
+    let keys: Vec<_> = keys.into_iter().chain(["seconds", "unacked_index"]).collect();
     test_request.travel_with_scores(HOUR, &keys).expect("travel");
     for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
         let scores: (f64, f64) =
@@ -307,26 +463,32 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
     }
 }
 
-/// travel(d) is what waiting for d is.
+/// travel(d) is what waiting for d is, in both databases.
 #[rstest]
 #[clean_redis]
 fn travelling_is_waiting(test_request: TestRequest) {
-    let mut redis = connect(&test_request);
-    let lives = [400_u64, 800, 1_600, 2_400, 10_000];
-    let wait = Duration::from_millis(1_200);
+    // A second and more between what ends and what does not: the machine may be busy.
+    let lives = [200_u64, 500, 30_000, 60_000];
+    let wait = Duration::from_millis(1_000);
     for travels in [false, true] {
-        redis::cmd("FLUSHDB").exec(&mut redis).expect("FLUSHDB");
-        for life in lives {
-            redis.pset_ex::<_, _, ()>(life, "x", life).expect("PSETEX");
+        let databases = [14, 15].map(|database| on_database(&test_request, database));
+        for mut redis in databases {
+            redis::cmd("FLUSHDB").exec(&mut redis).expect("FLUSHDB");
+            for life in lives {
+                redis.pset_ex::<_, _, ()>(life, "x", life).expect("PSETEX");
+            }
         }
         if travels {
             test_request.travel(wait).expect("travel");
         } else {
             thread::sleep(wait);
         }
-        assert_eq!(keys(&mut redis), ["10000", "1600", "2400"], "travels: {travels}");
-        let left: u64 = redis.pttl("10000").expect("PTTL");
-        assert!((8_400..=8_800).contains(&left), "travels: {travels}, {left}");
+        for database in [14, 15] {
+            let mut redis = on_database(&test_request, database);
+            assert_eq!(keys(&mut redis), ["30000", "60000"], "travels: {travels}");
+            let left: u64 = redis.pttl("60000").expect("PTTL");
+            assert!((40_000..=59_000).contains(&left), "travels: {travels}, {left}");
+        }
     }
 }
 
@@ -342,29 +504,39 @@ proptest! {
     ) {
         let test_request = TestRequest::clean();
         let mut redis = connect(&test_request);
-        let mut ends = Vec::new();
-        let start = Instant::now();
+        let mut left_after = |travels: &[u64]| {
+            redis::cmd("FLUSHDB").exec(&mut redis).expect("FLUSHDB");
+            let start = Instant::now();
+            for (number, life) in lives.iter().enumerate() {
+                redis.set::<_, _, ()>(number, "x").expect("SET");
+                if let Some(life) = life {
+                    redis.pexpire::<_, ()>(number, i64::try_from(*life).expect("milliseconds")).expect("PEXPIRE");
+                }
+            }
+            for time in travels {
+                test_request.travel(Duration::from_millis(*time)).expect("travel");
+            }
+            let left: Vec<i64> = (0..lives.len()).map(|number| redis.pttl(number).expect("PTTL")).collect();
+            (left, i64::try_from(start.elapsed().as_millis()).expect("milliseconds"))
+        };
+        let (by_two, two_took) = left_after(&[a, b]);
+        let (by_one, one_took) = left_after(&[a + b]);
+        // What ends within 10 ms ends at once on servers before Redis 7.2, and rounding takes two more.
+        let took = two_took.max(one_took) + 20;
         for (number, life) in lives.iter().enumerate() {
-            redis.set::<_, _, ()>(number, "x").expect("SET");
-            if let Some(life) = life {
-                redis.pexpire::<_, ()>(number, i64::try_from(*life).expect("milliseconds")).expect("PEXPIRE");
+            let (two, one) = (by_two[number], by_one[number]);
+            let Some(life) = life else {
+                prop_assert_eq!((two, one), (-1, -1));
+                continue;
+            };
+            let expected = i64::try_from(*life).expect("milliseconds") - i64::try_from(a + b).expect("milliseconds");
+            if expected > took {
+                let range = expected - took..=expected + 2;
+                prop_assert!(range.contains(&two) && range.contains(&one), "{two} {one} {expected}");
+            } else if expected <= 0 {
+                prop_assert_eq!((two, one), (-2, -2));
             }
-            ends.push(redis.pttl::<_, i64>(number).expect("PTTL"));
-        }
-        test_request.travel(Duration::from_millis(a)).expect("travel");
-        test_request.travel(Duration::from_millis(b)).expect("travel");
-        let aged: Vec<i64> = (0..lives.len()).map(|number| redis.pttl(number).expect("PTTL")).collect();
-        // What was set, checked and aged took that long, in milliseconds, and rounding two more.
-        let took = i64::try_from(start.elapsed().as_millis()).expect("milliseconds") + 20;
-        for (end, left) in ends.into_iter().zip(aged) {
-            let expected = end - i64::try_from(a + b).expect("milliseconds");
-            match end {
-                -1 => prop_assert_eq!(left, -1),
-                _ if expected > took => prop_assert!((expected - took..=expected + 2).contains(&left), "{left} {expected}"),
-                _ if expected <= 0 => prop_assert_eq!(left, -2),
-                // Too near to its end to tell.
-                _ => {}
-            }
+            // Else too near to its end to tell.
         }
     }
 }

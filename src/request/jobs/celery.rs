@@ -126,7 +126,7 @@ impl JobFormat for Celery {
         let message = serde_json::from_slice(raw).map_err(|error| error.to_string());
         message
             .and_then(|message| read(queue, &message))
-            .map_or_else(|why| Job::unreadable(queue, raw, why), |job| Job { raw: raw.to_vec(), ..job })
+            .unwrap_or_else(|why| Job::unreadable(queue, raw, why))
     }
 
     /// `[message, exchange, routing key]`

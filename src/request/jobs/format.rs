@@ -72,7 +72,7 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     fn encode(&self, job: &Job) -> Result<(String, Vec<u8>), Box<dyn Error + Send + Sync>>;
 
     /// The same message with a due time that is that much earlier, where it has one: for
-    /// [`travel`](crate::TestRequest::travel), which knows Celery's.
+    /// [`travel`](crate::TestRequest::travel).
     fn earlier(&self, _raw: &[u8], _by: Duration) -> Option<Vec<u8>> {
         None
     }

@@ -67,7 +67,56 @@ impl TestRequest {
     /// The jobs of another queue's format. [`JobFormat`] has an example.
     #[must_use]
     pub fn jobs_of(&self, format: impl JobFormat) -> Jobs {
-        Jobs { request: self.clone(), format: Arc::new(format), connection: Arc::default() }
+        let jobs = Jobs { request: self.clone(), format: Arc::new(format), connection: Arc::default() };
+        self.lease.shared(Formats::default).add(&jobs.format);
+        jobs
+    }
+
+    /// Makes the due times in the queued messages earlier: Celery's, and those of the formats that the test has used. A
+    /// job that a worker takes meanwhile stays as it is.
+    pub(crate) fn age_jobs(&self, by: Duration) -> Result<(), Error> {
+        const REPLACE: &str = "local earlier = {}
+            for number = 1, #ARGV, 2 do earlier[ARGV[number]] = ARGV[number + 1] end
+            for place, message in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+                if earlier[message] then redis.call('LSET', KEYS[1], place - 1, earlier[message]) end
+            end";
+        let jobs = self.jobs();
+        let mut lists = BTreeMap::<String, BTreeMap<Vec<u8>, Vec<u8>>>::new();
+        // One that several formats can read is made earlier once.
+        for format in self.lease.shared(Formats::default).all() {
+            let jobs = Jobs { format, ..jobs.clone() };
+            for job in jobs.all()?.into_iter().filter(|job| job.eta.is_some()) {
+                let Some(earlier) = jobs.format.earlier(&job.raw, by) else { continue };
+                for list in jobs.format.lists(&job.queue) {
+                    lists.entry(list).or_default().entry(job.raw.clone()).or_insert_with(|| earlier.clone());
+                }
+            }
+        }
+        let mut replace = pipe();
+        for (list, messages) in &lists {
+            let messages: Vec<_> = messages.iter().collect();
+            replace.cmd("EVAL").arg(REPLACE).arg(1).arg(list).arg(messages).ignore();
+        }
+        if lists.is_empty() { Ok(()) } else { jobs.query(&replace) }
+    }
+}
+
+/// The formats in which a test has looked for jobs.
+#[derive(Default)]
+struct Formats(Mutex<Vec<Arc<dyn JobFormat>>>);
+
+impl Formats {
+    /// Formats that look the same are the same.
+    fn add(&self, format: &Arc<dyn JobFormat>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = format!("{format:?}");
+        if !known.iter().any(|other| format!("{other:?}") == text) {
+            known.push(format.clone());
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<dyn JobFormat>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -172,7 +221,7 @@ impl Jobs {
     ///
     /// [`Error::is_data`] when the format can't express it; [`Error::is_server`].
     pub fn enqueue(&self, job: Job) -> Result<String, Error> {
-        let found = !job.raw.is_empty() && self.format.decode(&job.queue, &job.raw) == job;
+        let found = !job.raw.is_empty() && self.decode_one(&job.queue, job.raw.clone()) == job;
         let job = if found { job } else { job.with_id() };
         let (list, raw) = match self.format.encode(&job) {
             Ok((list, _)) if found => (list, job.raw),
@@ -187,28 +236,6 @@ impl Jobs {
         let push = if self.format.newest_first() { "LPUSH" } else { "RPUSH" };
         let (_,): (u64,) = self.query(pipe().cmd(push).arg(list).arg(raw))?;
         Ok(job.id.unwrap_or_default())
-    }
-
-    /// Makes the due times in the queued messages earlier. One that a worker takes meanwhile stays as it is.
-    pub(crate) fn age(&self, by: Duration) -> Result<(), Error> {
-        const REPLACE: &str = "local earlier = {}
-            for number = 1, #ARGV, 2 do earlier[ARGV[number]] = ARGV[number + 1] end
-            for place, message in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-                if earlier[message] then redis.call('LSET', KEYS[1], place - 1, earlier[message]) end
-            end";
-        let mut queues = BTreeMap::<String, Vec<(Vec<u8>, Vec<u8>)>>::new();
-        for job in self.all()?.into_iter().filter(|job| job.eta.is_some()) {
-            if let Some(earlier) = self.format.earlier(&job.raw, by) {
-                queues.entry(job.queue).or_default().push((job.raw, earlier));
-            }
-        }
-        let mut replace = pipe();
-        for (queue, messages) in &queues {
-            for list in self.format.lists(queue) {
-                replace.cmd("EVAL").arg(REPLACE).arg(1).arg(list).arg(messages).ignore();
-            }
-        }
-        if queues.is_empty() { Ok(()) } else { self.query(&replace) }
     }
 
     /// Asserts that at least one job of that name waits, in whichever queue. What it returns asserts more.
@@ -261,7 +288,14 @@ impl Jobs {
         if self.format.newest_first() {
             raw.reverse();
         }
-        raw.into_iter().map(|raw| self.format.decode(queue, &raw)).collect()
+        raw.into_iter().map(|raw| self.decode_one(queue, raw)).collect()
+    }
+
+    /// With its message, of which not every format takes care.
+    fn decode_one(&self, queue: &str, raw: Vec<u8>) -> Job {
+        let mut job = self.format.decode(queue, &raw);
+        job.raw = raw;
+        job
     }
 
     fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Error> {
