@@ -36,7 +36,9 @@ impl Child {
         command.args([filter, "--include-ignored", "--nocapture"]);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
-            if name_text.starts_with("TRANSIENT_") || name_text.starts_with("NEXTEST") {
+            // Which server binary is meant goes for the children too: tests are run on every version.
+            let ours = name_text.starts_with("TRANSIENT_") && name_text != "TRANSIENT_SERVER_BINARY";
+            if ours || name_text.starts_with("NEXTEST") {
                 command.env_remove(name);
             }
         }

@@ -124,9 +124,7 @@ impl JobFormat for Celery {
 
     fn decode(&self, queue: &str, raw: &[u8]) -> Job {
         let message = serde_json::from_slice(raw).map_err(|error| error.to_string());
-        message
-            .and_then(|message| read(queue, &message))
-            .unwrap_or_else(|why| Job::unreadable(queue, raw, why))
+        message.and_then(|message| read(queue, &message)).unwrap_or_else(|why| Job::unreadable(queue, raw, why))
     }
 
     /// `[message, exchange, routing key]`

@@ -91,9 +91,7 @@ proptest! {
             }
         }
         if !keys.is_empty() {
-            // An odd number of arguments is no hash.
-            fill.ignore_errors();
-            let _: Vec<redis::RedisResult<redis::Value>> = fill.query(&mut redis).expect("fill");
+            fill.exec(&mut redis).expect("fill");
         }
         let before = test_request.snapshot().expect("snapshot");
         prop_assert_eq!(before.len(), keys.len());
@@ -107,6 +105,7 @@ proptest! {
         test_request.restore(&read).expect("restore");
         let after = test_request.snapshot().expect("snapshot");
         prop_assert_eq!(&after, &before);
-        prop_assert!(before.diff(&after).is_empty(), "{}", before.diff(&after));
+        // Of a file, nobody knows when its timeouts began to run.
+        prop_assert!(read.diff(&after).is_empty(), "{}", read.diff(&after));
     }
 }
