@@ -271,6 +271,11 @@ pub(crate) mod process {
         format!("redis.server_binary names {}, and there is no such executable file", path.display())
     }
 
+    #[cfg(unix)]
+    pub(crate) fn not_started(binary: &Path, error: &io::Error) -> String {
+        format!("{} can't be started ({error})", binary.display())
+    }
+
     pub(crate) fn ended(binary: &Path, tail: &str) -> String {
         format!("{} ended before it answered; {}", binary.display(), last_words(tail))
     }

@@ -24,7 +24,12 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GONE_WITHIN = 1.0
+# A machine that has just stood still is given this long; such runs are counted.
+GIVEN_UP_AFTER = 5.0
 CONTAINERS_GONE_WITHIN = 15.0
+
+
+DIRECTORIES = []
 
 
 def test_binary():
@@ -34,24 +39,32 @@ def test_binary():
     return next(message["executable"] for message in messages if (message.get("target") or {}).get("name") == "it" and message.get("executable"))
 
 
-def processes_with(needle):
-    """Processes that have it in their command lines."""
-    found = []
+def processes_of(temporary):
+    """Processes that belong to a run: by their command lines, by where they work, and by their environments. (A server
+    that is up shows another command line, and is where its directory is or was.)"""
+    needle, found = str(temporary).encode() + b"/", []
     for directory in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if needle in (directory / "cmdline").read_bytes():
-                found.append(directory.name)
+            traces = [(directory / "cmdline").read_bytes(), os.readlink(directory / "cwd").encode() + b"/"]
+            traces += [variable + b"/" for variable in (directory / "environ").read_bytes().split(b"\0")]
+            if any(needle in trace for trace in traces):
+                found.append(f"{directory.name}: {traces[0].decode(errors='replace')}")
         except OSError:
             pass
     return found
 
 
 def survivors(temporary):
-    return list(temporary.iterdir()) + processes_with(str(temporary).encode())
+    return list(temporary.iterdir()) + processes_of(temporary)
+
+
+class Failed(Exception):
+    """A run that did not end as it must."""
 
 
 class Run:
     def __init__(self, binary, way, temporary, provider):
+        self.held = True
         self.lasts = random.uniform(0, 0.06)
         # From before the server starts until after the test has ended.
         self.after = random.uniform(0, 1.0 if provider == "container" else 0.09)
@@ -86,7 +99,7 @@ class Run:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-            raise SystemExit(f"a run of {self.environment['WAY']} hung")
+            raise Failed(f"a run of {self.environment['WAY']} hung")
 
     # The ways that the process itself takes.
     def by_itself(self):
@@ -149,6 +162,7 @@ class Run:
                 pass
         child.kill()
         child.wait()
+        self.held = bool(held)
         return held
 
     def stopped(self):
@@ -161,7 +175,7 @@ class Run:
             child.send_signal(signal.SIGCONT)
             if self.wait(child) != 0:
                 output.seek(0)
-                raise SystemExit(f"a test failed after it was stopped for a while:\n{output.read().decode()}")
+                raise Failed(f"a test failed after it was stopped for a while:\n{output.read().decode()}")
 
 
 WAYS = ["panic", "exit", "abort", "static", "forget", "sigkill", "runner", "group", "terminal", "forked", "stopped"]
@@ -170,9 +184,10 @@ WAYS = ["panic", "exit", "abort", "static", "forget", "sigkill", "runner", "grou
 def one(binary, way, directory, number, provider):
     temporary = directory / f"{way}-{number}"
     temporary.mkdir()
-    held = getattr(Run(binary, way, temporary, provider), way)() or []
+    run = Run(binary, way, temporary, provider)
+    held = getattr(run, way)() or []
     end = time.monotonic()
-    while (left := survivors(temporary)) and time.monotonic() - end < GONE_WITHIN:
+    while (left := survivors(temporary)) and time.monotonic() - end < GIVEN_UP_AFTER:
         time.sleep(0.01)
     took = time.monotonic() - end
     for descriptor in held:
@@ -181,7 +196,7 @@ def one(binary, way, directory, number, provider):
         print(f"{way}: {left}", file=sys.stderr)
     else:
         temporary.rmdir()
-    return way, len(left), took
+    return way, len(left), took, run.held
 
 
 def containers():
@@ -198,17 +213,31 @@ def main():
     binary = test_binary()
     provider = "process" if shutil.which("redis-server") or shutil.which("valkey-server") else "download"
     directory = pathlib.Path(tempfile.mkdtemp(prefix="torture-"))
+    DIRECTORIES.append(directory)
     left, slowest, count = collections.Counter(), collections.defaultdict(float), collections.Counter()
+    late, held = collections.Counter(), collections.Counter()
     # Few at once: the second is for them, not for the machine.
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
         runs = [(way, number) for number in range(arguments.runs) for way in arguments.ways]
-        for way, survived, took in pool.map(lambda run: one(binary, *run[:1], directory, run[1], provider), runs):
+        results = pool.map(lambda run: one(binary, *run[:1], directory, run[1], provider), runs)
+        for way, survived, took, was_held in results:
             left[way] += survived
             count[way] += 1
+            late[way] += took > GONE_WITHIN
+            held[way] += was_held
             slowest[way] = max(slowest[way], took)
     for way in arguments.ways:
-        print(f"{way:<9} {count[way]:>5} runs, {left[way]} survivors, gone after {slowest[way]:.2f} s at the most")
+        print(
+            f"{way:<9} {count[way]:>5} runs, {left[way]} survivors, {late[way]} later than {GONE_WITHIN:.0f} s, "
+            f"gone after {slowest[way]:.2f} s at the most"
+        )
     total = sum(left.values())
+    # What never happened proves nothing.
+    if "forked" in arguments.ways and held["forked"] * 4 < count["forked"]:
+        raise Failed(f"only {held['forked']} of {count['forked']} runs had a pipe to hold")
+    # One in a hundred is the machine's; more are ours.
+    if sum(late.values()) * 100 > len(runs):
+        raise Failed(f"{sum(late.values())} of {len(runs)} runs were late")
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         def contained(number):
@@ -227,9 +256,19 @@ def main():
         for line in here:
             print(line, file=sys.stderr)
         total += len(here)
-    shutil.rmtree(directory)
     print(f"survivors: {total}")
-    sys.exit(total > 0)
+    return total
 
 
-main()
+def guarded():
+    try:
+        return main() > 0
+    except Failed as failed:
+        print(f"FAILED: {failed}", file=sys.stderr)
+        return True
+    finally:
+        for directory in DIRECTORIES:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+sys.exit(guarded())

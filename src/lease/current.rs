@@ -43,8 +43,9 @@ pub(crate) fn set(lease: &Arc<Lease>, name: Option<&'static str>) {
     entries.retain(|entry| entry.lease.strong_count() > 0);
     entries.push(Entry { thread: thread.clone(), name, lease: Arc::downgrade(lease) });
     drop(entries);
-    if ends_here && panicked().iter().any(|(id, name)| *id != thread.id() && Some(name.as_str()) == thread.name()) {
-        // The test timed out while this thread of it waited for a server.
+    // The test may have timed out while this thread of it waited for a server.
+    let timed_out = |panic: &Panic| panic.thread != thread.id() && panic.timed_out.as_deref() == thread.name();
+    if ends_here && panicked().iter().any(timed_out) {
         lease.end(Ending { in_use: true, failed: true });
     }
 }
@@ -62,8 +63,9 @@ fn end_with_this_thread(lease: &Arc<Lease>) {
     impl Drop for OfThisThread {
         fn drop(&mut self) {
             for lease in self.0.borrow().iter().filter_map(Weak::upgrade) {
-                let (id, failed) = (thread::current().id(), panicked());
-                lease.end(Ending { in_use: true, failed: failed.iter().any(|(panicked, _)| *panicked == id) });
+                let id = thread::current().id();
+                let failed = panicked().iter().any(|panic| panic.thread == id);
+                lease.end(Ending { in_use: true, failed });
             }
         }
     }
@@ -79,10 +81,12 @@ pub(crate) fn end_when_it_times_out() {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             next(info);
-            if let Some(name) = thread::current().name() {
-                panicked().push((thread::current().id(), name.to_owned()));
-            }
-            for lease in timed_out(thread::current().id(), thread::current().name()) {
+            let thread = thread::current();
+            let message = info.payload().downcast_ref::<String>();
+            let is_timeout = message.is_some_and(|text| text.starts_with("Timeout ") && text.ends_with(" expired"));
+            let test = thread.name().filter(|_| is_timeout).map(str::to_owned);
+            panicked().push(Panic { thread: thread.id(), timed_out: test });
+            for lease in timed_out(thread.id(), thread.name()) {
                 lease.end(Ending { in_use: true, failed: true });
             }
         }));
@@ -110,9 +114,15 @@ fn timed_out(thread: ThreadId, name: Option<&str>) -> Vec<Arc<Lease>> {
     entries.iter().filter(of_this_test).filter_map(|entry| entry.lease.upgrade()).collect()
 }
 
-/// The named threads that have panicked.
-fn panicked() -> MutexGuard<'static, Vec<(ThreadId, String)>> {
-    static PANICKED: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
+/// A thread that has panicked.
+struct Panic {
+    thread: ThreadId,
+    /// The name of the test whose `#[timeout]` of rstest it was that fired.
+    timed_out: Option<String>,
+}
+
+fn panicked() -> MutexGuard<'static, Vec<Panic>> {
+    static PANICKED: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
     PANICKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "session", feature = "jobs"))]
 use std::any::Any;
+use std::process;
 #[cfg(any(feature = "session", feature = "jobs"))]
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use crate::settings::Settings;
 pub(crate) struct Lease {
     /// The test, for messages.
     pub(crate) test: String,
+    /// Which process it belongs to.
+    process: u32,
     /// Whether it began with empty databases.
     #[cfg(feature = "snapshot")]
     pub(crate) clean: bool,
@@ -78,6 +81,7 @@ impl Lease {
         let (sessions, jobs) = settings.databases();
         Ok(Self {
             test: test.to_owned(),
+            process: process::id(),
             #[cfg(feature = "snapshot")]
             clean,
             sessions: endpoint(&server, sessions)?,
@@ -124,16 +128,23 @@ impl Lease {
     /// released in any case, with a warning where it is still in use.
     pub(crate) fn end(&self, ending: Ending) {
         let Some(held) = self.held().take() else { return };
+        if self.process != process::id() {
+            // A forked child has a copy. What is behind it is the parent's to end.
+            std::mem::forget(held);
+            return;
+        }
         #[cfg(any(feature = "session", feature = "jobs"))]
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
         match held {
-            Held::Throwaway(server) if ending.failed && self.settings.keep() => {
+            Held::Throwaway(mut server) if ending.failed && self.settings.keep() => {
+                // Once more, since the test may have flushed what tells a container to stay.
+                server.keep();
                 report::shout(&report::kept(&self.test, &self.server, &self.server.cli(), &self.server.end_command()));
                 // Its owner was told that a test has it, and not that the test has passed: it will leave it running.
                 std::mem::forget(server);
             }
             Held::Throwaway(mut server) => {
-                if server.end().unwrap_or(false) && !ending.in_use {
+                if !pool::is_over(&server) && server.end().unwrap_or(false) && !ending.in_use {
                     pool::put_back(server);
                 }
             }

@@ -18,6 +18,9 @@ use crate::report;
 /// When a waiter says for whom it waits.
 const SAY_AFTER: Duration = Duration::from_secs(10);
 
+/// How long whoever is in front in the queue may leave a free server to itself. He takes a fraction of a millisecond.
+const PASS_AFTER: Duration = Duration::from_secs(2);
+
 /// Held until it is dropped.
 pub(super) struct Lock(File);
 
@@ -36,8 +39,10 @@ impl Lock {
     /// [`Error::is_busy`] after `timeout`, with the name of the holder.
     pub(super) fn acquire(path: &Path, url: &str, timeout: Duration) -> Result<Self, Error> {
         let mut waiter = Waiter { path, url, timeout, start: Instant::now(), said: false };
-        let _front = waiter.wait(&path.with_extension("queue"))?;
-        waiter.wait(path).map(Self)
+        match waiter.wait(&path.with_extension("queue"), Some(path))? {
+            Taken::Waited(_front) => waiter.wait(path, None).map(Taken::lock),
+            Taken::Passed(lock) => Ok(lock),
+        }
     }
 
     /// Leaves the holder's name in the file.
@@ -62,36 +67,61 @@ struct Waiter<'lock> {
     said: bool,
 }
 
+/// A lock that was waited for, or the one behind it that was free.
+enum Taken {
+    Waited(Lock),
+    Passed(Lock),
+}
+
+impl Taken {
+    fn lock(self) -> Lock {
+        match self {
+            Self::Waited(lock) | Self::Passed(lock) => lock,
+        }
+    }
+}
+
 impl Waiter<'_> {
-    fn wait(&mut self, path: &Path) -> Result<File, Error> {
+    /// Waits for the lock on that file. Where the one `behind` it is free all the time, he who is in front does not take
+    /// it: he was stopped (Ctrl-Z), and is passed.
+    fn wait(&mut self, path: &Path, behind: Option<&Path>) -> Result<Taken, Error> {
         let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
-        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock)?;
+        let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
+        let file = open(path)?;
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Taken::Waited(Lock(file))),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(no_lock(error)),
         }
         // A lock can't be waited for with a limit. Who gives up leaves a thread behind that takes it and lets it go.
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            let locked = file.lock().map(|()| file);
+            let locked = file.lock().map(|()| Lock(file));
             let _ = sender.send(locked);
         });
         loop {
             let until = if self.said { self.timeout } else { self.timeout.min(SAY_AFTER) };
-            match receiver.recv_timeout(until.saturating_sub(self.start.elapsed())) {
-                Ok(locked) => return locked.map_err(no_lock),
+            let left = until.saturating_sub(self.start.elapsed());
+            match receiver.recv_timeout(if behind.is_some() { left.min(PASS_AFTER) } else { left }) {
+                Ok(locked) => return locked.map(Taken::Waited).map_err(no_lock),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(no_lock(io::Error::other("the waiting thread ended")));
                 }
-                Err(RecvTimeoutError::Timeout) if self.start.elapsed() >= self.timeout => {
-                    let report = report::lease_busy(self.url, &holder(self.path), self.timeout);
-                    return Err(Error::new(Kind::Busy, report));
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(behind) = behind {
+                let file = open(behind)?;
+                if file.try_lock().is_ok() {
+                    return Ok(Taken::Passed(Lock(file)));
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.said = true;
-                    report::shout(&report::waiting(self.url, &holder(self.path)));
-                }
+            }
+            if self.start.elapsed() >= self.timeout {
+                let report = report::lease_busy(self.url, &holder(self.path), self.timeout);
+                return Err(Error::new(Kind::Busy, report));
+            }
+            if self.start.elapsed() >= SAY_AFTER && !self.said {
+                self.said = true;
+                report::shout(&report::waiting(self.url, &holder(self.path)));
             }
         }
     }

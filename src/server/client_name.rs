@@ -2,8 +2,8 @@
 
 use std::process;
 
-/// What every name starts with. The script inside a container knows its owners by it.
-pub(crate) const PREFIX: &str = "transient-fixtures:";
+/// What every name starts with.
+const PREFIX: &str = "transient-fixtures:";
 
 /// `transient-fixtures:PID:crate::module::test`. A client name has no spaces and no control characters.
 pub(crate) fn client_name(test: &str) -> String {

@@ -1,8 +1,8 @@
 //! The rung `container`: an image, started by a container engine through testcontainers.
 //!
 //! A container outlives the process that started it, and no code of ours may run when that process ends. So the
-//! container looks after itself: it ends, and the engine removes it, when nobody who named himself its owner has been
-//! connected for a while. Until then another process may claim it ([`Slot`]).
+//! container looks after itself: it ends, and the engine removes it, when nobody has been connected for a while. Until
+//! then another process may claim it ([`Slot`]).
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,7 +20,7 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt, TestcontainersError
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use super::client_name::{self, client_name};
+use super::client_name;
 use super::slot::Slot;
 use super::stopped::again_if_stopped;
 use super::unique_name::unique_name;
@@ -117,7 +117,7 @@ fn connect(slot: &Slot, sessions: u32) -> Option<(Server, Connection)> {
     if server.run_id() != run_id {
         return None;
     }
-    // We have named ourselves already: one of us sees the other.
+    // We are connected already: one of us sees the other.
     let ending: bool = cmd("EXISTS").arg(ENDING).query(&mut control).ok()?;
     (!ending).then_some((server, control))
 }
@@ -128,7 +128,7 @@ fn request(name: &str, image: &str, databases: u32) -> testcontainers::Container
     GenericImage::new(image, tag)
         .with_entrypoint("sh")
         .with_exposed_port(PORT.tcp())
-        .with_cmd(["-c", SCRIPT, "transient-fixtures", &databases.to_string(), client_name::PREFIX])
+        .with_cmd(["-c", SCRIPT, "transient-fixtures", &databases.to_string()])
         .with_container_name(name)
         .with_label("transient-fixtures.owner", std::process::id().to_string())
         .with_startup_timeout(READY_WITHIN)

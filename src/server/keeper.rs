@@ -1,15 +1,15 @@
 //! Ends a server that we started when its owner is gone.
 //!
-//! Statics are never dropped, a killed process runs no code, and children outlive it. So the server is the child of a
-//! short shell script, in a process group of its own, that holds one end of a pipe. When this process ends, however it
-//! ends, the pipe does too. (`PR_SET_PDEATHSIG` is no way: it fires when the spawning *thread* ends, and every test is
-//! a thread.)
+//! Statics are never dropped, a killed process runs no code, and children outlive it. So the server is in the process
+//! group of a short shell script that holds one end of a pipe. When this process ends, however it ends, the pipe does
+//! too, and the script ends its group. The server is our own child and not the script's, so that it need not wait until
+//! a shell has started. (`PR_SET_PDEATHSIG` is no way: it fires when the spawning *thread* ends, and every test is a
+//! thread.)
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -27,13 +27,16 @@ const LONGEST_DIRECTORY: usize = 90;
 /// How much of a server's output a report shows, in bytes.
 const TAIL: usize = 2_000;
 
+/// What the server prints, in its directory.
+const OUTPUT: &str = "server.log";
+
 /// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
 pub(super) struct Keeper {
     script: Child,
     /// The script ends the server when this is closed.
     pipe: Option<ChildStdin>,
-    /// Closed by the kernel when the server has ended.
-    alive: UnixStream,
+    /// In the script's process group.
+    server: Option<Child>,
     directory: PathBuf,
     /// Whether the script needs to know if a test has the server.
     keep: bool,
@@ -44,7 +47,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When the script can't be started or the directory can't be made, as a sentence.
+    /// When the script or the server can't be started or the directory can't be made, as a sentence.
     pub(super) fn start(
         binary: &Path,
         keep: bool,
@@ -53,30 +56,40 @@ impl Keeper {
     ) -> Result<Self, String> {
         let directory = new_directory_name();
         let no_keeper = |error| report::process::no_keeper(&error);
-        let (alive, server_side) = UnixStream::pair().map_err(no_keeper)?;
-        alive.set_nonblocking(true).map_err(no_keeper)?;
         let mut script = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "transient-fixtures-keeper"])
             .arg(&directory)
             .arg(process::id().to_string())
             .arg(if keep { "1" } else { "0" })
-            .arg(binary)
-            .args(arguments(&directory))
             .stdin(Stdio::piped())
-            .stdout(OwnedFd::from(server_side))
-            // Inherited, it would keep the test's own output open.
+            // Inherited, they would keep the test's own output open.
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .map_err(no_keeper)?;
         let pipe = script.stdin.take();
-        let mut keeper = Self { script, pipe, alive, directory, keep };
-        fs::DirBuilder::new()
+        let mut keeper = Self { script, pipe, server: None, directory, keep };
+        let output = fs::DirBuilder::new()
             .mode(0o700)
             .create(&keeper.directory)
             .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(keeper.directory.join(name), text)))
+            .and_then(|()| File::create(keeper.directory.join(OUTPUT)))
+            .and_then(|output| Ok((output.try_clone()?, output)))
             .map_err(|error| report::process::no_directory(&keeper.directory, &error))?;
-        keeper.say("idle").map_err(no_keeper)?;
+        let group =
+            keeper.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
+        let server = Command::new(binary)
+            .args(arguments(&keeper.directory))
+            .stdin(Stdio::null())
+            .stdout(output.0)
+            .stderr(output.1)
+            .process_group(group)
+            .spawn()
+            .map_err(|error| report::process::not_started(binary, &error))?;
+        let process = server.id();
+        keeper.server = Some(server);
+        keeper.say(&format!("server {process}")).map_err(no_keeper)?;
         Ok(keeper)
     }
 
@@ -94,13 +107,12 @@ impl Keeper {
 
     /// Whether the server has ended.
     pub(super) fn has_ended(&mut self) -> bool {
-        // The server never writes here: there is nothing to read, or the end.
-        !matches!(self.alive.read_exact(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
     }
 
     /// The end of what the server printed.
     pub(super) fn output_tail(&self) -> String {
-        let output = fs::read(self.directory.join("server.log")).unwrap_or_default();
+        let output = fs::read(self.directory.join(OUTPUT)).unwrap_or_default();
         let tail = &output[output.len().saturating_sub(TAIL)..];
         String::from_utf8_lossy(tail).trim().to_owned()
     }
@@ -117,12 +129,16 @@ impl Owner for Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // Quicker than the script, which does it where this process can't. Where it fails the script does it as well.
+        // Quicker than the script, which does both where this process can't. Where one fails the script does it as well.
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
         let _ = fs::remove_dir_all(&self.directory);
-        // Closing the pipe would not do where a forked child has it open. A script that is gone has ended the server.
+        // Closing the pipe would not do where a forked child has it open.
         let _ = self.say("end");
         drop(self.pipe.take());
-        // Reaps the script, which has ended the server by then. Nothing is left to do where that fails.
+        // Reaps the script. Nothing is left to do where that fails.
         let _ = self.script.wait();
     }
 }

@@ -1,57 +1,48 @@
-# Keeps one server: starts it as a child, and ends it when the process that owns it is gone, however it went.
-# $1 is the server's directory, $2 the owner's pid, $3 whether to keep the server of a test that has not passed, the
-# rest the server's command line. Standard input is a pipe that the owner holds open, and says on it what its server is:
-# "leased" to a test, or "idle"; and "end" when it is to go. Standard output is a socket that the server alone keeps open, so that the owner sees it
-# end.
+# Ends one server when the process that owns it is gone, however it went.
+# $1 is the server's directory, $2 the owner's pid, $3 whether to keep the server of a test that has not passed. The
+# owner starts the server into our process group, which was made for the two of us: who ends the group ends the server,
+# and needs no pid that could be somebody else's by now. Standard input is a pipe that the owner holds open, and says on
+# it "server" with its pid; then whether it is "leased" to a test or "idle"; and "end" when it is to go.
 
 PATH=$PATH:/usr/bin:/bin
 directory=$1
 owner=$2
 keep=$3
-shift 3
 
 # What ends the tests must not end us before the server.
 trap '' HUP INT QUIT TERM
 
 end() {
-    [ -z "$server" ] || kill -KILL "$server"
     # The owner may have removed it already. A server that is only just ending may add a file meanwhile.
     for _ in 1 2 3 4 5 6 7 8; do
         [ -d "$directory" ] || break
         rm -rf -- "$directory" || sleep 0.1
     done
-    # Whatever the server or we have started is in our process group, which was made for us alone.
     kill -KILL 0
 }
 
-# A forked child of the owner may hold the pipe open: so the owner's pid is watched as well. Not where servers are kept,
-# since only the pipe tells which.
-server=
-if [ "$keep" = 0 ]; then
-    (
-        while kill -0 "$owner"; do sleep 0.5; done
-        end
-    ) </dev/null >/dev/null &
-fi
+# The owner is gone. A server that is kept is ended by somebody who looks at it; the owner has printed how.
+finish() {
+    if [ "$keep" = 1 ] && read -r state server <"$directory/state" && [ "$state" = leased ]; then
+        while kill -0 "$server"; do sleep 1; done
+        rm -rf -- "$directory"
+        exit
+    fi
+    end
+}
 
-# The owner makes the directory once we are there to remove it, and then says so.
-{ read -r state && [ "$state" != end ]; } || end
+# A forked child of the owner may hold the pipe open: so the owner's pid is watched as well.
+(
+    while kill -0 "$owner"; do sleep 0.5; done
+    finish
+) </dev/null &
 
-"$@" 3>&1 >"$directory/server.log" 2>&1 </dev/null &
-server=$!
-exec >/dev/null
+# The owner makes the directory once we are there to remove it, then starts the server, and says so.
+{ read -r word server && [ "$word" = server ]; } || end
 
-# The server stays our child, unreaped, until here: its pid can't be anybody else's.
-# A forked child may hold the pipe open: so an owner that goes on says when it is done with its server.
+# For the same reason an owner that goes on says when it is done with its server.
 while read -r word; do
     [ "$word" != end ] || end
-    state=$word
+    [ "$keep" = 0 ] || echo "$word $server" >"$directory/state"
 done
-
-if [ "$keep" = 1 ] && [ "$state" = leased ]; then
-    # The owner has printed how to end it.
-    wait "$server"
-    rm -rf -- "$directory"
-    exit
-fi
-end
+finish

@@ -100,6 +100,11 @@ impl Throwaway {
         Ok(())
     }
 
+    /// The lease has ended, and the server is to outlive its owner.
+    pub(crate) fn keep(&mut self) {
+        self.owner.leased(true);
+    }
+
     /// Ends a lease, and makes the server as it was before but for its keys. False where that can't be: somebody is
     /// still connected, or the test has changed the server itself.
     ///
@@ -143,7 +148,6 @@ impl Throwaway {
     fn connect(&self) -> RedisResult<Connection> {
         again_if_stopped(|| {
             let mut control = self.server.connect(ANSWER_WITHIN)?;
-            // A container stays for whoever has such a name.
             let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut control)?;
             Ok(control)
         })

@@ -68,7 +68,7 @@ fn idles_for_longer_than_the_absence(test_request: TestRequest) -> redis::RedisR
 }
 
 #[tokio::test]
-#[ignore = "run by inside_a_runtime"]
+#[ignore = "run by an_image_on_the_engine_is_started_and_gone_afterwards"]
 async fn starts_inside_a_runtime() {
     let test_request = TestRequest::clean();
     assert_eq!(test_request.server().provider(), Provider::Container);
@@ -96,7 +96,13 @@ fn processes_one_after_the_other_share_a_container() {
 #[serial]
 fn processes_at_once_have_a_container_each_and_no_more() {
     for _ in 0..3 {
-        let running: Vec<_> = (0..4).map(|_| child("waits_a_moment").start()).collect();
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let until = directory.path().join("go on");
+        let running: Vec<_> = (0..4).map(|_| child("waits_for_the_others").env("GO_ON", &until).start()).collect();
+        for child in &running {
+            child.wait_for("at redis://");
+        }
+        std::fs::write(until, "").expect("write");
         let ended: Vec<_> = running.into_iter().map(|child| child.wait(Duration::from_secs(60))).collect();
         assert_eq!(urls(&ended).len(), 4);
         assert_eq!(containers().len(), 4, "{:?}", containers());
@@ -108,7 +114,7 @@ fn processes_at_once_have_a_container_each_and_no_more() {
 #[test]
 #[serial]
 fn a_container_that_is_about_to_end_is_never_had() {
-    for tenths in [50, 54, 58, 62] {
+    for tenths in [48, 51, 54, 57, 60, 63] {
         child("uses_a_container").run().assert_passed();
         std::thread::sleep(Duration::from_millis(tenths * 100));
         child("idles_for_three_seconds").run().assert_passed();
@@ -158,9 +164,63 @@ fn fails(test_request: TestRequest) {
 #[rstest]
 #[ignore = "run by processes_at_once_have_a_container_each_and_no_more"]
 #[clean_redis]
-fn waits_a_moment(test_request: TestRequest) {
+fn waits_for_the_others(test_request: TestRequest) {
     println!("at {}", test_request.redis_url());
-    std::thread::sleep(Duration::from_secs(4));
+    let until = env::var_os("GO_ON").expect("a file");
+    while !std::path::Path::new(&until).exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whatever a test does to its server, and however it ends, the container ends too.
+#[rstest]
+#[case("password")]
+#[case("busy")]
+#[serial]
+fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
+    // Not the process that has started it: that one could tell the engine.
+    child("uses_a_container").run().assert_passed();
+    let mut running = child("shuts_others_out").env("CHANGE", change).start();
+    running.wait_for("shut out at redis://");
+    if change == "password" {
+        running.wait(Duration::from_secs(60)).assert_passed();
+    } else {
+        running.child.kill().expect("SIGKILL");
+        running.child.wait().expect("reap");
+    }
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[rstest]
+#[ignore = "run by a_container_that_answers_nobody_ends_too"]
+#[clean_redis]
+fn shuts_others_out(test_request: TestRequest) -> redis::RedisResult<()> {
+    let mut redis = get_redis(&test_request)?;
+    if env::var("CHANGE").expect("CHANGE") == "password" {
+        redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("hush").exec(&mut redis)?;
+        println!("shut out at {}", test_request.redis_url());
+        return Ok(());
+    }
+    println!("shut out at {}", test_request.redis_url());
+    redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut redis)
+}
+
+/// It is in use while somebody is connected, whatever he calls himself.
+#[test]
+#[serial]
+fn a_container_whose_owner_was_disconnected_stays() {
+    child("disconnects_its_owner").run().assert_passed();
+    assert_gone_within(Duration::from_secs(15));
+}
+
+#[rstest]
+#[ignore = "run by a_container_whose_owner_was_disconnected_stays"]
+#[clean_redis]
+fn disconnects_its_owner(test_request: TestRequest) -> redis::RedisResult<()> {
+    let mut redis = test_request.client().get_connection()?;
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut redis)?;
+    std::thread::sleep(Duration::from_secs(12));
+    redis.set("foo", "bar")
 }
 
 #[rstest]
@@ -220,7 +280,7 @@ fn an_image_that_is_nowhere_is_reported() {
     ]);
     ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
-    assert_gone_within(Duration::from_secs(2));
+    assert_gone_within(Duration::from_secs(15));
 }
 
 /// An image without a shell: the container is created, and can't be started.
@@ -231,7 +291,7 @@ fn an_image_that_cant_be_started_is_reported() {
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
     ended.assert_failed_with(&["panicked at tests/engine/main.rs", "the engine can't start", &image]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
-    assert_gone_within(Duration::from_secs(2));
+    assert_gone_within(Duration::from_secs(15));
 }
 
 /// An image with a shell but without a server: it starts, and ends.

@@ -112,6 +112,29 @@ fn a_waiter_says_for_whom_it_waits() {
     waiter.wait(Duration::from_secs(60)).assert_passed();
 }
 
+/// One that stands in front of the others and does not go on, as after Ctrl-Z.
+#[test]
+fn a_stopped_waiter_is_passed() {
+    let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
+    let go_on = directory.path().join("go on");
+    let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
+    holder.wait_for("holding");
+    let front = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
+    front.wait_for("waiting for");
+    let signal = |name: &str| {
+        let command = format!("kill -{name} {}", front.child.id());
+        assert!(std::process::Command::new("/bin/sh").args(["-c", &command]).status().expect("a shell").success());
+    };
+    signal("STOP");
+    fs::write(go_on, "").expect("write");
+    holder.wait(Duration::from_secs(30)).assert_passed();
+    let other = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
+    let ended = other.wait(Duration::from_secs(30));
+    signal("CONT");
+    ended.assert_passed();
+    front.wait(Duration::from_secs(60)).assert_passed();
+}
+
 #[test]
 fn a_dead_holder_blocks_nobody() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
@@ -425,7 +448,9 @@ fn no_waiter_starves() {
         hog.env("GO_ON", &until).start()
     });
     let hogs: Vec<_> = hogs.collect();
-    hogs.iter().for_each(|hog| hog.wait_for("(running)"));
+    for hog in &hogs {
+        hog.wait_for("(running)");
+    }
     // They go on until this one has had its turn.
     let ended = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).run();
     ended.assert_passed();

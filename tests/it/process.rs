@@ -75,7 +75,7 @@ fn a_file_that_is_no_program() {
     fs::write(&path, "just text").expect("write");
     assert_one_report(&run(&path), &["no such executable file"]);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-    assert_one_report(&run(&path), &["ended before it answered"]);
+    assert_one_report(&run(&path), &["can't be started (Exec format error"]);
 }
 
 #[test]

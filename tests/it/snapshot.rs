@@ -288,13 +288,6 @@ fn thousands_of_keys_are_a_handful_of_round_trips(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
-    let writers_turn = AtomicBool::new(true);
-    let mut redis = connect(&test_request);
-    let mut fill = redis::pipe();
-    for number in 0..2_000 {
-        fill.pset_ex(format!("ends:{number}"), "x", 100_000 + number * 10).ignore();
-    }
-    fill.exec(&mut redis).expect("fill");
     /// The writer ends also where the test fails: else nobody would ever join it.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
@@ -302,6 +295,13 @@ fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
             self.0.store(false, Ordering::SeqCst);
         }
     }
+    let writers_turn = AtomicBool::new(true);
+    let mut redis = connect(&test_request);
+    let mut fill = redis::pipe();
+    for number in 0..2_000 {
+        fill.pset_ex(format!("ends:{number}"), "x", 100_000 + number * 10).ignore();
+    }
+    fill.exec(&mut redis).expect("fill");
     thread::scope(|scope| {
         let _over = Over(&writers_turn);
         scope.spawn(|| {

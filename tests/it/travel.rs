@@ -469,7 +469,7 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
 fn travelling_is_waiting(test_request: TestRequest) {
     // A second and more between what ends and what does not: the machine may be busy.
     let lives = [200_u64, 500, 30_000, 60_000];
-    let wait = Duration::from_millis(1_000);
+    let wait = seconds(1);
     for travels in [false, true] {
         let databases = [14, 15].map(|database| on_database(&test_request, database));
         for mut redis in databases {
