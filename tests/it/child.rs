@@ -62,11 +62,6 @@ impl Child {
         self
     }
 
-    pub(crate) fn directory(mut self, path: &Path) -> Self {
-        self.0.current_dir(path);
-        self
-    }
-
     /// Starts it, for a test that does something meanwhile.
     pub(crate) fn start(mut self) -> Running {
         let log = tempfile::NamedTempFile::new().expect("a file for the child's output");

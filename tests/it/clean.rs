@@ -208,6 +208,40 @@ mod matrix {
         assert_clean_but_for(&["seed"], &seeded);
     }
 
+    #[clean_redis]
+    #[rstest]
+    #[case(1)]
+    #[case(2)]
+    #[tokio::test]
+    async fn rstest_tokio_case_above(seeded: TestRequest, #[case] number: u32) {
+        assert_async_clean(&seeded, &["seed"]).await;
+        assert!(number > 0);
+    }
+
+    #[clean_redis]
+    #[rstest]
+    #[timeout(Duration::from_secs(30))]
+    #[tokio::test]
+    async fn timeout_async_above(seeded: TestRequest) {
+        assert_async_clean(&seeded, &["seed"]).await;
+    }
+
+    #[clean_redis]
+    #[rstest]
+    #[case("one")]
+    fn impl_trait_argument_above(seeded: TestRequest, #[case] text: impl AsRef<str>) {
+        assert_clean_but_for(&["seed"], &seeded);
+        assert_eq!(text.as_ref(), "one");
+    }
+
+    #[rstest]
+    #[case("one")]
+    #[clean_redis]
+    fn generic_argument_below<Text: AsRef<str>>(seeded: TestRequest, #[case] text: Text) {
+        assert_clean_but_for(&["seed"], &seeded);
+        assert_eq!(text.as_ref(), "one");
+    }
+
     #[rstest]
     #[timeout(Duration::from_secs(30))]
     #[clean_redis]

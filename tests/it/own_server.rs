@@ -21,33 +21,59 @@ impl OwnServer {
     }
 
     /// In that directory, with more arguments.
-    pub(crate) fn with(directory: TempDir, arguments: &[&str]) -> Self {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        Self::on(port, directory, arguments)
+    pub(crate) fn with(mut directory: TempDir, arguments: &[&str]) -> Self {
+        // Another process may take the port in between: then another one is tried.
+        for _ in 0..10 {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+            let port = listener.local_addr().expect("an address").port();
+            drop(listener);
+            match Self::try_on(port, directory, arguments) {
+                Ok(server) => return server,
+                Err(server) => directory = server.stop(),
+            }
+        }
+        panic!("the test's own server ended ten times");
     }
 
     /// On that port, as soon as it is free.
     pub(crate) fn on(port: u16, directory: TempDir, arguments: &[&str]) -> Self {
+        Self::try_on(port, directory, arguments).ok().expect("the test's own server ended")
+    }
+
+    /// One that looks after others; it writes what it finds into its configuration.
+    pub(crate) fn sentinel(directory: TempDir, config: &std::path::Path) -> Self {
+        let config = config.to_str().expect("UTF-8");
+        Self::with(directory, &[config, "--sentinel"])
+    }
+
+    /// The server as it ended, where it did at once.
+    fn try_on(port: u16, directory: TempDir, arguments: &[&str]) -> Result<Self, Self> {
         let mut server = Self::launch(port, directory, arguments);
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let answer: RedisResult<redis::Value> =
-                server.try_connection(0).and_then(|mut connection| cmd("PING").query(&mut connection));
+            if server.child.try_wait().expect("wait").is_some() {
+                return Err(server);
+            }
+            // Asked over its socket, which is nobody else's: the port may be by now.
+            let answer: RedisResult<redis::Value> = Client::open(format!("unix://{}", server.socket().display()))
+                .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(5)))
+                .and_then(|mut connection| cmd("PING").query(&mut connection));
             match answer {
-                Ok(_) => return server,
+                Ok(_) => return Ok(server),
                 // It answers, though not with PONG.
-                Err(error) if error.code().is_some() => return server,
+                Err(error) if error.code().is_some() => return Ok(server),
                 Err(error) => assert!(Instant::now() < deadline, "the test's own server does not answer: {error}"),
             }
-            assert!(server.child.try_wait().expect("wait").is_none(), "the test's own server ended");
             thread::sleep(Duration::from_millis(2));
         }
     }
 
     fn launch(port: u16, directory: TempDir, arguments: &[&str]) -> Self {
+        // A configuration file stands first.
+        let (config, arguments) =
+            arguments.split_at(usize::from(arguments.first().is_some_and(|first| first.starts_with('/'))));
         let child = Command::new(binary())
+            .args(config)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(directory.path())
             .arg("--unixsocket")

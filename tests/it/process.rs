@@ -47,16 +47,22 @@ fn assert_one_report(ended: &Ended, words: &[&str]) {
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
 
-/// No process has that in its command line, now or in a second.
+/// No process has that in its command line, or works there.
 #[cfg(target_os = "linux")]
 #[track_caller]
 fn assert_nothing_runs_with(needle: &str) {
     let running = || {
         let processes = fs::read_dir("/proc").expect("/proc").flatten();
-        let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-        lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).find(|line| line.contains(needle))
+        let lines = processes.filter_map(|entry| {
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            // A server that is up shows another line, and is in its directory, or where that was.
+            let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+            Some(format!("{} in {}", String::from_utf8_lossy(&line).replace('\0', " "), place.display()))
+        });
+        lines.into_iter().find(|line| line.contains(needle))
     };
-    let deadline = Instant::now() + Duration::from_secs(1);
+    // The torture has the strict limit, on a machine that does nothing else.
+    let deadline = Instant::now() + Duration::from_secs(5);
     while let Some(line) = running() {
         assert!(Instant::now() < deadline, "still running: {line}");
         std::thread::sleep(Duration::from_millis(10));
@@ -84,7 +90,8 @@ fn a_binary_that_exits_at_once_is_quoted() {
     let path = script(&directory, "#!/bin/sh\necho '*** FATAL CONFIG FILE ERROR ***'\nexit 1\n");
     let ended = run(&path);
     assert_one_report(&ended, &["ended before it answered; its last output:", "*** FATAL CONFIG FILE ERROR ***"]);
-    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+    // The limit for one that does not exit is 10 s.
+    assert!(ended.took < Duration::from_secs(9), "{:?}", ended.took);
     assert_nothing_runs_with(&path.display().to_string());
 }
 
@@ -92,11 +99,11 @@ fn a_binary_that_exits_at_once_is_quoted() {
 fn a_binary_that_never_answers_is_ended() {
     let directory = TempDir::new().expect("a directory");
     // It has a child of its own, as a wrapper that does not `exec` has.
-    let path = script(&directory, "#!/bin/sh\necho 'about to be ready'\nsleep 7654\n");
+    let path = script(&directory, &format!("#!/bin/sh\necho 'about to be ready'\nsleep 7654.{}\n", std::process::id()));
     let ended = run(&path);
     assert_one_report(&ended, &["did not answer within 10 s and was ended", "about to be ready"]);
     assert_nothing_runs_with(&path.display().to_string());
-    assert_nothing_runs_with("sleep 7654");
+    assert_nothing_runs_with(&format!("sleep 7654.{}", std::process::id()));
 }
 
 /// A wrapper that stays above its server: both must go.
@@ -185,7 +192,13 @@ fn retires_its_server_beside_a_forked_child() {
         })
         .collect();
     assert!(!holders.is_empty());
-    std::thread::sleep(Duration::from_millis(300));
+    // Each shell has its pipe open by then, and is about to sleep.
+    for holder in &holders {
+        let descriptor = format!("/proc/{}/fd/9", holder.id());
+        while !Path::new(&descriptor).exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
     redis::cmd("CONFIG")
         .arg("SET")
         .arg("maxmemory")

@@ -107,6 +107,15 @@ fn no_file_is_too_long_to_read() {
     }
 }
 
+/// Each package brings its licences along.
+#[test]
+fn both_packages_have_the_licences() {
+    for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        assert!(read(file).contains("Permission") || read(file).contains("permission"), "{file}");
+        assert_eq!(read(file), read(&format!("macros/{file}")), "{file}");
+    }
+}
+
 #[test]
 fn the_main_path_fits_on_one_screen() {
     let text = read("src/clean.rs");

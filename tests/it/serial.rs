@@ -181,7 +181,8 @@ fn no_order_deadlocks() {
     for _ in 0..5 {
         let child = Child::tests("serial::locked::").arguments(["--test-threads=8"]);
         let child = child.env("TRANSIENT_REDIS_URL", server.url()).env("TRANSIENT_ADOPT", "1");
-        child.start().wait(Duration::from_secs(30)).assert_passed();
+        // A deadlock lasts for the 120 s of the lease's limit.
+        child.start().wait(Duration::from_secs(100)).assert_passed();
     }
 }
 

@@ -1,7 +1,9 @@
 //! test.ini, its includes, the environment, and what is said of bad ones.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use rstest::rstest;
@@ -54,6 +56,7 @@ fn defaults() {
     assert!(settings.download());
     assert!(!settings.adopt());
     assert_eq!(settings.lease_timeout(), Duration::from_secs(120));
+    assert!(!settings.whole_clock() && !settings.ttl_lint() && settings.lint_allow().is_empty() && !settings.keep());
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
 }
 
@@ -77,6 +80,10 @@ redis.server_binary = /opt/redis/redis-server
 redis.download = no
 redis.adopt = yes
 redis.lease_timeout = 7
+redis.clock = whole
+redis.lint = ttl
+redis.lint_allow = config:*, feature:?
+    brand:[0-9]
 ",
     )
     .expect("settings");
@@ -95,6 +102,8 @@ redis.lease_timeout = 7
     assert!(!settings.download());
     assert!(settings.adopt());
     assert_eq!(settings.lease_timeout(), Duration::from_secs(7));
+    assert!(settings.whole_clock() && settings.ttl_lint());
+    assert_eq!(settings.lint_allow(), ["config:*", "feature:?", "brand:[0-9]"]);
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
     assert!(!format!("{settings:?}").contains("hush"));
 }
@@ -155,6 +164,17 @@ fn the_section_default_holds_everywhere() {
     assert_eq!((settings.provider(), settings.get("a")), (Some(Provider::Process), Some("2")));
 }
 
+/// As Python's configparser has it.
+#[test]
+fn values_stand_in_values() {
+    let text = "[DEFAULT]\nhost = 127.0.0.1\n[app:main]\nport = 6380\nredis.sessions.url = redis://:50%%@%(Host)s:%(port)s\n\
+                greeting = 100%% of %(nothing)s, %d, 5%\ndeep = %(deep)s\n";
+    let settings = load(text).expect("settings");
+    assert_eq!(settings.redis_url(), "redis://:50%@127.0.0.1:6380");
+    assert_eq!(settings.get("greeting"), Some("100% of %(nothing)s, %d, 5%"));
+    assert!(settings.get("deep").is_some_and(|deep| deep.ends_with("%(deep)s")));
+}
+
 #[rstest]
 #[case("redis.provider = docker", &["test.ini:2", "redis.provider", "\"docker\"", "auto, running, process, container or download"])]
 #[case("redis.sessions.timeout = 20 minutes", &["test.ini:2", "redis.sessions.timeout", "20 minutes", "whole number of seconds"])]
@@ -170,6 +190,8 @@ fn the_section_default_holds_everywhere() {
 #[case("redis.download = never", &["redis.download"])]
 #[case("redis.adopt = all", &["redis.adopt"])]
 #[case("redis.lease_timeout = forever", &["redis.lease_timeout"])]
+#[case("redis.clock = fast", &["redis.clock", "\"fast\"", "ageing or whole"])]
+#[case("redis.lint = all", &["redis.lint", "\"all\"", "ttl or none"])]
 fn bad_values_say_where_what_and_what_is_legal(#[case] line: &str, #[case] words: &[&str]) {
     assert_words(&error(line), words);
 }
@@ -207,6 +229,8 @@ fn a_broker_that_is_no_contradiction(#[case] line: &str) {
 #[case::no_section("redis.provider = process\n", &["test.ini:1", "before any section", "[app:main]"])]
 #[case::open_section("[app:main\nredis.provider = process\n", &["line 1"])]
 #[case::no_key("[app:main]\n= 1\n", &["line 2"])]
+#[case::no_value("[app:main]\nredis.adopt\n", &["test.ini:2", "\"redis.adopt\" is neither a section nor a key"])]
+#[case::section_twice("[app:main]\na = 1\n[x]\n[app:main]\n", &["test.ini:4", "[app:main] begins a second time", "line 1"])]
 fn what_is_not_ini(#[case] text: &str, #[case] words: &[&str]) {
     let error = load(text).expect_err("no INI");
     assert!(error.is_settings());
@@ -249,12 +273,12 @@ fn says_its_settings(test_settings: Settings) {
     println!("url {} provider {:?}", test_settings.redis_url(), test_settings.provider());
     println!("image {} binary {:?}", test_settings.image(), test_settings.server_binary());
     println!("download {} adopt {}", test_settings.download(), test_settings.adopt());
-    println!("lease timeout {:?}", test_settings.lease_timeout());
+    println!("lease timeout {:?} whole clock {}", test_settings.lease_timeout(), test_settings.whole_clock());
     test_settings.notes().iter().for_each(|note| println!("note {note}"));
 }
 
 fn child() -> Child {
-    Child::test("settings::says_its_settings")
+    Child::test("settings::says_its_settings").without("TRANSIENT_SERVER_BINARY")
 }
 
 #[test]
@@ -271,6 +295,7 @@ redis.server_binary = /from/ini
 redis.download = true
 redis.adopt = false
 redis.lease_timeout = 1
+redis.clock = ageing
 ",
     );
     let said = child().env("TRANSIENT_TEST_INI", &ini).run().output;
@@ -278,7 +303,9 @@ redis.lease_timeout = 1
         &said,
         &["url redis://127.0.0.1:1/14 provider Some(Download)", "image from-ini binary Some(\"/from/ini\")"],
     );
-    assert_words(&said, &["download true adopt false", "lease timeout 1s"]);
+    assert_words(&said, &["download true adopt false", "lease timeout 1s whole clock false"]);
+    let picked = child().env("TRANSIENT_TEST_INI", &ini).env("TRANSIENT_PROVIDER", "process").run().output;
+    assert_words(&picked, &["provider Some(Process)"]);
     let child = child()
         .env("TRANSIENT_TEST_INI", &ini)
         .env("TRANSIENT_REDIS_URL", "redis://127.0.0.1:2")
@@ -286,12 +313,13 @@ redis.lease_timeout = 1
         .env("TRANSIENT_SERVER_BINARY", "/from/environment")
         .env("TRANSIENT_OFFLINE", "1")
         .env("TRANSIENT_ADOPT", "1")
-        .env("TRANSIENT_LEASE_TIMEOUT", "2");
+        .env("TRANSIENT_LEASE_TIMEOUT", "2")
+        .env("TRANSIENT_CLOCK", "whole");
     let said = child.run().output;
     // A URL in the environment is a promise: it picks the rung.
     assert_words(&said, &["url redis://127.0.0.1:2 provider Some(Running)"]);
     assert_words(&said, &["image from-environment binary Some(\"/from/environment\")"]);
-    assert_words(&said, &["download false adopt true", "lease timeout 2s"]);
+    assert_words(&said, &["download false adopt true", "lease timeout 2s whole clock true"]);
 }
 
 #[test]
@@ -338,7 +366,23 @@ fn test_ini_is_found_beside_the_manifest_or_upwards_to_the_workspace() {
 /// A test binary run by hand has no manifest's directory: it looks from itself, and from where it is run.
 #[test]
 fn test_ini_is_found_by_a_binary_run_by_hand() {
-    let by_hand = || child().without("TRANSIENT_TEST_INI").without("CARGO_MANIFEST_DIR");
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("test.ini");
-    assert_words(&by_hand().directory(Path::new("/")).run().output, &[&format!("file Some({own:?})")]);
+    let directory = TempDir::new().expect("a directory");
+    let ini = write(&directory, "test.ini", "[app:main]\n");
+    write(&directory, "Cargo.toml", "[package]\n");
+    let binary = directory.path().join("target/debug/deps/it");
+    fs::create_dir_all(binary.parent().expect("a directory")).expect("mkdir");
+    fs::copy(env::current_exe().expect("this binary"), &binary).expect("copy");
+    let by_hand = |binary: &Path, working: &Path| {
+        let mut command = Command::new(binary);
+        command.args(["settings::says_its_settings", "--exact", "--nocapture"]).current_dir(working);
+        for variable in ["TRANSIENT_TEST_INI", "CARGO_MANIFEST_DIR"] {
+            command.env_remove(variable);
+        }
+        String::from_utf8(command.output().expect("run").stdout).expect("UTF-8")
+    };
+    assert_words(&by_hand(&binary, Path::new("/")), &[&format!("file Some({ini:?})")]);
+    let elsewhere = TempDir::new().expect("a directory");
+    let moved = elsewhere.path().join("it");
+    fs::rename(&binary, &moved).expect("move");
+    assert_words(&by_hand(&moved, directory.path()), &[&format!("file Some({ini:?})")]);
 }

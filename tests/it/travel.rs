@@ -1,16 +1,16 @@
 //! Time that passes on demand, on whichever server the tests have; `.ci/run` has them on every version.
 
+mod due_times;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use redis::{Commands, Connection};
 use rstest::rstest;
-use transient_fixtures::{
-    Job, JobFormat, Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request,
-};
+use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -311,118 +311,6 @@ fn a_key_is_looked_for_in_the_sessions_first(test_request: TestRequest) {
     assert_eq!(test_request.ttl("both").expect("ttl"), None);
     assert!(test_request.travel_to_expiry("both").expect_err("no end").is_data());
     test_request.assert_ttl("job", ..=seconds(100));
-}
-
-/// The formats that a test has looked for jobs with.
-#[rstest]
-#[clean_redis]
-fn due_times_of_other_formats_age_too(test_request: TestRequest) {
-    #[derive(Debug)]
-    struct Due;
-    impl JobFormat for Due {
-        fn lists(&self, queue: &str) -> Vec<String> {
-            vec![format!("due:{queue}")]
-        }
-        fn queue_of(&self, list: &str) -> Option<String> {
-            list.strip_prefix("due:").map(str::to_owned)
-        }
-        fn newest_first(&self) -> bool {
-            false
-        }
-        fn decode(&self, queue: &str, raw: &[u8]) -> Job {
-            let seconds = std::str::from_utf8(raw).expect("text").parse().expect("seconds");
-            Job::new("due").queue(queue).eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        }
-        fn encode(&self, job: &Job) -> Result<(String, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
-            let since = job.eta.ok_or("no time")?.duration_since(SystemTime::UNIX_EPOCH)?;
-            Ok((format!("due:{}", job.queue), since.as_secs().to_string().into_bytes()))
-        }
-        fn earlier(&self, raw: &[u8], by: Duration) -> Option<Vec<u8>> {
-            let seconds: u64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
-            Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
-        }
-    }
-    let jobs = test_request.jobs_of(Due);
-    for number in 0..3 {
-        let eta = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000 + number / 2);
-        jobs.enqueue(Job::new("due").queue("x").eta(eta)).expect("enqueue");
-    }
-    // Asked for twice, it ages once.
-    drop(test_request.jobs_of(Due));
-    test_request.travel(HOUR).expect("travel");
-    let mut redis = get_jobs_redis(&test_request).expect("connect");
-    assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
-}
-
-#[rstest]
-#[clean_redis]
-fn due_times_age_when_they_are_named(test_request: TestRequest) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs_f64();
-    let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
-    for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
-        jobs.zadd::<_, _, _, ()>(key, "job", ((now + 4000.0) * unit).floor()).expect("ZADD");
-        sessions.zadd::<_, _, _, ()>(key, "other", ((now + 4000.0) * unit).floor()).expect("ZADD");
-    }
-    jobs.zadd::<_, _, _, ()>("ranking", "asa", 17).expect("ZADD");
-    jobs.zadd::<_, _, _, ()>("unacked_index", "tag", now.floor()).expect("ZADD");
-    sessions.set::<_, _, ()>("no set", "x").expect("SET");
-    let keys = ["seconds", "milliseconds", "microseconds", "no set", "not there"];
-    // Named twice, or known already, they age once.
-    let keys: Vec<_> = keys.into_iter().chain(["seconds", "unacked_index"]).collect();
-    test_request.travel_with_scores(HOUR, &keys).expect("travel");
-    for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
-        let scores: (f64, f64) =
-            (jobs.zscore(key, "job").expect("ZSCORE"), sessions.zscore(key, "other").expect("ZSCORE"));
-        let expected = ((now + 4000.0) * unit).floor() - 3600.0 * unit;
-        assert_eq!(scores, (expected, expected), "{key}");
-    }
-    assert_eq!(jobs.zscore("ranking", "asa"), Ok(17.0));
-    assert_eq!(jobs.zscore("unacked_index", "tag"), Ok(now.floor() - 3600.0));
-}
-
-/// Celery's own, in its messages, in all queues.
-#[rstest]
-#[clean_redis]
-fn due_times_of_jobs_age(test_request: TestRequest) {
-    let jobs = test_request.jobs();
-    let hours = |count: u32| Job::new(format!("in {count} hours")).args(("eta", count)).countdown(HOUR * count);
-    for (count, queue) in [(1, "celery"), (2, "mail"), (3, "mail")] {
-        jobs.enqueue(hours(count).queue(queue).priority(6)).expect("enqueue");
-    }
-    jobs.enqueue(Job::new("now")).expect("enqueue");
-    // As Python writes it.
-    let message = r#"{"body": "W1tdLCB7fSwge31d", "content-type": "application/json", "properties": {"body_encoding":
-        "base64"}, "headers": {"task": "python's", "id": "1", "eta": "2100-01-01T00:00:00.123456+00:00", "n": 1.0}}"#;
-    let mut redis = get_jobs_redis(&test_request).expect("connect");
-    redis.lpush::<_, _, ()>("celery", message).expect("LPUSH");
-
-    test_request.travel(HOUR * 2).expect("travel");
-    let now = SystemTime::now();
-    let scheduled = jobs.scheduled().expect("the jobs");
-    let names: Vec<_> = scheduled.iter().filter_map(|job| job.name.as_deref()).collect();
-    assert_eq!(names, ["in 1 hours", "in 2 hours", "in 3 hours", "python's"]);
-    let due: Vec<_> = scheduled.iter().map(|job| job.eta.is_some_and(|eta| eta <= now)).collect();
-    assert_eq!(due, [true, true, false, false]);
-    assert_eq!(scheduled[0].args, ["eta".into(), serde_json::Value::from(1)]);
-    assert_eq!(
-        String::from_utf8(scheduled[3].raw.clone()).expect("UTF-8"),
-        message.replace("2100-01-01T00:00:00.123456+00:00", "2099-12-31T22:00:00.123456+00:00")
-    );
-    jobs.assert_enqueued("now").times(1);
-}
-
-/// However far: what is due is due, and stays a job.
-#[rstest]
-#[clean_redis]
-fn jobs_survive_the_far_future(test_request: TestRequest) {
-    let jobs = test_request.jobs();
-    jobs.enqueue(Job::new("later").countdown(HOUR)).expect("enqueue");
-    for _ in 0..4 {
-        test_request.far_future().expect("travel");
-    }
-    test_request.travel(Duration::MAX).expect("travel");
-    let job = jobs.pending("celery").expect("the jobs").remove(0);
-    assert_eq!((job.name.as_deref(), job.eta), (Some("later"), Some(SystemTime::UNIX_EPOCH)));
 }
 
 #[rstest]

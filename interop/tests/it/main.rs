@@ -6,4 +6,5 @@ mod celery_worker;
 mod pyramid;
 mod python;
 mod rusty_celery;
+mod tls;
 mod tower_sessions;
