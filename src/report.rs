@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use url::Url;
 
-/// Prints to the test's output, which the harness shows when the test fails. Never panics, as `eprintln!` does where
-/// nobody listens any more: this may be said while a panic unwinds.
+/// Prints to the test's output, which the harness shows when the test fails. Where nobody listens any more, `eprintln!`
+/// panics, which must not happen while another panic unwinds.
 pub(crate) fn print(text: &str) {
     let _ = std::panic::catch_unwind(|| eprintln!("{text}"));
 }
@@ -104,7 +104,7 @@ pub(crate) fn section_twice(path: &Path, first: usize, second: usize, section: &
 
 pub(crate) fn no_delimiter(path: &Path, line: usize, text: &str) -> String {
     format!(
-        "read {}:{line}: {text:?} is neither a section nor a key with a value; write key = value, or indent it where it \
+        "read {}:{line}: the line that begins with {text:?} is neither a section nor a key with a value; write key = value, or indent it where it \
          goes on from the line above",
         path.display()
     )

@@ -2,7 +2,7 @@
 -- ARGV: milliseconds for keys and for due times; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1
 -- where fields of hashes have an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many
 -- databases, and each; then database and key of each sorted set of due times.
--- Returns 1 where a key has ended, plus 2 where a field has.
+-- Returns 0 where nothing has ended, 1 where a key has, 3 where a field has.
 
 local by, due_by, tells_end, has_fields = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local last, databases = tonumber(ARGV[5]), tonumber(ARGV[6])

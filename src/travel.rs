@@ -9,7 +9,6 @@ use std::fmt::Debug;
 #[cfg(unix)]
 use std::io;
 use std::ops::RangeBounds;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,9 +110,6 @@ impl TestRequest {
     ///
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, time: Duration, keys: &[&str]) -> Result<(), Error> {
-        // One at a time: two that read the same due time would make it earlier only once.
-        static TRAVELLING: Mutex<()> = Mutex::new(());
-        let _one_at_a_time = TRAVELLING.lock().unwrap_or_else(PoisonError::into_inner);
         self.age(time, keys).map_err(|error| self.lost(error))?;
         #[cfg(feature = "jobs")]
         self.age_jobs(time.min(FAR))?;

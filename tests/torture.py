@@ -4,7 +4,8 @@
     tests/torture.py [--runs 100] [--ways sigkill,stopped] [--containers 0]
 
 Each run is a process of the test binary `it` with a temporary directory of its own. A second after its end no server,
-no keeper, no socket and no directory of it may be left; 15 seconds after the last run, no container.
+no keeper, no socket and no directory of it may be left (of one run in a hundred, the machine may be late); 15 seconds
+after the last run, no container.
 """
 
 import argparse

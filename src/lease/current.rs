@@ -46,7 +46,7 @@ pub(crate) fn set(lease: &Arc<Lease>, name: Option<&'static str>) {
     // The test may have timed out while this thread of it waited for a server.
     let timed_out = |panic: &Panic| panic.thread != thread.id() && panic.timed_out.as_deref() == thread.name();
     if ends_here && panicked().iter().any(timed_out) {
-        lease.end(Ending { in_use: true, failed: true });
+        lease.end(Ending { in_use: true, failed: true, with_test: true });
     }
 }
 
@@ -65,7 +65,7 @@ fn end_with_this_thread(lease: &Arc<Lease>) {
             for lease in self.0.borrow().iter().filter_map(Weak::upgrade) {
                 let id = thread::current().id();
                 let failed = panicked().iter().any(|panic| panic.thread == id);
-                lease.end(Ending { in_use: true, failed });
+                lease.end(Ending { in_use: true, failed, with_test: true });
             }
         }
     }
@@ -77,6 +77,10 @@ fn end_with_this_thread(lease: &Arc<Lease>) {
 /// To be called before a lease is waited for: the test may time out meanwhile.
 pub(crate) fn end_when_it_times_out() {
     static HOOK: Once = Once::new();
+    if thread::panicking() {
+        // No hook can be set then.
+        return;
+    }
     HOOK.call_once(|| {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -87,7 +91,7 @@ pub(crate) fn end_when_it_times_out() {
             let test = thread.name().filter(|_| is_timeout).map(str::to_owned);
             panicked().push(Panic { thread: thread.id(), timed_out: test });
             for lease in timed_out(thread.id(), thread.name()) {
-                lease.end(Ending { in_use: true, failed: true });
+                lease.end(Ending { in_use: true, failed: true, with_test: true });
             }
         }));
     });

@@ -50,6 +50,8 @@ pub(crate) struct Ending {
     /// Somebody still holds a clone of its request.
     pub(crate) in_use: bool,
     pub(crate) failed: bool,
+    /// The test itself is over, and not only its use of a server.
+    pub(crate) with_test: bool,
 }
 
 enum Held {
@@ -75,7 +77,7 @@ impl Lease {
         for note in settings.notes() {
             report::print(&report::note(note));
         }
-        if settings.keep() {
+        if settings.keep() && source.running().is_none() {
             report::shout(&report::will_keep(&server, &server.cli(), &server.end_command()));
         }
         let (sessions, jobs) = settings.databases();
@@ -144,7 +146,7 @@ impl Lease {
                 std::mem::forget(server);
             }
             Held::Throwaway(mut server) => {
-                if !pool::is_over(&server) && server.end().unwrap_or(false) && !ending.in_use {
+                if !(ending.with_test && pool::is_over(&server)) && server.end().unwrap_or(false) && !ending.in_use {
                     pool::put_back(server);
                 }
             }
@@ -170,7 +172,7 @@ impl Lease {
 /// Without a guard, the last clone knows of the test only whether it panics.
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.end(Ending { in_use: false, failed: std::thread::panicking() });
+        self.end(Ending { in_use: false, failed: std::thread::panicking(), with_test: false });
     }
 }
 
@@ -206,7 +208,7 @@ fn try_lock_running(running: &Running, settings: &Settings, test: &str, clean: b
         identity = now;
     };
     running.check(&mut control, &info)?;
-    lock.sign(test).and_then(|()| running.remember(&identity)).map_err(no_lock)?;
+    lock.sign(test).and_then(|()| running.remember(&info)).map_err(no_lock)?;
     let lost = |error| lost(&running.server, error);
     let () = cmd("CLIENT").arg("SETNAME").arg(client_name(test)).query(&mut control).map_err(lost)?;
     in_both(&mut control, settings.databases(), |pipeline| pipeline.cmd("DEL").arg(MARKER)).map_err(lost)?;

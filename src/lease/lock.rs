@@ -2,7 +2,7 @@
 //!
 //! There are two files. Whoever wants the server first stands in the queue's lock, and from there waits for the
 //! server's own. So a test that has just given the server back can't take it again while another one waits: it would
-//! have to pass the one in front, who holds the queue. The kernel releases the locks of a process with the process, so
+//! have to pass the one in front, who holds the queue, and is passed only where he was stopped. The kernel releases the locks of a process with the process, so
 //! that a dead holder blocks nobody.
 
 use std::fs::{File, TryLockError};
@@ -18,8 +18,8 @@ use crate::report;
 /// When a waiter says for whom it waits.
 const SAY_AFTER: Duration = Duration::from_secs(10);
 
-/// How long whoever is in front in the queue may leave a free server to itself. He takes a fraction of a millisecond.
-const PASS_AFTER: Duration = Duration::from_secs(2);
+/// How often those behind look whether the one in front has left a free server to itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Held until it is dropped.
 pub(super) struct Lock(File);
@@ -82,8 +82,8 @@ impl Taken {
 }
 
 impl Waiter<'_> {
-    /// Waits for the lock on that file. Where the one `behind` it is free all the time, he who is in front does not take
-    /// it: he was stopped (Ctrl-Z), and is passed.
+    /// Waits for the lock on that file. Where the one `behind` it is found free twice in a row, he who is in front does not
+    /// take it: he was stopped (Ctrl-Z), and is passed.
     fn wait(&mut self, path: &Path, behind: Option<&Path>) -> Result<Taken, Error> {
         let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
         let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
@@ -99,10 +99,11 @@ impl Waiter<'_> {
             let locked = file.lock().map(|()| Lock(file));
             let _ = sender.send(locked);
         });
+        let mut was_free = false;
         loop {
             let until = if self.said { self.timeout } else { self.timeout.min(SAY_AFTER) };
             let left = until.saturating_sub(self.start.elapsed());
-            match receiver.recv_timeout(if behind.is_some() { left.min(PASS_AFTER) } else { left }) {
+            match receiver.recv_timeout(if behind.is_some() { left.min(LOOK_EVERY) } else { left }) {
                 Ok(locked) => return locked.map(Taken::Waited).map_err(no_lock),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(no_lock(io::Error::other("the waiting thread ended")));
@@ -111,9 +112,12 @@ impl Waiter<'_> {
             }
             if let Some(behind) = behind {
                 let file = open(behind)?;
-                if file.try_lock().is_ok() {
-                    return Ok(Taken::Passed(Lock(file)));
+                let is_free = file.try_lock().is_ok();
+                let lock = Lock(file);
+                if is_free && was_free {
+                    return Ok(Taken::Passed(lock));
                 }
+                was_free = is_free;
             }
             if self.start.elapsed() >= self.timeout {
                 let report = report::lease_busy(self.url, &holder(self.path), self.timeout);

@@ -153,7 +153,7 @@ impl TestRequest {
 
     /// Ends the lease, whoever still has a clone.
     pub(crate) fn end(self, failed: bool) {
-        self.lease.end(Ending { in_use: Arc::strong_count(&self.lease) > 1, failed });
+        self.lease.end(Ending { in_use: Arc::strong_count(&self.lease) > 1, failed, with_test: true });
     }
 
     /// The URL of the database for sessions and cache (14): what the code under test needs, whichever client it uses.

@@ -34,7 +34,7 @@ pub(super) fn library() -> Option<&'static Path> {
     LIBRARIES.iter().map(Path::new).find(|path| path.exists())
 }
 
-/// What stands before the server's command line: it and not the script around it has the other clock.
+/// What stands before the server's command line: it alone has the other clock.
 pub(super) fn command(library: &Path, directory: &Path) -> Vec<OsString> {
     let preload = if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES=" } else { "LD_PRELOAD=" };
     let assign = |name: &str, path: &Path| {

@@ -42,7 +42,7 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
 const PORT: u16 = 6379;
 
-/// What the container leaves in database 0 when it is about to end, before it looks for owners a last time.
+/// What the container leaves in database 0 when it is about to end, before it looks for connections a last time.
 const ENDING: &str = "transient-fixtures:ending";
 
 /// Tells the container to stay without an owner.
@@ -158,7 +158,8 @@ impl Drop for Started {
     fn drop(&mut self) {
         if let Some(container) = self.0.take() {
             // Where the engine does not do it the container ends by itself, since nobody is connected.
-            drop(on_runtime(tokio::time::timeout(REMOVED_WITHIN, container.rm())));
+            // Its own task: one that is given up is dropped where there is no limit.
+            drop(on_runtime(async { tokio::time::timeout(REMOVED_WITHIN, tokio::spawn(container.rm())).await }));
         }
     }
 }

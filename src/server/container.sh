@@ -4,6 +4,10 @@
 server=$(command -v redis-server || command -v valkey-server) || exit 127
 cli=$(command -v redis-cli || command -v valkey-cli) || exit 127
 
+# A server that a test has paused answers nobody.
+limit=
+if command -v timeout >/dev/null; then limit='timeout 2'; fi
+
 "$server" --port 6379 --bind '0.0.0.0' --protected-mode no --databases "$1" --save '' --appendonly no &
 pid=$!
 
@@ -22,7 +26,7 @@ somebody_is_connected() {
     return 1
 }
 
-# Seconds without an owner are counted in looks, so that a machine that slept does not take its sleep for absence.
+# Seconds without a connection are counted in looks, so that a machine that slept does not take its sleep for absence.
 absent=0
 while kill -0 "$pid"; do
     sleep 1
@@ -30,9 +34,9 @@ while kill -0 "$pid"; do
     [ "$absent" -ge 5 ] || continue
     absent=0
     # A kept one has its last owner's word.
-    [ "$("$cli" -p 6379 EXISTS transient-fixtures:kept)" != 1 ] || continue
+    [ "$($limit "$cli" -p 6379 EXISTS transient-fixtures:kept)" != 1 ] || continue
     # Who claims the server connects first and looks for this key then: one of us sees the other.
-    "$cli" -p 6379 SET transient-fixtures:ending 1 >/dev/null
+    $limit "$cli" -p 6379 SET transient-fixtures:ending 1 >/dev/null
     somebody_is_connected || exit
-    "$cli" -p 6379 DEL transient-fixtures:ending >/dev/null
+    $limit "$cli" -p 6379 DEL transient-fixtures:ending >/dev/null
 done

@@ -13,7 +13,7 @@ keep=$3
 trap '' HUP INT QUIT TERM
 
 end() {
-    # The owner may have removed it already. A server that is only just ending may add a file meanwhile.
+    # The owner may have removed it already. The server still runs, and may be only just starting.
     for _ in 1 2 3 4 5 6 7 8; do
         [ -d "$directory" ] || break
         rm -rf -- "$directory" || sleep 0.1
@@ -21,10 +21,16 @@ end() {
     kill -KILL 0
 }
 
+# Where nobody reaps it, a server that has ended is still there.
+runs() {
+    kill -0 "$1" || return 1
+    ! { read -r _ _ state _ <"/proc/$1/stat" && [ "$state" = Z ]; }
+}
+
 # The owner is gone. A server that is kept is ended by somebody who looks at it; the owner has printed how.
 finish() {
     if [ "$keep" = 1 ] && read -r state server <"$directory/state" && [ "$state" = leased ]; then
-        while kill -0 "$server"; do sleep 1; done
+        while runs "$server"; do sleep 1; done
         rm -rf -- "$directory"
         exit
     fi
@@ -34,6 +40,8 @@ finish() {
 # A forked child of the owner may hold the pipe open: so the owner's pid is watched as well.
 (
     while kill -0 "$owner"; do sleep 0.5; done
+    # The owner's last word may still be in the pipe.
+    [ "$keep" = 0 ] || sleep 1
     finish
 ) </dev/null &
 
@@ -43,6 +51,6 @@ finish() {
 # For the same reason an owner that goes on says when it is done with its server.
 while read -r word; do
     [ "$word" != end ] || end
-    [ "$keep" = 0 ] || echo "$word $server" >"$directory/state"
+    [ "$keep" = 0 ] || { echo "$word $server" >"$directory/state.new" && mv "$directory/state.new" "$directory/state"; }
 done
 finish

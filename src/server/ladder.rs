@@ -18,6 +18,9 @@ const FOUND_WITHIN: Duration = Duration::from_secs(29);
 /// What the container engine leaves of it for the last rung, which takes a second where it works.
 const LEFT_FOR_DOWNLOAD: Duration = Duration::from_secs(6);
 
+/// What a start has in any case: a healthy server takes a few milliseconds.
+const LEFT_FOR_START: Duration = Duration::from_secs(2);
+
 /// Where the servers of this process come from.
 pub(crate) struct Source {
     rung: Rung,
@@ -103,7 +106,7 @@ fn climb(settings: &Settings) -> Result<Source, Error> {
 fn step(rung: Provider, settings: &Settings, deadline: Instant) -> Result<(Rung, Option<Throwaway>, String), Stop> {
     let left = || deadline.saturating_duration_since(Instant::now());
     let started = |path: PathBuf| {
-        let first = process::start(&path, rung, settings, left()).map_err(Stop::Next)?;
+        let first = process::start(&path, rung, settings, left().max(LEFT_FOR_START)).map_err(Stop::Next)?;
         let why = report::process::started(&path);
         Ok((Rung::Binary(rung, path), Some(first), why))
     };

@@ -99,10 +99,11 @@ impl Running {
     /// # Errors
     ///
     /// When the cache can't be written.
-    pub(crate) fn remember(&self, identity: &str) -> io::Result<()> {
+    pub(crate) fn remember(&self, info: &InfoDict) -> io::Result<()> {
+        let Some(run_id) = run_id(info) else { return Ok(()) };
         let directory = cache::subdirectory("running")?;
         for database in self.databases {
-            let path = directory.join(memory(identity, database));
+            let path = directory.join(memory(&run_id, database));
             if !path.exists() {
                 fs::write(path, "")?;
             }

@@ -107,7 +107,8 @@ fn index(path: &Path, text: &str) -> Result<(String, Lines), Error> {
         } else if let Some(header) = trimmed.strip_prefix('[') {
             // One that is not closed is reported by the parser.
             let name = header.rsplit_once(']').map_or(header, |(name, _)| name).trim().to_lowercase();
-            if let Some(first) = headers.insert(name.clone(), number) {
+            // Python takes [DEFAULT] more than once.
+            if let Some(first) = headers.insert(name.clone(), number).filter(|_| name != "default") {
                 return Err(Error::new(Kind::Settings, report::section_twice(path, first, number, &name)));
             }
             section = Some(name);
@@ -125,7 +126,10 @@ fn index(path: &Path, text: &str) -> Result<(String, Lines), Error> {
                 ));
             };
             if !trimmed.contains(['=', ':']) {
-                return Err(Error::new(Kind::Settings, report::no_delimiter(path, number, trimmed)));
+                return Err(Error::new(
+                    Kind::Settings,
+                    report::no_delimiter(path, number, trimmed.split_whitespace().next().unwrap_or_default()),
+                ));
             }
             let key = trimmed.split(['=', ':']).next().unwrap_or_default().trim().to_lowercase();
             if let Some(first) = lines.insert((section.clone(), key.clone()), number) {

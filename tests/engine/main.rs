@@ -176,6 +176,7 @@ fn waits_for_the_others(test_request: TestRequest) {
 #[rstest]
 #[case("password")]
 #[case("busy")]
+#[case("paused")]
 #[serial]
 fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
     // Not the process that has started it: that one could tell the engine.
@@ -196,13 +197,22 @@ fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
 #[clean_redis]
 fn shuts_others_out(test_request: TestRequest) -> redis::RedisResult<()> {
     let mut redis = get_redis(&test_request)?;
-    if env::var("CHANGE").expect("CHANGE") == "password" {
-        redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("hush").exec(&mut redis)?;
-        println!("shut out at {}", test_request.redis_url());
-        return Ok(());
+    match env::var("CHANGE").expect("CHANGE").as_str() {
+        "password" => {
+            redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("hush").exec(&mut redis)?;
+            println!("shut out at {}", test_request.redis_url());
+        }
+        "paused" => {
+            redis::cmd("CLIENT").arg("PAUSE").arg(600_000).arg("ALL").exec(&mut redis)?;
+            println!("shut out at {}", test_request.redis_url());
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        _ => {
+            println!("shut out at {}", test_request.redis_url());
+            redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut redis)?;
+        }
     }
-    println!("shut out at {}", test_request.redis_url());
-    redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut redis)
+    Ok(())
 }
 
 /// It is in use while somebody is connected, whatever he calls himself.

@@ -207,4 +207,6 @@ fn a_running_server_is_not_kept() {
     let child = keeping("panics", temporary.path()).without("TRANSIENT_PROVIDER");
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
     ended.assert_failed_with(&["is not ours to keep", &format!("-p {} -n 14", server.port)]);
+    // Nobody is told to end it.
+    assert!(!ended.output.contains("shutdown") && !ended.output.contains("kill "), "{}", ended.output);
 }

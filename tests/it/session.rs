@@ -107,7 +107,12 @@ fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> R
 
     // Whatever uses it makes it live for another year.
     let mut redis = get_redis(&test_request).expect("connect");
-    let uses: [Use; 4] = [
+    session.csrf_token()?;
+    let uses: [Use; 7] = [
+        // Asked to change something, they find nothing to change.
+        |session| session.csrf_token().map(|_| ()),
+        |session| session.remove("other").map(|_| ()),
+        |session| session.pop_flash().map(|_| ()),
         |session| session.get::<String>("name").map(|_| ()),
         |session| session.keys().map(|_| ()),
         |session| session.contains("other").map(|_| ()),

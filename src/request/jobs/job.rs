@@ -42,7 +42,7 @@ pub struct Job {
     pub eta: Option<SystemTime>,
     /// How often it was tried before.
     pub retries: u32,
-    /// The message as it is in Redis. Empty before it is queued.
+    /// The message as it is in Redis. Empty before it is queued, and of one that these methods have changed.
     pub raw: Vec<u8>,
     /// Why it can't be read as a message of the queue's format.
     pub unreadable: Option<String>,
@@ -84,6 +84,7 @@ impl Job {
     #[must_use]
     #[track_caller]
     pub fn args(mut self, args: impl Serialize) -> Self {
+        self.raw.clear();
         match arguments(args) {
             Ok(args) => self.args = args,
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
@@ -99,6 +100,7 @@ impl Job {
     #[must_use]
     #[track_caller]
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        self.raw.clear();
         match serde_json::to_value(value) {
             Ok(value) => self.kwargs.insert(name.into(), value),
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
@@ -109,6 +111,7 @@ impl Job {
     /// In that queue.
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.raw.clear();
         self.queue = queue.into();
         self
     }
@@ -116,6 +119,7 @@ impl Job {
     /// With that priority, 0 to 9.
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
+        self.raw.clear();
         self.priority = Some(priority);
         self
     }
@@ -123,6 +127,7 @@ impl Job {
     /// Not before that time.
     #[must_use]
     pub fn eta(mut self, eta: SystemTime) -> Self {
+        self.raw.clear();
         self.eta = Some(eta);
         self
     }
@@ -137,6 +142,7 @@ impl Job {
     /// With that id instead of a random one.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.raw.clear();
         self.id = Some(id.into());
         self
     }

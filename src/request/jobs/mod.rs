@@ -7,7 +7,7 @@ mod job;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use assertion::Enqueued;
@@ -80,10 +80,13 @@ impl TestRequest {
             for place, message in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
                 if earlier[message] then redis.call('LSET', KEYS[1], place - 1, earlier[message]) end
             end";
+        let formats = self.lease.shared(Formats::default);
+        // One at a time: two that read the same due time would make it earlier only once.
+        let _one_at_a_time = formats.ageing.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = self.jobs();
         let mut lists = BTreeMap::<String, BTreeMap<Vec<u8>, Vec<u8>>>::new();
         // One that several formats can read is made earlier once.
-        for format in self.lease.shared(Formats::default).all() {
+        for format in formats.all() {
             let jobs = Jobs { format, ..jobs.clone() };
             for job in jobs.all()?.into_iter().filter(|job| job.eta.is_some()) {
                 let Some(earlier) = jobs.format.earlier(&job.raw, by) else { continue };
@@ -103,12 +106,16 @@ impl TestRequest {
 
 /// The formats in which a test has looked for jobs.
 #[derive(Default)]
-struct Formats(Mutex<Vec<Arc<dyn JobFormat>>>);
+struct Formats {
+    known: Mutex<Vec<Arc<dyn JobFormat>>>,
+    /// Held while their due times are made earlier.
+    ageing: Mutex<()>,
+}
 
 impl Formats {
     /// Formats that look the same are the same.
     fn add(&self, format: &Arc<dyn JobFormat>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let text = format!("{format:?}");
         if !known.iter().any(|other| format!("{other:?}") == text) {
             known.push(format.clone());
@@ -116,7 +123,7 @@ impl Formats {
     }
 
     fn all(&self) -> Vec<Arc<dyn JobFormat>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -203,10 +210,12 @@ impl Jobs {
         for list in &lists {
             commands.lrange(list, 0, -1);
         }
+        // For both steps: what is watched is the connection's, which clones share.
+        let mut connection = self.connection();
         loop {
             // Read before anything is deleted: of a key that is no list, nothing is.
-            let found: Vec<Vec<Vec<u8>>> = self.query(&commands)?;
-            let deleted: Option<(u64,)> = self.query(pipe().atomic().del(&lists))?;
+            let found: Vec<Vec<Vec<u8>>> = self.query_on(&mut connection, &commands)?;
+            let deleted: Option<(u64,)> = self.query_on(&mut connection, pipe().atomic().del(&lists))?;
             // Else somebody has queued or taken one meanwhile.
             if deleted.is_some() {
                 return Ok(found.into_iter().flat_map(|raw| self.decode(queue, raw)).collect());
@@ -223,11 +232,12 @@ impl Jobs {
     pub fn enqueue(&self, job: Job) -> Result<String, Error> {
         let found = !job.raw.is_empty() && self.decode_one(&job.queue, job.raw.clone()) == job;
         let job = if found { job } else { job.with_id() };
+        let mut lists = self.format.lists(&job.queue);
         let (list, raw) = match self.format.encode(&job) {
             Ok((list, _)) if found => (list, job.raw),
             Ok(new) => new,
             // What can't be read can't be written anew, but as it was.
-            Err(_) if found => (self.format.lists(&job.queue).swap_remove(0), job.raw),
+            Err(_) if found && !lists.is_empty() => (lists.swap_remove(0), job.raw),
             Err(error) => {
                 let name = job.name.as_deref().unwrap_or_default();
                 return Err(Error::with_source(Kind::Data, report::jobs::not_encoded(name, &*error), error));
@@ -299,7 +309,18 @@ impl Jobs {
     }
 
     fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Error> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        self.query_on(&mut self.connection(), commands)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn query_on<T: FromRedisValue>(
+        &self,
+        connection: &mut Option<Connection>,
+        commands: &Pipeline,
+    ) -> Result<T, Error> {
         let answer: RedisResult<T> = match connection.as_mut() {
             Some(connection) => commands.query(connection),
             None => get_jobs_redis(&self.request).and_then(|new| commands.query(connection.insert(new))),

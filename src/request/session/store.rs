@@ -66,20 +66,30 @@ impl Store {
         let mut state = self.state();
         loop {
             let Some((stored, has_end)) = self.load(&mut state, request)? else { return Ok(None) };
-            let renewed = match lasting(&stored).filter(|_| self.format.renews_on_access()) {
-                // The application checks the end itself.
-                Some(_) if stored.expires.is_some() => self.save(&mut state, request, &stored, has_end)?,
-                Some(timeout) if has_end => {
-                    let expire = cmd("EXPIRE").arg(self.format.key(&state.id)).arg(timeout.as_secs()).take();
-                    let (_,): (u32,) = query(&mut state, request, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
-                    true
-                }
-                _ => true,
-            };
-            // Else the application has written meanwhile.
-            if renewed {
+            if self.renew(&mut state, request, &stored, has_end)? {
                 return Ok(Some(stored));
             }
+        }
+    }
+
+    /// Makes a session that was asked for live longer, where the framework does so. False where the application has
+    /// written meanwhile.
+    fn renew(
+        &self,
+        state: &mut State,
+        request: &TestRequest,
+        stored: &StoredSession,
+        has_end: bool,
+    ) -> Result<bool, Error> {
+        match lasting(stored).filter(|_| self.format.renews_on_access()) {
+            // The application checks the end itself.
+            Some(_) if stored.expires.is_some() => self.save(state, request, stored, has_end),
+            Some(timeout) if has_end => {
+                let expire = cmd("PEXPIRE").arg(self.format.key(&state.id)).arg(milliseconds(timeout)).take();
+                let (_,): (u32,) = query(state, request, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
+                Ok(true)
+            }
+            _ => Ok(true),
         }
     }
 
@@ -93,7 +103,7 @@ impl Store {
     ) -> Result<Option<T>, Error> {
         let mut state = self.state();
         loop {
-            let (mut stored, has_end) = match self.load(&mut state, request)? {
+            let (before, has_end) = match self.load(&mut state, request)? {
                 Some(loaded) => loaded,
                 None if begin => {
                     let mut new = StoredSession::new(state.id.clone(), request.settings().session_timeout());
@@ -102,13 +112,16 @@ impl Store {
                 }
                 None => return Ok(None),
             };
-            match change(&mut stored.values) {
-                None => return Ok(None),
-                changed => {
-                    if self.save(&mut state, request, &stored, has_end)? {
-                        return Ok(changed);
-                    }
-                }
+            let mut stored = before.clone();
+            let changed = change(&mut stored.values);
+            let done = if changed.is_some() {
+                self.save(&mut state, request, &stored, has_end)?
+            } else {
+                self.renew(&mut state, request, &before, has_end)?
+            };
+            // Else the application has written meanwhile.
+            if done {
+                return Ok(changed);
             }
         }
     }
@@ -159,7 +172,14 @@ impl Store {
         match self.format.decode(&bytes, &mut stored) {
             // The key may outlive the session, where the application ends it by what it has stored.
             Ok(()) if over(&stored) => Ok(None),
-            Ok(()) => Ok(Some((stored, left >= 0))),
+            Ok(()) => {
+                if let (Ok(left), false) = (u64::try_from(left), self.format.renews_on_access()) {
+                    // What the bytes say of their end does not age with the key.
+                    let longest = Duration::from_millis(left).max(request.settings().session_timeout());
+                    stored.timeout = stored.timeout.map(|timeout| timeout.min(longest));
+                }
+                Ok(Some((stored, left >= 0)))
+            }
             Err(error) => {
                 Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error))
             }
@@ -182,7 +202,7 @@ impl Store {
         let mut set = cmd("SET");
         set.arg(key).arg(bytes);
         if let Some(timeout) = lasting(stored).filter(|_| has_end) {
-            set.arg("PX").arg(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+            set.arg("PX").arg(milliseconds(timeout));
         }
         let saved: Option<(String,)> = query(state, request, pipe().atomic().add_command(set))?;
         Ok(saved.is_some())
@@ -216,6 +236,10 @@ fn query<T: FromRedisValue>(state: &mut State, request: &TestRequest, commands: 
 /// A timeout of nothing is none.
 fn lasting(stored: &StoredSession) -> Option<Duration> {
     stored.timeout.filter(|timeout| timeout.as_millis() > 0)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn over(stored: &StoredSession) -> bool {
