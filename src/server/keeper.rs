@@ -81,6 +81,8 @@ impl Keeper {
             keeper.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
         let server = Command::new(binary)
             .args(arguments(&keeper.directory))
+            // What is called a server may be a script around one, and a test's PATH emptied.
+            .env("PATH", path())
             .stdin(Stdio::null())
             .stdout(output.0)
             .stderr(output.1)
@@ -141,6 +143,13 @@ impl Drop for Keeper {
         // Reaps the script. Nothing is left to do where that fails.
         let _ = self.script.wait();
     }
+}
+
+/// `PATH` with the places of a system's own programs.
+fn path() -> OsString {
+    let mut path = env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_default();
+    path.push(if path.is_empty() { "/usr/bin:/bin" } else { ":/usr/bin:/bin" });
+    path
 }
 
 /// A name that no other server has: in the temporary directory, or in /tmp where that is too long for a socket.

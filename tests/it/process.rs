@@ -185,7 +185,7 @@ fn retires_its_server_beside_a_forked_child() {
         descriptors.filter(is_pipe).map(|path| path.to_string_lossy().replace("self", &std::process::id().to_string()));
     let mut holders: Vec<_> = pipes
         .map(|pipe| {
-            let hold = format!("exec 9>{pipe}; exec sleep 60");
+            let hold = format!("exec 9>{pipe}; exec /bin/sleep 60");
             let nothing = std::process::Stdio::null;
             let mut shell = std::process::Command::new("/bin/sh");
             shell.args(["-c", &hold]).stdin(nothing()).stdout(nothing()).stderr(nothing()).spawn().expect("a shell")
