@@ -103,7 +103,7 @@ impl Lease {
     /// [`Error::is_server`] when the server is gone, or the lease has ended.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         match self.held().as_mut() {
-            Some(Held::Throwaway(server)) => server.begin(&self.test, true),
+            Some(Held::Throwaway(server)) => server.begin(&self.test, true).map(drop),
             Some(Held::Running { control, .. }) => flush(control, self.settings.databases()),
             None => return Err(Error::new(Kind::Server, report::lease_over(&self.test))),
         }
@@ -146,7 +146,9 @@ impl Lease {
                 std::mem::forget(server);
             }
             Held::Throwaway(mut server) => {
-                if !(ending.with_test && pool::is_over(&server)) && server.end().unwrap_or(false) && !ending.in_use {
+                let is_over = ending.with_test && pool::is_over(&server);
+                if !(ending.in_use || is_over) {
+                    server.end();
                     pool::put_back(server);
                 }
             }

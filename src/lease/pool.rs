@@ -9,11 +9,11 @@ use crate::settings::Provider;
 
 static IDLE: Mutex<Vec<Throwaway>> = Mutex::new(Vec::new());
 
-/// An idle server that still answers, for that test. One that does not is ended: a test may have shut it down.
+/// An idle server that still answers and is as it was, for that test. One that is not is ended.
 pub(super) fn take(test: &str, clean: bool) -> Option<Throwaway> {
     loop {
         let mut server = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        if server.begin(test, clean).is_ok() {
+        if server.begin(test, clean).unwrap_or(false) {
             return Some(server);
         }
     }

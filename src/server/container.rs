@@ -69,7 +69,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Throwaway, 
                 let container = Container { server: server.clone(), started: None, slot, keep: false };
                 let mut server = Throwaway::new(server, control, container);
                 // The last process may have been killed in the middle of a test.
-                if server.end().unwrap_or(false) {
+                if server.check().unwrap_or(false) {
                     return Ok(server);
                 }
             }

@@ -63,6 +63,8 @@ pub(crate) struct Throwaway {
     control: Connection,
     /// How often each command had been called when the server was last given back.
     calls: HashMap<&'static str, u64>,
+    /// Whether an earlier test may have left something.
+    was_leased: bool,
     owner: Box<dyn Owner>,
 }
 
@@ -79,25 +81,37 @@ impl Throwaway {
         let calls = HashMap::from([(INFO, 1)]);
         // It had longer to start. Where no limit can be set, it keeps that one.
         let _ = control.set_read_timeout(Some(ANSWER_WITHIN));
-        Self { server, control, calls, owner: Box::new(owner) }
+        Self { server, control, calls, was_leased: false, owner: Box::new(owner) }
     }
 
     /// Begins a lease: names our connection after the test, and empties all databases where it is to be `clean`, since a
-    /// test may have used others than its own. Shows that the server still answers.
+    /// test may have used others than its own. False where an earlier test has left the server otherwise than it was.
+    ///
+    /// That is asked here and not when the lease ends, in the same round trip: by now what that test has closed is gone.
     ///
     /// # Errors
     ///
     /// When the server is gone, or has closed our connection.
-    pub(crate) fn begin(&mut self, test: &str, clean: bool) -> RedisResult<()> {
-        let mut commands = pipe();
+    pub(crate) fn begin(&mut self, test: &str, clean: bool) -> RedisResult<bool> {
+        let mut commands = if self.was_leased { questions() } else { pipe() };
+        // A test may have left it paused, and what follows waiting.
+        commands.cmd("CLIENT").arg("UNPAUSE").ignore();
         commands.cmd("CLIENT").arg("SETNAME").arg(client_name(test)).ignore();
         if clean {
             commands.cmd("FLUSHALL").ignore();
         }
-        let () = self.ask(&commands)?;
+        if self.was_leased {
+            let (clients, stats): (String, String) = self.ask(&commands)?;
+            if !self.is_as_it_was(&clients, &stats)? {
+                return Ok(false);
+            }
+            self.was_leased = false;
+        } else {
+            let () = self.ask(&commands)?;
+        }
         // Afterwards, since what tells a container to stay is a key.
         self.owner.leased(true);
-        Ok(())
+        Ok(true)
     }
 
     /// The lease has ended, and the server is to outlive its owner.
@@ -105,17 +119,27 @@ impl Throwaway {
         self.owner.leased(true);
     }
 
-    /// Ends a lease, and makes the server as it was before but for its keys. False where that can't be: somebody is
-    /// still connected, or the test has changed the server itself.
+    /// Ends a lease.
+    pub(crate) fn end(&mut self) {
+        self.owner.leased(false);
+        self.was_leased = true;
+    }
+
+    /// Whether a server that another process has left is as it was before but for its keys.
     ///
     /// # Errors
     ///
     /// When the server is gone, or has closed our connection.
-    pub(crate) fn end(&mut self) -> RedisResult<bool> {
-        self.owner.leased(false);
-        let (clients, stats): (String, String) =
-            self.ask(pipe().cmd("CLIENT").arg("LIST").cmd("INFO").arg("commandstats"))?;
-        let before = std::mem::replace(&mut self.calls, calls(&stats));
+    #[cfg(feature = "container")]
+    pub(crate) fn check(&mut self) -> RedisResult<bool> {
+        let (clients, stats): (String, String) = self.ask(&questions())?;
+        self.is_as_it_was(&clients, &stats)
+    }
+
+    /// Makes the server as it was before but for its keys. False where that can't be: somebody is still connected, or a
+    /// test has changed the server itself.
+    fn is_as_it_was(&mut self, clients: &str, stats: &str) -> RedisResult<bool> {
+        let before = std::mem::replace(&mut self.calls, calls(stats));
         let more = |commands: &[&str]| {
             commands.iter().any(|command| self.calls.get(*command).unwrap_or(&0) > before.get(*command).unwrap_or(&0))
         };
@@ -125,7 +149,7 @@ impl Throwaway {
         // Time does not go back.
         #[cfg(unix)]
         let changed = changed || self.server.clock().is_some_and(Clock::was_moved);
-        if changed || !self.is_alone(&clients)? {
+        if changed || !self.is_alone(clients)? {
             return Ok(false);
         }
         if scripted {
@@ -165,6 +189,13 @@ impl Throwaway {
         }
         Ok(is_alone)
     }
+}
+
+/// What tells whether a test has left something.
+fn questions() -> Pipeline {
+    let mut commands = pipe();
+    commands.cmd("CLIENT").arg("LIST").cmd("INFO").arg("commandstats");
+    commands
 }
 
 /// `cmdstat_config|set:calls=1,usec=…` → (`config|set`, 1), of the commands that matter.
