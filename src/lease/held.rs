@@ -3,11 +3,9 @@
 #[cfg(any(feature = "session", feature = "jobs"))]
 use std::any::Any;
 use std::process;
-#[cfg(any(feature = "session", feature = "jobs"))]
-use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{Client, Connection, RedisError, RedisResult, cmd, pipe};
+use redis::{Connection, RedisError, RedisResult, cmd, pipe};
 
 use super::lock::Lock;
 use super::pool;
@@ -16,7 +14,7 @@ use crate::guard::MARKER;
 use crate::report;
 use crate::server::ladder;
 use crate::server::running::{Running, lease_file};
-use crate::server::{Server, Throwaway, cache, client_name, was_stopped};
+use crate::server::{Endpoint, Server, Throwaway, cache, client_name, was_stopped};
 use crate::settings::Settings;
 
 /// One test's exclusive use of one server.
@@ -30,18 +28,12 @@ pub(crate) struct Lease {
     pub(crate) clean: bool,
     pub(crate) server: Server,
     pub(crate) settings: &'static Settings,
-    pub(crate) sessions: Endpoint,
-    pub(crate) jobs: Endpoint,
+    pub(crate) sessions: Arc<Endpoint>,
+    pub(crate) jobs: Arc<Endpoint>,
     held: Mutex<Option<Held>>,
     /// What all requests of the test share, one of each type. It goes before the server is looked at for clients.
     #[cfg(any(feature = "session", feature = "jobs"))]
     shared: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
-}
-
-/// One of the two test databases, as a test reaches it.
-pub(crate) struct Endpoint {
-    pub(crate) url: String,
-    pub(crate) client: Client,
 }
 
 /// How a test has ended.
@@ -86,8 +78,8 @@ impl Lease {
             process: process::id(),
             #[cfg(feature = "snapshot")]
             clean,
-            sessions: endpoint(&server, sessions)?,
-            jobs: endpoint(&server, jobs)?,
+            sessions: server.endpoint(sessions).map_err(|error| lost(&server, error))?,
+            jobs: server.endpoint(jobs).map_err(|error| lost(&server, error))?,
             settings,
             server,
             held: Mutex::new(Some(held)),
@@ -253,12 +245,6 @@ fn has_other_clients(control: &mut Connection, test: &str) -> RedisResult<bool> 
     let list: String = cmd("CLIENT").arg("LIST").query(control)?;
     let name = format!(" name={} ", client_name(test));
     Ok(list.lines().filter(|line| line.contains(&name)).count() > 1)
-}
-
-fn endpoint(server: &Server, database: u32) -> Result<Endpoint, Error> {
-    let url = server.url(database);
-    let client = Client::open(url.as_str()).map_err(|error| lost(server, error))?;
-    Ok(Endpoint { url, client })
 }
 
 fn lost(server: &Server, error: RedisError) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Client, Connection, InfoDict, RedisResult, cmd};
@@ -36,8 +36,16 @@ struct Facts {
     process_id: Option<u32>,
     url: Url,
     sessions: u32,
+    /// Parsed once, and not for every test.
+    endpoints: Mutex<Vec<(u32, Arc<Endpoint>)>>,
     #[cfg(unix)]
     clock: Option<Clock>,
+}
+
+/// One of a server's databases, as a test reaches it.
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
+    pub(crate) client: Client,
 }
 
 impl Server {
@@ -57,6 +65,7 @@ impl Server {
             process_id: info.get("process_id"),
             url,
             sessions,
+            endpoints: Mutex::default(),
             #[cfg(unix)]
             clock: None,
         }))
@@ -146,6 +155,22 @@ impl Server {
     /// The URL of one of its databases, with the password if there is one.
     pub(crate) fn url(&self, database: u32) -> String {
         database_url(&self.0.url, database)
+    }
+
+    /// One of its databases.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is none to redis.
+    pub(crate) fn endpoint(&self, database: u32) -> RedisResult<Arc<Endpoint>> {
+        let mut endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, endpoint)) = endpoints.iter().find(|(number, _)| *number == database) {
+            return Ok(endpoint.clone());
+        }
+        let url = self.url(database);
+        let endpoint = Arc::new(Endpoint { client: Client::open(url.as_str())?, url });
+        endpoints.push((database, endpoint.clone()));
+        Ok(endpoint)
     }
 
     /// Another connection to this very server, which answers `within` that time: at its address may be another one by

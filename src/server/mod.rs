@@ -35,6 +35,7 @@ mod unstarted;
 mod verdict;
 
 pub(crate) use client_name::client_name;
+pub(crate) use facts::Endpoint;
 pub use facts::Server;
 pub(crate) use stopped::was_stopped;
 pub(crate) use throwaway::{Owner, Throwaway};
