@@ -61,7 +61,7 @@ pub(crate) struct Throwaway {
     pub(crate) server: Server,
     /// Our own connection, kept open while the server is ours.
     control: Connection,
-    /// How often each command had been called when the server was last given back.
+    /// How often each command had been called when we last asked what a test has left.
     calls: HashMap<&'static str, u64>,
     /// Whether an earlier test may have left something.
     was_leased: bool,
