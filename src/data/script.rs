@@ -135,8 +135,8 @@ fn check(words: &[&[u8]], databases: [u32; 2]) -> Result<(), String> {
         return Err(report::data::of_transactions(name));
     }
     let named: Vec<&[u8]> = match name.as_slice() {
-        b"SELECT" => words.iter().copied().skip(1).take(1).collect(),
-        b"MOVE" => words.iter().copied().skip(2).take(1).collect(),
+        b"SELECT" => words.get(1).copied().into_iter().collect(),
+        b"MOVE" => words.get(2).copied().into_iter().collect(),
         // The last one counts.
         b"COPY" => {
             words.windows(2).skip(3).filter_map(|pair| pair[0].eq_ignore_ascii_case(b"DB").then_some(pair[1])).collect()

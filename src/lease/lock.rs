@@ -2,8 +2,8 @@
 //!
 //! There are two files. Whoever wants the server first stands in the queue's lock, and from there waits for the
 //! server's own. So a test that has just given the server back can't take it again while another one waits: it would
-//! have to pass the one in front, who holds the queue, and is passed only where he was stopped. The kernel releases the locks of a process with the process, so
-//! that a dead holder blocks nobody.
+//! have to pass the one in front, who holds the queue, and is passed only where he was stopped. The kernel releases the
+//! locks of a process with the process, so that a dead holder blocks nobody.
 
 use std::fs::{File, TryLockError};
 use std::io::{Seek, Write};

@@ -113,7 +113,7 @@ impl Running {
 
     /// The server that was found first.
     pub(crate) fn first_identity(&self) -> String {
-        self.identity_of(named(self.server.run_id()))
+        self.identity_of(as_file_name(self.server.run_id()))
     }
 
     /// What the server calls itself: its `run_id`, which is the same for localhost, 127.0.0.1 and the unix socket; or
@@ -129,11 +129,11 @@ impl Running {
 
 /// What tells this server from every other, where it says so.
 fn run_id(info: &InfoDict) -> Option<String> {
-    named(&info.get::<String>("run_id").unwrap_or_default())
+    as_file_name(&info.get::<String>("run_id").unwrap_or_default())
 }
 
 /// A `run_id` that can be the name of a file.
-fn named(run_id: &str) -> Option<String> {
+fn as_file_name(run_id: &str) -> Option<String> {
     let is_name = !run_id.is_empty() && run_id.chars().all(|digit| digit.is_ascii_alphanumeric());
     is_name.then(|| run_id.to_owned())
 }
