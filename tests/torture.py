@@ -201,8 +201,10 @@ def one(binary, way, directory, number, provider):
 
 
 def containers():
-    command = ["docker", "ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.ID}} {{.Status}}"]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    """Those of our image: others may have containers meanwhile."""
+    command = ["docker", "ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.Image}} {{.ID}} {{.Status}}"]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return [line for line in lines if line.split()[0] == os.environ["SERVER_IMAGE"]]
 
 
 def main():

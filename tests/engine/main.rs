@@ -22,14 +22,19 @@ fn child(test: &str) -> Child {
     child.env("TRANSIENT_IMAGE", env::var("SERVER_IMAGE").expect("SERVER_IMAGE names the image"))
 }
 
-/// What the engine has of ours: running, created, or ended and not removed.
+/// What the engine has of our images: running, created, or ended and not removed. Others may have containers meanwhile.
 fn containers() -> Vec<String> {
+    let images: Vec<_> =
+        ["SERVER_IMAGE", "SHELL_IMAGE", "EMPTY_IMAGE"].iter().filter_map(|name| env::var(name).ok()).collect();
+    let format = "{{.Image}} {{.ID}} {{.Status}}";
     let output = Command::new("docker")
-        .args(["ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.ID}} {{.Status}}"])
+        .args(["ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", format])
         .output()
         .expect("docker ps");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let ours = text.lines().filter(|line| images.iter().any(|image| line.split(' ').next() == Some(image)));
+    ours.map(str::to_owned).collect()
 }
 
 #[track_caller]
