@@ -2,8 +2,9 @@
 
 # Many tests wait for something: more at once than there are cores.
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0 RUST_TEST_THREADS=4 NEXTEST_TEST_THREADS=4
-# Nothing is built twice here, and everything from the beginning.
-export CARGO_INCREMENTAL=0
+# Nothing is built a second time after a change. And what is built for the machine itself, as macros are, has no debugging
+# information, so that it would be built again for whoever wants it with some.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
 # What tests leave there is found, and nothing that somebody else does there is.
 export TMPDIR=$scratch/tmp XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs

@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Who takes longer hangs. The slowest are told to wait for 25 s, and the machine may be busy.
+pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(150);
+
 pub(crate) struct Child(Command);
 
 /// How a child ended, and what it said.
@@ -79,7 +82,7 @@ impl Child {
 
     /// Runs it to its end.
     pub(crate) fn run(self) -> Ended {
-        self.start().wait(Duration::from_secs(60))
+        self.start().wait(HANGS_AFTER)
     }
 }
 
@@ -96,7 +99,7 @@ impl Running {
 
     /// Waits until the child has said something.
     pub(crate) fn wait_for(&self, words: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + HANGS_AFTER;
         while !self.output().contains(words) {
             assert!(Instant::now() < deadline, "the child never said {words:?}, but:\n{}", self.output());
             thread::sleep(Duration::from_millis(5));
