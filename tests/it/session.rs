@@ -218,7 +218,7 @@ fn a_session_that_is_gone_is_a_new_one(test_request: TestRequest) -> Result<(), 
     session.set("other", 1)?;
     assert_eq!((session.id(), session.keys()?), (id, vec!["other".to_owned()]));
 
-    test_request.travel_to_expiry(session.key())?;
+    test_request.travel_to_expiry(&session.key())?;
     assert!(session.is_new()? && session.get::<u32>("other")?.is_none());
     Ok(())
 }

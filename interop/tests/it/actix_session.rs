@@ -146,7 +146,7 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(
     assert_ne!(visitor.session().id(), id);
 
     visitor.log_in("asa")?;
-    test_request.travel_to_expiry(visitor.session().key())?;
+    test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
     assert_eq!(send(&shop, cart(), &visitor.cookie_header()).await.1, nobody);
     Ok(())

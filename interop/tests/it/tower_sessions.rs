@@ -141,7 +141,7 @@ async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestReq
     let mut redis = get_redis(&test_request).expect("connect");
 
     visitor.log_in("asa")?;
-    test_request.travel_to_expiry(visitor.session().key())?;
+    test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
     assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
 
