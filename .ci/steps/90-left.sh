@@ -1,10 +1,11 @@
 # Nothing that this run started is left: no process, no container, no directory.
-containers() { docker ps --all --format '{{.ID}} {{.Image}} {{.Status}} {{.Names}}' | grep " $images/" || true; }
-directories() { find "$TMPDIR" -maxdepth 1 -name 'transient-fixtures-*'; }
-for _ in $(seq 150); do
+# Alone.
+directories() { find "$scratch"/[0-9]* -maxdepth 1 -name 'transient-fixtures-*'; }
+# Containers take some seconds to find out that nobody needs them.
+while [ "$SECONDS" -lt 60 ]; do
     left=$(.ci/left.py "$CI_ROOT") containers=$(containers) directories=$(directories)
     [ -n "$left$containers$directories" ] || break
-    sleep 0.1
+    sleep 0.2
 done
 [ -z "$left" ] || fail "processes are left: $left"
 [ -z "$containers" ] || fail "containers are left: $containers"

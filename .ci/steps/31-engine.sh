@@ -1,4 +1,5 @@
-# The container engine. Beside what follows.
+# The container engine.
+# Beside what follows.
 needs images
 # A name that no other step's containers have.
 docker tag "$images/redis:7" "$images/redis:engine"

@@ -1,4 +1,5 @@
 # A container for each test process: the README's two commands, a process for every test, and cross-talk.
+# Beside what follows.
 needs images
 printf '[app:main]\nredis.image = %s/redis:7\nredis.download = false\n%s\n' "$images" \
     "$(grep -E '^redis.sessions.(timeout|cookie_max_age)' test.ini)" >"$scratch/container.ini"

@@ -1,4 +1,5 @@
 # A Redis running at 6379: the README's two commands, a process for every test, and the server by name.
+# Beside what follows.
 needs packages download tests
 start_redis
 inside_cli() { "${inside[@]}" redis-cli "$@"; }

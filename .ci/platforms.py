@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""other_platforms.py DOWNLOAD_RS PLACE: downloads the wheel of every platform that the source names, and looks whether
+"""platforms.py DOWNLOAD_RS PLACE: downloads the wheel of every platform that the source names, and looks whether
 it and the server inside of it are what the source says."""
 
 import hashlib
