@@ -270,6 +270,11 @@ impl Settings {
         Some(self.text(SERVER_BINARY)).filter(|path| !path.is_empty()).map(Path::new)
     }
 
+    /// Whether each lease on an own server has a password of its own.
+    pub(crate) fn passwords(&self) -> bool {
+        true
+    }
+
     /// Whether a server may be downloaded.
     #[must_use]
     pub fn download(&self) -> bool {

@@ -1,0 +1,166 @@
+//! Ends a server that we started when its owner is gone.
+//!
+//! Statics are never dropped, a killed process runs no code, and children outlive it. So the server is in the process
+//! group of a short shell script that holds one end of a pipe. When this process ends, however it ends, the pipe does
+//! too, and the script ends its group. The server is our own child and not the script's, so that it need not wait until
+//! a shell has started. (`PR_SET_PDEATHSIG` is no way: it fires when the spawning *thread* ends, and every test is a
+//! thread.)
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::{env, fs, process};
+
+use super::Owner;
+use super::unique_name::unique_name;
+use crate::report;
+
+const SCRIPT: &str = include_str!("keeper.sh");
+
+/// `sockaddr_un` holds 104 bytes on macOS, 108 on Linux; the file name and a few to spare are taken off.
+const LONGEST_DIRECTORY: usize = 90;
+
+/// How much of a server's output a report shows, in bytes.
+const TAIL: usize = 2_000;
+
+/// What the server prints, in its directory.
+const OUTPUT: &str = "server.log";
+
+/// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
+pub(super) struct Keeper {
+    script: Child,
+    /// The script ends the server when this is closed.
+    pipe: Option<ChildStdin>,
+    /// In the script's process group.
+    server: Option<Child>,
+    directory: PathBuf,
+    /// Whether the script needs to know if a test has the server.
+    keep: bool,
+}
+
+impl Keeper {
+    /// Starts `binary` with the arguments that it is to have for its directory, in which it finds that file, and that
+    /// `configuration` on its standard input.
+    ///
+    /// # Errors
+    ///
+    /// When the script or the server can't be started or the directory can't be made, as a sentence.
+    pub(super) fn start(
+        binary: &Path,
+        keep: bool,
+        file: Option<(&str, &str)>,
+        configuration: &str,
+        arguments: impl Fn(&Path) -> Vec<OsString>,
+    ) -> Result<Self, String> {
+        let directory = new_directory_name();
+        let no_keeper = |error| report::process::no_keeper(&error);
+        let mut script = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "transient-fixtures-keeper"])
+            .arg(&directory)
+            .arg(process::id().to_string())
+            .arg(if keep { "1" } else { "0" })
+            .stdin(Stdio::piped())
+            // Inherited, they would keep the test's own output open.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(no_keeper)?;
+        let pipe = script.stdin.take();
+        let mut keeper = Self { script, pipe, server: None, directory, keep };
+        let output = fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&keeper.directory)
+            .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(keeper.directory.join(name), text)))
+            .and_then(|()| File::create(keeper.directory.join(OUTPUT)))
+            .and_then(|output| Ok((output.try_clone()?, output)))
+            .map_err(|error| report::process::no_directory(&keeper.directory, &error))?;
+        let group =
+            keeper.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
+        let mut server = Command::new(binary)
+            .args(arguments(&keeper.directory))
+            // What is called a server may be a script around one, and a test's PATH emptied.
+            .env("PATH", path())
+            .stdin(Stdio::piped())
+            .stdout(output.0)
+            .stderr(output.1)
+            .process_group(group)
+            .spawn()
+            .map_err(|error| report::process::not_started(binary, &error))?;
+        let process = server.id();
+        if let Some(mut pipe) = server.stdin.take() {
+            // A server that has ended already says why in its output.
+            let _ = pipe.write_all(configuration.as_bytes());
+        }
+        keeper.server = Some(server);
+        keeper.say(&format!("server {process}")).map_err(no_keeper)?;
+        Ok(keeper)
+    }
+
+    fn say(&mut self, word: &str) -> io::Result<()> {
+        match &mut self.pipe {
+            Some(pipe) => writeln!(pipe, "{word}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the server's files are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the server has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
+    }
+
+    /// The end of what the server printed.
+    pub(super) fn output_tail(&self) -> String {
+        let output = fs::read(self.directory.join(OUTPUT)).unwrap_or_default();
+        let tail = &output[output.len().saturating_sub(TAIL)..];
+        String::from_utf8_lossy(tail).trim().to_owned()
+    }
+}
+
+impl Owner for Keeper {
+    fn leased(&mut self, leased: bool) {
+        if self.keep {
+            // A script that is gone has ended its server, which the lease is about to notice.
+            let _ = self.say(if leased { "leased" } else { "idle" });
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Quicker than the script, which does both where this process can't. Where one fails the script does it as well.
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+        // Closing the pipe would not do where a forked child has it open.
+        let _ = self.say("end");
+        drop(self.pipe.take());
+        // Reaps the script. Nothing is left to do where that fails.
+        let _ = self.script.wait();
+    }
+}
+
+/// `PATH` with the places of a system's own programs.
+fn path() -> OsString {
+    let mut path = env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_default();
+    path.push(if path.is_empty() { "/usr/bin:/bin" } else { ":/usr/bin:/bin" });
+    path
+}
+
+/// A name that no other server has: in the temporary directory, or in /tmp where that is too long for a socket.
+fn new_directory_name() -> PathBuf {
+    let name = unique_name();
+    let directory = env::temp_dir().join(&name);
+    if directory.as_os_str().len() > LONGEST_DIRECTORY { Path::new("/tmp").join(name) } else { directory }
+}

@@ -1,0 +1,207 @@
+//! The rung `process`: a server binary of this machine, started privately.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
+
+use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, cmd};
+use url::Url;
+
+use super::clock::{self, Clock};
+use super::keeper::Keeper;
+use super::secret::{CONTROL_USER, Secrets};
+use super::{Server, Started, Unavailable};
+use crate::report;
+use crate::settings::{Provider, Settings};
+
+/// From exec to the first answer. A healthy server takes about 7 ms.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is asked meanwhile. (A timeout on a socket would be rounded up to the kernel's ticks, 4 ms and more.)
+const EVERY: Duration = Duration::from_micros(500);
+
+/// Between asking for a free port and the server taking it, another process may: then another port is tried.
+const PORT_ATTEMPTS: u32 = 10;
+
+/// What a Redis or Valkey prints when its port is taken.
+const PORT_TAKEN: [&str; 2] = ["Address already in use", "Failed listening on port"];
+
+/// The server binary of this machine: the one that the settings name, else the first on `PATH`.
+///
+/// # Errors
+///
+/// When there is none.
+pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
+    if let Some(named) = settings.server_binary() {
+        return if is_executable(named) {
+            Ok(named.to_path_buf())
+        } else {
+            Err(unavailable(report::process::no_such_binary(named)))
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let candidates = env::split_paths(&path)
+        .flat_map(|directory| ["redis-server", "valkey-server"].map(|name| directory.join(name)));
+    candidates
+        .into_iter()
+        .find(|candidate| is_executable(candidate))
+        .ok_or_else(|| unavailable(report::process::NOT_ON_PATH.to_owned()))
+}
+
+/// Starts `binary` on a unix socket and a loopback port, without persistence, and waits until it answers.
+///
+/// # Errors
+///
+/// When it ends at once, never answers, or finds no free port; with the end of what it printed.
+pub(crate) fn start(
+    binary: &Path,
+    provider: Provider,
+    settings: &Settings,
+    within: Duration,
+) -> Result<Started, Unavailable> {
+    let within = within.min(if settings.whole_clock() { clock::READY_WITHIN } else { READY_WITHIN });
+    let mut tail = String::new();
+    for _ in 0..PORT_ATTEMPTS {
+        let port = free_port().map_err(|error| unavailable(report::process::no_port(&error)))?;
+        match start_on(port, binary, provider, settings, within) {
+            Ok(server) => return Ok(server),
+            Err(Failure::PortTaken(output)) => tail = output,
+            Err(Failure::Other(why)) => return Err(unavailable(why)),
+        }
+    }
+    Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
+}
+
+enum Failure {
+    PortTaken(String),
+    Other(String),
+}
+
+impl Failure {
+    fn under_faketime(self) -> Self {
+        match self {
+            Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
+            port_taken @ Self::PortTaken(_) => port_taken,
+        }
+    }
+}
+
+fn start_on(
+    port: u16,
+    binary: &Path,
+    provider: Provider,
+    settings: &Settings,
+    within: Duration,
+) -> Result<Started, Failure> {
+    let (sessions, jobs) = settings.databases();
+    let databases = 16.max(sessions + 1).max(jobs + 1);
+    let secrets = Secrets::new(settings.passwords());
+    let configuration = secrets.configuration();
+    let started = if settings.whole_clock() {
+        let library = clock::library().ok_or_else(|| Failure::Other(report::process::NO_FAKETIME.to_owned()))?;
+        Keeper::start(
+            Path::new("/usr/bin/env"),
+            settings.keep(),
+            Some((clock::FILE, clock::AT_THE_START)),
+            &configuration,
+            |directory| {
+                let mut command = clock::command(library, directory);
+                command.push(binary.into());
+                command.extend(arguments(directory, port, databases));
+                command
+            },
+        )
+    } else {
+        Keeper::start(binary, settings.keep(), None, &configuration, |directory| arguments(directory, port, databases))
+    };
+    let mut keeper = started.map_err(Failure::Other)?;
+    let (control, info) = first_answer(&mut keeper, binary, &secrets.control, within)
+        .map_err(|failure| if settings.whole_clock() { failure.under_faketime() } else { failure })?;
+    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| Failure::Other(error.to_string()))?;
+    let clock = settings.whole_clock().then(|| Clock::of(keeper.directory()));
+    let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
+        .map_err(|error| Failure::Other(error.to_string()))?
+        .with_clock(clock);
+    Ok(Started { server, control, owner: Box::new(keeper), password: secrets.password, left_with: None })
+}
+
+fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {
+    let (port, databases) = (port.to_string(), databases.to_string());
+    let mut arguments: Vec<OsString> = [
+        ["--port", &port],
+        ["--bind", "127.0.0.1"],
+        ["--databases", &databases],
+        ["--save", ""],
+        ["--appendonly", "no"],
+        ["--daemonize", "no"],
+    ]
+    .iter()
+    .flatten()
+    .map(OsString::from)
+    .collect();
+    arguments.extend(["--dir".into(), directory.into(), "--unixsocket".into(), socket(directory).into()]);
+    // The rest of its configuration, which nobody is to see, comes by standard input.
+    arguments.push("-".into());
+    arguments
+}
+
+fn socket(directory: &Path) -> PathBuf {
+    directory.join("redis.sock")
+}
+
+/// Over the unix socket, which is nobody else's: the port could have been taken by a stranger's server. The server
+/// opens its port first, so an answer on the socket means that the port is its own as well.
+fn first_answer(
+    keeper: &mut Keeper,
+    binary: &Path,
+    control: &str,
+    within: Duration,
+) -> Result<(Connection, InfoDict), Failure> {
+    let address = ConnectionAddr::Unix(socket(keeper.directory()));
+    let user = RedisConnectionInfo::default().set_username(CONTROL_USER).set_password(control);
+    let client = address
+        .into_connection_info()
+        .and_then(|address| Client::open(address.set_redis_settings(user)))
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    let deadline = Instant::now() + within;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail())));
+        }
+        if let Ok(mut connection) = client.get_connection_with_timeout(left) {
+            let left = deadline.saturating_duration_since(Instant::now()).max(EVERY);
+            connection.set_read_timeout(Some(left)).map_err(|error| Failure::Other(error.to_string()))?;
+            // All that is to be known of a server of our own; the whole takes an unoptimised build half a millisecond.
+            if let Ok(info) = cmd("INFO").arg("server").query(&mut connection) {
+                return Ok((connection, info));
+            }
+        }
+        if keeper.has_ended() {
+            let tail = keeper.output_tail();
+            return Err(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
+                Failure::PortTaken(tail)
+            } else {
+                Failure::Other(report::process::ended(binary, &tail))
+            });
+        }
+        thread::sleep(EVERY);
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn unavailable(why: String) -> Unavailable {
+    Unavailable { provider: Provider::Process.to_string(), why, remedy: report::process::REMEDY.to_owned() }
+}
