@@ -93,11 +93,9 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
             ),
         )
     })?;
-    let left =
-        Left { url: url.to_string(), run_id: String::new(), secret: secrets.control.clone(), password_changes: 0 };
     let server = Server::new(Provider::Container, url, &info, sessions, Some(secrets.control))
         .map_err(|error| not_started(image, report::container::not_started(image, &error.to_string())))?;
-    let left = Left { run_id: server.run_id().to_owned(), ..left };
+    let left = Left::new(&server);
     let container = Container { server: server.clone(), started: Some(started), slot, left, keep: settings.keep() };
     container.leave();
     Ok(Started { server, control, owner: Box::new(container), password: secrets.password, left_with: None })

@@ -30,6 +30,31 @@ const TAIL: usize = 2_000;
 /// What the server prints, in its directory.
 const OUTPUT: &str = "server.log";
 
+/// With whose end a server ends.
+#[derive(Clone, Copy)]
+pub(super) enum ServerOwner<'slot> {
+    /// This process.
+    Process,
+    /// The runner of this process's run, whose processes share the server through that file.
+    Runner { process: u32, slot: &'slot Path },
+}
+
+impl<'slot> ServerOwner<'slot> {
+    fn process(self) -> u32 {
+        match self {
+            Self::Process => process::id(),
+            Self::Runner { process, .. } => process,
+        }
+    }
+
+    fn slot(self) -> &'slot Path {
+        match self {
+            Self::Process => Path::new(""),
+            Self::Runner { slot, .. } => slot,
+        }
+    }
+}
+
 /// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
 pub(super) struct Keeper {
     script: Child,
@@ -43,7 +68,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts `binary` with the arguments that it is to have for its directory, in which it finds that file, and that
+    /// Starts `binary`, for this process or for the processes of a run, with the arguments that it is to have for its directory, in which it finds that file, and that
     /// `configuration` on its standard input.
     ///
     /// # Errors
@@ -52,6 +77,7 @@ impl Keeper {
     pub(super) fn start(
         binary: &Path,
         keep: bool,
+        owner: ServerOwner<'_>,
         file: Option<(&str, &str)>,
         configuration: &str,
         arguments: impl Fn(&Path) -> Vec<OsString>,
@@ -61,8 +87,9 @@ impl Keeper {
         let mut script = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "transient-fixtures-keeper"])
             .arg(&directory)
-            .arg(process::id().to_string())
+            .arg(owner.process().to_string())
             .arg(if keep { "1" } else { "0" })
+            .arg(owner.slot())
             .stdin(Stdio::piped())
             // Inherited, they would keep the test's own output open.
             .stdout(Stdio::null())

@@ -1,6 +1,7 @@
 # Ends one server when the process that owns it is gone, however it went.
-# $1 is the server's directory, $2 the owner's pid, $3 whether to keep the server of a test that has not passed. The
-# owner starts the server into our process group, which was made for the two of us: who ends the group ends the server,
+# $1 is the server's directory, $2 the pid of the process with whose end the server ends, $3 whether to keep the server
+# of a test that has not passed, and $4 the file of a slot if the server is shared by the processes of a test run: then
+# $2 is their runner, and the server outlives the process that started it. The owner starts the server into our process group, which was made for the two of us: who ends the group ends the server,
 # and needs no pid that could be somebody else's by now. Standard input is a pipe that the owner holds open, and says on
 # it "server" with its pid; then whether it is "leased" to a test or "idle"; and "end" when it is to go.
 
@@ -8,6 +9,7 @@ PATH=$PATH:/usr/bin:/bin
 directory=$1
 owner=$2
 keep=$3
+slot=$4
 
 # What ends the tests must not end us before the server.
 trap '' HUP INT QUIT TERM
@@ -27,8 +29,9 @@ runs() {
     ! { read -r _ _ state _ <"/proc/$1/stat" && [ "$state" = Z ]; }
 }
 
-# The owner is gone. A server that is kept is ended by somebody who looks at it; the owner has printed how.
+# The owner is gone, or the server that its run shared. A server that is kept is ended by somebody who looks at it; the owner has printed how.
 finish() {
+    [ -z "$slot" ] || runs "$owner" || rm -f -- "$slot" "$slot.lock"
     if [ "$keep" = 1 ] && read -r state server <"$directory/state" && [ "$state" = leased ]; then
         while runs "$server"; do sleep 1; done
         rm -rf -- "$directory"
@@ -39,7 +42,7 @@ finish() {
 
 # A forked child of the owner may hold the pipe open: so the owner's pid is watched as well.
 (
-    while kill -0 "$owner"; do sleep 0.5; done
+    while runs "$owner"; do sleep 0.5; done
     # The owner's last word may still be in the pipe.
     [ "$keep" = 0 ] || sleep 1
     finish
@@ -53,4 +56,6 @@ while read -r word; do
     [ "$word" != end ] || end
     [ "$keep" = 0 ] || { echo "$word $server" >"$directory/state.new" && mv "$directory/state.new" "$directory/state"; }
 done
+# The next process of the run has it.
+[ -z "$slot" ] || while runs "$owner" && runs "$server"; do sleep 0.5; done
 finish

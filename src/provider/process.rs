@@ -10,9 +10,11 @@ use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, Re
 use url::Url;
 
 use super::clock::{self, Clock};
-use super::keeper::Keeper;
-use super::secret::{CONTROL_USER, Secrets};
-use super::{Server, Started, Unavailable};
+use super::keeper::{Keeper, ServerOwner};
+use super::run::{self, ProcessPerTest};
+use super::secret::{CONTROL_USER, Secrets, random_hex};
+use super::slot::{Left, Slot};
+use super::{Owner, Server, Started, Unavailable};
 use crate::report;
 use crate::settings::{Provider, Settings};
 
@@ -50,7 +52,11 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
         .ok_or_else(|| unavailable(report::process::NOT_ON_PATH.to_owned()))
 }
 
-/// Starts `binary` on a unix socket and a loopback port, without persistence, and waits until it answers.
+/// How long a server that another process has left may take to answer.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server that another process of this run has left, else a new one: on a unix socket and a loopback port, without
+/// persistence, when it answers.
 ///
 /// # Errors
 ///
@@ -61,17 +67,80 @@ pub(crate) fn start(
     settings: &Settings,
     within: Duration,
 ) -> Result<Started, Unavailable> {
+    let Some((run, slot)) = slot(binary, settings) else {
+        return start_on_free_port(binary, provider, settings, within, None);
+    };
+    let (sessions, _) = settings.databases();
+    if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIMED_WITHIN) {
+        let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
+        let owner = Box::new(OfTheRun { server: server.clone(), keeper: None, slot, left });
+        return Ok(Started { server, control, owner, password, left_with });
+    }
+    slot.put(None);
+    start_on_free_port(binary, provider, settings, within, Some((run, slot)))
+}
+
+/// The slot that this process has, where the processes of one run share servers. What is to be kept is never shared, nor
+/// is a clock that is moved.
+fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
+    let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
+    let kind = (&run.id, binary, settings.databases(), settings.passwords());
+    // Without a slot the server is this process's alone: slower, not wrong.
+    let slot = Slot::take("servers", kind).ok()?;
+    Some((run, slot))
+}
+
+fn start_on_free_port(
+    binary: &Path,
+    provider: Provider,
+    settings: &Settings,
+    within: Duration,
+    mut slot: Option<(ProcessPerTest, Slot)>,
+) -> Result<Started, Unavailable> {
     let within = within.min(if settings.whole_clock() { clock::READY_WITHIN } else { READY_WITHIN });
     let mut tail = String::new();
     for _ in 0..PORT_ATTEMPTS {
         let port = free_port().map_err(|error| unavailable(report::process::no_port(&error)))?;
-        match start_on(port, binary, provider, settings, within) {
+        match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
             Err(Failure::PortTaken(output)) => tail = output,
             Err(Failure::Other(why)) => return Err(unavailable(why)),
         }
     }
     Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
+}
+
+/// A server that the processes of one run share. Dropping it ends the server.
+struct OfTheRun {
+    server: Server,
+    /// Known only to the process that has started it.
+    keeper: Option<Keeper>,
+    slot: Slot,
+    left: Left,
+}
+
+impl Owner for OfTheRun {
+    fn leased(&mut self, _: bool) {}
+
+    fn password_changes(&mut self, count: u64) {
+        self.left.password_changes = count;
+        self.slot.put(Some(&self.left));
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for OfTheRun {
+    fn drop(&mut self) {
+        self.slot.put(None);
+        if self.keeper.is_none() {
+            // Its keeper sees that it has ended. Where it does not answer, it ends with the run.
+            let shutdown = |mut control: Connection| cmd("SHUTDOWN").arg("NOSAVE").exec(&mut control);
+            let _ = self.server.connect(CLAIMED_WITHIN).and_then(shutdown);
+        }
+    }
 }
 
 enum Failure {
@@ -94,6 +163,7 @@ fn start_on(
     provider: Provider,
     settings: &Settings,
     within: Duration,
+    slot: &mut Option<(ProcessPerTest, Slot)>,
 ) -> Result<Started, Failure> {
     let (sessions, jobs) = settings.databases();
     let databases = 16.max(sessions + 1).max(jobs + 1);
@@ -104,6 +174,7 @@ fn start_on(
         Keeper::start(
             Path::new("/usr/bin/env"),
             settings.keep(),
+            ServerOwner::Process,
             Some((clock::FILE, clock::AT_THE_START)),
             &configuration,
             |directory| {
@@ -114,7 +185,12 @@ fn start_on(
             },
         )
     } else {
-        Keeper::start(binary, settings.keep(), None, &configuration, |directory| arguments(directory, port, databases))
+        let owner = slot
+            .as_ref()
+            .map_or(ServerOwner::Process, |(run, slot)| ServerOwner::Runner { process: run.runner, slot: slot.path() });
+        Keeper::start(binary, settings.keep(), owner, None, &configuration, |directory| {
+            arguments(directory, port, databases)
+        })
     };
     let mut keeper = started.map_err(Failure::Other)?;
     let (control, info) = first_answer(&mut keeper, binary, &secrets.control, within)
@@ -124,7 +200,15 @@ fn start_on(
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
         .map_err(|error| Failure::Other(error.to_string()))?
         .with_clock(clock);
-    Ok(Started { server, control, owner: Box::new(keeper), password: secrets.password, left_with: None })
+    let owner: Box<dyn Owner> = match slot.take() {
+        Some((_, slot)) => {
+            let left = Left::new(&server);
+            slot.put(Some(&left));
+            Box::new(OfTheRun { server: server.clone(), keeper: Some(keeper), slot, left })
+        }
+        None => Box::new(keeper),
+    };
+    Ok(Started { server, control, owner, password: secrets.password, left_with: None })
 }
 
 fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {

@@ -210,6 +210,11 @@ impl Server {
         Ok(connection)
     }
 
+    /// How another process reaches this own server: its URL, and the secret of the control user.
+    pub(crate) fn control(&self) -> (String, String) {
+        (self.facts.url.to_string(), self.facts.control.clone().unwrap_or_default())
+    }
+
     /// Whether only this server lets a lease in: by a password of its own.
     pub(crate) fn has_password_of_its_own(&self) -> bool {
         self.password.is_some()

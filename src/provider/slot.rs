@@ -39,6 +39,14 @@ pub(super) struct Left {
     pub(super) password_changes: u64,
 }
 
+impl Left {
+    /// A server that was just started.
+    pub(super) fn new(server: &Server) -> Self {
+        let (url, secret) = server.control();
+        Self { url, run_id: server.run_id().to_owned(), secret, password_changes: 0 }
+    }
+}
+
 /// Closing the file would do, but for a forked child that has it open as well.
 impl Drop for Slot {
     fn drop(&mut self) {

@@ -114,7 +114,7 @@ fn a_wrapper_ends_with_its_server() {
     let path = script(&directory, &format!("#!/bin/sh\n'{}' \"$@\"\nexit $?\n", server.display()));
     let ended = run(&path);
     ended.assert_passed();
-    let port = ended.output.split_once("at redis://127.0.0.1:").expect("a URL").1.split('/').next().expect("a port");
+    let port = ended.output.split_once("@127.0.0.1:").expect("a URL").1.split('/').next().expect("a port");
     assert_nothing_runs_with(&path.display().to_string());
     assert_nothing_runs_with(&format!("--port {port}"));
     assert_nothing_runs_with(&format!("127.0.0.1:{port}"));
