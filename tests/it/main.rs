@@ -9,6 +9,7 @@ mod download;
 mod failure;
 mod fixtures;
 mod guard;
+mod identity;
 mod jobs;
 mod keep;
 mod ladder;
