@@ -38,9 +38,9 @@ const SCRIPTS: [&str; 10] = [
     "fcall",
     "fcall_ro",
     "function",
+    "function|load",
     "script",
     "script|load",
-    "function|load",
 ];
 
 /// Commands that change the server itself. It is not leased again: a new one takes as long as undoing them.
@@ -85,6 +85,8 @@ pub(super) struct OwnServer {
     /// Whether no test has had that password.
     is_password_new: bool,
     password_changes: u64,
+    /// Whether the server has been told something whose reply was not read yet.
+    owes_reply: bool,
     owner: Box<dyn Owner>,
 }
 
@@ -110,6 +112,7 @@ impl OwnServer {
             is_password_new: left_with.is_none(),
             password,
             password_changes: left_with.unwrap_or_default(),
+            owes_reply: false,
             owner,
         }
     }
@@ -220,11 +223,22 @@ impl OwnServer {
 
     fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
         loop {
-            match commands.query(&mut self.control) {
+            let owed = if self.owes_reply { self.control.recv_response().map(drop) } else { Ok(()) };
+            self.owes_reply = false;
+            match owed.and_then(|()| commands.query(&mut self.control)) {
                 Err(error) if was_interrupted(&error) => self.control = self.connect()?,
                 answer => return answer,
             }
         }
+    }
+
+    /// Tells the server something whose reply nobody waits for: the next question reads it.
+    fn tell(&mut self, command: &Pipeline) -> RedisResult<()> {
+        if self.owes_reply {
+            return self.ask(command);
+        }
+        self.owes_reply = true;
+        self.control.send_packed_command(&command.get_packed_pipeline())
     }
 
     fn connect(&self) -> RedisResult<Connection> {
@@ -289,8 +303,8 @@ impl Hold for OwnServer {
         self.last = Some(Last::Test(test.to_owned()));
         let mut commands = pipe();
         self.change_password(&mut commands);
-        // One that does not answer is ended here.
-        if self.password.is_none() || self.ask::<()>(&commands).is_ok() {
+        // One that can't be told is ended here.
+        if self.password.is_none() || self.tell(&commands).is_ok() {
             self.is_password_new = true;
             pool::put_back(*self);
         }
@@ -307,8 +321,19 @@ fn calls(stats: &str) -> HashMap<&'static str, u64> {
     let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
     lines
         .filter_map(|(command, rest)| {
-            let known = || CHANGES.iter().chain(&SCRIPTS).chain(&[INFO]).find(|known| **known == command);
-            Some((*known()?, rest.split(',').next()?.parse().ok()?))
+            let known = |names: &[&'static str]| Some(names[names.binary_search(&command).ok()?]);
+            let name = known(&CHANGES).or_else(|| known(&SCRIPTS)).or_else(|| known(&[INFO]))?;
+            Some((name, rest.split(',').next()?.parse().ok()?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHANGES, SCRIPTS};
+
+    #[test]
+    fn what_is_looked_for_by_halves_is_sorted() {
+        assert!(CHANGES.is_sorted() && SCRIPTS.is_sorted());
+    }
 }

@@ -39,6 +39,8 @@ struct Facts {
     run_id: String,
     process_id: Option<u32>,
     url: Url,
+    /// Host and port, or the path of the unix socket.
+    address: String,
     sessions: u32,
     /// Parsed once, and not for every test.
     info: ConnectionInfo,
@@ -81,6 +83,7 @@ impl Server {
             run_id: field("run_id").unwrap_or_default(),
             process_id: info.get("process_id"),
             info: url.as_str().into_connection_info()?,
+            address: address(&url),
             url,
             sessions,
             control,
@@ -141,10 +144,7 @@ impl Server {
     /// Host and port, or the path of the unix socket.
     #[must_use]
     pub fn address(&self) -> String {
-        match self.facts.url.host_str().filter(|host| !host.is_empty()) {
-            Some(host) => format!("{host}:{}", self.port()),
-            None => self.facts.url.path().to_owned(),
-        }
+        self.facts.address.clone()
     }
 
     /// The command that opens the sessions' database in a terminal. It contains the password of a lease on an own
@@ -184,15 +184,16 @@ impl Server {
     ///
     /// When the URL is none to redis.
     pub(crate) fn endpoint(&self, database: u32) -> RedisResult<Endpoint> {
-        let mut url = self.facts.url.clone();
-        let mut settings = self.facts.info.redis_settings().clone().set_db(database.into());
-        if let Some(password) = &self.password {
-            // Only a URL without a host can't have one, and an own server's has a host.
-            let _ = url.set_password(Some(password));
-            settings = settings.set_password(password);
-        }
-        let client = Client::open(self.facts.info.clone().set_redis_settings(settings))?;
-        Ok(Endpoint { client, url: database_url(&url, database) })
+        let settings = self.facts.info.redis_settings().clone().set_db(database.into());
+        let (url, settings) = match &self.password {
+            // An own server has a host, and a password that needs no escapes.
+            Some(password) => (
+                format!("redis://:{password}@{}/{database}", self.facts.address),
+                settings.set_password(password).set_skip_set_lib_name(),
+            ),
+            None => (database_url(&self.facts.url, database), settings),
+        };
+        Ok(Endpoint { client: Client::open(self.facts.info.clone().set_redis_settings(settings))?, url })
     }
 
     /// Another connection to this very own server as the control user, which answers `within` that time. Another server
@@ -226,13 +227,13 @@ impl Server {
     }
 
     fn port(&self) -> u16 {
-        self.facts.url.port().unwrap_or(6379)
+        port(&self.facts.url)
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {} at {} ({})", self.product(), self.version(), self.address(), self.provider())
+        write!(formatter, "{} {} at {} ({})", self.product(), self.version(), self.facts.address, self.provider())
     }
 }
 
@@ -241,6 +242,17 @@ impl fmt::Debug for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Server({self})")
     }
+}
+
+fn address(url: &Url) -> String {
+    match url.host_str().filter(|host| !host.is_empty()) {
+        Some(host) => format!("{host}:{}", port(url)),
+        None => url.path().to_owned(),
+    }
+}
+
+fn port(url: &Url) -> u16 {
+    url.port().unwrap_or(6379)
 }
 
 /// A server's URL with another database number: the path, or of a unix socket the parameter `db`.
