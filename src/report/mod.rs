@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod running;
 #[cfg(feature = "session")]
 pub(crate) mod session;
+pub(crate) mod settings;
 #[cfg(feature = "snapshot")]
 pub(crate) mod snapshot;
 pub(crate) mod travel;
@@ -22,8 +23,6 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
-
-use url::Url;
 
 /// Prints to the test's output, which the harness shows when the test fails. Where nobody listens any more, `eprintln!`
 /// panics, which must not happen while another panic unwinds.
@@ -36,25 +35,50 @@ pub(crate) fn shout(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A URL without its password.
+/// A URL without its password, and without what could be one in something that is no URL: all that stands before the
+/// last `@`, and behind a scheme that has no host.
 pub(crate) fn redact(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if !parsed.cannot_be_a_base() => {
-            if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
-                return "(a URL with a password)".to_owned();
-            }
-            let secret_parameter = parsed.query_pairs().any(|(name, _)| name.starts_with("pass"));
-            if secret_parameter {
-                parsed.set_query(Some("***"));
-            }
-            parsed.to_string()
-        }
-        // Not a URL, but somebody may have meant one with a password.
-        _ => match url.rsplit_once('@') {
-            Some((_, server)) => format!("***@{server}"),
+    let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, server))) => format!("{scheme}://***@{server}"),
+        (None, Some((_, server))) => format!("***@{server}"),
+        (Some((scheme, rest)), None) if is_host(rest) => format!("{scheme}://{rest}"),
+        // `redis://:secret`, `redis:/:secret`, `redis://user:secret`
+        (Some((scheme, _)), None) => format!("{scheme}://***"),
+        (None, None) => match url.split_once(":/") {
+            Some((scheme, _)) => format!("{scheme}:***"),
             None => url.to_owned(),
         },
+    };
+    let secret = ["pass", "user", "auth", "token", "secret"];
+    match shown.split_once('?') {
+        Some((before, query)) if secret.iter().any(|name| query.to_lowercase().contains(name)) => {
+            self::shown(&format!("{before}?***"))
+        }
+        _ => self::shown(&shown),
     }
+}
+
+/// Whether that begins like `host`, `host:port`, `[::1]:port` or a path, and not like `user:password`.
+fn is_host(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, port),
+        _ => (authority, ""),
+    };
+    port.bytes().all(|byte| byte.is_ascii_digit()) && (!host.is_empty() || authority.is_empty())
+}
+
+/// How much of somebody else's text is shown, in characters.
+const SHOWN: usize = 500;
+
+/// Text of a file, the environment or a server as it may be shown: in one piece, cut, without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String =
+        text.chars().take(SHOWN).map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown += &format!("… ({} bytes)", text.len());
+    }
+    shown
 }
 
 /// What a key starts with, which says whose it is. The rest may be a visitor's session id.
@@ -65,92 +89,6 @@ pub(crate) fn shorten_key(key: &[u8]) -> String {
         None => text.chars().take(4).collect(),
     };
     format!("{prefix}…")
-}
-
-// Settings
-
-pub(crate) fn bad_value(place: &dyn Display, key: &str, text: &str, legal: &str) -> String {
-    format!("read the settings: {place}: {key} = {text:?} is not {legal}; correct it")
-}
-
-pub(crate) fn not_unicode(variable: &str) -> String {
-    format!("read the settings: {variable} in the environment is not UTF-8; correct it")
-}
-
-pub(crate) fn unreadable_ini(path: &Path, error: &io::Error) -> String {
-    format!("read {}: {error}; make it a readable UTF-8 file, or name another in TRANSIENT_TEST_INI", path.display())
-}
-
-pub(crate) fn not_ini(path: &Path, what: &str) -> String {
-    format!("read {}: {what}; correct the line", path.display())
-}
-
-pub(crate) fn key_before_section(path: &Path, line: usize, text: &str) -> String {
-    format!("read {}:{line}: {text:?} stands before any section; put a line [app:main] above it", path.display())
-}
-
-pub(crate) fn key_twice(path: &Path, first: usize, second: usize, section: &str, key: &str) -> String {
-    format!(
-        "read {}:{second}: {key} is given a second time in [{section}] (first in line {first}); remove one of the two",
-        path.display()
-    )
-}
-
-pub(crate) fn section_twice(path: &Path, first: usize, second: usize, section: &str) -> String {
-    format!(
-        "read {}:{second}: [{section}] begins a second time (first in line {first}); put its keys under the first one",
-        path.display()
-    )
-}
-
-pub(crate) fn no_delimiter(path: &Path, line: usize, text: &str) -> String {
-    format!(
-        "read {}:{line}: the line that begins with {text:?} is neither a section nor a key with a value; write key = value, or indent it where it \
-         goes on from the line above",
-        path.display()
-    )
-}
-
-pub(crate) fn no_such_test_ini(path: &Path) -> String {
-    format!("read {}, which TRANSIENT_TEST_INI names: there is no such file; correct or unset it", path.display())
-}
-
-pub(crate) fn no_such_include(path: &Path, line: usize, included: &Path) -> String {
-    format!(
-        "read {}:{line}: include_ini_files names {}, and there is no such file; correct or remove the name",
-        path.display(),
-        included.display()
-    )
-}
-
-pub(crate) fn include_circle(path: &Path) -> String {
-    format!("read {}: it is included by a file that it includes; remove one of the two includes", path.display())
-}
-
-pub(crate) fn url_and_other_provider(provider: impl Display) -> String {
-    format!(
-        "read the settings: TRANSIENT_REDIS_URL names a running server, but TRANSIENT_PROVIDER={provider} asks for \
-         another one; unset one of the two"
-    )
-}
-
-pub(crate) fn broker_elsewhere(place: &dyn Display, key: &str, broker: &str, sessions: &str) -> String {
-    format!(
-        "read the settings: {place}: {key} names the server {broker}, but redis.sessions.url names {sessions}; a \
-         test has its sessions and its jobs on one server, in two databases, so name the same server in both"
-    )
-}
-
-pub(crate) fn unknown_key(place: &dyn Display, key: &str, nearest: &str) -> String {
-    format!("{place}: {key} is no setting of transient-fixtures and has no effect; the nearest is {nearest}")
-}
-
-pub(crate) fn unknown_variable(name: &str, nearest: &str) -> String {
-    format!("the environment: {name} is no variable of transient-fixtures and has no effect; the nearest is {nearest}")
-}
-
-pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {
-    format!("{}:{line}: {name} was not included; only files can be", path.display())
 }
 
 // The ladder

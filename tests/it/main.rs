@@ -23,6 +23,7 @@ mod running;
 mod serial;
 mod session;
 mod settings;
+mod settings_bounds;
 mod snapshot;
 mod torture;
 mod travel;
