@@ -21,7 +21,7 @@ pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> R
         let (server, hold) = match source.running() {
             Some(running) => match SharedServer::begin(running, settings, test, clean) {
                 // Nobody named it, and it holds somebody's data: the next provider.
-                Err(refusal) if refusal.is_refused() && !running.is_named => {
+                Err(refusal) if refusal.is_refused() && !running.is_named() => {
                     select::rule_out(&source, settings, &refusal);
                     continue;
                 }

@@ -60,7 +60,7 @@ impl SharedServer {
         lock.sign(test).map_err(no_lock)?;
         queue::wait_for_turn(&mut control, test, &url, &mut patience, || lock.sign(test).map_err(no_lock))?;
         notes.forget_predecessors();
-        let adopt = settings.adopt() && running.is_named;
+        let adopt = settings.adopt() && running.is_named();
         guard::take(&mut control, databases, &notes, adopt, clean, &url)?;
         notes.open(databases).map_err(no_lock)?;
         Ok(Self { server, control, databases, notes, _lock: lock })

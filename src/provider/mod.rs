@@ -17,6 +17,7 @@ pub(crate) mod container;
 mod create_watch;
 #[cfg_attr(not(unix), path = "no_download.rs")]
 pub(crate) mod download;
+mod first_contact;
 #[cfg(unix)]
 mod keeper;
 mod no_server_cache;
@@ -29,6 +30,7 @@ pub(crate) mod select;
 pub(crate) mod server;
 mod slot;
 mod started;
+mod suitability;
 #[cfg(any(unix, feature = "container"))]
 mod unique_name;
 

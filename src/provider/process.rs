@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
@@ -14,7 +15,7 @@ use super::keeper::{Keeper, ServerOwner};
 use super::run::{self, ProcessPerTest};
 use super::secret::{CONTROL_USER, Secrets, random_hex};
 use super::slot::{Left, Slot};
-use super::{Owner, Server, Started, Unavailable};
+use super::{Owner, Server, Started, Unavailable, suitability};
 use crate::report;
 use crate::settings::{Provider, Settings};
 
@@ -78,6 +79,24 @@ pub(crate) fn start(
     }
     slot.put(None);
     start_on_free_port(binary, provider, settings, within, Some((run, slot)))
+}
+
+/// Whether the server has what a lease needs: what is called one may be a wrapper around it.
+///
+/// # Errors
+///
+/// When it has not, or has ended.
+pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) -> Result<(), Unavailable> {
+    let refused = match suitability::check_own(&mut started.control) {
+        Ok(fits) => fits.err(),
+        Err(error) => Some(error.to_string()),
+    };
+    match refused {
+        None => Ok(()),
+        Some(why) => {
+            Err(Unavailable { provider: provider.to_string(), ..unavailable(report::process::unfit(binary, &why)) })
+        }
+    }
 }
 
 /// The slot that this process has, where the processes of one run share servers. What is to be kept is never shared, nor
@@ -267,12 +286,22 @@ fn first_answer(
             let tail = keeper.output_tail();
             return Err(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
                 Failure::PortTaken(tail)
+            } else if let Some(version) = old_version(binary) {
+                Failure::Other(report::process::too_old(binary, &version))
             } else {
                 Failure::Other(report::process::ended(binary, &tail))
             });
         }
         thread::sleep(EVERY);
     }
+}
+
+/// The version of a server binary, if a lease needs a newer one: it has ended at a line of its configuration.
+fn old_version(binary: &Path) -> Option<String> {
+    let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
+    suitability::is_too_old(version).then(|| version.to_owned())
 }
 
 /// A port that was free a moment ago.

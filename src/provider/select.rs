@@ -137,7 +137,8 @@ fn attempt(
 ) -> Result<(Chosen, Option<Started>, String), Stop> {
     let left = || deadline.saturating_duration_since(Instant::now());
     let started = |path: PathBuf| {
-        let first = process::start(&path, provider, settings, left().max(LEFT_FOR_START)).map_err(Stop::Next)?;
+        let mut first = process::start(&path, provider, settings, left().max(LEFT_FOR_START)).map_err(Stop::Next)?;
+        process::check(&path, provider, &mut first).map_err(Stop::Next)?;
         let why = report::process::started(&path);
         Ok((Chosen::Binary(provider, path), Some(first), why))
     };

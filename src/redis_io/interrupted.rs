@@ -16,7 +16,7 @@ pub(crate) fn was_interrupted(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// What kind of I/O error is behind an error, if it is one.
-pub(crate) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     // redis keeps it in an `Arc`, which is an error of a type of its own.
     let shared = || error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref();
     match error.downcast_ref::<io::Error>().or_else(shared) {

@@ -8,4 +8,4 @@ pub(crate) mod transaction;
 
 pub(crate) use client_name::{client_name, lease_name, lease_prefix};
 pub(crate) use commands::{knows, milliseconds, select_each};
-pub(crate) use interrupted::{io_kind, retry_if_interrupted, was_interrupted};
+pub(crate) use interrupted::{retry_if_interrupted, was_interrupted};

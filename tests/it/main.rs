@@ -7,6 +7,7 @@ mod clean;
 mod data;
 mod download;
 mod failure;
+mod first_contact;
 mod fixtures;
 mod guard;
 mod identity;
