@@ -18,22 +18,19 @@ use crate::settings::Settings;
 pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> Result<Lease, Error> {
     loop {
         let source = select::source(settings)?;
-        let (server, hold) = match source.running() {
-            Some(running) => match SharedServer::begin(running, settings, test, clean) {
+        let (server, hold): (Server, Box<dyn Hold>) = if let Some(running) = source.running() {
+            match SharedServer::begin(running, settings, test, clean) {
+                Ok(shared) => (shared.server(), Box::new(shared)),
                 // Nobody named it, and it holds somebody's data: the next provider.
                 Err(refusal) if refusal.is_refused() && !running.is_named() => {
                     select::rule_out(&source, settings, &refusal);
                     continue;
                 }
-                shared => {
-                    let shared = shared?;
-                    (shared.server(), Box::new(shared) as Box<dyn Hold>)
-                }
-            },
-            None => {
-                let own = begin_own(&source, settings, test, clean)?;
-                (own.server(), Box::new(own) as Box<dyn Hold>)
+                Err(error) => return Err(error),
             }
+        } else {
+            let own = begin_own(&source, settings, test, clean)?;
+            (own.server(), Box::new(own))
         };
         announce(&server, &source, settings, test);
         return Lease::new(test, clean, server, settings, hold);

@@ -22,14 +22,14 @@ pub(super) enum Why<'test> {
 
 /// Says that the server of `test` has been ended.
 pub(super) fn remember(test: &str, server: &dyn Display, why: Why<'_>) {
-    let text = match why {
+    let sentence = match why {
         Why::CloneAlive => report::lease::ended_with_clone(test, server),
         Why::StillConnected { next } => report::lease::ended_with_connection(test, server, next),
     };
-    report::print(&report::warning(&text));
+    report::print(&report::warning(&sentence));
     let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
     if ended.len() < REMEMBERED {
-        ended.push(text);
+        ended.push(sentence);
     }
 }
 

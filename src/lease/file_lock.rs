@@ -57,11 +57,11 @@ impl Lock {
         // The number tells two leases of one test apart.
         static SIGNED: AtomicU64 = AtomicU64::new(0);
         let number = SIGNED.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{} {number} {test}", process::id());
+        let signature = format!("{} {number} {test}", process::id());
         self.0.rewind()?;
-        self.0.write_all(text.as_bytes())?;
+        self.0.write_all(signature.as_bytes())?;
         // Cut afterwards: a reader finds a name at any time.
-        self.0.set_len(text.len() as u64)
+        self.0.set_len(signature.len() as u64)
     }
 }
 
@@ -179,11 +179,12 @@ struct Holder {
 
 impl Holder {
     fn read(path: &Path) -> Self {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let mut words = text.splitn(3, ' ');
+        let signature = fs::read_to_string(path).unwrap_or_default();
+        let mut words = signature.splitn(3, ' ');
         let mut next = || words.next().unwrap_or_default();
-        let (process, number, test) = (next().parse().ok(), next(), next());
-        let name = process.map_or_else(report::lease::unknown_holder, |process| report::lease::holder(process, test));
+        let (process, number, test_name) = (next().parse().ok(), next(), next());
+        let name =
+            process.map_or_else(report::lease::unknown_holder, |process| report::lease::holder(process, test_name));
         let mut lease = DefaultHasher::new();
         (process, number).hash(&mut lease);
         Self { process, lease: lease.finish(), name }

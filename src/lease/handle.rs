@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io, process};
 
+#[cfg(any(feature = "session", feature = "jobs"))]
+use redis::FromRedisValue;
 #[cfg(feature = "tokio")]
 use redis::aio::MultiplexedConnection;
-use redis::{Connection, FromRedisValue, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
+use redis::{Connection, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
 
 use super::{Ending, Hold, ended};
 use crate::error::{Error, Kind};
@@ -142,15 +144,15 @@ impl Lease {
         self.check_held().map_err(into_redis_error)?;
         let mut connection = self.endpoint(database).client.get_multiplexed_async_connection().await?;
         let greeting = self.greeting();
-        let answer = greeting.query_async(&mut connection).await?;
-        self.check_identity(answer)?;
+        let answer: Vec<InfoDict> = greeting.query_async(&mut connection).await?;
+        self.check_identity(&answer)?;
         Ok(connection)
     }
 
     fn open(&self, database: Database) -> RedisResult<Connection> {
         let mut connection = self.endpoint(database).client.get_connection()?;
-        let answer = self.greeting().query(&mut connection)?;
-        self.check_identity(answer)?;
+        let answer: Vec<InfoDict> = self.greeting().query(&mut connection)?;
+        self.check_identity(&answer)?;
         Ok(connection)
     }
 
@@ -165,7 +167,7 @@ impl Lease {
         greeting
     }
 
-    fn check_identity(&self, answer: Vec<InfoDict>) -> RedisResult<()> {
+    fn check_identity(&self, answer: &[InfoDict]) -> RedisResult<()> {
         let is_ours = |info: &InfoDict| info.get::<String>("run_id").as_deref() == Some(self.server.run_id());
         if answer.iter().all(is_ours) {
             return Ok(());
@@ -266,9 +268,11 @@ fn into_redis_error(error: Error) -> RedisError {
 
 /// A connection that is kept between calls. Each asks whether the lease still holds; after a broken one, the next call
 /// opens another.
+#[cfg(any(feature = "session", feature = "jobs"))]
 #[derive(Default)]
 pub(crate) struct Commands(Option<Connection>);
 
+#[cfg(any(feature = "session", feature = "jobs"))]
 impl Commands {
     /// # Errors
     ///

@@ -23,7 +23,9 @@ mod shared;
 
 use std::time::Duration;
 
-pub(crate) use handle::{Commands, Database, Lease};
+#[cfg(any(feature = "session", feature = "jobs"))]
+pub(crate) use handle::Commands;
+pub(crate) use handle::{Database, Lease};
 use redis::RedisResult;
 
 use crate::settings::Settings;

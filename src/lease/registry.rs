@@ -33,7 +33,7 @@ struct Entry {
 impl Entry {
     /// Whether a test ends it, and not only its last clone.
     fn is_of_a_test(&self) -> bool {
-        self.name.is_some() || (self.task == Task::default() && is_named_as_a_test(&self.thread))
+        self.name.is_some() || (self.task.is_none() && is_named_as_a_test(&self.thread))
     }
 
     fn is_held(&self) -> bool {
@@ -59,8 +59,8 @@ pub(crate) fn find() -> Option<Arc<Lease>> {
     let (thread, task) = (thread::current(), Task::current());
     let entries = entries();
     let is_mine = |entry: &&Entry| {
-        let is_same_task = entry.task == task && (task != Task::default() || entry.thread.id() == thread.id());
-        let is_of_this_name = task == Task::default() && entry.name.is_some() && entry.name == thread.name();
+        let is_same_task = entry.task == task && (!task.is_none() || entry.thread.id() == thread.id());
+        let is_of_this_name = task.is_none() && entry.name.is_some() && entry.name == thread.name();
         entry.joins && (is_same_task || is_of_this_name)
     };
     // The newest first: a thread may run several tests, one after the other.
@@ -76,7 +76,7 @@ pub(crate) fn has_clones(lease: &Arc<Lease>) -> bool {
 /// Remembers a new lease.
 pub(crate) fn add(lease: &Arc<Lease>, bound: Bound) {
     let (thread, task) = (thread::current(), Task::current());
-    let ends_here = bound == Bound::Thread && task == Task::default() && is_named_as_a_test(&thread);
+    let ends_here = bound == Bound::Thread && task.is_none() && is_named_as_a_test(&thread);
     let name = if let Bound::Guard(name) = bound { Some(name) } else { None };
     let mut entries = entries();
     entries.retain(|entry| entry.lease.strong_count() > 0);
@@ -153,7 +153,7 @@ impl Drop for OfThisThread {
 /// its author may not expect.
 pub(crate) fn tests_beside() -> Option<String> {
     let thread = thread::current();
-    if Task::current() == Task::default() && (is_named_as_a_test(&thread) || thread.name() == Some("main")) {
+    if Task::current().is_none() && (is_named_as_a_test(&thread) || thread.name() == Some("main")) {
         return None;
     }
     let entries = entries();
@@ -170,7 +170,7 @@ pub(super) fn waits_for_itself() -> Option<String> {
     if let Some(here) = held.iter().find(|entry| entry.thread.id() == thread.id()) {
         return Some(here.test.clone());
     }
-    let is_elsewhere = task != Task::default() || !is_named_as_a_test(&thread);
+    let is_elsewhere = !task.is_none() || !is_named_as_a_test(&thread);
     match held.as_slice() {
         // With a process for each test, that is the only test there is; else it is the only one that it can be.
         [only] if run::is_process_per_test() || (is_elsewhere && only.is_of_a_test()) => Some(only.test.clone()),
@@ -240,14 +240,15 @@ fn entries() -> MutexGuard<'static, Vec<Entry>> {
     ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The task that runs, of tokio's; all code outside of one is alike.
+/// The task that runs, of tokio's. What runs outside of one is told apart by its thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Task(Option<TaskId>);
+
 #[cfg(feature = "tokio")]
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Task(Option<tokio::task::Id>);
+type TaskId = tokio::task::Id;
 
 #[cfg(not(feature = "tokio"))]
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Task;
+type TaskId = std::convert::Infallible;
 
 impl Task {
     #[cfg(feature = "tokio")]
@@ -257,6 +258,10 @@ impl Task {
 
     #[cfg(not(feature = "tokio"))]
     fn current() -> Self {
-        Self
+        Self(None)
+    }
+
+    fn is_none(self) -> bool {
+        self.0.is_none()
     }
 }

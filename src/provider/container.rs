@@ -58,7 +58,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     let (sessions, jobs) = settings.databases();
     let databases = 16.max(sessions + 1).max(jobs + 1);
     let image = settings.image();
-    let kind = (image, databases, env::var_os("DOCKER_HOST"));
+    let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));
     let slot = Slot::take("containers", &kind)
         .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
     // What is to be kept is never shared.

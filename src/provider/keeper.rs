@@ -17,6 +17,7 @@ use std::{env, fs, process};
 
 use super::Owner;
 use super::unique_name::unique_name;
+use crate::cache;
 use crate::report;
 
 const SCRIPT: &str = include_str!("keeper.sh");
@@ -25,7 +26,7 @@ const SCRIPT: &str = include_str!("keeper.sh");
 const LONGEST_DIRECTORY: usize = 90;
 
 /// How much of a server's output a report shows, in bytes.
-const TAIL: usize = 2_000;
+const TAIL: u64 = 2_000;
 
 /// What the server prints, in its directory.
 const OUTPUT: &str = "server.log";
@@ -147,9 +148,12 @@ impl Keeper {
 
     /// The end of what the server printed.
     pub(super) fn output_tail(&self) -> String {
-        let output = fs::read(self.directory.join(OUTPUT)).unwrap_or_default();
-        let tail = &output[output.len().saturating_sub(TAIL)..];
-        String::from_utf8_lossy(tail).trim().to_owned()
+        cache::tail(&self.directory.join(OUTPUT), TAIL)
+    }
+
+    /// How much the server has printed, in bytes.
+    pub(super) fn output_size(&self) -> u64 {
+        fs::metadata(self.directory.join(OUTPUT)).map_or(0, |output| output.len())
     }
 }
 
@@ -188,6 +192,6 @@ fn path() -> OsString {
 /// A name that no other server has: in the temporary directory, or in /tmp where that is too long for a socket.
 fn new_directory_name() -> PathBuf {
     let name = unique_name();
-    let directory = env::temp_dir().join(&name);
+    let directory = cache::temporary_directory().join(&name);
     if directory.as_os_str().len() > LONGEST_DIRECTORY { Path::new("/tmp").join(name) } else { directory }
 }

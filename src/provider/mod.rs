@@ -21,6 +21,8 @@ mod first_contact;
 #[cfg(unix)]
 mod keeper;
 mod no_server_cache;
+#[cfg(unix)]
+mod pip;
 #[cfg_attr(not(unix), path = "no_process.rs")]
 pub(crate) mod process;
 pub(crate) mod run;

@@ -28,6 +28,9 @@ const EVERY: Duration = Duration::from_micros(500);
 /// Between asking for a free port and the server taking it, another process may: then another port is tried.
 const PORT_ATTEMPTS: u32 = 10;
 
+/// What a server may print before it answers, in bytes. A healthy one prints 2 kB.
+const MOST_OUTPUT: u64 = 16 << 20;
+
 /// What a Redis or Valkey prints when its port is taken.
 const PORT_TAKEN: [&str; 2] = ["Address already in use", "Failed listening on port"];
 
@@ -103,9 +106,9 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
 /// is a clock that is moved.
 fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
     let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
-    let kind = (&run.id, binary, settings.databases(), settings.passwords());
+    let kind = format!("{} {} {:?} {}", run.id, binary.display(), settings.databases(), settings.passwords());
     // Without a slot the server is this process's alone: slower, not wrong.
-    let slot = Slot::take("servers", kind).ok()?;
+    let slot = Slot::take("servers", &kind).ok()?;
     Some((run, slot))
 }
 
@@ -281,6 +284,9 @@ fn first_answer(
             if let Ok(info) = cmd("INFO").arg("server").query(&mut connection) {
                 return Ok((connection, info));
             }
+        }
+        if keeper.output_size() > MOST_OUTPUT {
+            return Err(Failure::Other(report::process::floods(binary, &keeper.output_tail())));
         }
         if keeper.has_ended() {
             let tail = keeper.output_tail();

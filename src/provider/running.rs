@@ -8,6 +8,7 @@ use redis::{Client, Connection, InfoDict, RedisResult, cmd};
 use url::Url;
 
 use super::first_contact::{self, NoReplies};
+use super::run::Shared;
 use super::select::no_server;
 use super::suitability::{self, Unfit};
 use super::{Server, Unavailable, server};
@@ -49,6 +50,11 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
     let no_url = || Stop::Next(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
     let contact = Contact { url, is_named, databases: settings.databases().into() };
+    // A guessed address that is silent takes its second once in a run.
+    let silence = Shared::new(&format!("silent {}", settings.redis_url()));
+    if let Some(why) = silence.read().filter(|_| !is_named) {
+        return Err(Stop::Next(unavailable(why, is_named)));
+    }
     let found = contact
         .check_address(matches!(origin, Origin::Environment(_)), &origin)
         .and_then(|()| contact.info())
@@ -58,7 +64,12 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
         Ok(server) => Ok(Running { server, contact }),
         // Where a server answers and its name was given, another one would hide what is wrong.
         Err(failure) if is_named && failure.answered => Err(Stop::End(failure.into_error())),
-        Err(failure) => Err(Stop::Next(failure.into_unavailable(is_named))),
+        Err(failure) => {
+            if failure.is_silence && !is_named {
+                silence.write(&failure.why);
+            }
+            Err(Stop::Next(failure.into_unavailable(is_named)))
+        }
     }
 }
 
@@ -73,6 +84,7 @@ fn check_cache() -> Result<(), Failure> {
         remedy: Some(report::running::REMEDY_NO_CACHE.to_owned()),
         answered: true,
         is_refusal: false,
+        is_silence: false,
     })
 }
 
@@ -162,7 +174,10 @@ impl Contact {
         let shown = self.shown();
         match error {
             NoReplies::Unreachable(error) => self.explain_unreachable(&error),
-            NoReplies::Silent => Failure::of(report::running::silent(&shown, self.within()), None, false),
+            NoReplies::Silent => {
+                let why = report::running::silent(&shown, self.within());
+                Failure { is_silence: true, ..Failure::of(why, None, false) }
+            }
             NoReplies::HungUp(replies) => match suitability::first_words(&replies) {
                 Some(words) => suitability::judge_first_words(&shown, &words).into(),
                 None => Failure::of(report::running::hung_up(&shown), Some(report::running::REMEDY_NOT_REDIS), true),
@@ -208,7 +223,7 @@ impl Contact {
             return Ok(());
         }
         let why = report::refused::not_local(&report::redact(self.url.as_str()), place);
-        Err(Failure { why, remedy: None, answered: true, is_refusal: true })
+        Err(Failure { is_refusal: true, ..Failure::of(why, None, true) })
     }
 }
 
@@ -226,11 +241,13 @@ struct Failure {
     answered: bool,
     /// Whether its data is not for tests.
     is_refusal: bool,
+    /// Whether there was no answer in time.
+    is_silence: bool,
 }
 
 impl Failure {
     fn of(why: String, remedy: Option<&str>, answered: bool) -> Self {
-        Self { why, remedy: remedy.map(str::to_owned), answered, is_refusal: false }
+        Self { why, remedy: remedy.map(str::to_owned), answered, is_refusal: false, is_silence: false }
     }
 
     fn into_error(self) -> Error {
@@ -250,7 +267,7 @@ impl Failure {
 impl From<Unfit> for Failure {
     fn from(unfit: Unfit) -> Self {
         let remedy = Some(unfit.remedy).filter(|remedy| !remedy.is_empty());
-        Self { why: unfit.why, remedy, answered: true, is_refusal: unfit.is_refusal }
+        Self { why: unfit.why, remedy, answered: true, is_refusal: unfit.is_refusal, is_silence: false }
     }
 }
 

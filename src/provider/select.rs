@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::no_server_cache::Verdict;
 use super::running::{Running, Stop};
-use super::{Started, container, download, no_server_cache, process, running};
+use super::{Started, container, download, process, running};
 use crate::error::{Error, Kind};
 use crate::report;
 use crate::settings::{Origin, Provider, Settings};
@@ -104,11 +105,11 @@ fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
         None => IN_ORDER.to_vec(),
     };
     let deadline = Instant::now() + FOUND_WITHIN;
-    let mut run = no_server_cache::Run::of(settings)?;
+    let mut verdict = Verdict::of(settings)?;
     for provider in providers.into_iter().skip(unavailable.len()) {
         if matches!(provider, Provider::Container | Provider::Download) {
             // Slow to fail: the other processes of this test run wait, and are told.
-            run.wait_for_others()?;
+            verdict.wait_for_others()?;
         }
         match attempt(provider, settings, deadline) {
             Ok((provider, first, why)) => {
@@ -121,7 +122,7 @@ fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
         }
     }
     let error = no_server(&unavailable);
-    run.no_server(&error);
+    verdict.no_server(&error);
     Err(error)
 }
 

@@ -8,7 +8,6 @@
 //! was given at its start.
 
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,13 +59,13 @@ impl Slot {
     /// # Errors
     ///
     /// When the cache can't be written.
-    pub(super) fn take(directory: &str, kind: impl Hash) -> io::Result<Self> {
-        let mut hash = DefaultHasher::new();
-        kind.hash(&mut hash);
+    pub(super) fn take(directory: &str, kind: &str) -> io::Result<Self> {
+        let hash = hmac_sha256::Hash::hash(kind.as_bytes());
+        let kind = hash[..8].iter().fold(0_u64, |kind, byte| kind << 8 | u64::from(*byte));
         let directory = cache::subdirectory(directory)?;
         let mut number = 0;
         loop {
-            let path = directory.join(format!("{:016x}-{number}", hash.finish()));
+            let path = directory.join(format!("{kind:016x}-{number}"));
             // The text has a file of its own: on some platforms a locked one can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {

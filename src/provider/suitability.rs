@@ -199,8 +199,7 @@ pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), Stri
 /// The text of a reply, for a peer that is no Redis.
 pub(super) fn first_words(replies: &[Reply]) -> Option<String> {
     match replies.first()? {
-        Err(words) => Some(words.clone()),
-        Ok(Value::SimpleString(words)) => Some(words.clone()),
+        Err(words) | Ok(Value::SimpleString(words)) => Some(words.clone()),
         Ok(_) => None,
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn explain(
     hints: &[String],
     rerun: &str,
 ) -> String {
-    let hints: String = hints.iter().map(|hint| format!("\n{hint}")).collect();
+    let hints = hints.iter().fold(String::new(), |all, hint| all + "\n" + hint);
     format!(
         "transient-fixtures: {test} failed on {server}, databases {sessions} and {jobs_database}.{changes}{jobs}{hints}\n\
          Run it again and keep its server: {rerun}"

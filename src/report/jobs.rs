@@ -12,17 +12,15 @@ const SHOWN: usize = 120;
 pub(crate) fn unexpected(expected: &str, jobs: impl ExactSizeIterator<Item = impl Display>) -> String {
     let mut text = format!("expected {expected}; ");
     let count = jobs.len();
-    match count {
-        0 => text.push_str("nothing is queued. Is the job queued in another database than 15, or not at all?"),
-        _ => {
-            let _ = write!(text, "queued {}:", if count == 1 { "is".to_owned() } else { format!("are {count}") });
-            for job in jobs.take(LISTED) {
-                let _ = write!(text, "\n  {job}");
-            }
-            if count > LISTED {
-                let _ = write!(text, "\n  and {} more", count - LISTED);
-            }
-        }
+    if count == 0 {
+        return text + "nothing is queued. Is the job queued in another database than 15, or not at all?";
+    }
+    let _ = write!(text, "queued {}:", if count == 1 { "is".to_owned() } else { format!("are {count}") });
+    for job in jobs.take(LISTED) {
+        let _ = write!(text, "\n  {job}");
+    }
+    if count > LISTED {
+        let _ = write!(text, "\n  and {} more", count - LISTED);
     }
     text
 }

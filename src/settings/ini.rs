@@ -22,6 +22,9 @@ const LONGEST_VALUE: usize = 1 << 16;
 /// How many other values may stand in one.
 const MOST_REFERENCES: usize = 1_000;
 
+/// How long the name of another value may be, in bytes.
+const LONGEST_NAME: usize = 256;
+
 /// How deep values may stand in values: as deep as in Python.
 const DEEPEST: usize = 10;
 
@@ -157,28 +160,21 @@ impl<'file> Expansion<'file> {
         while let Some((before, after)) = rest.split_once('%') {
             out.push_str(before);
             rest = after;
-            let name = after.strip_prefix('(').and_then(|after| after.split_once(")s"));
             if let Some(after) = after.strip_prefix('%') {
                 out.push('%');
                 rest = after;
-            } else if let Some((value, after)) = name.and_then(|(name, after)| {
-                let name = name.to_lowercase();
-                let value = self.value(&name)?;
-                inside.push(name);
-                Some((value, after))
-            }) {
+            } else if let Some((name, value, after)) = self.reference(after) {
                 self.references += 1;
-                let name = inside.last().cloned().unwrap_or_default();
-                let is_loop = inside[..inside.len() - 1].contains(&name);
-                if is_loop || inside.len() > DEEPEST || self.references > MOST_REFERENCES {
+                if inside.contains(&name) || inside.len() >= DEEPEST || self.references > MOST_REFERENCES {
                     return None;
                 }
                 if name == "here" {
-                    out.push_str(value)
+                    out.push_str(value);
                 } else {
-                    self.add(value, inside, out)?
+                    inside.push(name);
+                    self.add(value, inside, out)?;
+                    inside.pop();
                 }
-                inside.pop();
                 rest = after;
             } else {
                 out.push('%');
@@ -189,6 +185,15 @@ impl<'file> Expansion<'file> {
         }
         out.push_str(rest);
         (out.len() <= LONGEST_VALUE).then_some(())
+    }
+
+    /// `(name)s` at the start of the text: the name, its value, and what follows.
+    fn reference<'text>(&self, text: &'text str) -> Option<(String, &'file str, &'text str)> {
+        let text = text.strip_prefix('(')?;
+        let near = &text.as_bytes()[..text.len().min(LONGEST_NAME)];
+        let end = near.windows(2).position(|pair| pair == b")s")?;
+        let name = text[..end].to_lowercase();
+        Some((name.clone(), self.value(&name)?, &text[end + 2..]))
     }
 
     fn value(&self, name: &str) -> Option<&'file str> {

@@ -62,6 +62,11 @@ impl Child {
         self
     }
 
+    pub(crate) fn current_directory(mut self, directory: &Path) -> Self {
+        self.0.current_dir(directory);
+        self
+    }
+
     /// Starts it, for a test that does something meanwhile.
     pub(crate) fn start(mut self) -> Running {
         let log = tempfile::NamedTempFile::new().expect("a file for the child's output");

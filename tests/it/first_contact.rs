@@ -124,7 +124,7 @@ fn an_old_version_is_named() {
 fn a_servers_words_are_cut_and_have_no_escapes() {
     let url = peer(|stream| {
         stream.write_all(b"-ERR \x1b[31mred\x07")?;
-        stream.write_all(&[b'x'; 100_000])?;
+        stream.write_all(&vec![b'x'; 100_000])?;
         stream.write_all(b"\r\n")?;
         stream.write_all("+OK\r\n".repeat(40).as_bytes())
     });

@@ -29,6 +29,8 @@ fn a_value_of_percent_signs_is_read() {
     let settings = load(&format!("[app:main]\na = {percents}\nb = x{}\n", "%x".repeat(20_000))).expect("settings");
     assert_eq!(settings.get("a").map(str::len), Some(20_000));
     assert_eq!(settings.get("b").map(str::len), Some(40_001));
+    let open = "%(".repeat(400_000);
+    assert_eq!(load(&format!("[app:main]\na = {open}\n")).expect("settings").get("a"), Some(open.as_str()));
 }
 
 /// Each of these would take longer than anybody waits, or more memory than there is.
