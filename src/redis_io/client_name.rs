@@ -5,14 +5,13 @@ use std::process;
 /// What every name starts with.
 const PREFIX: &str = "transient-fixtures:";
 
-/// What the names start with by which leases on a shared server exclude each other.
-pub(crate) fn lease_prefix() -> String {
-    format!("{PREFIX}lease:")
-}
+/// What the name of the connection starts with that has a shared server, and of those that wait for it.
+pub(crate) const HOLDER: &str = "transient-fixtures:lease:";
+pub(crate) const WAITER: &str = "transient-fixtures:waits:";
 
-/// `transient-fixtures:lease:PID:crate::module::test`: the connection that has, or waits for, a shared server.
-pub(crate) fn lease_name(test: &str) -> String {
-    format!("{}{}:{}", lease_prefix(), process::id(), legal(test))
+/// `transient-fixtures:lease:PID:crate::module::test`, or that of a waiter.
+pub(crate) fn lease_name(prefix: &str, test: &str) -> String {
+    format!("{prefix}{}:{}", process::id(), legal(test))
 }
 
 /// `transient-fixtures:PID:crate::module::test`.

@@ -6,6 +6,6 @@ mod interrupted;
 #[cfg(feature = "snapshot")]
 pub(crate) mod transaction;
 
-pub(crate) use client_name::{client_name, lease_name, lease_prefix};
+pub(crate) use client_name::{HOLDER, WAITER, client_name, lease_name};
 pub(crate) use commands::{knows, milliseconds, select_each};
 pub(crate) use interrupted::{retry_if_interrupted, was_interrupted};

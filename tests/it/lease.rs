@@ -112,6 +112,21 @@ fn a_waiter_says_for_whom_it_waits() {
     waiter.wait(Duration::from_secs(60)).assert_passed();
 }
 
+/// A signal takes a moment to reach all threads, of which one may get the lock meanwhile.
+fn wait_until_stopped(process: u32) {
+    let state = |thread: &std::path::Path| {
+        let line = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let threads = || fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    // Where there is no /proc, nothing can be waited for.
+    while !threads().all(|thread| state(&thread.path())) {
+        assert!(std::time::Instant::now() < deadline, "the process did not stop");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// One that stands in front of the others and does not go on, as after Ctrl-Z.
 #[test]
 fn a_stopped_waiter_is_passed() {
@@ -126,6 +141,7 @@ fn a_stopped_waiter_is_passed() {
         assert!(std::process::Command::new("/bin/sh").args(["-c", &command]).status().expect("a shell").success());
     };
     signal("STOP");
+    wait_until_stopped(front.child.id());
     fs::write(go_on, "").expect("write");
     holder.wait(Duration::from_secs(30)).assert_passed();
     let other = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
