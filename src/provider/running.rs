@@ -174,6 +174,11 @@ impl Contact {
         let shown = self.shown();
         match error {
             NoReplies::Unreachable(error) => self.explain_unreachable(&error),
+            NoReplies::Silent if matches!(self.url.scheme(), "rediss" | "valkeys") => {
+                // A server without TLS waits for the end of the line.
+                let why = report::running::tls_failed(&shown, &report::running::silent(&shown, self.within()));
+                Failure::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
+            }
             NoReplies::Silent => {
                 let why = report::running::silent(&shown, self.within());
                 Failure { is_silence: true, ..Failure::of(why, None, false) }

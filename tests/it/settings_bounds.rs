@@ -99,7 +99,8 @@ fn what_has_no_end_is_not_read() {
     }
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    let mkfifo = ["-c", "import os, sys; os.mkfifo(sys.argv[1])"];
+    assert!(std::process::Command::new("python3").args(mkfifo).arg(&path).status().expect("python3").success());
     assert!(Settings::from_file(path).expect_err("a pipe").is_settings());
     let error = load(&format!("[app:main]\na = {}\n", "x".repeat(1 << 21))).expect_err("too large");
     assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
