@@ -1,6 +1,6 @@
 //! Test fixtures on a real Redis, for code that keeps transient data there: sessions, caches, job queues, throttles.
 //!
-//! A test asks for [`test_request`] and has a Redis: its database 14 for sessions and cache, its database 15 for jobs,
+//! A test asks for [`test_request`](fn@test_request) and has a Redis: its database 14 for sessions and cache, its database 15 for jobs,
 //! private to it, empty when it says [`#[clean_redis]`](clean_redis), started for it when there is none, and gone when
 //! the test run is gone. It is always a real server, and the test stays an ordinary `#[rstest]`.
 //!
@@ -25,7 +25,7 @@
 //!
 //! # Where things are
 //!
-//! - [`test_request`], [`test_settings`]: the fixtures. Outside of rstest: [`TestRequest::new`],
+//! - [`test_request`](fn@test_request), [`test_settings`](fn@test_settings): the fixtures. Outside of rstest: [`TestRequest::new`],
 //!   [`TestRequest::clean`].
 //! - [`clean_redis`]: clean databases for one test.
 //! - [`get_redis`], [`get_jobs_redis`] and their `async` twins: connections of the [`redis`] crate.

@@ -25,7 +25,7 @@ use crate::settings::{self, Provider, Settings};
 
 /// A request that a test works on: its settings and its Redis, which no other test can use until this one ends.
 ///
-/// It is not an HTTP request. Tests get one from the fixture [`test_request`](crate::test_request). Everywhere else
+/// It is not an HTTP request. Tests get one from the fixture [`test_request`](fn@crate::test_request). Everywhere else
 /// (benches, doctests, property tests) `new` and `clean` make one. All requests of one test share one lease on one server,
 /// and so the same data. A thread or a task that the test spawns is handed a clone.
 ///
