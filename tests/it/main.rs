@@ -17,6 +17,7 @@ mod ladder;
 mod lease;
 mod lint;
 mod loaded;
+mod model;
 mod ownership;
 mod process;
 mod repository;
