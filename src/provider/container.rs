@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use once_cell::sync::OnceCell;
 use redis::{Connection, InfoDict, RedisResult, cmd};
@@ -74,17 +75,17 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     let secrets = Secrets::new(settings.passwords());
     let watch = CreateWatch::new(&name);
     // A container that is dropped here must be so inside of the runtime.
-    let (started, url) = on_runtime(async {
+    let (started, urls) = on_runtime(async {
         let started = tokio::time::timeout(within, request(&name, image, databases, &secrets).start()).await;
         let started = started
             .map_err(|_| not_started(image, report::container::too_slow(image, within)))?
             .map_err(|error| explain(image, &error))?;
-        let url = url(&started).await.map_err(|error| explain(image, &error))?;
-        Ok((started, url))
+        let urls = urls(&started).await.map_err(|error| explain(image, &error))?;
+        Ok((started, urls))
     })??;
     watch.end();
     let started = Removed(Some(started));
-    let (control, info) = first_answer(&url, &secrets.control, deadline).map_err(|error| {
+    let (url, control, info) = first_answer(&urls, &secrets.control, deadline).map_err(|error| {
         not_started(
             image,
             error.map_or_else(
@@ -128,8 +129,8 @@ fn request(
         .with_startup_timeout(READY_WITHIN)
         .with_host_config_modifier(move |host| {
             host.auto_remove = Some(true);
-            // For this machine only, where the engine is on it.
-            if !remote {
+            // For this machine only, where the tests and the engine are on it.
+            if !remote && !is_in_container() {
                 let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
                 host.publish_all_ports = Some(false);
                 host.port_bindings = Some(HashMap::from([(format!("{PORT}/tcp"), Some(vec![binding]))]));
@@ -168,11 +169,33 @@ struct Container {
     keep: bool,
 }
 
-async fn url(container: &ContainerAsync<GenericImage>) -> Result<Url, TestcontainersError> {
+/// Where the server may be reached: by what the engine says, or by the host of the container that the tests run in.
+async fn urls(container: &ContainerAsync<GenericImage>) -> Result<Vec<Url>, TestcontainersError> {
     let (host, port) = (container.get_host().await?.to_string(), container.get_host_port_ipv4(PORT).await?);
     // The engine binds to IPv4, and `localhost` may mean ::1.
     let host = if host == "localhost" { "127.0.0.1" } else { &host };
-    Url::parse(&format!("redis://{host}:{port}")).map_err(TestcontainersError::other)
+    let mut urls = vec![format!("redis://{host}:{port}")];
+    if is_in_container() {
+        urls.extend(default_gateway().map(|gateway| format!("redis://{gateway}:{port}")));
+    }
+    urls.iter().map(|url| Url::parse(url).map_err(TestcontainersError::other)).collect()
+}
+
+/// Whether the tests run in a container themselves, with the socket of the engine of their host: then the loopback
+/// address of that host is not theirs.
+fn is_in_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
+}
+
+/// The host of the container that the tests run in, as the kernel's table of routes has it.
+fn default_gateway() -> Option<Ipv4Addr> {
+    let table = fs::read_to_string("/proc/net/route").ok()?;
+    let gateway = table.lines().find_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
+        [_, "00000000", gateway, ..] => Some(gateway.to_owned()),
+        _ => None,
+    })?;
+    let bytes = u32::from_str_radix(&gateway, 16).ok()?.to_le_bytes();
+    Some(Ipv4Addr::from(bytes)).filter(|gateway| !gateway.is_unspecified())
 }
 
 impl Container {
@@ -220,22 +243,25 @@ impl Drop for Container {
 
 /// The engine's proxy accepts connections before the server does, and drops them: so again until it answers.
 fn first_answer(
-    url: &Url,
+    urls: &[Url],
     secret: &str,
     deadline: Instant,
-) -> Result<(Connection, InfoDict), Option<redis::RedisError>> {
+) -> Result<(Url, Connection, InfoDict), Option<redis::RedisError>> {
     let mut last = None;
-    loop {
+    for url in urls.iter().cycle() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(last);
+            break;
         }
-        match slot::connect(url.as_str(), secret, left) {
-            Ok(answer) => return Ok(answer),
+        // Where there are several, one may lead nowhere.
+        let within = if urls.len() > 1 { left.min(CLAIMED_WITHIN) } else { left };
+        match slot::connect(url.as_str(), secret, within) {
+            Ok((control, info)) => return Ok((url.clone(), control, info)),
             Err(error) => last = Some(error),
         }
         thread::sleep(Duration::from_millis(5));
     }
+    Err(last)
 }
 
 /// Runs on a runtime of our own, from a thread of its own: the test's thread may be inside another runtime.

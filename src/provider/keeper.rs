@@ -13,6 +13,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{env, fs, process};
 
 use super::Owner;
@@ -58,19 +59,25 @@ impl<'slot> ServerOwner<'slot> {
 
 /// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
 pub(super) struct Keeper {
+    children: Arc<Mutex<Children>>,
+    directory: PathBuf,
+    /// Whether the script needs to know if a test has the server.
+    keep: bool,
+}
+
+/// The processes of one server.
+struct Children {
     script: Child,
     /// The script ends the server when this is closed.
     pipe: Option<ChildStdin>,
     /// In the script's process group.
     server: Option<Child>,
     directory: PathBuf,
-    /// Whether the script needs to know if a test has the server.
-    keep: bool,
 }
 
 impl Keeper {
-    /// Starts `binary`, for this process or for the processes of a run, with the arguments that it is to have for its directory, in which it finds that file, and that
-    /// `configuration` on its standard input.
+    /// Starts `binary`, for this process or for the processes of a run, with the arguments that it is to have for its
+    /// directory, in which it finds that file, and that `configuration` on its standard input.
     ///
     /// # Errors
     ///
@@ -99,18 +106,18 @@ impl Keeper {
             .spawn()
             .map_err(no_keeper)?;
         let pipe = script.stdin.take();
-        let mut keeper = Self { script, pipe, server: None, directory, keep };
+        let mut children = Children { script, pipe, server: None, directory: directory.clone() };
         let output = fs::DirBuilder::new()
             .mode(0o700)
-            .create(&keeper.directory)
-            .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(keeper.directory.join(name), text)))
-            .and_then(|()| File::create(keeper.directory.join(OUTPUT)))
+            .create(&directory)
+            .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(directory.join(name), text)))
+            .and_then(|()| File::create(directory.join(OUTPUT)))
             .and_then(|output| Ok((output.try_clone()?, output)))
-            .map_err(|error| report::process::no_directory(&keeper.directory, &error))?;
+            .map_err(|error| report::process::no_directory(&directory, &error))?;
         let group =
-            keeper.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
+            children.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
         let mut server = Command::new(binary)
-            .args(arguments(&keeper.directory))
+            .args(arguments(&directory))
             // What is called a server may be a script around one, and a test's PATH emptied.
             .env("PATH", path())
             .stdin(Stdio::piped())
@@ -124,16 +131,18 @@ impl Keeper {
             // A server that has ended already says why in its output.
             let _ = pipe.write_all(configuration.as_bytes());
         }
-        keeper.server = Some(server);
-        keeper.say(&format!("server {process}")).map_err(no_keeper)?;
-        Ok(keeper)
+        children.server = Some(server);
+        children.say(&format!("server {process}")).map_err(no_keeper)?;
+        let children = Arc::new(Mutex::new(children));
+        // What is to be kept, or is the run's, outlives this process.
+        if !keep && matches!(owner, ServerOwner::Process) {
+            at_exit::end(&children);
+        }
+        Ok(Self { children, directory, keep })
     }
 
-    fn say(&mut self, word: &str) -> io::Result<()> {
-        match &mut self.pipe {
-            Some(pipe) => writeln!(pipe, "{word}"),
-            None => Ok(()),
-        }
+    fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the server's files are.
@@ -143,7 +152,7 @@ impl Keeper {
 
     /// Whether the server has ended.
     pub(super) fn has_ended(&mut self) -> bool {
-        self.server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
+        self.children().server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
     }
 
     /// The end of what the server printed.
@@ -161,24 +170,78 @@ impl Owner for Keeper {
     fn leased(&mut self, leased: bool) {
         if self.keep {
             // A script that is gone has ended its server, which the lease is about to notice.
-            let _ = self.say(if leased { "leased" } else { "idle" });
+            let _ = self.children().say(if leased { "leased" } else { "idle" });
         }
     }
 }
 
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        // Quicker than the script, which does both where this process can't. Where one fails the script does it as well.
-        if let Some(server) = &mut self.server {
-            let _ = server.kill();
-            let _ = server.wait();
+impl Children {
+    fn say(&mut self, word: &str) -> io::Result<()> {
+        match &mut self.pipe {
+            Some(pipe) => writeln!(pipe, "{word}"),
+            None => Ok(()),
         }
-        let _ = fs::remove_dir_all(&self.directory);
-        // Closing the pipe would not do where a forked child has it open.
-        let _ = self.say("end");
-        drop(self.pipe.take());
-        // Reaps the script. Nothing is left to do where that fails.
-        let _ = self.script.wait();
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        end(self);
+    }
+}
+
+/// Ends them, and reaps them. A second time, there is nothing to do.
+fn end(children: &mut Children) {
+    // Quicker than the script, which does both where this process can't. Where one fails the script does it as well.
+    if let Some(mut server) = children.server.take() {
+        let _ = server.kill();
+        let _ = server.wait();
+        let _ = fs::remove_dir_all(&children.directory);
+    }
+    // Closing the pipe would not do where a forked child has it open.
+    let _ = children.say("end");
+    drop(children.pipe.take());
+    // Reaps the script. Nothing is left to do where that fails.
+    let _ = children.script.wait();
+}
+
+/// Ends the servers of this process when it exits: statics are never dropped, and what they hold would be left for
+/// others to reap, who in a container may not do it.
+mod at_exit {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+
+    use super::Children;
+
+    static STARTED: Mutex<Vec<Weak<Mutex<Children>>>> = Mutex::new(Vec::new());
+
+    pub(super) fn end(children: &Arc<Mutex<Children>>) {
+        static REGISTERED: Once = Once::new();
+        REGISTERED.call_once(register);
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        started.retain(|children| children.strong_count() > 0);
+        started.push(Arc::downgrade(children));
+    }
+
+    /// The standard library has no way to be told of the exit.
+    #[allow(unsafe_code)]
+    fn register() {
+        // SAFETY: the function is there as long as the process, and takes and returns nothing. It does not panic into C.
+        unsafe {
+            libc::atexit(exiting);
+        }
+    }
+
+    extern "C" fn exiting() {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            // A thread that still runs may hold a lock, and will not let it go: the script sees to that server.
+            let Ok(started) = STARTED.try_lock() else { return };
+            for children in started.iter().filter_map(Weak::upgrade) {
+                if let Ok(mut children) = children.try_lock() {
+                    super::end(&mut children);
+                }
+            }
+        }));
     }
 }
 

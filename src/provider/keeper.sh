@@ -1,9 +1,10 @@
 # Ends one server when the process that owns it is gone, however it went.
 # $1 is the server's directory, $2 the pid of the process with whose end the server ends, $3 whether to keep the server
 # of a test that has not passed, and $4 the file of a slot if the server is shared by the processes of a test run: then
-# $2 is their runner, and the server outlives the process that started it. The owner starts the server into our process group, which was made for the two of us: who ends the group ends the server,
-# and needs no pid that could be somebody else's by now. Standard input is a pipe that the owner holds open, and says on
-# it "server" with its pid; then whether it is "leased" to a test or "idle"; and "end" when it is to go.
+# $2 is their runner, and the server outlives the process that started it. The owner starts the server into our process
+# group, which was made for the two of us: whoever ends the group ends the server, and needs no pid that could be
+# somebody else's by now. Standard input is a pipe that the owner holds open, and says on it "server" with its pid; then
+# whether it is "leased" to a test or "idle"; and "end" when it is to go.
 
 PATH=$PATH:/usr/bin:/bin
 directory=$1
@@ -29,7 +30,8 @@ runs() {
     ! { read -r _ _ state _ <"/proc/$1/stat" && [ "$state" = Z ]; }
 }
 
-# The owner is gone, or the server that its run shared. A server that is kept is ended by somebody who looks at it; the owner has printed how.
+# The owner is gone, or the server that its run shared. A server that is kept is ended by whoever looks at it; the owner
+# has printed how.
 finish() {
     [ -z "$slot" ] || runs "$owner" || rm -f -- "$slot" "$slot.lock"
     if [ "$keep" = 1 ] && read -r state server <"$directory/state" && [ "$state" = leased ]; then
@@ -42,18 +44,31 @@ finish() {
 
 # A forked child of the owner may hold the pipe open: so the owner's pid is watched as well.
 (
-    while runs "$owner"; do sleep 0.5; done
+    trap 'kill "$pause"; wait "$pause"; exit' USR1
+    while runs "$owner"; do
+        sleep 0.5 &
+        pause=$!
+        wait "$pause"
+    done
     # The owner's last word may still be in the pipe.
     [ "$keep" = 0 ] || sleep 1
     finish
 ) </dev/null &
+watcher=$!
+
+# At the owner's word nothing of ours is left for others to reap, who may not do it.
+end_at_word() {
+    kill -USR1 "$watcher"
+    wait "$watcher"
+    end
+}
 
 # The owner makes the directory once we are there to remove it, then starts the server, and says so.
 { read -r word server && [ "$word" = server ]; } || end
 
 # For the same reason an owner that goes on says when it is done with its server.
 while read -r word; do
-    [ "$word" != end ] || end
+    [ "$word" != end ] || end_at_word
     [ "$keep" = 0 ] || { echo "$word $server" >"$directory/state.new" && mv "$directory/state.new" "$directory/state"; }
 done
 # The next process of the run has it.

@@ -332,3 +332,28 @@ fn no_engine_is_reported() {
     let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
     ended.assert_failed_with(&["no container engine answers", "start a container engine"]);
 }
+
+/// Tests that run in a container themselves, with the socket of their host's engine.
+#[test]
+#[serial]
+fn tests_in_a_container_reach_their_server() {
+    let binary = std::env::current_exe().expect("this binary");
+    let binary = binary.display();
+    let named = |name: &str| env::var(name).expect("an image");
+    let (image, shell) = (named("SERVER_IMAGE"), named("SHELL_IMAGE"));
+    let mut command = std::process::Command::new("docker");
+    command.args(["run", "--rm", "--volume", "/var/run/docker.sock:/var/run/docker.sock"]);
+    // The test binary, with the libraries of this machine.
+    for directory in ["/usr", "/lib", "/lib64"] {
+        command.args(["--volume", &format!("{directory}:{directory}:ro")]);
+    }
+    command.args(["--volume", &format!("{binary}:/tests:ro")]);
+    for variable in ["TRANSIENT_PROVIDER=container", &format!("TRANSIENT_IMAGE={image}"), "HOME=/", "TMPDIR=/"] {
+        command.args(["--env", variable]);
+    }
+    command.args([&shell, "/tests", "uses_a_container", "--exact", "--include-ignored", "--nocapture"]);
+    let output = command.output().expect("docker");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("(container)") && said.contains("1 passed"), "{said}");
+    assert_gone_within(Duration::from_secs(15));
+}
