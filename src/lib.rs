@@ -1,6 +1,6 @@
 //! Test fixtures on a real Redis, for code that keeps transient data there: sessions, caches, job queues, throttles.
 //!
-//! A test asks for [`test_request`] and has a Redis: its database 14 for sessions and cache, its database 15 for jobs,
+//! A test asks for [`test_request`](fn@test_request) and has a Redis: its database 14 for sessions and cache, its database 15 for jobs,
 //! private to it, empty when it says [`#[clean_redis]`](clean_redis), started for it when there is none, and gone when
 //! the test run is gone. It is always a real server, and the test stays an ordinary `#[rstest]`.
 //!
@@ -25,7 +25,7 @@
 //!
 //! # Where things are
 //!
-//! - [`test_request`], [`test_settings`]: the fixtures. Outside of rstest: [`TestRequest::new`],
+//! - [`test_request`](fn@test_request), [`test_settings`](fn@test_settings): the fixtures. Outside of rstest: [`TestRequest::new`],
 //!   [`TestRequest::clean`].
 //! - [`clean_redis`]: clean databases for one test.
 //! - [`get_redis`], [`get_jobs_redis`] and their `async` twins: connections of the [`redis`] crate.
@@ -35,42 +35,48 @@
 //! - [`Settings`]: test.ini and the environment. [`Server`], [`Provider`]: which server a test has.
 //! - [`Error`]: why a test can't have one.
 
-pub mod fixtures;
-
-mod clean;
-#[cfg(feature = "snapshot")]
-mod data;
+mod cache;
+mod connections;
 mod error;
-mod failure;
-mod guard;
+mod failure_report;
+#[cfg(feature = "jobs")]
+mod jobs;
 mod lease;
-mod lint;
-mod outcome;
+mod macro_support;
+mod provider;
+mod redis_io;
 mod report;
 mod request;
-mod server;
+mod rstest;
+#[cfg(feature = "snapshot")]
+mod seed;
+#[cfg(feature = "session")]
+mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
-mod travel;
+mod time;
+mod ttl_lint;
 
-pub use error::Error;
-pub use fixtures::{test_request, test_settings};
-pub use redis;
-#[cfg(feature = "actix-session")]
-pub use request::ActixSession;
-#[cfg(feature = "tower-sessions")]
-pub use request::TowerSessions;
-#[cfg(feature = "jobs")]
-pub use request::{Celery, Enqueued, Job, JobFormat, Jobs};
-#[cfg(feature = "session")]
-pub use request::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
-pub use request::{TestRequest, get_jobs_redis, get_redis};
 #[cfg(feature = "tokio")]
-pub use request::{get_async_jobs_redis, get_async_redis};
+pub use connections::{get_async_jobs_redis, get_async_redis};
+pub use connections::{get_jobs_redis, get_redis};
+pub use error::Error;
+#[cfg(feature = "jobs")]
+pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
+pub use provider::Server;
+pub use redis;
+pub use request::TestRequest;
+#[doc(inline)]
+pub use rstest::{test_request, test_settings};
 #[cfg(any(feature = "session", feature = "jobs"))]
 pub use serde_json;
-pub use server::Server;
+#[cfg(feature = "actix-session")]
+pub use sessions::ActixSession;
+#[cfg(feature = "tower-sessions")]
+pub use sessions::TowerSessions;
+#[cfg(feature = "session")]
+pub use sessions::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
 pub use settings::{Provider, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};
@@ -150,8 +156,7 @@ pub use transient_fixtures_macros::clean_redis;
 /// What the expansion of `#[clean_redis]` calls. Not for others: it changes with the macro.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::clean::{CleanTest, Test, run_clean};
-    pub use crate::outcome::{OfAnything, OfResult, Returned};
+    pub use crate::macro_support::{CleanTest, OfAnything, OfResult, Returned, Test, run_clean};
 }
 
 /// The README's code compiles.

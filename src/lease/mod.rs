@@ -1,12 +1,55 @@
-//! Who may use which server when. A [`Lease`] is the right of one test to one server's test databases, and is always
-//! exclusive: a server of our own serves one lease at a time ([`pool`]), a running one is locked ([`lock`]).
+//! Who may use which server when. A [`Lease`] is the right of one test to one server's test databases, and an identity
+//! that the server enforces.
 //!
-//! A lease belongs to a test ([`current`] finds it again). It ends with the test's guard, or without one with the last
-//! clone of its `TestRequest`.
+//! - [`acquire`](acquire::acquire): how a test begins, on one screen;
+//! - [`handle`]: a lease, and the one way to a connection of ours;
+//! - [`own`]: leases on servers that we started, each with a password of its own; [`pool`]: those that are idle;
+//! - [`shared`]: leases on a server that was running before us, which exclude each other; [`file_lock`], [`queue`];
+//! - [`guard`]: whose keys are in a shared server's test databases; [`notes`]: what the cache remembers of it;
+//! - [`registry`]: which lease a test has, and when the test ends;
+//! - [`ended`]: servers that were ended because a test still used them.
 
-pub(crate) mod current;
-mod held;
-mod lock;
+pub(crate) mod acquire;
+pub(crate) mod ended;
+mod file_lock;
+pub(crate) mod guard;
+mod handle;
+mod notes;
+mod own;
 mod pool;
+mod queue;
+pub(crate) mod registry;
+mod shared;
 
-pub(crate) use held::{Ending, Lease};
+use std::time::Duration;
+
+#[cfg(any(feature = "session", feature = "jobs"))]
+pub(crate) use handle::Commands;
+pub(crate) use handle::{Database, Lease};
+use redis::RedisResult;
+
+use crate::settings::Settings;
+
+/// What a lease holds: a server of our own, or its turn on a shared one.
+trait Hold: Send {
+    /// Empties both test databases; of an own server, all.
+    fn flush(&mut self) -> RedisResult<()>;
+
+    /// How many logins were refused in that time.
+    fn refused_logins(&mut self, _since: Duration) -> RedisResult<u64> {
+        Ok(0)
+    }
+
+    /// Gives the server back.
+    fn end(self: Box<Self>, test: &str, settings: &Settings, ending: Ending);
+}
+
+/// How a test has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending {
+    /// A clone of its request is still alive.
+    pub(crate) in_use: bool,
+    pub(crate) failed: bool,
+    /// The test itself is over, and not only its use of a server.
+    pub(crate) with_test: bool,
+}

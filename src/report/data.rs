@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use crate::data::Unsplit;
-
 /// How much of a line is shown, in characters.
 const SHOWN: usize = 80;
 
@@ -49,15 +47,12 @@ pub(crate) fn bad_line(path: &Path, line: usize, why: &str) -> String {
     format!("load {}:{line}: {why}. Nothing was sent", path.display())
 }
 
-pub(crate) fn unsplit(why: Unsplit) -> String {
-    match why {
-        Unsplit::Open(mark) => format!("a quotation mark {mark} is not closed; close it on the same line"),
-        Unsplit::Glued(mark) => {
-            format!(
-                "something stands directly behind a closing {mark}; put a space between, or escape the mark: \\{mark}"
-            )
-        }
-    }
+pub(crate) fn open_quotation(mark: char) -> String {
+    format!("a quotation mark {mark} is not closed; close it on the same line")
+}
+
+pub(crate) fn glued_quotation(mark: char) -> String {
+    format!("something stands directly behind a closing {mark}; put a space between, or escape the mark: \\{mark}")
 }
 
 pub(crate) fn forbidden(command: &str) -> String {

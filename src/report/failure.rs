@@ -16,10 +16,12 @@ pub(crate) fn explain(
     (sessions, jobs_database): (u32, u32),
     changes: &str,
     jobs: &str,
+    hints: &[String],
     rerun: &str,
 ) -> String {
+    let hints = hints.iter().fold(String::new(), |all, hint| all + "\n" + hint);
     format!(
-        "transient-fixtures: {test} failed on {server}, databases {sessions} and {jobs_database}.{changes}{jobs}\n\
+        "transient-fixtures: {test} failed on {server}, databases {sessions} and {jobs_database}.{changes}{jobs}{hints}\n\
          Run it again and keep its server: {rerun}"
     )
 }
@@ -43,13 +45,14 @@ pub(crate) fn not_seen(error: &dyn Display) -> String {
 }
 
 #[cfg(feature = "jobs")]
-pub(crate) fn jobs(jobs: &[crate::request::Job], lines: usize) -> String {
-    if jobs.is_empty() {
+pub(crate) fn jobs(jobs: impl ExactSizeIterator<Item = impl Display>, lines: usize) -> String {
+    let count = jobs.len();
+    if count == 0 {
         return String::new();
     }
-    let mut listed: Vec<_> = jobs.iter().take(lines).map(ToString::to_string).collect();
-    if jobs.len() > lines {
-        listed.push(format!("and {} more", jobs.len() - lines));
+    let mut listed: Vec<_> = jobs.take(lines).map(|job| job.to_string()).collect();
+    if count > lines {
+        listed.push(format!("and {} more", count - lines));
     }
     format!("\nJobs that wait:{}", indented(&listed.join("\n")))
 }

@@ -3,27 +3,24 @@
 use std::fmt::{Display, Write};
 use std::time::SystemTime;
 
-use crate::request::Job;
-
 /// How many jobs a failed assertion lists.
 const LISTED: usize = 20;
 
 /// How much of a message that can't be read is shown, in bytes.
 const SHOWN: usize = 120;
 
-pub(crate) fn unexpected(expected: &str, jobs: &[Job]) -> String {
+pub(crate) fn unexpected(expected: &str, jobs: impl ExactSizeIterator<Item = impl Display>) -> String {
     let mut text = format!("expected {expected}; ");
-    match jobs.len() {
-        0 => text.push_str("nothing is queued. Is the job queued in another database than 15, or not at all?"),
-        count => {
-            let _ = write!(text, "queued {}:", if count == 1 { "is".to_owned() } else { format!("are {count}") });
-            for job in jobs.iter().take(LISTED) {
-                let _ = write!(text, "\n  {job}");
-            }
-            if count > LISTED {
-                let _ = write!(text, "\n  and {} more", count - LISTED);
-            }
-        }
+    let count = jobs.len();
+    if count == 0 {
+        return text + "nothing is queued. Is the job queued in another database than 15, or not at all?";
+    }
+    let _ = write!(text, "queued {}:", if count == 1 { "is".to_owned() } else { format!("are {count}") });
+    for job in jobs.take(LISTED) {
+        let _ = write!(text, "\n  {job}");
+    }
+    if count > LISTED {
+        let _ = write!(text, "\n  and {} more", count - LISTED);
     }
     text
 }

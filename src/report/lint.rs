@@ -2,21 +2,20 @@
 
 use std::fmt::Write;
 
-use crate::lint::Eternal;
-
 /// How many keys are listed.
 const LISTED: usize = 20;
 
 /// How much of a key is shown, in characters.
 const SHOWN: usize = 100;
 
-pub(crate) fn eternal(test: &str, keys: &[Eternal]) -> String {
+/// Of each key: its name, its type, and its size in bytes.
+pub(crate) fn eternal<'key>(test: &str, keys: impl ExactSizeIterator<Item = (&'key [u8], &'key str, u64)>) -> String {
     let count = keys.len();
     let mut report = format!(
         "the test {test} passed, but left {count} key{} without a timeout in the database for sessions and cache:",
         if count == 1 { "" } else { "s" }
     );
-    for Eternal { key, kind, size } in keys.iter().take(LISTED) {
+    for (key, kind, size) in keys.take(LISTED) {
         let key = match std::str::from_utf8(key) {
             Ok(key) => key.escape_debug().to_string(),
             Err(_) => key.escape_ascii().to_string(),

@@ -39,6 +39,18 @@ pub(crate) fn ended(binary: &Path, tail: &str) -> String {
     format!("{} ended before it answered; {}", binary.display(), last_words(tail))
 }
 
+pub(crate) fn floods(binary: &Path, tail: &str) -> String {
+    format!("{} prints without end and was ended; {}", binary.display(), last_words(tail))
+}
+
+pub(crate) fn too_old(binary: &Path, version: &str) -> String {
+    format!("{} is Redis {version}, which is too old: transient-fixtures needs 6.2 or newer", binary.display())
+}
+
+pub(crate) fn unfit(binary: &Path, why: &str) -> String {
+    format!("the server that {} starts can't be used: {why}", binary.display())
+}
+
 pub(crate) fn never_ready(binary: &Path, deadline: Duration, tail: &str) -> String {
     format!("{} did not answer within {} s and was ended; {}", binary.display(), deadline.as_secs(), last_words(tail))
 }

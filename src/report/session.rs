@@ -2,12 +2,10 @@
 
 use std::fmt::{Debug, Display};
 
-use serde_json::Value;
-
 /// How much of a value a report shows, in characters.
 const SHOWN: usize = 200;
 
-pub(crate) fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &dyn Display) -> String {
     cut(&value.to_string())
 }
 

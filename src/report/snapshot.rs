@@ -21,9 +21,9 @@ pub(crate) fn not_read(path: &Path, error: &dyn Display) -> String {
     format!("read the snapshot {}: {error}; make it with Snapshot::save, or name another", path.display())
 }
 
-pub(crate) fn no_snapshot(path: &Path, error: &serde_json::Error) -> String {
-    // serde_json tells the place at the end, where a position of 0 means that it does not know.
-    let place = if error.line() > 0 { format!(":{}", error.line()) } else { String::new() };
+/// A `line` of 0 means that it is not known.
+pub(crate) fn no_snapshot(path: &Path, line: usize, error: &dyn Display) -> String {
+    let place = if line > 0 { format!(":{line}") } else { String::new() };
     format!("read the snapshot {}{place}: {error}; correct it, or make it again with Snapshot::save", path.display())
 }
 

@@ -1,42 +1,38 @@
 //! What a test holds: a request like one that arrived over HTTP, with settings and a real Redis.
 
-mod connect;
+#[cfg(feature = "snapshot")]
+mod data;
 #[cfg(feature = "jobs")]
 mod jobs;
 #[cfg(feature = "session")]
-mod session;
+mod sessions;
+mod time;
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::{env, fmt, thread};
 
-pub(crate) use connect::knows;
-#[cfg(feature = "tokio")]
-pub use connect::{get_async_jobs_redis, get_async_redis};
-pub use connect::{get_jobs_redis, get_redis};
-#[cfg(feature = "jobs")]
-pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
-use redis::{Client, RedisError};
-#[cfg(feature = "actix-session")]
-pub use session::ActixSession;
-#[cfg(feature = "tower-sessions")]
-pub use session::TowerSessions;
-#[cfg(feature = "session")]
-pub use session::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
+use redis::Client;
 
 use crate::error::{Error, Kind};
-use crate::lease::{Ending, Lease, current};
+use crate::lease::acquire::acquire;
+use crate::lease::registry::{self, Bound};
+use crate::lease::{Database, Ending, Lease};
+use crate::provider::Server;
 use crate::report;
-use crate::server::Server;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Provider, Settings};
 
-/// A request that a test works on: its settings and its Redis, which nobody else uses meanwhile.
+/// A request that a test works on: its settings and its Redis, which no other test can use until this one ends.
 ///
-/// Tests get one from the fixture [`test_request`](crate::fixtures::test_request). Everywhere else (benches, doctests,
-/// property tests) `new` and `clean` make one. All of one test's requests share one lease on one server, and so the
-/// same data; it ends with the last clone, or with the test where [`#[clean_redis]`](crate::clean_redis) stands on it.
-/// A thread that the test spawns is handed a clone.
+/// It is not an HTTP request. Tests get one from the fixture [`test_request`](fn@crate::test_request). Everywhere else
+/// (benches, doctests, property tests) `new` and `clean` make one. All requests of one test share one lease on one server,
+/// and so the same data. A thread or a task that the test spawns is handed a clone.
+///
+/// On a thread of the test harness a lease lasts until the test ends, whatever clones are dropped or leaked; with
+/// [`#[clean_redis]`](crate::clean_redis), until the test's function returns. Elsewhere it lasts until the last clone
+/// is dropped. After that the URL opens nothing on a server that was started for the tests: each lease has a password
+/// of its own.
 ///
 /// ```
 /// use redis::Commands;
@@ -52,7 +48,7 @@ use crate::settings::{self, Settings};
 /// ```
 #[derive(Clone)]
 pub struct TestRequest {
-    lease: Arc<Lease>,
+    pub(crate) lease: Arc<Lease>,
 }
 
 impl TestRequest {
@@ -64,13 +60,14 @@ impl TestRequest {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        match Self::try_new() {
-            Ok(request) => request,
-            Err(error) => panic!("{}", report::test_cannot_run(&name_of_this_thread(), &error)),
-        }
+        or_panic(Self::try_new())
     }
 
     /// As [`new`](Self::new), with both test databases emptied.
+    ///
+    /// If the test has a request already, it is joined: then the databases are emptied only if no clone of it is alive.
+    /// With a clone alive, a test that began with empty databases keeps what it has written since, and for one that did
+    /// not, this is an error: [`flush`](Self::flush) empties the databases of a request.
     ///
     /// # Panics
     ///
@@ -78,10 +75,62 @@ impl TestRequest {
     #[must_use]
     #[track_caller]
     pub fn clean() -> Self {
-        match Self::try_clean() {
-            Ok(request) => request,
-            Err(error) => panic!("{}", report::test_cannot_run(&name_of_this_thread(), &error)),
-        }
+        or_panic(Self::try_clean())
+    }
+
+    /// A new request with empty databases that joins no other one, and that no other one joins. It lasts until its last
+    /// clone is dropped.
+    ///
+    /// It is for harnesses that run several scenarios on one thread, as futures or one inside the other. On a server
+    /// that was running before, a second lease of one thread is an error, since it would wait for the first for ever.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> redis::RedisResult<()> {
+    /// # if std::env::var_os("TRANSIENT_REDIS_URL").is_some() || std::net::TcpStream::connect("127.0.0.1:6379").is_ok() { return Ok(()) }
+    /// let (one, other) = (TestRequest::isolated(), TestRequest::isolated());
+    /// get_redis(&one)?.set::<_, _, ()>("foo", "ÅÄÖ")?;
+    /// assert_eq!(get_redis(&other)?.get::<_, Option<String>>("foo")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, with the whole report, where [`try_isolated`](Self::try_isolated) has an error.
+    #[must_use]
+    #[track_caller]
+    pub fn isolated() -> Self {
+        or_panic(Self::try_isolated())
+    }
+
+    /// A request with empty databases for a static: it lasts as long as the process, on a server of its own that no test
+    /// gets.
+    ///
+    /// It is for an application that keeps one connection for the whole process. Its tests share the databases, as they
+    /// share that connection: they use keys of their own, or run one after the other.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    /// use transient_fixtures::TestRequest;
+    ///
+    /// static REQUEST: LazyLock<TestRequest> = LazyLock::new(TestRequest::for_process);
+    ///
+    /// # if std::env::var_os("TRANSIENT_REDIS_URL").is_some() || std::net::TcpStream::connect("127.0.0.1:6379").is_ok() { return }
+    /// // In the application: static CLIENT: LazyLock<Client> = …
+    /// let url = REQUEST.redis_url();
+    /// assert!(url.ends_with("/14"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// At the caller's line, with the whole report, where [`try_for_process`](Self::try_for_process) has an error.
+    #[must_use]
+    #[track_caller]
+    pub fn for_process() -> Self {
+        or_panic(Self::try_for_process())
     }
 
     /// The request of this thread's test, or a new one. Nothing is cleared.
@@ -98,57 +147,68 @@ impl TestRequest {
     ///
     /// Every [`Error`]: wrong settings, no server, a server that the guard refuses, one that another test keeps.
     pub fn try_new() -> Result<Self, Error> {
-        match current::find() {
+        match registry::find() {
             Some(lease) => Ok(Self { lease }),
-            None => Self::lease(&name_of_this_thread(), None, false),
+            None => Self::begin(&name_of_this_thread(), Bound::Thread, false),
         }
     }
 
-    /// As [`try_new`](Self::try_new), with both test databases emptied.
+    /// As [`clean`](Self::clean).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_new`](Self::try_new); and where the test has a request already that did not begin with empty databases.
+    pub fn try_clean() -> Result<Self, Error> {
+        Self::clean_or_join(&name_of_this_thread(), Bound::Thread)
+    }
+
+    /// As [`isolated`](Self::isolated).
     ///
     /// # Errors
     ///
     /// As [`try_new`](Self::try_new).
-    pub fn try_clean() -> Result<Self, Error> {
-        Self::clean_or_join(&name_of_this_thread(), None)
+    pub fn try_isolated() -> Result<Self, Error> {
+        Self::begin(&name_of_this_thread(), Bound::Clones, true)
+    }
+
+    /// As [`for_process`](Self::for_process).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_new`](Self::try_new); and [`Error::is_refused`] if the tests share a running server, which such a request
+    /// would keep from all of them.
+    pub fn try_for_process() -> Result<Self, Error> {
+        let request = Self::begin(&report::lease::process_wide(&name_of_this_thread()), Bound::Clones, true)?;
+        if request.server().provider() == Provider::Running {
+            return Err(Error::new(Kind::Refused, report::lease::process_wide_on_shared(request.server())));
+        }
+        Ok(request)
     }
 
     /// A clean request for the test of that path (`crate::module::test`): what `#[clean_redis]` begins with.
     pub(crate) fn try_clean_for(test: &'static str) -> Result<Self, Error> {
         // The harness leaves the crate out of the thread's name.
-        Self::clean_or_join(test, test.split_once("::").map(|(_, name)| name))
+        let name = test.split_once("::").map_or(test, |(_, name)| name);
+        Self::clean_or_join(test, Bound::Guard(name))
     }
 
-    fn clean_or_join(test: &str, name: Option<&'static str>) -> Result<Self, Error> {
-        match current::find() {
-            Some(lease) => lease.flush().map(|()| Self { lease }),
-            None => Self::lease(test, name, true),
+    fn clean_or_join(test: &str, bound: Bound) -> Result<Self, Error> {
+        let Some(lease) = registry::find() else { return Self::begin(test, bound, true) };
+        if !registry::has_clones(&lease) {
+            lease.flush()?;
+        } else if !lease.is_clean {
+            return Err(Error::new(Kind::Refused, report::lease::not_emptied(&lease.test)));
         }
-    }
-
-    fn lease(test: &str, name: Option<&'static str>, clean: bool) -> Result<Self, Error> {
-        if name.is_none() {
-            current::end_when_it_times_out();
-        }
-        let lease = Arc::new(Lease::take(settings::of_process()?, test, clean)?);
-        current::set(&lease, name);
         Ok(Self { lease })
     }
 
-    /// Whether the test began with empty databases.
-    #[cfg(feature = "snapshot")]
-    pub(crate) fn is_clean(&self) -> bool {
-        self.lease.clean
-    }
-
-    /// Whether the server still answers, soon: a test may have left it paused, or stopped.
-    pub(crate) fn answers(&self) -> Result<(), Error> {
-        connect::ping(self).map_err(|error| self.no_answer(error))
-    }
-
-    /// What the server, or its absence, said to a question of ours.
-    pub(crate) fn no_answer(&self, error: RedisError) -> Error {
-        Error::with_source(Kind::Server, report::no_answer(self.server(), &error), error)
+    fn begin(test: &str, bound: Bound, clean: bool) -> Result<Self, Error> {
+        if bound == Bound::Thread {
+            registry::end_when_it_times_out();
+        }
+        let lease = Arc::new(acquire(settings::of_process()?, test, clean)?);
+        registry::add(&lease, bound);
+        Ok(Self { lease })
     }
 
     /// Ends the lease, whoever still has a clone.
@@ -156,28 +216,52 @@ impl TestRequest {
         self.lease.end(Ending { in_use: Arc::strong_count(&self.lease) > 1, failed, with_test: true });
     }
 
+    /// Empties both test databases now; on a server that was started for the tests, all databases.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::new();
+    /// test_request.flush()?;
+    /// assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut get_redis(&test_request)?)?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`] when the server is gone, or the lease is over.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.lease.flush()
+    }
+
     /// The URL of the database for sessions and cache (14): what the code under test needs, whichever client it uses.
+    ///
+    /// On a server that was started for the tests it has the password of this lease (`redis://:PASSWORD@HOST:PORT/14`),
+    /// unless `redis.password = none`.
     #[must_use]
     pub fn redis_url(&self) -> &str {
-        &self.lease.sessions.url
+        &self.lease.endpoint(Database::Sessions).url
     }
 
     /// The URL of the database for jobs (15).
     #[must_use]
     pub fn jobs_url(&self) -> &str {
-        &self.lease.jobs.url
+        &self.lease.endpoint(Database::Jobs).url
     }
 
     /// A client of the redis crate for the database for sessions and cache (14).
     #[must_use]
     pub fn client(&self) -> Client {
-        self.lease.sessions.client.clone()
+        self.lease.endpoint(Database::Sessions).client.clone()
     }
 
     /// A client of the redis crate for the database for jobs (15).
     #[must_use]
     pub fn jobs_client(&self) -> Client {
-        self.lease.jobs.client.clone()
+        self.lease.endpoint(Database::Jobs).client.clone()
     }
 
     /// The settings that the test runs with.
@@ -204,12 +288,15 @@ impl Default for TestRequest {
 /// Without passwords: the test, its server and its databases.
 impl fmt::Debug for TestRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("TestRequest")
-            .field("test", &self.lease.test)
-            .field("server", &self.lease.server.to_string())
-            .field("databases", &self.lease.settings.databases())
-            .finish_non_exhaustive()
+        formatter.debug_tuple("TestRequest").field(&self.lease).finish()
+    }
+}
+
+#[track_caller]
+fn or_panic(request: Result<TestRequest, Error>) -> TestRequest {
+    match request {
+        Ok(request) => request,
+        Err(error) => panic!("{}", report::test_cannot_run(&name_of_this_thread(), &error)),
     }
 }
 

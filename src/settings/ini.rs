@@ -1,13 +1,11 @@
 //! One INI file as Python's configparser reads it, with the line of every key.
 //!
-//! The crate `configparser` knows the values; that an error can name a line, that a key or a section given twice is
-//! noticed, that `%(name)s` stands for another value, and that a continuation line may start with `[`, is added here.
+//! Reading is bounded in size and time, whatever is in the file: it may be a stranger's.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
-
-use configparser::ini::{Ini, IniDefault};
 
 use crate::error::{Error, Kind};
 use crate::report;
@@ -15,130 +13,215 @@ use crate::report;
 /// The section that holds an application's settings (`PasteDeploy`), and the one whose keys hold in every section.
 const SECTIONS: [&str; 2] = ["app:main", "default"];
 
-/// Stands in front of a continuation line that starts with `[`, which is no section header to Python.
-const SHIELD: char = '\u{1}';
+/// How large a file may be, in bytes.
+const LARGEST: u64 = 1 << 20;
 
-/// (section, key) to line.
-type Lines = BTreeMap<(String, String), usize>;
+/// How long a value may be with the values that stand in it, in bytes.
+const LONGEST_VALUE: usize = 1 << 16;
 
-pub(super) struct File {
+/// How many other values may stand in one.
+const MOST_REFERENCES: usize = 1_000;
+
+/// How long the name of another value may be, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// How deep values may stand in values: as deep as in Python.
+const DEEPEST: usize = 10;
+
+/// A section's keys: the value, and its line.
+type Section = BTreeMap<String, (String, usize)>;
+
+pub(super) struct Contents {
     /// Lower-case key to value and line, of `[app:main]` and, behind it, `[DEFAULT]`.
-    pub(super) values: BTreeMap<String, (String, usize)>,
+    pub(super) values: Section,
     /// `include_ini_files` of `[includes]`, in the file's order, with the line of the key.
     pub(super) includes: Vec<(String, usize)>,
 }
 
 /// # Errors
 ///
-/// When the file can't be read, isn't UTF-8, isn't INI, or gives a key or a section twice.
-pub(super) fn read(path: &Path) -> Result<File, Error> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Error::with_source(Kind::Settings, report::unreadable_ini(path, &error), error))?;
-    let (text, lines) = index(path, text.trim_start_matches('\u{feff}'))?;
-    let mut ini = Ini::new_from_defaults(options());
-    let sections = ini.read(text).map_err(|what| Error::new(Kind::Settings, report::not_ini(path, &what)))?;
+/// When the file can't be read, is too large, isn't UTF-8, isn't INI, or gives a key or a section twice.
+pub(super) fn read(path: &Path) -> Result<Contents, Error> {
+    let text = text(path)
+        .map_err(|error| Error::with_source(Kind::Settings, report::settings::unreadable_ini(path, &error), error))?;
+    let mut sections = parse(path, text.trim_start_matches('\u{feff}'))?;
     let here = path.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
-    let raw = |section: &str, key: &str| {
-        let raw = sections.get(section)?.get(key)?.as_deref().unwrap_or_default();
-        Some(raw.replace(SHIELD, "").trim().to_owned())
+    let expanded = |section: &str, key: &str| {
+        let (raw, line) = sections.get(section)?.get(key)?;
+        let text = Expansion { sections: &sections, section, here: &here, references: 0 }.of(raw);
+        Some((text.unwrap_or_else(|| raw.clone()), *line))
     };
-    let value = |section: &str, key: &str| {
-        let other = |name: &str| match name {
-            "here" => Some(here.clone()),
-            name => raw(section, name).or_else(|| raw("default", name)),
-        };
-        raw(section, key).map(|text| interpolate(&text, &other, DEEPEST))
-    };
-    let line = |section: &str, key: &str| lines.get(&(section.to_owned(), key.to_owned())).copied().unwrap_or_default();
-    let mut values = BTreeMap::new();
+    let (includes, line) = expanded("includes", "include_ini_files").unwrap_or_default();
+    let includes = includes.split_whitespace().map(|name| (name.to_owned(), line)).collect();
+    let mut values = Section::new();
     for section in SECTIONS {
-        for key in sections.get(section).into_iter().flat_map(|keys| keys.keys()) {
-            if let Some(text) = value(section, key) {
-                values.entry(key.clone()).or_insert_with(|| (text, line(section, key)));
+        for key in sections.get(section).into_iter().flat_map(BTreeMap::keys) {
+            if let Some(value) = expanded(section, key) {
+                values.entry(key.clone()).or_insert(value);
             }
         }
     }
-    let includes = value("includes", "include_ini_files").unwrap_or_default();
-    let at = line("includes", "include_ini_files");
-    let includes = includes.split_whitespace().map(|name| (name.to_owned(), at)).collect();
-    Ok(File { values, includes })
+    sections.clear();
+    Ok(Contents { values, includes })
 }
 
-/// How deep values may stand in values: as deep as in Python.
-const DEEPEST: u32 = 10;
-
-/// `%(name)s` is the value of that name, and `%%` one percent sign. A name that there is not stays as it stands.
-fn interpolate(text: &str, value: &dyn Fn(&str) -> Option<String>, depth: u32) -> String {
-    let Some((before, rest)) = text.split_once('%') else { return text.to_owned() };
-    let go_on = |rest: &str| interpolate(rest, value, depth);
-    if let Some(rest) = rest.strip_prefix('%') {
-        return format!("{before}%{}", go_on(rest));
+fn text(path: &Path) -> io::Result<String> {
+    // A pipe or a device may have no end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
     }
-    let name = rest.strip_prefix('(').and_then(|rest| rest.split_once(")s")).filter(|_| depth > 0);
-    match name.and_then(|(name, rest)| Some((value(&name.to_lowercase())?, rest))) {
-        Some((inner, rest)) => format!("{before}{}{}", interpolate(&inner, value, depth - 1), go_on(rest)),
-        None => format!("{before}%{}", go_on(rest)),
+    let mut text = String::new();
+    let read = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if read as u64 > LARGEST {
+        return Err(io::Error::other(format!("it has more than {LARGEST} bytes")));
     }
+    Ok(text)
 }
 
-fn options() -> IniDefault {
-    let mut options = IniDefault::default();
-    options.multiline = true;
-    // Python reads `#` inside a value as part of it.
-    options.enable_inline_comments = false;
-    options
-}
-
-/// The line of every key by (section, key), and the text with shielded continuation lines.
-fn index(path: &Path, text: &str) -> Result<(String, Lines), Error> {
-    let mut lines = Lines::new();
-    let mut shielded = String::with_capacity(text.len());
-    let mut section: Option<String> = None;
+/// The sections by their lower-case names, with values as they stand there.
+fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Section>, Error> {
+    let refuse = |report: String| Err(Error::new(Kind::Settings, report));
+    let mut sections = BTreeMap::<String, Section>::new();
     let mut headers = BTreeMap::new();
-    let mut key_indent: Option<usize> = None;
+    let mut section: Option<String> = None;
+    // The key whose value the next line may go on with, and how far it is indented.
+    let mut open: Option<(String, usize)> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let trimmed = line.trim();
         let indent = line.len() - line.trim_start().len();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-            shielded.push_str(line);
-        } else if key_indent.is_some_and(|key| indent > key) {
-            let bracket = if trimmed.starts_with('[') { SHIELD.to_string() } else { String::new() };
-            shielded.push_str(&format!("{:indent$}{bracket}{trimmed}", ""));
+        if trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        let continued = open.as_ref().filter(|(_, key)| indent > *key || trimmed.is_empty());
+        if let (Some((key, _)), Some(section)) = (continued, &section) {
+            let value = sections.get_mut(section).and_then(|keys| keys.get_mut(key));
+            if let Some((value, _)) = value {
+                value.push('\n');
+                value.push_str(trimmed);
+            }
+        } else if trimmed.is_empty() {
         } else if let Some(header) = trimmed.strip_prefix('[') {
-            // One that is not closed is reported by the parser.
-            let name = header.rsplit_once(']').map_or(header, |(name, _)| name).trim().to_lowercase();
+            let Some((name, _)) = header.rsplit_once(']') else {
+                return refuse(report::settings::open_section(path, number, trimmed));
+            };
+            let name = name.trim().to_lowercase();
             // Python takes [DEFAULT] more than once.
             if let Some(first) = headers.insert(name.clone(), number).filter(|_| name != "default") {
-                return Err(Error::new(Kind::Settings, report::section_twice(path, first, number, &name)));
+                return refuse(report::settings::section_twice(path, first, number, &name));
             }
-            section = Some(name);
-            key_indent = None;
-            shielded.push_str(line);
+            sections.entry(name.clone()).or_default();
+            (section, open) = (Some(name), None);
         } else {
+            let (key, value) = trimmed.split_once(['=', ':']).unwrap_or((trimmed, ""));
+            let key = key.trim().to_lowercase();
             let Some(section) = &section else {
-                return Err(Error::new(
-                    Kind::Settings,
-                    report::key_before_section(
-                        path,
-                        number,
-                        trimmed.split(['=', ':']).next().unwrap_or_default().trim(),
-                    ),
-                ));
+                return refuse(report::settings::key_before_section(path, number, &key));
             };
             if !trimmed.contains(['=', ':']) {
-                return Err(Error::new(
-                    Kind::Settings,
-                    report::no_delimiter(path, number, trimmed.split_whitespace().next().unwrap_or_default()),
-                ));
+                let start = trimmed.split_whitespace().next().unwrap_or_default();
+                return refuse(report::settings::no_delimiter(path, number, start));
             }
-            let key = trimmed.split(['=', ':']).next().unwrap_or_default().trim().to_lowercase();
-            if let Some(first) = lines.insert((section.clone(), key.clone()), number) {
-                return Err(Error::new(Kind::Settings, report::key_twice(path, first, number, section, &key)));
+            if key.is_empty() {
+                return refuse(report::settings::no_key(path, number));
             }
-            key_indent = Some(indent);
-            shielded.push_str(line);
+            let keys = sections.entry(section.clone()).or_default();
+            if let Some((_, first)) = keys.insert(key.clone(), (value.trim().to_owned(), number)) {
+                return refuse(report::settings::key_twice(path, first, number, section, &key));
+            }
+            open = Some((key, indent));
         }
-        shielded.push('\n');
     }
-    Ok((shielded, lines))
+    for (value, _) in sections.values_mut().flat_map(BTreeMap::values_mut) {
+        value.truncate(value.trim_end().len());
+        *value = value.trim_start().to_owned();
+    }
+    Ok(sections)
+}
+
+/// Puts values into a value: `%(name)s` is the value of that name, and `%%` one percent sign. A name that there is not
+/// stays as it stands.
+struct Expansion<'file> {
+    sections: &'file BTreeMap<String, Section>,
+    section: &'file str,
+    here: &'file str,
+    references: usize,
+}
+
+impl<'file> Expansion<'file> {
+    /// Nothing where a value stands in itself, or there is too much of it.
+    fn of(&mut self, text: &'file str) -> Option<String> {
+        let mut out = String::new();
+        self.add(text, &mut Vec::new(), &mut out)?;
+        Some(out)
+    }
+
+    fn add(&mut self, text: &'file str, inside: &mut Vec<String>, out: &mut String) -> Option<()> {
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('%') {
+            out.push_str(before);
+            rest = after;
+            if let Some(after) = after.strip_prefix('%') {
+                out.push('%');
+                rest = after;
+            } else if let Some((name, value, after)) = self.reference(after) {
+                self.references += 1;
+                if inside.contains(&name) || inside.len() >= DEEPEST || self.references > MOST_REFERENCES {
+                    return None;
+                }
+                if name == "here" {
+                    out.push_str(value);
+                } else {
+                    inside.push(name);
+                    self.add(value, inside, out)?;
+                    inside.pop();
+                }
+                rest = after;
+            } else {
+                out.push('%');
+            }
+            if out.len() > LONGEST_VALUE {
+                return None;
+            }
+        }
+        out.push_str(rest);
+        (out.len() <= LONGEST_VALUE).then_some(())
+    }
+
+    /// `(name)s` at the start of the text: the name, its value, and what follows.
+    fn reference<'text>(&self, text: &'text str) -> Option<(String, &'file str, &'text str)> {
+        let text = text.strip_prefix('(')?;
+        let near = &text.as_bytes()[..text.len().min(LONGEST_NAME)];
+        let end = near.windows(2).position(|pair| pair == b")s")?;
+        let name = text[..end].to_lowercase();
+        Some((name.clone(), self.value(&name)?, &text[end + 2..]))
+    }
+
+    fn value(&self, name: &str) -> Option<&'file str> {
+        let own = || self.sections.get(self.section)?.get(name);
+        let default = || self.sections.get("default")?.get(name);
+        if name == "here" { Some(self.here) } else { own().or_else(default).map(|(value, _)| value.as_str()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::{Expansion, LONGEST_VALUE, parse};
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[ \\[\\]a%()s=:#;\n\\\\é]{0,400}") {
+            if let Ok(sections) = parse(Path::new("test.ini"), &text) {
+                for (section, keys) in &sections {
+                    for (value, _) in keys.values() {
+                        let mut expansion = Expansion { sections: &sections, section, here: "/here", references: 0 };
+                        prop_assert!(expansion.of(value).is_none_or(|text| text.len() <= LONGEST_VALUE));
+                    }
+                }
+            }
+        }
+    }
 }

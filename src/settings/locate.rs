@@ -22,7 +22,7 @@ pub(super) fn test_ini() -> Result<Option<PathBuf>, Error> {
         return if path.is_file() {
             Ok(Some(path))
         } else {
-            Err(Error::new(Kind::Settings, report::no_such_test_ini(&path)))
+            Err(Error::new(Kind::Settings, report::settings::no_such_test_ini(&path)))
         };
     }
     Ok(directories().into_iter().map(|directory| directory.join(FILE)).find(|path| path.is_file()))

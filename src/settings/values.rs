@@ -7,7 +7,8 @@ use url::Url;
 
 use super::{
     ADOPT, BROKER, CELERY, CLOCK, COOKIE_HTTPONLY, COOKIE_MAX_AGE, COOKIE_NAME, COOKIE_SECURE, Checked, DATABASES,
-    DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, Origin, PROVIDER, Provider, TIMEOUT, URL, from_environment,
+    DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, Origin, PASSWORD, PROVIDER, Provider, TIMEOUT, URL,
+    from_environment,
 };
 use crate::error::{Error, Kind};
 use crate::report;
@@ -17,6 +18,7 @@ pub(super) const BOOLEAN: &str = "true or false";
 pub(super) const PROVIDERS: &str = "auto, running, process, container or download";
 pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
 pub(super) const CLOCKS: &str = "ageing or whole";
+pub(super) const PASSWORDS: &str = "random or none";
 pub(super) const LINTS: &str = "ttl or none";
 pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
 
@@ -43,6 +45,11 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
         cookie_secure: parse(values, COOKIE_SECURE, boolean)?,
         cookie_httponly: parse(values, COOKIE_HTTPONLY, boolean)?,
         download: parse(values, DOWNLOAD, boolean)? && !flag(OFFLINE)?,
+        passwords: parse(values, PASSWORD, |text| match text {
+            "random" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        })?,
         adopt: parse(values, ADOPT, boolean)?,
         keep: flag(KEEP)?,
         lease_timeout: parse(values, LEASE_TIMEOUT, seconds)?,
@@ -70,7 +77,7 @@ fn lookup(values: &Values, known: Known) -> (&str, Origin) {
 
 fn bad(known: Known, text: &str, origin: &Origin) -> Error {
     let name = if let Origin::Environment(variable) = origin { variable } else { known.key };
-    Error::new(Kind::Settings, report::bad_value(origin, name, text, known.legal))
+    Error::new(Kind::Settings, report::settings::bad_value(origin, name, text, known.legal))
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -90,7 +97,8 @@ fn boolean(text: &str) -> Option<bool> {
 fn flag(variable: &'static str) -> Result<bool, Error> {
     let Some(text) = from_environment(variable)? else { return Ok(false) };
     let origin = Origin::Environment(variable);
-    boolean(&text).ok_or_else(|| Error::new(Kind::Settings, report::bad_value(&origin, variable, &text, BOOLEAN)))
+    boolean(&text)
+        .ok_or_else(|| Error::new(Kind::Settings, report::settings::bad_value(&origin, variable, &text, BOOLEAN)))
 }
 
 fn databases(text: &str) -> Option<(u32, u32)> {
@@ -114,7 +122,7 @@ fn provider(values: &Values) -> Result<Option<Provider>, Error> {
     let named_in_environment = matches!(lookup(values, URL).1, Origin::Environment(_));
     match (provider, lookup(values, PROVIDER).1) {
         (Some(other), Origin::Environment(_)) if named_in_environment && other != Provider::Running => {
-            Err(Error::new(Kind::Settings, report::url_and_other_provider(other)))
+            Err(Error::new(Kind::Settings, report::settings::url_and_other_provider(other)))
         }
         _ if named_in_environment => Ok(Some(Provider::Running)),
         (provider, _) => Ok(provider),
@@ -126,7 +134,31 @@ fn url(values: &Values, known: Known) -> Result<Option<Url>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    redis::parse_redis_url(text).map(Some).ok_or_else(|| bad(known, &report::redact(text), &origin))
+    let name = if let Origin::Environment(variable) = origin { variable } else { known.key };
+    let shown = report::redact(text);
+    let refuse = |report: String| Err(Error::new(Kind::Settings, report));
+    if has_at_behind_authority(text) {
+        return refuse(report::settings::at_behind_authority(&origin, name, &shown));
+    }
+    match redis::parse_redis_url(text) {
+        Some(url) if !is_of_a_socket(&url) && url.host_str().is_none_or(str::is_empty) => {
+            refuse(report::settings::url_without_host(&origin, name, &shown))
+        }
+        Some(url) => Ok(Some(url)),
+        None => Err(bad(known, &shown, &origin)),
+    }
+}
+
+fn is_of_a_socket(url: &Url) -> bool {
+    url.scheme().contains("unix")
+}
+
+/// Whether an `@` stands behind the host, as after a password with a `/`, `?` or `#` in it: then another server would be
+/// taken than the one that was meant.
+fn has_at_behind_authority(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    !scheme.contains("unix") && rest[authority..].contains('@')
 }
 
 /// Jobs are looked for in database 15 of the server that has the sessions; a broker elsewhere would be missed.
@@ -150,7 +182,7 @@ fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
     match sessions {
         Some(sessions) if matches!(named, Origin::File(..)) && server_of(sessions) != server_of(&broker) => {
             let (text, sessions) = (report::redact(text), report::redact(sessions.as_str()));
-            Err(Error::new(Kind::Settings, report::broker_elsewhere(&origin, known.key, &text, &sessions)))
+            Err(Error::new(Kind::Settings, report::settings::broker_elsewhere(&origin, known.key, &text, &sessions)))
         }
         _ => Ok(()),
     }

@@ -7,8 +7,10 @@ use redis::{Connection, Pipeline, RedisError, RedisResult, cmd, from_redis_value
 
 use super::value::{Entry, Field, Group, Member, Pending, Stream, StreamEntry, StreamId, Value};
 use super::{Bytes, Snapshot};
-use crate::guard::MARKER;
-use crate::request::{TestRequest, get_redis, knows};
+use crate::error::Error;
+use crate::lease::guard::{MARKER, OLD_MARKER};
+use crate::lease::{Database, Lease};
+use crate::redis_io::knows;
 
 /// How many keys the server looks at in one step of SCAN.
 const SCANNED_AT_ONCE: usize = 10_000;
@@ -19,20 +21,26 @@ const READ_AT_ONCE: usize = 1_000;
 /// How often a key is looked at whose type changes meanwhile, before it is left out.
 const ATTEMPTS: usize = 10;
 
-pub(super) fn capture(request: &TestRequest) -> RedisResult<Snapshot> {
-    let mut redis = get_redis(request)?;
-    let has_field_ttls = knows(&mut redis, "HPTTL")?;
-    let (sessions, jobs) = request.settings().databases();
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn capture(lease: &Lease) -> Result<Snapshot, Error> {
+    let mut redis = lease.connect(Database::Sessions)?;
+    capture_with(&mut redis, lease.databases()).map_err(|error| lease.no_answer(error))
+}
+
+fn capture_with(redis: &mut Connection, numbers: [u32; 2]) -> RedisResult<Snapshot> {
+    let has_field_ttls = knows(redis, "HPTTL")?;
     let mut databases = BTreeMap::new();
     let captured = Instant::now();
-    for database in [sessions, jobs] {
-        let () = cmd("SELECT").arg(database).query(&mut redis)?;
-        let keys = scan(&mut redis)?;
+    for database in numbers {
+        let () = cmd("SELECT").arg(database).query(redis)?;
+        let keys = scan(redis)?;
         let mut entries = BTreeMap::new();
         for keys in keys.chunks(READ_AT_ONCE) {
-            let mut read = read(&mut redis, keys)?;
+            let mut read = read(redis, keys)?;
             if has_field_ttls {
-                read_field_ttls(&mut redis, &mut read)?;
+                read_field_ttls(redis, &mut read)?;
             }
             entries.append(&mut read);
         }
@@ -54,7 +62,7 @@ fn scan(redis: &mut Connection) -> RedisResult<Vec<Bytes>> {
             break;
         }
     }
-    keys.retain(|key| *key != MARKER);
+    keys.retain(|key| *key != MARKER && *key != OLD_MARKER);
     keys.sort_unstable();
     keys.dedup();
     Ok(keys)

@@ -105,8 +105,9 @@ impl Snapshot {
         let path = path.as_ref();
         let text = fs::read(path)
             .map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_read(path, &error), error))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::with_source(Kind::Data, report::snapshot::no_snapshot(path, &error), error))
+        serde_json::from_slice(&text).map_err(|error| {
+            Error::with_source(Kind::Data, report::snapshot::no_snapshot(path, error.line(), &error), error)
+        })
     }
 
     fn to_lines(&self) -> Result<String, serde_json::Error> {

@@ -4,13 +4,12 @@
 //! and product. So one that was captured on one server is restored on another.
 
 mod bytes;
-mod capture;
+pub(crate) mod capture;
 mod compare;
 mod diff;
 mod file;
 pub(crate) mod restore;
 mod text;
-pub(crate) mod transaction;
 mod value;
 
 use std::collections::BTreeMap;
@@ -20,9 +19,6 @@ pub use bytes::Bytes;
 pub use diff::{Change, Diff};
 use serde::{Deserialize, Serialize};
 pub use value::{Entry, Field, Group, Member, Pending, Stream, StreamEntry, StreamId, Value};
-
-use crate::error::Error;
-use crate::request::TestRequest;
 
 /// What was in the two test databases.
 ///
@@ -133,52 +129,5 @@ impl Snapshot {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Snapshots. Feature `snapshot`, on by default.
-impl TestRequest {
-    /// What is in the two test databases now: every type, every timeout, those of hashes' fields too where the server
-    /// has them, and streams with their consumer groups. [`Snapshot`] has an example.
-    ///
-    /// It is a handful of round trips for each thousand keys. What others write meanwhile is in it or not; a key that
-    /// ends meanwhile is not. Reading writes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_server`].
-    pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        capture::capture(self).map_err(|error| self.no_answer(error))
-    }
-
-    /// Replaces **all** that is in the two test databases by what the snapshot says, in one MULTI: all of it is there
-    /// then, or, where the server refuses a command, what was there before. (Redis executes the rest of a MULTI of which
-    /// a command fails only then, as can happen with a file that was written by hand.) Timeouts have left what they had when it was
-    /// captured. Pending entries of streams stay with their consumers; how long these are idle begins anew.
-    ///
-    /// ```
-    /// use redis::Commands;
-    /// use transient_fixtures::{TestRequest, get_redis, redis};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let test_request = TestRequest::clean();
-    /// get_redis(&test_request)?.set::<_, _, ()>("stock", 7)?;
-    /// let before = test_request.snapshot()?;
-    ///
-    /// for buyers in 1..=3 {
-    ///     test_request.restore(&before)?;
-    ///     get_redis(&test_request)?.decr::<_, _, ()>("stock", buyers)?;
-    ///     assert_eq!(get_redis(&test_request)?.get::<_, i64>("stock")?, 7 - buyers);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_data`] when the snapshot has a key of a type that can't be written, has keys of another database, or
-    /// the server does not know what is in it (fields of hashes with timeouts, for instance); [`Error::is_server`].
-    pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
-        restore::restore(self, snapshot, restore::Before::Clear, None).map(drop)
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd, pipe};
+use redis::{Connection, RedisResult, cmd};
 
-use super::transaction::{Outcome, Transaction};
 use super::value::{Field, Group, Stream, StreamEntry, StreamId, Value};
 use super::{Bytes, Entry, Snapshot, text};
 use crate::error::{Error, Kind};
+use crate::lease::{Database, Lease};
+use crate::redis_io::transaction::{Outcome, Transaction};
+use crate::redis_io::{self, knows};
 use crate::report;
-use crate::request::{TestRequest, get_redis, knows};
 
 /// How many elements one command adds.
 const ADDED_AT_ONCE: usize = 1_000;
@@ -29,14 +30,9 @@ pub(crate) enum Before {
 ///
 /// # Errors
 ///
-/// As [`TestRequest::restore`].
-pub(crate) fn restore(
-    request: &TestRequest,
-    snapshot: &Snapshot,
-    before: Before,
-    file: Option<&Path>,
-) -> Result<(), Error> {
-    let (sessions, jobs) = request.settings().databases();
+/// As [`TestRequest::restore`](crate::TestRequest::restore).
+pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: Option<&Path>) -> Result<(), Error> {
+    let (sessions, jobs) = lease.settings.databases();
     for (database, key, entry) in snapshot.entries() {
         if let Value::Other(name) = &entry.value {
             return Err(Error::new(Kind::Data, report::snapshot::unwritable(file, database, &text::key(key), name)));
@@ -45,8 +41,8 @@ pub(crate) fn restore(
             return Err(Error::new(Kind::Data, report::snapshot::other_database(file, database, [sessions, jobs])));
         }
     }
-    let lost = |error| request.no_answer(error);
-    let mut redis = get_redis(request).map_err(lost)?;
+    let lost = |error| lease.no_answer(error);
+    let mut redis = lease.connect(Database::Sessions)?;
     let server = ServerFacts::ask(&mut redis).map_err(lost)?;
     let mut commands = Commands { transaction: Transaction::new(), keys: BTreeMap::new(), server };
     for database in [sessions, jobs] {
@@ -69,26 +65,11 @@ pub(crate) fn restore(
         Outcome::Failed { errors, .. } => {
             let undo = before == Before::Keep { undo: true };
             if undo {
-                flush(request).map_err(lost)?;
+                lease.flush()?;
             }
             Err(refused(file, &keys, &errors, Some(undo)))
         }
     }
-}
-
-/// Empties both test databases.
-///
-/// # Errors
-///
-/// When the server does not answer.
-pub(crate) fn flush(request: &TestRequest) -> RedisResult<()> {
-    let (sessions, jobs) = request.settings().databases();
-    let mut commands = pipe();
-    commands.atomic();
-    for database in [sessions, jobs] {
-        commands.cmd("SELECT").arg(database).ignore().cmd("FLUSHDB").ignore();
-    }
-    commands.query(&mut get_redis(request)?)
 }
 
 fn refused(
@@ -212,7 +193,7 @@ impl Commands {
             self.push([&b"XGROUP"[..], b"CREATECONSUMER", key, name, consumer]);
         }
         for pending in &group.pending {
-            let delivered = number(self.server.now.saturating_sub(whole_milliseconds(pending.idle)));
+            let delivered = number(self.server.now.saturating_sub(redis_io::milliseconds(pending.idle)));
             let (id, deliveries) = (pending.id.to_string(), number(pending.deliveries));
             self.push([
                 &b"XCLAIM"[..],
@@ -247,9 +228,5 @@ fn number(number: impl Into<u64>) -> String {
 
 fn milliseconds(ttl: Duration) -> String {
     // 0 would delete the key.
-    whole_milliseconds(ttl).max(1).to_string()
-}
-
-fn whole_milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    redis_io::milliseconds(ttl).max(1).to_string()
 }

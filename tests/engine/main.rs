@@ -84,7 +84,18 @@ async fn starts_inside_a_runtime() {
 fn urls<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> HashSet<&'a str> {
     let urls = ended.into_iter().map(|ended| {
         ended.assert_passed();
-        ended.output.split_once("at redis://").expect("a URL").1.lines().next().expect("a line")
+        // Each lease has a password of its own.
+        ended
+            .output
+            .split_once("at redis://")
+            .expect("a URL")
+            .1
+            .split_once('@')
+            .expect("a password")
+            .1
+            .lines()
+            .next()
+            .expect("a line")
     });
     urls.collect()
 }
@@ -272,7 +283,7 @@ fn an_image_on_the_engine_is_started_and_gone_afterwards() {
 #[serial]
 fn a_killed_test_leaves_no_container() {
     let mut running = child("waits").start();
-    running.wait_for("waiting on redis://127.0.0.1:");
+    running.wait_for("waiting on redis://");
     assert_eq!(containers().len(), 1, "{:?}", containers());
     running.child.kill().expect("SIGKILL");
     running.child.wait().expect("reap");
@@ -323,4 +334,29 @@ fn an_image_without_a_server_is_reported() {
 fn no_engine_is_reported() {
     let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
     ended.assert_failed_with(&["no container engine answers", "start a container engine"]);
+}
+
+/// Tests that run in a container themselves, with the socket of their host's engine.
+#[test]
+#[serial]
+fn tests_in_a_container_reach_their_server() {
+    let binary = std::env::current_exe().expect("this binary");
+    let binary = binary.display();
+    let named = |name: &str| env::var(name).expect("an image");
+    let (image, shell) = (named("SERVER_IMAGE"), named("SHELL_IMAGE"));
+    let mut command = std::process::Command::new("docker");
+    command.args(["run", "--rm", "--volume", "/var/run/docker.sock:/var/run/docker.sock"]);
+    // The test binary, with the libraries of this machine.
+    for directory in ["/usr", "/lib", "/lib64"] {
+        command.args(["--volume", &format!("{directory}:{directory}:ro")]);
+    }
+    command.args(["--volume", &format!("{binary}:/tests:ro")]);
+    for variable in ["TRANSIENT_PROVIDER=container", &format!("TRANSIENT_IMAGE={image}"), "HOME=/", "TMPDIR=/"] {
+        command.args(["--env", variable]);
+    }
+    command.args([&shell, "/tests", "uses_a_container", "--exact", "--include-ignored", "--nocapture"]);
+    let output = command.output().expect("docker");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("(container)") && said.contains("1 passed"), "{said}");
+    assert_all_gone();
 }

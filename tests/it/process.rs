@@ -89,6 +89,7 @@ fn a_binary_that_exits_at_once_is_quoted() {
     let path = script(&directory, "#!/bin/sh\necho '*** FATAL CONFIG FILE ERROR ***'\nexit 1\n");
     let ended = run(&path);
     assert_one_report(&ended, &["ended before it answered; its last output:", "*** FATAL CONFIG FILE ERROR ***"]);
+    assert!(!ended.output.contains("did not answer within"), "{}", ended.output);
     assert_nothing_runs_with(&path.display().to_string());
 }
 
@@ -111,7 +112,7 @@ fn a_wrapper_ends_with_its_server() {
     let path = script(&directory, &format!("#!/bin/sh\n'{}' \"$@\"\nexit $?\n", server.display()));
     let ended = run(&path);
     ended.assert_passed();
-    let port = ended.output.split_once("at redis://127.0.0.1:").expect("a URL").1.split('/').next().expect("a port");
+    let port = ended.output.split_once("@127.0.0.1:").expect("a URL").1.split('/').next().expect("a port");
     assert_nothing_runs_with(&path.display().to_string());
     assert_nothing_runs_with(&format!("--port {port}"));
     assert_nothing_runs_with(&format!("127.0.0.1:{port}"));
@@ -244,4 +245,25 @@ fn a_killed_test_leaves_nothing() {
         // The child's own output is a temporary file of this process, not of the child.
         panic!("left behind: {}", entry.path().display())
     }));
+}
+
+/// A binary that prints without end is ended before it fills the disk.
+#[test]
+fn a_flood_is_stopped() {
+    let directory = TempDir::new().expect("a directory");
+    let path = script(&directory, "#!/bin/sh\nexec yes 'this line is printed again and again, without end'\n");
+    let ended = run(&path);
+    assert_one_report(&ended, &["prints without end and was ended", "again and again"]);
+    assert!(ended.output.len() < 20_000, "{} bytes", ended.output.len());
+}
+
+/// The temporary directory is an absolute one, whatever TMPDIR says.
+#[rstest]
+fn a_temporary_directory_is_made_absolute(#[values("", ".", "relative", "./relative/..")] tmpdir: &str) {
+    let directory = TempDir::new().expect("a directory");
+    fs::create_dir(directory.path().join("relative")).expect("mkdir");
+    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    child.env("TMPDIR", tmpdir).current_directory(directory.path()).run().assert_passed();
+    let left: Vec<_> = fs::read_dir(directory.path()).expect("read").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["relative"]);
 }

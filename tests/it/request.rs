@@ -63,11 +63,19 @@ async fn inside_a_multi_thread_runtime() -> redis::RedisResult<()> {
 }
 
 #[test]
-fn requests_of_one_thread_share_a_lease_and_clean_empties_it() -> redis::RedisResult<()> {
+fn requests_of_one_thread_share_a_lease() -> redis::RedisResult<()> {
     let first = TestRequest::clean();
     get_redis(&first)?.set::<_, _, ()>("foo", "bar")?;
     let second = TestRequest::new();
     assert_eq!(get_redis(&second)?.get::<_, Option<String>>("foo")?.as_deref(), Some("bar"));
+    // It joins, and empties nothing unasked.
+    let third = TestRequest::clean();
+    assert_eq!(get_redis(&third)?.get::<_, Option<String>>("foo")?.as_deref(), Some("bar"));
+    third.flush().expect("flush");
+    assert!(get_redis(&first)?.get::<_, Option<String>>("foo")?.is_none());
+    get_redis(&first)?.set::<_, _, ()>("foo", "bar")?;
+    drop((first, second, third));
+    // Without a clone alive, it is as new.
     assert!(get_redis(&TestRequest::clean())?.get::<_, Option<String>>("foo")?.is_none());
     Ok(())
 }

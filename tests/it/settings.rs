@@ -227,8 +227,8 @@ fn a_broker_that_is_no_contradiction(#[case] line: &str) {
 #[rstest]
 #[case::twice("[app:main]\na = 1\nb = 2\nA = 3\n", &["test.ini:4", "a is given a second time in [app:main]", "line 2"])]
 #[case::no_section("redis.provider = process\n", &["test.ini:1", "before any section", "[app:main]"])]
-#[case::open_section("[app:main\nredis.provider = process\n", &["line 1"])]
-#[case::no_key("[app:main]\n= 1\n", &["line 2"])]
+#[case::open_section("[app:main\nredis.provider = process\n", &["test.ini:1", "is not closed"])]
+#[case::no_key("[app:main]\n= 1\n", &["test.ini:2", "no key"])]
 #[case::no_value("[app:main]\nredis.adopt\n", &["test.ini:2", "begins with \"redis.adopt\" is neither a section nor a key"])]
 #[case::section_twice("[app:main]\na = 1\n[x]\n[app:main]\n", &["test.ini:4", "[app:main] begins a second time", "line 1"])]
 fn what_is_not_ini(#[case] text: &str, #[case] words: &[&str]) {

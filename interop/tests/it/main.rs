@@ -3,6 +3,7 @@
 mod actix_session;
 mod celery;
 mod celery_worker;
+mod clients;
 mod pyramid;
 mod python;
 mod rusty_celery;

@@ -15,7 +15,7 @@ use transient_fixtures::TestRequest;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The Python that has the frameworks. Without it the test fails.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let python = env::var_os("INTEROP_PYTHON").expect("INTEROP_PYTHON is not set: start these tests with ./run");
     let mut command = Command::new(python);
     command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"));

@@ -83,7 +83,8 @@ fn tls_to_a_server_without_it_is_reported() {
     let server = Server::start(false);
     let (passed, output) = run(&format!("rediss://127.0.0.1:{}", server.2));
     assert!(!passed, "{output}");
-    for words in ["asks for TLS, and the server does not speak it as we do", "is it redis:// instead?"] {
+    for words in ["asks for TLS, and the server does not speak it as we do", "write redis:// if the server has no TLS"]
+    {
         assert!(output.contains(words), "{words:?} is missing in: {output}");
     }
 }

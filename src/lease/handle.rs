@@ -1,0 +1,298 @@
+//! A lease, and the one way to a connection of ours.
+
+#[cfg(any(feature = "session", feature = "jobs"))]
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io, process};
+
+#[cfg(any(feature = "session", feature = "jobs"))]
+use redis::FromRedisValue;
+#[cfg(feature = "tokio")]
+use redis::aio::MultiplexedConnection;
+use redis::{Connection, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
+
+use super::{Ending, Hold, ended};
+use crate::error::{Error, Kind};
+use crate::provider::{Endpoint, Server};
+use crate::redis_io::client_name;
+use crate::report;
+use crate::settings::Settings;
+
+/// A server that a test has not left paused or stopped answers in a fraction of a millisecond.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// One of a test's databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    /// Sessions and cache (14).
+    Sessions,
+    /// Jobs (15).
+    Jobs,
+}
+
+/// One test's exclusive use of one server.
+pub(crate) struct Lease {
+    /// The test, for messages.
+    pub(crate) test: String,
+    /// Which process it belongs to.
+    process: u32,
+    began: Instant,
+    /// Whether it began with empty databases.
+    pub(crate) is_clean: bool,
+    pub(crate) server: Server,
+    pub(crate) settings: &'static Settings,
+    sessions: Endpoint,
+    jobs: Endpoint,
+    hold: Mutex<Option<Box<dyn Hold>>>,
+    /// What `hold` says, for those who must not wait for it.
+    is_held: Arc<AtomicBool>,
+    /// What all requests of the test share, one of each type. It goes before the server is looked at for clients.
+    #[cfg(any(feature = "session", feature = "jobs"))]
+    shared: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Lease {
+    pub(super) fn new(
+        test: &str,
+        is_clean: bool,
+        server: Server,
+        settings: &'static Settings,
+        hold: Box<dyn Hold>,
+    ) -> Result<Self, Error> {
+        let (sessions, jobs) = settings.databases();
+        let endpoint = |database| {
+            server
+                .endpoint(database)
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))
+        };
+        Ok(Self {
+            test: test.to_owned(),
+            process: process::id(),
+            began: Instant::now(),
+            is_clean,
+            sessions: endpoint(sessions)?,
+            jobs: endpoint(jobs)?,
+            settings,
+            server,
+            hold: Mutex::new(Some(hold)),
+            is_held: Arc::new(AtomicBool::new(true)),
+            #[cfg(any(feature = "session", feature = "jobs"))]
+            shared: Mutex::default(),
+        })
+    }
+
+    /// How a test reaches one of its databases.
+    pub(crate) fn endpoint(&self, database: Database) -> &Endpoint {
+        match database {
+            Database::Sessions => &self.sessions,
+            Database::Jobs => &self.jobs,
+        }
+    }
+
+    /// The numbers of the test databases.
+    pub(crate) fn databases(&self) -> [u32; 2] {
+        let (sessions, jobs) = self.settings.databases();
+        [sessions, jobs]
+    }
+
+    /// Whether the test still has the server.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn held_flag(&self) -> Arc<AtomicBool> {
+        self.is_held.clone()
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::is_server`] when the lease is over: its server may be another test's.
+    pub(crate) fn check_held(&self) -> Result<(), Error> {
+        if self.is_held() { Ok(()) } else { Err(Error::new(Kind::Server, report::lease::over(&self.test))) }
+    }
+
+    /// A connection to one of the lease's databases. Every command of ours takes it from here: it fails when the lease
+    /// is over, and when another server is at the address by now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub(crate) fn connect(&self, database: Database) -> Result<Connection, Error> {
+        self.check_held()?;
+        self.open(database).map_err(|error| self.no_answer(error))
+    }
+
+    /// As [`connect`](Self::connect), with the error that the redis crate's users expect.
+    ///
+    /// # Errors
+    ///
+    /// When the lease is over, or the server does not answer.
+    pub(crate) fn connect_for_test(&self, database: Database) -> RedisResult<Connection> {
+        self.check_held().map_err(into_redis_error)?;
+        self.open(database)
+    }
+
+    /// As [`connect_for_test`](Self::connect_for_test), on a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn connect_async_for_test(&self, database: Database) -> RedisResult<MultiplexedConnection> {
+        self.check_held().map_err(into_redis_error)?;
+        let mut connection = self.endpoint(database).client.get_multiplexed_async_connection().await?;
+        let greeting = self.greeting();
+        let answer: Vec<InfoDict> = greeting.query_async(&mut connection).await?;
+        self.check_identity(&answer)?;
+        Ok(connection)
+    }
+
+    fn open(&self, database: Database) -> RedisResult<Connection> {
+        let mut connection = self.endpoint(database).client.get_connection()?;
+        let answer: Vec<InfoDict> = self.greeting().query(&mut connection)?;
+        self.check_identity(&answer)?;
+        Ok(connection)
+    }
+
+    /// With the test's name, so that the server's CLIENT LIST reads well. Only its own server knows the password of a
+    /// lease; every other one is asked who it is.
+    fn greeting(&self) -> Pipeline {
+        let mut greeting = pipe();
+        greeting.cmd("CLIENT").arg("SETNAME").arg(client_name(&self.test)).ignore();
+        if !self.server.has_password_of_its_own() {
+            greeting.cmd("INFO").arg("server");
+        }
+        greeting
+    }
+
+    fn check_identity(&self, answer: &[InfoDict]) -> RedisResult<()> {
+        let is_ours = |info: &InfoDict| info.get::<String>("run_id").as_deref() == Some(self.server.run_id());
+        if answer.iter().all(is_ours) {
+            return Ok(());
+        }
+        Err(into_redis_error(Error::new(Kind::Server, report::lease::other_server(&self.test, &self.server))))
+    }
+
+    /// Empties both test databases; of an own server, all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`] when the server is gone, or the lease is over.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        match self.hold().as_mut() {
+            Some(hold) => hold.flush().map_err(|error| self.no_answer(error)),
+            None => Err(Error::new(Kind::Server, report::lease::over(&self.test))),
+        }
+    }
+
+    /// What else may be behind a test's failure: servers that were ended in this process, and refused logins.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        let mut hints = ended::remembered();
+        let refused = self.hold().as_mut().map(|hold| hold.refused_logins(self.began.elapsed()));
+        if let Some(Ok(count @ 1..)) = refused {
+            hints.push(report::lease::refused_logins(count));
+        }
+        hints
+    }
+
+    /// Whether the server still answers, soon: a test may have left it paused, or stopped.
+    pub(crate) fn answers(&self) -> Result<(), Error> {
+        let ping = || -> RedisResult<()> {
+            let mut connection = self.sessions.client.get_connection_with_timeout(ANSWERS_WITHIN)?;
+            connection.set_read_timeout(Some(ANSWERS_WITHIN))?;
+            cmd("PING").exec(&mut connection)
+        };
+        self.check_held()?;
+        ping().map_err(|error| self.no_answer(error))
+    }
+
+    /// What the server, or its absence, said to a question of ours.
+    pub(crate) fn no_answer(&self, error: RedisError) -> Error {
+        Error::with_source(Kind::Server, report::no_answer(&self.server, &error), error)
+    }
+
+    /// What all requests of the test share, made by the first.
+    #[cfg(any(feature = "session", feature = "jobs"))]
+    pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.iter().find_map(|known| known.clone().downcast().ok()).unwrap_or_else(|| {
+            let new = Arc::new(make());
+            shared.push(new.clone());
+            new
+        })
+    }
+
+    /// Gives the server back.
+    pub(crate) fn end(&self, ending: Ending) {
+        let Some(hold) = self.hold().take() else { return };
+        self.is_held.store(false, Ordering::Relaxed);
+        if self.process != process::id() {
+            // A forked child has a copy. What is behind it is the parent's to end.
+            std::mem::forget(hold);
+            return;
+        }
+        #[cfg(any(feature = "session", feature = "jobs"))]
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        hold.end(&self.test, self.settings, ending);
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Option<Box<dyn Hold>>> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without passwords: the test, its server and its databases.
+impl fmt::Debug for Lease {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Lease")
+            .field("test", &self.test)
+            .field("server", &self.server.to_string())
+            .field("databases", &self.settings.databases())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without a guard, the last clone knows of the test only whether it panics.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(Ending { in_use: false, failed: std::thread::panicking(), with_test: false });
+    }
+}
+
+fn into_redis_error(error: Error) -> RedisError {
+    io::Error::other(error).into()
+}
+
+/// A connection that is kept between calls. Each asks whether the lease still holds; after a broken one, the next call
+/// opens another.
+#[cfg(any(feature = "session", feature = "jobs"))]
+#[derive(Default)]
+pub(crate) struct Commands(Option<Connection>);
+
+#[cfg(any(feature = "session", feature = "jobs"))]
+impl Commands {
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub(crate) fn query<T: FromRedisValue>(
+        &mut self,
+        lease: &Lease,
+        database: Database,
+        commands: &Pipeline,
+    ) -> Result<T, Error> {
+        lease.check_held()?;
+        let connection = match &mut self.0 {
+            Some(connection) => connection,
+            none => none.insert(lease.connect(database)?),
+        };
+        commands.query(connection).map_err(|error| {
+            if error.is_unrecoverable_error() {
+                self.0 = None;
+            }
+            lease.no_answer(error)
+        })
+    }
+}

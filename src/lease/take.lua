@@ -1,0 +1,47 @@
+-- Looks whose keys are in the test databases and, if all are known, takes them for a lease: nothing can be written in
+-- between. ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are
+-- looked at; then each database with what is known of it: '' nothing, 'open' a lease of ours on it was never released,
+-- 'adopt' whatever is there may go.
+-- Returns 1 if they were taken, and for each database: how many keys are not known, the name of one, and 1 if the marker
+-- says that there were too many to remember.
+local marker, old_marker, clean, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+
+-- The names that a release has left, or nil.
+local function left_names()
+    if redis.call('TYPE', marker).ok ~= 'string' then return nil end
+    local readable, names = pcall(cmsgpack.unpack, redis.call('GET', marker))
+    if not readable or type(names) ~= 'table' then return {}, true end
+    local known = {}
+    for _, name in ipairs(names) do known[name] = true end
+    return known, false
+end
+
+local function foreign_keys(known)
+    local size = redis.call('DBSIZE')
+    if size > most + 2 then return size, redis.call('RANDOMKEY') or '' end
+    local count, example = 0, ''
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+        if not known[key] and key ~= marker and key ~= old_marker then
+            count, example = count + 1, key
+        end
+    end
+    return count, example
+end
+
+local taken, found = 1, {}
+for number = 5, #ARGV, 2 do
+    redis.call('SELECT', ARGV[number])
+    local known, too_many = left_names()
+    local count, example = 0, ''
+    -- A marker is newer than the note of a lease that was never released.
+    if known or ARGV[number + 1] ~= 'open' then count, example = foreign_keys(known or {}) end
+    if count > 0 and ARGV[number + 1] ~= 'adopt' then taken = 0 end
+    found[#found + 1] = {count, example, too_many and 1 or 0}
+end
+if taken == 1 then
+    for number = 5, #ARGV, 2 do
+        redis.call('SELECT', ARGV[number])
+        if clean then redis.call('FLUSHDB') else redis.call('DEL', marker, old_marker) end
+    end
+end
+return {taken, found}

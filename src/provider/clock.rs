@@ -1,0 +1,84 @@
+//! A server whose own clock can be moved: started under libfaketime, which reads from a file how far.
+//!
+//! Not every build takes it. One with jemalloc hangs at its start, so that the start has a short limit of its own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+/// The file's name in the server's directory.
+pub(super) const FILE: &str = "clock";
+
+/// What is in it at the start: no seconds.
+pub(super) const AT_THE_START: &str = "+0\n";
+
+/// From exec to the first answer, under libfaketime. A build that takes it needs about 10 ms.
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(4);
+
+/// Where distributions and Homebrew install the library.
+const LIBRARIES: [&str; 8] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib64/faketime/libfaketime.so.1",
+    "/usr/lib/faketime/libfaketime.so.1",
+    "/usr/local/lib/faketime/libfaketime.so.1",
+    "/usr/local/lib/faketime/libfaketime.1.dylib",
+    "/opt/homebrew/lib/faketime/libfaketime.1.dylib",
+    "/usr/local/opt/libfaketime/lib/faketime/libfaketime.1.dylib",
+];
+
+/// The library, where it is installed.
+pub(super) fn library() -> Option<&'static Path> {
+    LIBRARIES.iter().map(Path::new).find(|path| path.exists())
+}
+
+/// What stands before the server's command line: it alone has the other clock.
+pub(super) fn command(library: &Path, directory: &Path) -> Vec<OsString> {
+    let preload = if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES=" } else { "LD_PRELOAD=" };
+    let assign = |name: &str, path: &Path| {
+        let mut assignment = OsString::from(name);
+        assignment.push(path);
+        assignment
+    };
+    vec![
+        assign(preload, library),
+        assign("FAKETIME_TIMESTAMP_FILE=", &directory.join(FILE)),
+        "FAKETIME_NO_CACHE=1".into(),
+        // The server measures with it how long things take.
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
+    ]
+}
+
+/// The clock of a running server.
+#[derive(Clone)]
+pub(crate) struct Clock(PathBuf);
+
+impl Clock {
+    pub(super) fn of(directory: &Path) -> Self {
+        Self(directory.join(FILE))
+    }
+
+    /// Whether it was moved.
+    pub(crate) fn was_moved(&self) -> bool {
+        fs::read_to_string(&self.0).is_ok_and(|text| text != AT_THE_START)
+    }
+
+    /// Moves it further.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read or written.
+    pub(crate) fn advance(&self, time: Duration) -> io::Result<()> {
+        static ADVANCING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = ADVANCING.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = fs::read_to_string(&self.0)?;
+        let before = text.trim().trim_start_matches('+').parse().map_err(io::Error::other)?;
+        let offset = Duration::from_secs_f64(before) + time;
+        // Renamed into place, so that the server never reads half of it.
+        let new = self.0.with_extension("new");
+        fs::write(&new, format!("+{}.{:06}\n", offset.as_secs(), offset.subsec_micros()))?;
+        fs::rename(new, &self.0)
+    }
+}

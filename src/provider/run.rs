@@ -1,0 +1,108 @@
+//! The test run that this process belongs to, and what its processes tell each other.
+//!
+//! A run of cargo-nextest has a process for every test and names itself; one of `cargo test` has a process for every test
+//! binary, and is known by the cargo that started them.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{env, fmt::Write as _};
+
+use crate::cache;
+
+/// What is remembered of runs that are over is removed after that long.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether the runner has a process for each test, as cargo-nextest does.
+pub(crate) fn is_process_per_test() -> bool {
+    env::var_os("NEXTEST_EXECUTION_MODE").is_some_and(|mode| mode == "process-per-test")
+}
+
+/// A run with a process for each test: the runner's name for it, and its pid.
+#[cfg(unix)]
+pub(super) struct ProcessPerTest {
+    pub(super) id: String,
+    pub(super) runner: u32,
+}
+
+#[cfg(unix)]
+pub(super) fn process_per_test() -> Option<ProcessPerTest> {
+    let id = nextest_id().filter(|_| is_process_per_test())?;
+    Some(ProcessPerTest { id, runner: std::os::unix::process::parent_id() })
+}
+
+fn nextest_id() -> Option<String> {
+    env::var("NEXTEST_RUN_ID").ok().filter(|id| !id.is_empty())
+}
+
+/// What tells the run from every other; nothing where no runner is known.
+fn id() -> Option<String> {
+    nextest_id().or_else(of_cargo)
+}
+
+/// The cargo that has started this process, with the time of its own start, since a pid may come again.
+#[cfg(target_os = "linux")]
+fn of_cargo() -> Option<String> {
+    let parent = std::os::unix::process::parent_id();
+    let line = fs::read_to_string(format!("/proc/{parent}/stat")).ok()?;
+    // The name stands in parentheses, and may have some itself.
+    let (name, rest) = line.split_once('(')?.1.rsplit_once(')')?;
+    let start = rest.split_whitespace().nth(19)?;
+    (name == "cargo").then(|| format!("cargo-{parent}-{start}"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn of_cargo() -> Option<String> {
+    None
+}
+
+/// Something that the processes of a run find out once.
+pub(super) struct Shared {
+    file: Option<PathBuf>,
+}
+
+impl Shared {
+    /// `what` says what it depends on: two crates of one workspace may have other settings.
+    pub(super) fn new(what: &str) -> Self {
+        let file = id().and_then(|run| {
+            let directory = cache::subdirectory("runs").ok()?;
+            let hash = hmac_sha256::Hash::hash(format!("{run}\n{what}").as_bytes());
+            let name = hash[..16].iter().fold(String::new(), |mut name, byte| {
+                let _ = write!(name, "{byte:02x}");
+                name
+            });
+            Some(directory.join(name))
+        });
+        Self { file }
+    }
+
+    /// Waits until no other process of the run is finding out. The lock is held as long as the file.
+    ///
+    /// Without one every process finds out for itself: slower, not wrong.
+    pub(super) fn lock(&self) -> Option<File> {
+        let lock = File::create(self.file.as_ref()?.with_extension("lock")).ok()?;
+        lock.lock().ok().map(|()| lock)
+    }
+
+    pub(super) fn read(&self) -> Option<String> {
+        fs::read_to_string(self.file.as_ref()?).ok()
+    }
+
+    /// Tells the other processes, now and later.
+    pub(super) fn write(&self, text: &str) {
+        let Some(file) = &self.file else { return };
+        remove_old(file);
+        let _ = cache::write_private(file, text);
+    }
+}
+
+fn remove_old(file: &Path) {
+    let entries = file.parent().and_then(|directory| fs::read_dir(directory).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        if age.is_some_and(|age| age > KEPT_FOR) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The provider `running`: a server that was running before us, and that others may be using.
+
+use std::fmt::Display;
+use std::io;
+use std::time::Duration;
+
+use redis::{Client, Connection, InfoDict, RedisResult, cmd};
+use url::Url;
+
+use super::first_contact::{self, NoReplies};
+use super::run::Shared;
+use super::select::no_server;
+use super::suitability::{self, Unfit};
+use super::{Server, Unavailable, server};
+use crate::cache;
+use crate::error::{Error, Kind};
+use crate::redis_io::retry_if_interrupted;
+use crate::report;
+use crate::settings::{Origin, Provider, Settings};
+
+/// For all of the first contact with a server that somebody named. A loopback server takes a fraction of a millisecond.
+const NAMED_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The same for the address where a Redis usually is.
+const GUESSED_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For each answer afterwards.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running server that we may use.
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    contact: Contact,
+}
+
+/// Why there is no running server to use.
+pub(crate) enum Stop {
+    /// Nothing is there, or only something that nobody named: the next provider is tried.
+    Next(Unavailable),
+    /// Somebody named this server, and it can't be used: that is for them to know.
+    End(Error),
+}
+
+/// # Errors
+///
+/// When nothing answers, when what answers is no Redis that lets us in, and when it does not fit.
+pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
+    let origin = settings.redis_url_origin();
+    let is_named = origin != Origin::Default;
+    let no_url = || Stop::Next(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
+    let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
+    let contact = Contact { url, is_named, databases: settings.databases().into() };
+    // A guessed address that is silent takes its second once in a run.
+    let silence = Shared::new(&format!("silent {}", settings.redis_url()));
+    if let Some(why) = silence.read().filter(|_| !is_named) {
+        return Err(Stop::Next(unavailable(why, is_named)));
+    }
+    let found = contact
+        .check_address(matches!(origin, Origin::Environment(_)), &origin)
+        .and_then(|()| contact.info())
+        .and_then(|info| contact.server(&info))
+        .and_then(|server| check_cache().map(|()| server));
+    match found {
+        Ok(server) => Ok(Running { server, contact }),
+        // Where a server answers and its name was given, another one would hide what is wrong.
+        Err(failure) if is_named && failure.answered => Err(Stop::End(failure.into_error())),
+        Err(failure) => {
+            if failure.is_silence && !is_named {
+                silence.write(&failure.why);
+            }
+            Err(Stop::Next(failure.into_unavailable(is_named)))
+        }
+    }
+}
+
+/// Leases on a shared server take turns by a file in the cache.
+fn check_cache() -> Result<(), Failure> {
+    let written = cache::subdirectory("running").and_then(|directory| {
+        let probe = directory.join(format!("probe-{}", std::process::id()));
+        cache::write_private(&probe, "").and_then(|()| std::fs::remove_file(probe))
+    });
+    written.map_err(|error| Failure {
+        why: report::running::no_cache(&cache::directory(), &error),
+        remedy: Some(report::running::REMEDY_NO_CACHE.to_owned()),
+        answered: true,
+        is_refusal: false,
+        is_silence: false,
+    })
+}
+
+impl Running {
+    /// Whether somebody named it; else it is at the address where a Redis usually is.
+    pub(crate) fn is_named(&self) -> bool {
+        self.contact.is_named
+    }
+
+    /// A connection for one lease, and the server that answers now: another one may have taken its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`] when it answers no more; [`Error::is_refused`] when it does not fit any more.
+    pub(crate) fn connect(&self) -> Result<(Connection, Server), Error> {
+        let lost = |why: &dyn Display| report::server_lost(&self.server, why);
+        let info = self.contact.info().map_err(|failure| {
+            if failure.is_refusal {
+                Error::new(Kind::Refused, failure.why)
+            } else {
+                Error::new(Kind::Server, lost(&failure.why))
+            }
+        })?;
+        let connect = || -> RedisResult<(Connection, InfoDict)> {
+            let mut connection = Client::open(self.contact.url.clone())?.get_connection_with_timeout(ANSWER_WITHIN)?;
+            connection.set_write_timeout(Some(ANSWER_WITHIN))?;
+            connection.set_read_timeout(Some(ANSWER_WITHIN))?;
+            let info = cmd("INFO").arg("server").query(&mut connection)?;
+            Ok((connection, info))
+        };
+        let (connection, now) =
+            retry_if_interrupted(connect).map_err(|error| Error::with_source(Kind::Server, lost(&error), error))?;
+        let run_id = |info: &InfoDict| info.get::<String>("run_id").unwrap_or_default();
+        if run_id(&info) != run_id(&now) {
+            return Err(Error::new(Kind::Server, lost(&report::running::REPLACED)));
+        }
+        if run_id(&now) == self.server.run_id() {
+            return Ok((connection, self.server.clone()));
+        }
+        let server = self.contact.server(&now).map_err(|failure| Error::new(Kind::Server, lost(&failure.why)))?;
+        Ok((connection, server))
+    }
+
+    /// The URL as it may be shown.
+    pub(crate) fn shown_url(&self) -> String {
+        self.contact.shown()
+    }
+}
+
+/// How a running server is asked for the first time.
+struct Contact {
+    url: Url,
+    is_named: bool,
+    databases: [u32; 2],
+}
+
+impl Contact {
+    fn shown(&self) -> String {
+        server::shown(&self.url)
+    }
+
+    fn within(&self) -> Duration {
+        if self.is_named { NAMED_ANSWERS_WITHIN } else { GUESSED_ANSWERS_WITHIN }
+    }
+
+    /// What a server that fits says of itself.
+    fn info(&self) -> Result<InfoDict, Failure> {
+        if matches!(self.url.scheme(), "rediss" | "valkeys") && !has_tls(&self.url) {
+            return Err(Failure::of(
+                report::running::no_tls(&self.shown()),
+                Some(report::running::REMEDY_NO_TLS),
+                true,
+            ));
+        }
+        let (auth, replies) = first_contact::ask(&self.url, &suitability::questions(self.databases), self.within())
+            .map_err(|error| self.explain(error))?;
+        suitability::judge(&self.url, &self.shown(), self.databases, auth, replies).map_err(Failure::from)
+    }
+
+    fn server(&self, info: &InfoDict) -> Result<Server, Failure> {
+        let [sessions, _] = self.databases;
+        Server::new(Provider::Running, self.url.clone(), info, sessions, None)
+            .map_err(|error| Failure::of(report::running::unreachable(&self.shown(), &error.to_string()), None, false))
+    }
+
+    fn explain(&self, error: NoReplies) -> Failure {
+        let shown = self.shown();
+        match error {
+            NoReplies::Unreachable(error) => self.explain_unreachable(&error),
+            NoReplies::Silent if matches!(self.url.scheme(), "rediss" | "valkeys") => {
+                // A server without TLS waits for the end of the line.
+                let why = report::running::tls_failed(&shown, &report::running::silent(&shown, self.within()));
+                Failure::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
+            }
+            NoReplies::Silent => {
+                let why = report::running::silent(&shown, self.within());
+                Failure { is_silence: true, ..Failure::of(why, None, false) }
+            }
+            NoReplies::HungUp(replies) => match suitability::first_words(&replies) {
+                Some(words) => suitability::judge_first_words(&shown, &words).into(),
+                None => Failure::of(report::running::hung_up(&shown), Some(report::running::REMEDY_NOT_REDIS), true),
+            },
+            // The first bytes of a TLS alert.
+            NoReplies::NotRedis(bytes) if bytes.starts_with(&[0x15, 0x03]) => {
+                Failure::of(report::running::speaks_tls(&shown), Some(report::running::REMEDY_SPEAKS_TLS), true)
+            }
+            NoReplies::NotRedis(bytes) => {
+                let words = String::from_utf8_lossy(&bytes);
+                let why = report::running::not_redis(&shown, &words);
+                Failure::of(why, Some(report::running::REMEDY_NOT_REDIS), true)
+            }
+            NoReplies::Tls(error) if error.is_connection_refusal() => {
+                Failure::of(report::running::unreachable(&shown, &error.to_string()), None, false)
+            }
+            NoReplies::Tls(error) => {
+                let answered = !error.is_timeout();
+                let why = report::running::tls_failed(&shown, &error.to_string());
+                Failure::of(why, Some(report::running::REMEDY_TLS_FAILED), answered)
+            }
+        }
+    }
+
+    fn explain_unreachable(&self, error: &io::Error) -> Failure {
+        let why = report::running::unreachable(&self.shown(), &error.to_string());
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => Some(report::running::REMEDY_PERMISSION),
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+                Some(report::running::REMEDY_NETWORK)
+            }
+            _ => None,
+        };
+        Failure::of(why, remedy, error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Only the environment can name a server on another machine: test.ini is shared, and copied.
+    fn check_address(&self, named_in_environment: bool, place: &dyn Display) -> Result<(), Failure> {
+        let host = self.url.host_str().filter(|host| !host.is_empty());
+        let (false, Some(host)) = (named_in_environment, host) else { return Ok(()) };
+        let addresses = first_contact::addresses(host, 0, self.within()).map_err(|error| self.explain(error))?;
+        if addresses.iter().all(|address| address.ip().is_loopback()) {
+            return Ok(());
+        }
+        let why = report::refused::not_local(&report::redact(self.url.as_str()), place);
+        Err(Failure { is_refusal: true, ..Failure::of(why, None, true) })
+    }
+}
+
+/// Whether this build of the redis crate speaks TLS.
+fn has_tls(url: &Url) -> bool {
+    Client::open(url.clone()).is_ok()
+}
+
+/// Why a running server is not used.
+struct Failure {
+    why: String,
+    /// Nothing where the provider's own fits.
+    remedy: Option<String>,
+    /// Whether there is something at the address.
+    answered: bool,
+    /// Whether its data is not for tests.
+    is_refusal: bool,
+    /// Whether there was no answer in time.
+    is_silence: bool,
+}
+
+impl Failure {
+    fn of(why: String, remedy: Option<&str>, answered: bool) -> Self {
+        Self { why, remedy: remedy.map(str::to_owned), answered, is_refusal: false, is_silence: false }
+    }
+
+    fn into_error(self) -> Error {
+        if self.is_refusal { Error::new(Kind::Refused, self.why) } else { no_server(&[self.into_unavailable(true)]) }
+    }
+
+    fn into_unavailable(self, is_named: bool) -> Unavailable {
+        let why = if self.is_refusal { report::running::not_used(&self.why) } else { self.why };
+        let unavailable = unavailable(why, is_named);
+        match self.remedy {
+            Some(remedy) => Unavailable { remedy, ..unavailable },
+            None => unavailable,
+        }
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Self {
+        let remedy = Some(unfit.remedy).filter(|remedy| !remedy.is_empty());
+        Self { why: unfit.why, remedy, answered: true, is_refusal: unfit.is_refusal, is_silence: false }
+    }
+}
+
+/// A server that is not used since `refusal` says why.
+pub(super) fn refused(refusal: &Error) -> Unavailable {
+    unavailable(report::running::not_used(&refusal.to_string()), false)
+}
+
+fn unavailable(why: String, is_named: bool) -> Unavailable {
+    let remedy = if is_named { report::running::REMEDY_NAMED } else { report::running::REMEDY_GUESSED };
+    Unavailable { provider: Provider::Running.to_string(), why, remedy: remedy.to_owned() }
+}

@@ -1,0 +1,132 @@
+//! Own servers shared by several processes, one process at a time.
+//!
+//! Under cargo-nextest every test is a process, and a server takes longer to start than a test to run. So each shared
+//! server has a slot: a file that says where it is, locked by the process that uses it. When that process ends, the
+//! kernel releases the lock, and the next one finds the server there.
+//!
+//! The file alone leads nowhere: a server is taken for ours only if it lets in the control user with the secret that it
+//! was given at its start.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::{Client, Connection, InfoDict, IntoConnectionInfo, RedisResult, cmd};
+use url::Url;
+
+use super::Server;
+use super::secret::CONTROL_USER;
+use crate::cache;
+use crate::redis_io::retry_if_interrupted;
+use crate::settings::Provider;
+
+/// A slot that this process has.
+pub(super) struct Slot {
+    path: PathBuf,
+    lock: File,
+}
+
+/// What a slot says of its server.
+#[derive(Clone)]
+pub(super) struct Left {
+    pub(super) url: String,
+    pub(super) run_id: String,
+    /// Of its control user.
+    pub(super) secret: String,
+    /// How often its password was changed.
+    pub(super) password_changes: u64,
+}
+
+impl Left {
+    /// A server that was just started.
+    pub(super) fn new(server: &Server) -> Self {
+        let (url, secret) = server.control();
+        Self { url, run_id: server.run_id().to_owned(), secret, password_changes: 0 }
+    }
+}
+
+/// Closing the file would do, but for a forked child that has it open as well.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
+}
+
+impl Slot {
+    /// The first slot that nobody has, of those for servers of that kind, in a directory of that name in the cache.
+    ///
+    /// # Errors
+    ///
+    /// When the cache can't be written.
+    pub(super) fn take(directory: &str, kind: &str) -> io::Result<Self> {
+        let hash = hmac_sha256::Hash::hash(kind.as_bytes());
+        let kind = hash[..8].iter().fold(0_u64, |kind, byte| kind << 8 | u64::from(*byte));
+        let directory = cache::subdirectory(directory)?;
+        let mut number = 0;
+        loop {
+            let path = directory.join(format!("{kind:016x}-{number}"));
+            // The text has a file of its own: on some platforms a locked one can't be read.
+            let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path, lock }),
+                Err(fs::TryLockError::WouldBlock) => number += 1,
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The slot's file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The server that was left here, with a connection as its control user: if it is there, and ours.
+    pub(super) fn claim(
+        &self,
+        provider: Provider,
+        sessions: u32,
+        within: Duration,
+    ) -> Option<(Server, Connection, Left)> {
+        let left = self.read()?;
+        let (control, info) = connect(&left.url, &left.secret, within).ok()?;
+        let url = Url::parse(&left.url).ok()?;
+        let server = Server::new(provider, url, &info, sessions, Some(left.secret.clone())).ok()?;
+        (server.run_id() == left.run_id).then_some((server, control, left))
+    }
+
+    fn read(&self) -> Option<Left> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let mut words = text.split_whitespace().map(str::to_owned);
+        let mut next = || words.next();
+        Some(Left { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
+    }
+
+    /// Leaves a server here for the next process, or none.
+    pub(super) fn put(&self, server: Option<&Left>) {
+        // A process that can't read what is here starts a server: slower, not wrong.
+        let _ = match server {
+            Some(Left { url, run_id, secret, password_changes }) => {
+                cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"))
+            }
+            None => fs::remove_file(&self.path),
+        };
+    }
+}
+
+/// A connection to the own server at `url` as its control user, and its INFO.
+///
+/// # Errors
+///
+/// When there is none that knows the secret.
+pub(super) fn connect(url: &str, secret: &str, within: Duration) -> RedisResult<(Connection, InfoDict)> {
+    let info = url.into_connection_info()?;
+    let user = info.redis_settings().clone().set_username(CONTROL_USER).set_password(secret);
+    let client = Client::open(info.set_redis_settings(user))?;
+    retry_if_interrupted(|| {
+        let mut connection = client.get_connection_with_timeout(within)?;
+        connection.set_read_timeout(Some(within))?;
+        let info = cmd("INFO").arg("server").query(&mut connection)?;
+        Ok((connection, info))
+    })
+}

@@ -1,0 +1,205 @@
+//! Whether a server that is there has what a lease needs: asked before it is taken, without changing anything.
+//!
+//! The commands are sent in a MULTI that is discarded. A server looks at a command when it is queued: whether it knows it,
+//! whether the user may use it on those keys, and whether it takes writes at all.
+
+use redis::{Cmd, Connection, InfoDict, RedisResult, Value, cmd, from_redis_value};
+use url::Url;
+
+use super::first_contact::Reply;
+use crate::report::running as report;
+
+/// The oldest Redis that a lease works on.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// A key of ours, as the marker beside what tests have left.
+const KEY: &str = "transient-fixtures:left";
+
+/// What does not fit: why, and what to do.
+pub(super) struct Unfit {
+    pub(super) why: String,
+    pub(super) remedy: String,
+    /// The data on it is not for tests, so that it is refused whoever has named it.
+    pub(super) is_refusal: bool,
+}
+
+/// What a server is asked: itself, its test databases, and what a lease needs.
+pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
+    let mut questions = vec![cmd("INFO")];
+    questions.extend(databases.map(|database| cmd("SELECT").arg(database).take()));
+    questions.push(cmd("MULTI"));
+    questions.extend(needs().into_iter().map(|(_, command)| command));
+    questions.push(cmd("DISCARD"));
+    questions
+}
+
+/// The commands of a lease, and of what a test asks of it.
+fn needs() -> Vec<(&'static str, Cmd)> {
+    let one = |name: &'static str, arguments: &[&str]| (name, cmd(name).arg(arguments).take());
+    vec![
+        one("CLIENT", &["SETNAME", "transient-fixtures"]),
+        one("CLIENT", &["ID"]),
+        one("CLIENT", &["LIST"]),
+        one("EVAL", &["return 1", "1", KEY]),
+        one("TYPE", &[KEY]),
+        one("GET", &[KEY]),
+        one("DBSIZE", &[]),
+        one("KEYS", &["transient-fixtures:*"]),
+        one("RANDOMKEY", &[]),
+        one("SCAN", &["0"]),
+        one("FLUSHDB", &[]),
+        one("DEL", &[KEY]),
+        one("SET", &[KEY, ""]),
+    ]
+}
+
+/// What the server is, if it fits.
+///
+/// # Errors
+///
+/// What does not fit, the first thing first.
+pub(super) fn judge(
+    url: &Url,
+    shown: &str,
+    databases: [u32; 2],
+    auth: Option<Reply>,
+    replies: Vec<Reply>,
+) -> Result<InfoDict, Unfit> {
+    let user = match url.username() {
+        "" => "default",
+        user => user,
+    };
+    if let Some(Err(words)) = auth {
+        return Err(unfit(report::denied(shown, &words), report::REMEDY_DENIED));
+    }
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().unwrap_or_else(|| Err("no reply".to_owned()));
+    let info = match next() {
+        Ok(value) => from_redis_value::<InfoDict>(value).unwrap_or_else(|_| InfoDict::new("")),
+        Err(words) => return Err(refused_command(shown, user, "INFO", &words)),
+    };
+    check_role(shown, &info)?;
+    for database in databases {
+        if let Err(words) = next() {
+            let refused = refused_command(shown, user, "SELECT", &words);
+            let missing = || Unfit {
+                why: crate::report::refused::no_such_database(shown, database, &words),
+                remedy: String::new(),
+                is_refusal: true,
+            };
+            return Err(if words.contains("out of range") { missing() } else { refused });
+        }
+    }
+    if let Err(words) = next() {
+        return Err(refused_command(shown, user, "MULTI", &words));
+    }
+    for (name, _) in needs() {
+        if let Err(words) = next() {
+            return Err(refused_command(shown, user, name, &words));
+        }
+    }
+    Ok(info)
+}
+
+fn unfit(why: String, remedy: impl Into<String>) -> Unfit {
+    Unfit { why, remedy: remedy.into(), is_refusal: false }
+}
+
+/// Whether it is a server of its own, of a version that we know, that takes writes. What it does not say, it is not.
+fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
+    let field = |name: &str| info.get::<String>(name).unwrap_or_default();
+    let refuse = |why: String| Err(Unfit { why, remedy: String::new(), is_refusal: true });
+    // Valkey 9 has another name for it.
+    for mode in [field("redis_mode"), field("server_mode")] {
+        if !matches!(mode.as_str(), "" | "standalone") {
+            return refuse(crate::report::refused::mode(shown, &mode));
+        }
+    }
+    match field("role").as_str() {
+        "master" => {}
+        "slave" => return refuse(crate::report::refused::replica(shown)),
+        _ => return Err(unfit(report::untold(shown, "role"), report::REMEDY_UNFIT)),
+    }
+    if field("loading") == "1" {
+        return refuse(crate::report::refused::loading(shown));
+    }
+    if field("run_id").is_empty() || !field("run_id").bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(unfit(report::untold(shown, "run_id"), report::REMEDY_UNFIT));
+    }
+    let version = field("redis_version");
+    match numbers(&version) {
+        None => Err(unfit(report::untold(shown, "version"), report::REMEDY_UNFIT)),
+        Some(numbers) if numbers < OLDEST => Err(unfit(report::too_old(shown, &version), report::REMEDY_TOO_OLD)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Major and minor version.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Whether a version is too old for a lease.
+pub(super) fn is_too_old(version: &str) -> bool {
+    numbers(version).is_some_and(|numbers| numbers < OLDEST)
+}
+
+fn refused_command(shown: &str, user: &str, command: &str, words: &str) -> Unfit {
+    let code = words.split(' ').next().unwrap_or_default();
+    let lower = words.to_lowercase();
+    match code {
+        "NOAUTH" | "WRONGPASS" => unfit(report::denied(shown, words), report::REMEDY_DENIED),
+        "NOPERM" if lower.contains("to access") => unfit(report::keys_forbidden(shown, user, KEY), report::REMEDY_KEYS),
+        "NOPERM" => unfit(report::command_forbidden(shown, user, command), report::remedy_command(command)),
+        "DENIED" => unfit(report::protected(shown), report::REMEDY_PROTECTED),
+        _ if lower.contains("unknown command") => {
+            unfit(report::switched_off(shown, command), report::remedy_switched_off(command))
+        }
+        _ if lower.contains("max number of clients") => unfit(report::full(shown), report::REMEDY_FULL),
+        _ => unfit(report::answers_with_error(shown, command, words), report::REMEDY_ERROR),
+    }
+}
+
+/// Of a server that hung up: what it said instead of the first reply.
+pub(super) fn judge_first_words(shown: &str, words: &str) -> Unfit {
+    refused_command(shown, "default", "INFO", words)
+}
+
+/// Whether an own server, whose binary may be a wrapper or built otherwise, has what a lease needs.
+///
+/// # Errors
+///
+/// Which command it does not take.
+pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), String>> {
+    const NEEDS: [&[&str]; 8] = [
+        &["CLIENT", "SETNAME", "transient-fixtures"],
+        &["CLIENT", "LIST"],
+        &["CLIENT", "UNPAUSE"],
+        &["INFO", "commandstats"],
+        &["CONFIG", "SET", "requirepass", ""],
+        &["FLUSHALL"],
+        &["SCRIPT", "FLUSH"],
+        &["EVAL", "return 1", "0"],
+    ];
+    let mut commands = redis::pipe();
+    commands.ignore_errors().cmd("MULTI");
+    for command in NEEDS {
+        commands.cmd(command[0]).arg(&command[1..]);
+    }
+    commands.cmd("DISCARD");
+    let replies: Vec<RedisResult<Value>> = commands.query(control)?;
+    let refused = NEEDS.iter().zip(replies.into_iter().skip(1)).find_map(|(command, reply)| {
+        let words = reply.err()?.to_string();
+        Some(report::own_refused(command[0], words.to_lowercase().contains("unknown"), &words))
+    });
+    Ok(refused.map_or(Ok(()), Err))
+}
+
+/// The text of a reply, for a peer that is no Redis.
+pub(super) fn first_words(replies: &[Reply]) -> Option<String> {
+    match replies.first()? {
+        Err(words) | Ok(Value::SimpleString(words)) => Some(words.clone()),
+        Ok(_) => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! A process that was stopped (Ctrl-Z, a debugger) and goes on.
+//!
+//! A read that waits with a timeout then ends with EINTR, although no signal handler ran; see "Interruption of system
+//! calls and library functions by stop signals" in signal(7). Nothing is wrong with the server, so we ask again, on
+//! another connection: the answer to the first question may still come on the old one.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use redis::RedisResult;
+
+/// Whether a question failed only because this process was stopped meanwhile.
+pub(crate) fn was_interrupted(error: &(dyn Error + 'static)) -> bool {
+    io_kind(error) == Some(io::ErrorKind::Interrupted)
+}
+
+/// What kind of I/O error is behind an error, if it is one.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    // redis keeps it in an `Arc`, which is an error of a type of its own.
+    let shared = || error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref();
+    match error.downcast_ref::<io::Error>().or_else(shared) {
+        Some(io) => Some(io.kind()),
+        None => io_kind(error.source()?),
+    }
+}
+
+/// What connects and asks, until it was not stopped meanwhile.
+pub(crate) fn retry_if_interrupted<T>(mut ask: impl FnMut() -> RedisResult<T>) -> RedisResult<T> {
+    loop {
+        match ask() {
+            Err(error) if was_interrupted(&error) => {}
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::RedisError;
+
+    use super::{io, was_interrupted};
+    use crate::error::{Error, Kind};
+
+    #[test]
+    fn an_interrupted_call_is_known_however_deep_it_is() {
+        let of_kind = |kind| RedisError::from(io::Error::from(kind));
+        assert!(was_interrupted(&of_kind(io::ErrorKind::Interrupted)));
+        assert!(!was_interrupted(&of_kind(io::ErrorKind::TimedOut)));
+        assert!(was_interrupted(&Error::with_source(Kind::Server, "prepare it", of_kind(io::ErrorKind::Interrupted))));
+        assert!(!was_interrupted(&RedisError::from((redis::ErrorKind::Parse, "Interrupted"))));
+    }
+}

@@ -1,0 +1,11 @@
+//! What several modules need of the Redis protocol and its client.
+
+mod client_name;
+mod commands;
+mod interrupted;
+#[cfg(feature = "snapshot")]
+pub(crate) mod transaction;
+
+pub(crate) use client_name::{HOLDER, WAITER, client_name, lease_name};
+pub(crate) use commands::{knows, milliseconds, select_each};
+pub(crate) use interrupted::{retry_if_interrupted, was_interrupted};

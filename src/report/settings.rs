@@ -1,0 +1,135 @@
+//! What is said of settings.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use super::shown;
+
+/// How much of a name or a value is shown, in characters.
+const SHOWN: usize = 80;
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{:?}… ({} bytes)", &text[..cut], text.len()),
+        None => format!("{text:?}"),
+    }
+}
+
+pub(crate) fn bad_value(place: &dyn Display, key: &str, text: &str, legal: &str) -> String {
+    format!("read the settings: {place}: {key} = {} is not {legal}; correct it", cut(text))
+}
+
+pub(crate) fn not_unicode(variable: &str) -> String {
+    format!("read the settings: {variable} in the environment is not UTF-8; correct it")
+}
+
+pub(crate) fn unreadable_ini(path: &Path, error: &io::Error) -> String {
+    format!("read {}: {error}; make it a readable UTF-8 file, or name another in TRANSIENT_TEST_INI", path.display())
+}
+
+pub(crate) fn open_section(path: &Path, line: usize, text: &str) -> String {
+    format!("read {}:{line}: the section {} is not closed; end it with ]", path.display(), cut(text))
+}
+
+pub(crate) fn no_key(path: &Path, line: usize) -> String {
+    format!("read {}:{line}: the value has no key; write key = value", path.display())
+}
+
+pub(crate) fn key_before_section(path: &Path, line: usize, text: &str) -> String {
+    format!("read {}:{line}: {} stands before any section; put a line [app:main] above it", path.display(), cut(text))
+}
+
+pub(crate) fn key_twice(path: &Path, first: usize, second: usize, section: &str, key: &str) -> String {
+    format!(
+        "read {}:{second}: {} is given a second time in [{}] (first in line {first}); remove one of the two",
+        path.display(),
+        shown(key),
+        shown(section)
+    )
+}
+
+pub(crate) fn section_twice(path: &Path, first: usize, second: usize, section: &str) -> String {
+    format!(
+        "read {}:{second}: [{}] begins a second time (first in line {first}); put its keys under the first one",
+        path.display(),
+        shown(section)
+    )
+}
+
+pub(crate) fn no_delimiter(path: &Path, line: usize, text: &str) -> String {
+    format!(
+        "read {}:{line}: the line that begins with {} is neither a section nor a key with a value; write key = value, or \
+         indent it where it goes on from the line above",
+        path.display(),
+        cut(text)
+    )
+}
+
+pub(crate) fn no_such_test_ini(path: &Path) -> String {
+    format!("read {}, which TRANSIENT_TEST_INI names: there is no such file; correct or unset it", path.display())
+}
+
+pub(crate) fn no_such_include(path: &Path, line: usize, included: &Path) -> String {
+    format!(
+        "read {}:{line}: include_ini_files names {}, and there is no such file; correct or remove the name",
+        path.display(),
+        included.display()
+    )
+}
+
+pub(crate) fn too_many_includes(path: &Path, line: usize, most: usize) -> String {
+    format!("read {}:{line}: more than {most} files are included; include fewer", path.display())
+}
+
+pub(crate) fn url_without_host(place: &dyn Display, key: &str, url: &str) -> String {
+    format!(
+        "read the settings: {place}: {key} = {url} names no host; write redis://host:port or redis://:password@host:port"
+    )
+}
+
+pub(crate) fn at_behind_authority(place: &dyn Display, key: &str, url: &str) -> String {
+    format!(
+        "read the settings: {place}: {key} = {url} has an @ behind its host. If the password contains /, ?, # or @, \
+         write %2F, %3F, %23 or %40 there"
+    )
+}
+
+pub(crate) fn include_circle(path: &Path) -> String {
+    format!("read {}: it is included by a file that it includes; remove one of the two includes", path.display())
+}
+
+pub(crate) fn url_and_other_provider(provider: impl Display) -> String {
+    format!(
+        "read the settings: TRANSIENT_REDIS_URL names a running server, but TRANSIENT_PROVIDER={provider} asks for \
+         another one; unset one of the two"
+    )
+}
+
+pub(crate) fn broker_elsewhere(place: &dyn Display, key: &str, broker: &str, sessions: &str) -> String {
+    format!(
+        "read the settings: {place}: {key} names the server {broker}, but redis.sessions.url names {sessions}; a \
+         test has its sessions and its jobs on one server, in two databases, so name the same server in both"
+    )
+}
+
+pub(crate) fn unknown_key(place: &dyn Display, key: &str, nearest: Option<&str>) -> String {
+    format!("{place}: {} is no setting of transient-fixtures and has no effect{}", shown(key), hint(nearest))
+}
+
+pub(crate) fn unknown_variable(name: &str, nearest: Option<&str>) -> String {
+    format!("the environment: {} is no variable of transient-fixtures and has no effect{}", shown(name), hint(nearest))
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default()
+}
+
+pub(crate) fn more_notes(count: usize) -> String {
+    format!("and {count} more settings or variables that have no effect")
+}
+
+pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {
+    let name = shown(name);
+    format!("{}:{line}: {name} was not included; only files can be", path.display())
+}

@@ -1,0 +1,78 @@
+//! Data fixtures: files of the crate under test, loaded into its test databases.
+//!
+//! A file is one MULTI. It is looked through before anything is sent, so that none of its lines reaches beyond the test
+//! databases, and what the server refuses when it is queued leaves nothing behind.
+
+mod locate;
+mod script;
+mod tokenize;
+
+use std::fs;
+use std::path::Path;
+
+use script::Script;
+
+use crate::error::{Error, Kind};
+use crate::lease::{Database, Lease};
+use crate::redis_io::transaction::Outcome;
+use crate::report;
+use crate::snapshot::Snapshot;
+use crate::snapshot::restore::{Before, restore};
+
+/// Loads them one after another into the databases of a clean test. Where one fails, the test databases are empty
+/// again: a test must not see half of its data.
+///
+/// # Errors
+///
+/// As [`TestRequest::load`](crate::TestRequest::load).
+pub(crate) fn load_clean(lease: &Lease, names: &[&str]) -> Result<(), Error> {
+    names.iter().try_for_each(|name| load(lease, name, true)).inspect_err(|_| {
+        // The error that is reported is the first one.
+        let _ = lease.flush();
+    })
+}
+
+/// `is_clean`: where something fails when it is executed, both databases are emptied.
+///
+/// # Errors
+///
+/// As [`TestRequest::load`](crate::TestRequest::load).
+pub(crate) fn load(lease: &Lease, name: &str, is_clean: bool) -> Result<(), Error> {
+    let path = locate::fixture(name)?;
+    if path.extension().is_some_and(|extension| extension == locate::SNAPSHOT) {
+        return restore(lease, &Snapshot::from_file(&path)?, Before::Keep { undo: is_clean }, Some(&path));
+    }
+    let text = fs::read(&path)
+        .map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path, &error), error))?;
+    let script = Script::parse(&path, &text, lease.settings.databases())?;
+    run(lease, &path, &text, script, is_clean)
+}
+
+fn run(lease: &Lease, path: &Path, text: &[u8], script: Script, is_clean: bool) -> Result<(), Error> {
+    let lost = |error| lease.no_answer(error);
+    let Script { transaction, lines } = script;
+    let mut redis = lease.connect(Database::Sessions)?;
+    let outcome = transaction.run(&mut redis).map_err(lost)?;
+    let (errors, undone) = match outcome {
+        Outcome::Done => return Ok(()),
+        Outcome::Refused(errors) => (errors, None),
+        Outcome::Failed { errors, replies } => {
+            let undo = is_clean || Script::was_empty(&replies);
+            if undo {
+                lease.flush()?;
+            }
+            (errors, Some(undo))
+        }
+    };
+    let (number, words) = errors.first().cloned().unwrap_or_default();
+    let line = lines.get(number.saturating_sub(Script::LEAD)).copied().unwrap_or_default();
+    let failed = report::data::Failed { path, line, text: script::line(text, line), words: &words };
+    let more = errors.len().saturating_sub(1);
+    Err(Error::new(
+        Kind::Data,
+        match undone {
+            None => report::data::refused(&failed, more),
+            Some(undone) => report::data::failed(&failed, more, undone),
+        },
+    ))
+}

@@ -1,0 +1,228 @@
+//! One visitor's session on the server: read, changed and written back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::{FromRedisValue, Pipeline, cmd, pipe};
+use serde_json::{Map, Value};
+
+use super::cookie;
+use super::format::{SessionFormat, StoredSession, random};
+use crate::error::{Error, Kind};
+use crate::lease::{Commands, Database, Lease};
+use crate::redis_io::milliseconds;
+use crate::report;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(super) format: Arc<dyn SessionFormat>,
+    state: Mutex<State>,
+}
+
+struct State {
+    id: String,
+    began: SystemTime,
+    /// Opened by the first command, and closed with the lease or the last handle.
+    connection: Commands,
+}
+
+/// Without the id, which is as good as a password.
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub(crate) fn new(format: Arc<dyn SessionFormat>) -> Self {
+        let state = Mutex::new(State::new(format.as_ref()));
+        Self { format, state }
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.state().id.clone()
+    }
+
+    /// From now on the visitor has that session.
+    pub(super) fn set_id(&self, id: String) {
+        let mut state = self.state();
+        state.id = id;
+        state.began = SystemTime::now();
+    }
+
+    pub(super) fn key(&self) -> String {
+        self.format.key(&self.id())
+    }
+
+    pub(super) fn cookie(&self, lease: &Lease) -> String {
+        cookie::set_cookie(&*self.format, &self.id(), lease.settings)
+    }
+
+    pub(super) fn cookie_header(&self) -> String {
+        cookie::header(&*self.format, &self.id())
+    }
+
+    /// The session, if it is there; it lives longer for it, where the framework sees to that.
+    pub(super) fn read(&self, lease: &Lease) -> Result<Option<StoredSession>, Error> {
+        let mut state = self.state();
+        loop {
+            let Some((stored, has_end)) = self.load(&mut state, lease)? else { return Ok(None) };
+            if self.renew(&mut state, lease, &stored, has_end)? {
+                return Ok(Some(stored));
+            }
+        }
+    }
+
+    /// Makes a session that was asked for live longer, where the framework does so. False where the application has
+    /// written meanwhile.
+    fn renew(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
+        match lasting(stored).filter(|_| self.format.renews_on_access()) {
+            // The application checks the end itself.
+            Some(_) if stored.expires.is_some() => self.save(state, lease, stored, has_end),
+            Some(timeout) if has_end => {
+                let expire = cmd("PEXPIRE").arg(self.format.key(&state.id)).arg(milliseconds(timeout)).take();
+                let (_,): (u32,) = query(state, lease, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
+                Ok(true)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Reads, changes and writes, and again where the application has written meanwhile. `begin`: a session that is not
+    /// there is begun. Nothing is written where the change is none.
+    pub(super) fn change<T>(
+        &self,
+        lease: &Lease,
+        begin: bool,
+        mut change: impl FnMut(&mut Map<String, Value>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut state = self.state();
+        loop {
+            let (before, has_end) = match self.load(&mut state, lease)? {
+                Some(loaded) => loaded,
+                None if begin => {
+                    let mut new = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
+                    new.created = Some(whole_seconds(state.began));
+                    (new, true)
+                }
+                None => return Ok(None),
+            };
+            let mut stored = before.clone();
+            let changed = change(&mut stored.values);
+            let done = if changed.is_some() {
+                self.save(&mut state, lease, &stored, has_end)?
+            } else {
+                self.renew(&mut state, lease, &before, has_end)?
+            };
+            // Else the application has written meanwhile.
+            if done {
+                return Ok(changed);
+            }
+        }
+    }
+
+    pub(super) fn invalidate(&self, lease: &Lease) -> Result<(), Error> {
+        let mut state = self.state();
+        let key = self.format.key(&state.id);
+        let (_,): (u32,) = query(&mut state, lease, pipe().del(&key))?;
+        let connection = std::mem::take(&mut state.connection);
+        *state = State { connection, ..State::new(self.format.as_ref()) };
+        Ok(())
+    }
+
+    pub(super) fn is_new(&self, lease: &Lease) -> Result<bool, Error> {
+        let mut state = self.state();
+        let key = self.format.key(&state.id);
+        let (bytes,): (Option<Vec<u8>>,) = query(&mut state, lease, pipe().get(&key))?;
+        Ok(bytes.is_none_or(|bytes| {
+            let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
+            // What can't be read is there.
+            self.format.decode(&bytes, &mut stored).is_ok() && over(&stored)
+        }))
+    }
+
+    pub(super) fn created(&self, lease: &Lease) -> Result<Option<SystemTime>, Error> {
+        Ok(match self.read(lease)? {
+            Some(stored) => stored.created,
+            None => Some(whole_seconds(self.state().began)),
+        })
+    }
+
+    pub(super) fn ttl(&self, lease: &Lease) -> Result<Option<Duration>, Error> {
+        let mut state = self.state();
+        let key = self.format.key(&state.id);
+        let (left,): (i64,) = query(&mut state, lease, pipe().pttl(&key))?;
+        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+    }
+
+    /// The session, and whether its key has an end. Until it is saved, or loaded again, the key is watched.
+    fn load(&self, state: &mut State, lease: &Lease) -> Result<Option<(StoredSession, bool)>, Error> {
+        let key = self.format.key(&state.id);
+        let mut commands = pipe();
+        // What an earlier call has watched and not saved is not this one's.
+        commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore().get(&key).pttl(&key);
+        let (bytes, left): (Option<Vec<u8>>, i64) = query(state, lease, &commands)?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
+        match self.format.decode(&bytes, &mut stored) {
+            // The key may outlive the session, where the application ends it by what it has stored.
+            Ok(()) if over(&stored) => Ok(None),
+            Ok(()) => {
+                if let (Ok(left), false) = (u64::try_from(left), self.format.renews_on_access()) {
+                    // What the bytes say of their end does not age with the key.
+                    let longest = Duration::from_millis(left).max(lease.settings.session_timeout());
+                    stored.timeout = stored.timeout.map(|timeout| timeout.min(longest));
+                }
+                Ok(Some((stored, left >= 0)))
+            }
+            Err(error) => {
+                Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error))
+            }
+        }
+    }
+
+    /// Where the key `has_end`, it is moved; one without is given none. False, and nothing is written, where the
+    /// application has written since the session was loaded.
+    fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
+        let key = self.format.key(&state.id);
+        let bytes = self.format.encode(stored).map_err(|error| {
+            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
+        })?;
+        let mut set = cmd("SET");
+        set.arg(key).arg(bytes);
+        if let Some(timeout) = lasting(stored).filter(|_| has_end) {
+            set.arg("PX").arg(milliseconds(timeout));
+        }
+        let saved: Option<(String,)> = query(state, lease, pipe().atomic().add_command(set))?;
+        Ok(saved.is_some())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(format: &dyn SessionFormat) -> Self {
+        Self { id: format.new_id(random()), began: SystemTime::now(), connection: Commands::default() }
+    }
+}
+
+fn query<T: FromRedisValue>(state: &mut State, lease: &Lease, commands: &Pipeline) -> Result<T, Error> {
+    state.connection.query(lease, Database::Sessions, commands)
+}
+
+/// A timeout of nothing is none.
+fn lasting(stored: &StoredSession) -> Option<Duration> {
+    stored.timeout.filter(|timeout| timeout.as_millis() > 0)
+}
+
+fn over(stored: &StoredSession) -> bool {
+    stored.expires.is_some_and(|end| end < SystemTime::now())
+}
+
+/// What the formats store.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}

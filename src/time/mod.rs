@@ -1,0 +1,127 @@
+//! Time passes on demand: the test databases age on the real server.
+//!
+//! Ageing must never show a half-aged database, and what ends must really expire. So one script ages both databases
+//! while nobody else is served, and stays until what ends has ended; a second one meets what has ended, if anything has,
+//! so that the server removes it.
+
+use std::collections::BTreeSet;
+#[cfg(unix)]
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, RedisResult, cmd};
+
+use crate::error::{Error, Kind};
+use crate::lease::{Database, Lease};
+use crate::provider::Server;
+use crate::redis_io::{knows, milliseconds};
+use crate::report;
+
+const AGE: &str = include_str!("age.lua");
+const TOUCH: &str = include_str!("expire_now.lua");
+
+/// Longer than any life: a thousand years. No clock and no date goes further; the ends of keys do.
+pub(crate) const FAR: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
+
+/// The server reads how far its clock is moved whenever it asks for the time.
+#[cfg(unix)]
+const CLOCK_MOVED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A server removes the ended fields of hashes about ten times a second. Nobody sees them meanwhile, but in HLEN and
+/// EXISTS.
+const FIELDS_GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What PTTL says where there is no key; where the key has no end it says -1.
+pub(crate) const NO_KEY: i64 = -2;
+
+/// Where Celery's workers note when they have taken which job.
+const CELERY_TAKEN: &str = "unacked_index";
+
+/// PTTL of the key of database 14, or of database 15 where 14 has none, in milliseconds.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn milliseconds_left(lease: &Lease, key: &str) -> Result<i64, Error> {
+    let mut redis = lease.connect(Database::Sessions)?;
+    let [sessions, jobs] = lease.databases();
+    let mut commands = redis::pipe();
+    for database in [sessions, jobs] {
+        commands.cmd("SELECT").arg(database).ignore().cmd("PTTL").arg(key);
+    }
+    let (one, two): (i64, i64) = commands.query(&mut redis).map_err(|error| lease.no_answer(error))?;
+    Ok(if one == NO_KEY { two } else { one })
+}
+
+/// Lets time pass for both test databases; and the scores of these sorted sets, which are due times, are that much earlier.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn age(lease: &Lease, time: Duration, scores: &[&str]) -> Result<(), Error> {
+    let mut redis = lease.connect(Database::Sessions)?;
+    age_with(lease, &mut redis, time, scores)
+        .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error))
+}
+
+fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, scores: &[&str]) -> RedisResult<()> {
+    let moved = move_clock(lease, redis, time.min(FAR))?;
+    let (tells_end, has_fields) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
+    let [sessions, jobs] = lease.databases();
+    // With the clock, the keys have aged already. Due times have not: the application's clock is not the server's.
+    let databases: &[u32] = if moved { &[] } else { &[sessions, jobs] };
+    let mut age = cmd("EVAL");
+    age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
+    age.arg(u8::from(tells_end)).arg(u8::from(has_fields));
+    age.arg(last_milliseconds(&lease.server)).arg(databases.len()).arg(databases);
+    let mut sets: BTreeSet<_> = scores.iter().flat_map(|key| [(sessions, *key), (jobs, *key)]).collect();
+    sets.insert((jobs, CELERY_TAKEN));
+    for (database, key) in sets {
+        age.arg(database).arg(key);
+    }
+    let ended: u8 = age.query(redis)?;
+    let fields_ended = has_fields && (moved || ended & 2 != 0);
+    if ended == 0 && !moved {
+        return Ok(());
+    }
+    let mut touch = cmd("EVAL");
+    touch.arg(TOUCH).arg(0).arg(u8::from(fields_ended)).arg(sessions).arg(jobs);
+    let deadline = Instant::now() + FIELDS_GONE_WITHIN;
+    while touch.query::<u64>(redis)? > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Moves the server's own clock, where that is possible, and waits until the server has seen it. False where it is not.
+#[cfg(unix)]
+fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisResult<bool> {
+    let Some(clock) = lease.server.clock() else { return Ok(false) };
+    let now = |redis: &mut Connection| -> RedisResult<Duration> {
+        let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
+        Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
+    };
+    let before = now(redis)?;
+    clock.advance(time)?;
+    let deadline = Instant::now() + CLOCK_MOVED_WITHIN;
+    while now(redis)? < before + time {
+        if Instant::now() > deadline {
+            return Err(io::Error::other("its clock did not move").into());
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(not(unix))]
+fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<bool> {
+    Ok(false)
+}
+
+/// What is about to end is given that long. Redis before 7.2 looks at the clock twice, when an end is set and when it is
+/// checked, and what has ended in between is deleted without the event `expired`.
+fn last_milliseconds(server: &Server) -> u32 {
+    let mut numbers = server.version().split('.').map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    if server.product() == "Redis" && version < (7, 2) { 10 } else { 1 }
+}

@@ -1,0 +1,254 @@
+//! What may be at an address instead of a Redis that fits: found out in time, in bounds, and said with words that fit.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use redis::Commands;
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{TestRequest, clean_redis, redis, test_request};
+
+use crate::child::{Child, Ended};
+use crate::own_server::{self, OwnServer};
+
+#[rstest]
+#[ignore = "run by the tests below"]
+#[clean_redis]
+fn wants_a_server(test_request: TestRequest) {
+    println!("it has {}", test_request.server());
+}
+
+fn at(url: &str) -> Child {
+    Child::test("first_contact::wants_a_server").env("TRANSIENT_REDIS_URL", url)
+}
+
+/// More than five times the 5 s that a named server has, and more than anybody waits.
+const LIMIT: Duration = Duration::from_secs(29);
+
+#[track_caller]
+fn assert_refused(ended: &Ended, words: &[&str]) {
+    ended.assert_failed_with(words);
+    assert!(ended.took < LIMIT, "{:?}", ended.took);
+    assert!(!ended.output.contains('\u{1b}'), "an escape reached the terminal");
+    assert!(ended.output.len() < 100_000, "{} bytes", ended.output.len());
+}
+
+/// A peer that does that on each connection, as long as somebody listens.
+fn peer(serve: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind");
+    let url = format!("redis://{}", listener.local_addr().expect("an address"));
+    let serve = std::sync::Arc::new(serve);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = serve(&mut stream);
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn one_deadline_holds_for_all_of_the_first_contact() {
+    let drip = peer(|stream| {
+        loop {
+            stream.write_all(b"+")?;
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let lines = peer(|stream| {
+        loop {
+            stream.write_all(b"+OK\r\n")?;
+            thread::sleep(Duration::from_millis(600));
+        }
+    });
+    for url in [drip, lines] {
+        assert_refused(&at(&url).run(), &["did not answer within 5 s"]);
+    }
+}
+
+#[rstest]
+#[case::bulk(b"$2000000000\r\n", b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")]
+#[case::array(b"*2000000000\r\n", b":1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n")]
+#[case::deep(b"*1\r\n", b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n")]
+#[case::line(b"+", b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")]
+#[case::attributes(b"|1\r\n", b"+a\r\n+b\r\n|1\r\n+a\r\n+b\r\n")]
+fn an_endless_reply_is_cut_off(#[case] start: &'static [u8], #[case] rest: &'static [u8]) {
+    let url = peer(move |stream| {
+        stream.write_all(start)?;
+        let many = rest.repeat(1_000);
+        loop {
+            stream.write_all(&many)?;
+        }
+    });
+    assert_refused(&at(&url).run(), &["is no Redis"]);
+}
+
+#[test]
+fn a_paused_server_is_bounded_for_the_next_lease_too() {
+    let server = OwnServer::start();
+    redis::cmd("CLIENT").arg("PAUSE").arg(600_000).arg("ALL").exec(&mut server.connection(0)).expect("CLIENT PAUSE");
+    assert_refused(&at(&server.url()).run(), &["did not answer within 5 s"]);
+}
+
+/// What is not said is not assumed.
+#[rstest]
+#[case::number(":5\r\n")]
+#[case::empty("$0\r\n\r\n")]
+#[case::no_role("$39\r\nredis_version:7.0.0\r\nrun_id:0123456789a\r\n")]
+fn a_server_that_does_not_say_what_it_is_is_not_used(#[case] info: &'static str) {
+    let url = peer(move |stream| {
+        stream.write_all(info.as_bytes())?;
+        stream.write_all("+OK\r\n".repeat(40).as_bytes())
+    });
+    assert_refused(&at(&url).run(), &["does not say its"]);
+}
+
+#[test]
+fn an_old_version_is_named() {
+    let info = "role:master\r\nrun_id:0123456789a\r\nredis_version:5.0.6\r\n";
+    let url = peer(move |stream| {
+        stream.write_all(format!("${}\r\n{info}\r\n", info.len()).as_bytes())?;
+        stream.write_all("+OK\r\n".repeat(40).as_bytes())
+    });
+    assert_refused(&at(&url).run(), &["is Redis 5.0.6, which is too old", "6.2 or newer"]);
+}
+
+#[test]
+fn a_servers_words_are_cut_and_have_no_escapes() {
+    let url = peer(|stream| {
+        stream.write_all(b"-ERR \x1b[31mred\x07")?;
+        stream.write_all(&vec![b'x'; 100_000])?;
+        stream.write_all(b"\r\n")?;
+        stream.write_all("+OK\r\n".repeat(40).as_bytes())
+    });
+    assert_refused(&at(&url).run(), &["answers INFO with an error"]);
+}
+
+#[rstest]
+#[case(&["--rename-command", "FLUSHDB", ""], &["FLUSHDB is switched off", "rename-command"])]
+#[case(&["--rename-command", "CLIENT", "HUSH"], &["CLIENT is switched off"])]
+#[case(&["--rename-command", "EVAL", ""], &["EVAL is switched off"])]
+#[case(&["--rename-command", "MULTI", ""], &["MULTI is switched off"])]
+#[case(&["--rename-command", "INFO", ""], &["INFO is switched off"])]
+#[case(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"], &["OOM", "mend that on the server"])]
+#[case(&["--min-replicas-to-write", "2"], &["NOREPLICAS", "mend that on the server"])]
+fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] words: &[&str]) {
+    let server = OwnServer::with(TempDir::new().expect("a directory"), arguments);
+    assert_refused(&at(&server.url()).run(), words);
+    // Asking has changed nothing.
+    let keys: Vec<String> = server.connection(14).keys("*").expect("KEYS");
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[rstest]
+#[case("+@all -flushdb ~*", &["may not use FLUSHDB", "+flushdb"])]
+#[case("+@all -info ~*", &["may not use INFO", "+info"])]
+#[case("+@all -client ~*", &["may not use CLIENT", "+client"])]
+#[case("+@all -eval ~*", &["may not use EVAL", "+eval"])]
+#[case("+@all -keys ~*", &["may not use KEYS", "+keys"])]
+#[case("+@all ~app:*", &["may not use keys such as transient-fixtures:", "~*"])]
+fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
+    let server = OwnServer::start();
+    let mut acl = redis::cmd("ACL");
+    acl.arg("SETUSER").arg("tester").arg("on").arg(">hush").arg(rights.split(' ').collect::<Vec<_>>());
+    acl.exec(&mut server.connection(0)).expect("ACL SETUSER");
+    let ended = at(&format!("redis://tester:hush@127.0.0.1:{}", server.port)).run();
+    assert_refused(&ended, words);
+    assert_refused(&ended, &["the user tester"]);
+    assert!(!ended.output.contains("hush@"), "{}", ended.output);
+}
+
+#[test]
+fn a_server_that_can_not_save_says_so() {
+    let directory = TempDir::new().expect("a directory");
+    let place = directory.path().join("gone");
+    std::fs::create_dir(&place).expect("mkdir");
+    let server = OwnServer::with(directory, &["--save", "1 1", "--dir", place.to_str().expect("UTF-8")]);
+    let mut connection = server.connection(0);
+    std::fs::remove_dir(&place).expect("rmdir");
+    let () = connection.set("cart:1", "somebody's").expect("SET");
+    // The save after one change fails, and from then on writes are refused.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while connection.set::<_, _, ()>("cart:1", "somebody's").is_ok() {
+        assert!(std::time::Instant::now() < deadline, "the server still saves");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_refused(&at(&server.url()).run(), &["MISCONF"]);
+}
+
+#[test]
+fn a_full_server_says_so() {
+    let server = OwnServer::with(TempDir::new().expect("a directory"), &["--maxclients", "2"]);
+    let _connections = [server.connection(0), server.connection(0)];
+    assert_refused(&at(&server.url()).run(), &["as many clients as it takes", "maxclients"]);
+}
+
+/// Guessed servers are looked for at 127.0.0.1:6379: in a network of its own, so that nobody else's is meant.
+fn in_a_network_of_its_own(server_arguments: &str, before: &str) -> String {
+    let script = format!(
+        "ip link set lo up; cd {directory}; {server} --port 6379 --bind 127.0.0.1 --save '' {server_arguments} >/dev/null & \
+         server=$!; until {cli} ping >/dev/null 2>&1 || ! kill -0 $server; do sleep 0.05; done; {before} \
+         {test} first_contact::wants_a_server --exact --include-ignored --nocapture 2>&1; kill $server",
+        directory = std::env::temp_dir().display(),
+        server = own_server::binary().display(),
+        cli = own_server::binary().display().to_string().replace("-server", "-cli"),
+        test = std::env::current_exe().expect("this binary").display(),
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--map-root-user", "--net", "/bin/sh", "-c", &script]);
+    command.env_remove("TRANSIENT_REDIS_URL").env_remove("TRANSIENT_PROVIDER");
+    command.env("TRANSIENT_TEST_INI", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/nothing.ini"));
+    let output = command.output().expect("unshare");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[rstest]
+#[case("--rename-command FLUSHDB ''", "FLUSHDB is switched off")]
+#[case("--maxmemory 1", "OOM")]
+fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[case] why: &str) {
+    if own_server::own_rung() != "process" {
+        return;
+    }
+    let output = in_a_network_of_its_own(arguments, "");
+    assert!(output.contains("(process)") && output.contains(why), "{output}");
+    assert!(output.contains("1 passed"), "{output}");
+}
+
+/// Tests take turns on a shared server by a file in the cache.
+#[test]
+fn a_server_is_passed_over_where_nothing_can_be_written() {
+    let server = OwnServer::start();
+    let named = at(&server.url()).env("XDG_CACHE_HOME", "/proc/nowhere").run();
+    assert_refused(&named, &["which can't be written", "set XDG_CACHE_HOME"]);
+    if own_server::own_rung() == "process" {
+        let output = in_a_network_of_its_own("", "export XDG_CACHE_HOME=/proc/nowhere;");
+        assert!(output.contains("(process)") && output.contains("which can't be written"), "{output}");
+        assert!(output.contains("1 passed"), "{output}");
+    }
+}
+
+/// A wrapper around a server that lacks something, and one that is too old: other providers are tried.
+#[rstest]
+#[case("exec '{server}' --rename-command CLIENT '' \"$@\"", "CLIENT is switched off")]
+#[case("exec '{server}' --rename-command CONFIG '' \"$@\"", "CONFIG is switched off")]
+#[case(
+    "[ \"$1\" = --version ] && echo 'Redis server v=5.0.6 sha=0' && exit\necho 'Bad directive'\nexit 1",
+    "is Redis 5.0.6, which is too old"
+)]
+fn a_server_binary_that_does_not_fit_is_passed_over(#[case] script: &str, #[case] why: &str) {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("redis-server");
+    let server = own_server::binary().display().to_string();
+    std::fs::write(&path, format!("#!/bin/sh\n{}\n", script.replace("{server}", &server))).expect("write");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    let child = Child::test("first_contact::wants_a_server").env("TRANSIENT_SERVER_BINARY", &path);
+    let ended = child.env("TRANSIENT_PROVIDER", "process").run();
+    assert_refused(&ended, &[why, "Tried:"]);
+}

@@ -1,0 +1,385 @@
+//! A lease is its test's alone, and as long as its test: what a neighbour, a leaked thread or a stale URL can't do.
+
+use std::thread;
+use std::time::Duration;
+
+use redis::{Client, Commands, Connection, RedisResult};
+use rstest::rstest;
+use transient_fixtures::{Job, Provider, TestRequest, clean_redis, get_redis, redis, test_request};
+
+use crate::child::Child;
+use crate::own_server::{self, OwnServer};
+
+fn open(url: &str) -> RedisResult<Connection> {
+    Client::open(url)?.get_connection_with_timeout(Duration::from_secs(10))
+}
+
+fn on_own_servers(tests: &str) -> Child {
+    Child::tests(tests).env("TRANSIENT_PROVIDER", own_server::own_rung())
+}
+
+/// Tests of one process, one after the other.
+mod in_turn {
+    use std::sync::{LazyLock, Mutex};
+
+    use super::{
+        Commands, Connection, Duration, Job, Provider, TestRequest, clean_redis, get_redis, open, redis, rstest,
+        test_request, thread,
+    };
+
+    static URL: Mutex<String> = Mutex::new(String::new());
+
+    /// The port that one tries first: the request itself is dropped.
+    fn url() -> String {
+        TestRequest::clean().redis_url().to_owned()
+    }
+
+    #[test]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    fn a_keeps_only_the_url() {
+        let url = url();
+        open(&url).expect("connect").set::<_, _, ()>("mine", 1).expect("SET");
+        // Another thread takes and gives back a server meanwhile.
+        thread::spawn(|| drop(TestRequest::isolated())).join().expect("join");
+        assert_eq!(open(&url).expect("the lease is held").get::<_, u32>("mine"), Ok(1));
+        *URL.lock().expect("lock") = url;
+    }
+
+    #[test]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    fn b_finds_that_urls_of_ended_leases_open_nothing() {
+        let stale = URL.lock().expect("lock").clone();
+        let test_request = TestRequest::clean();
+        assert_ne!(test_request.server().provider(), Provider::Running);
+        let error = open(&stale).map(drop).expect_err("it opens nothing");
+        println!("{error}");
+        // The server itself is the same one.
+        let port = |url: &str| url.rsplit_once(':').expect("a port").1.to_owned();
+        assert_eq!(port(&stale), port(test_request.redis_url()));
+        let keys: Vec<String> = get_redis(&test_request).expect("connect").keys("*").expect("KEYS");
+        assert!(keys.is_empty(), "{keys:?}");
+    }
+
+    /// A thread that is leaked, and opens the URL anew for every write.
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[clean_redis]
+    fn c_leaks_a_thread_that_reconnects(test_request: TestRequest) {
+        let url = test_request.redis_url().to_owned();
+        thread::spawn(move || {
+            loop {
+                if let Ok(mut redis) = open(&url) {
+                    let _: redis::RedisResult<()> = redis.set("leaked", 1);
+                }
+                thread::yield_now();
+            }
+        });
+    }
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[clean_redis]
+    fn d_is_alone(test_request: TestRequest, #[values(0, 1, 2, 3, 4)] _turn: u32) -> redis::RedisResult<()> {
+        for _ in 0..200 {
+            let mut redis = get_redis(&test_request)?;
+            assert_eq!(redis.keys::<_, Vec<String>>("*")?, [""; 0]);
+        }
+        Ok(())
+    }
+
+    /// An application's connection, kept for the whole process by way of one test's URL.
+    static CONNECTION: Mutex<Option<Connection>> = Mutex::new(None);
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[clean_redis]
+    fn e_keeps_a_connection(test_request: TestRequest) {
+        *CONNECTION.lock().expect("lock") = Some(open(test_request.redis_url()).expect("connect"));
+    }
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[should_panic(expected = "the application's connection")]
+    #[clean_redis]
+    fn f_is_told_why_it_is_broken(test_request: TestRequest) {
+        let mut connection = CONNECTION.lock().expect("lock").take().expect("a connection");
+        drop(test_request);
+        connection.get::<_, Option<String>>("foo").expect("the application's connection");
+    }
+
+    #[rstest]
+    #[ignore = "run by a_failure_report_says_what_was_ended"]
+    #[clean_redis]
+    fn g_fails(test_request: TestRequest) {
+        let stale = URL.lock().expect("lock").clone();
+        let stale = if stale.is_empty() { test_request.redis_url().replace("redis://:", "redis://:x") } else { stale };
+        open(&stale).map(drop).expect_err("a wrong password");
+        panic!("on purpose");
+    }
+
+    static CLONE: Mutex<Option<TestRequest>> = Mutex::new(None);
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[clean_redis]
+    fn i_leaks_a_clone(test_request: TestRequest) {
+        *CLONE.lock().expect("lock") = Some(test_request);
+    }
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    fn j_finds_that_a_stale_clone_can_do_nothing() {
+        let stale = CLONE.lock().expect("lock").take().expect("a clone");
+        let results = [
+            stale.flush(),
+            stale.travel(Duration::from_secs(1)),
+            stale.load("brands"),
+            stale.snapshot().map(drop),
+            stale.session().set("foo", "bar"),
+            stale.jobs().enqueue(Job::new("shop.mail")).map(drop),
+            stale.jobs().drain("celery").map(drop),
+        ];
+        for result in results {
+            let error = result.expect_err("the lease is over");
+            assert!(error.is_server(), "{error}");
+            assert!(error.to_string().contains("identity::in_turn::i_leaks_a_clone"), "{error}");
+        }
+        let error = get_redis(&stale).map(drop).expect_err("the lease is over");
+        assert!(error.to_string().contains("identity::in_turn::i_leaks_a_clone"), "{error}");
+    }
+
+    /// A request for the whole process is no test's.
+    static REQUEST: LazyLock<TestRequest> = LazyLock::new(TestRequest::for_process);
+
+    #[rstest]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    #[clean_redis]
+    fn h_uses_the_static(test_request: TestRequest, #[values(1, 2, 3)] turn: u32) -> redis::RedisResult<()> {
+        assert_ne!(REQUEST.server().address(), test_request.server().address());
+        let turns: u32 = get_redis(&REQUEST)?.incr("turns", 1)?;
+        assert_eq!(turns, turn);
+        Ok(())
+    }
+}
+
+#[test]
+fn leases_are_their_tests_alone() {
+    let ended = on_own_servers("identity::in_turn::").arguments(["--test-threads=1", "--skip", "g_fails"]).run();
+    ended.assert_passed();
+    // Said when the server is ended, with both tests.
+    let warning = "warning: it::identity::in_turn::e_keeps_a_connection ended, but a connection to its server";
+    assert!(ended.output.contains(warning), "{}", ended.output);
+}
+
+#[test]
+fn a_failure_report_says_what_was_ended() {
+    let tests =
+        ["--test-threads=1", "--exact", "identity::in_turn::e_keeps_a_connection", "identity::in_turn::g_fails"];
+    let ended = on_own_servers("identity::in_turn::e_keeps_a_connection").arguments(tests).run();
+    ended.assert_failed_with(&["was still open when it::identity::in_turn::g_fails began", "TestRequest::for_process"]);
+    ended.assert_failed_with(&["its server refused 1 login with a wrong password"]);
+}
+
+/// With the password of the lease, however a client writes it; and not without.
+#[rstest]
+#[clean_redis]
+fn only_the_leases_password_opens_an_own_server(test_request: TestRequest) {
+    if test_request.server().provider() == Provider::Running {
+        return;
+    }
+    let url = test_request.redis_url();
+    let (password, address) = url.strip_prefix("redis://:").expect("a password").split_once('@').expect("an address");
+    assert_eq!(password.len(), 32, "{password}");
+    for wrong in [
+        format!("redis://{address}"),
+        format!("redis://:wrong@{address}"),
+        format!("redis://default:@{address}"),
+        format!("redis://transient-fixtures:{password}@{address}"),
+    ] {
+        let ping = open(&wrong).and_then(|mut redis| redis::cmd("PING").exec(&mut redis));
+        assert!(ping.is_err(), "{wrong} opens the server");
+    }
+    for right in [url.to_owned(), format!("redis://default:{password}@{address}")] {
+        open(&right).and_then(|mut redis| redis::cmd("PING").exec(&mut redis)).expect("the password opens the server");
+    }
+}
+
+#[rstest]
+#[ignore = "run by a_password_can_be_turned_off"]
+#[clean_redis]
+fn has_no_password(test_request: TestRequest) {
+    assert!(!test_request.redis_url().contains('@'), "{}", test_request.redis_url());
+    let address = test_request.server().address();
+    open(&format!("redis://{address}/14")).expect("connect").set::<_, _, ()>("foo", "bar").expect("SET");
+    assert_eq!(get_redis(&test_request).expect("connect").get::<_, String>("foo").as_deref(), Ok("bar"));
+}
+
+#[test]
+fn a_password_can_be_turned_off() {
+    on_own_servers("identity::has_no_password").env("TRANSIENT_PASSWORD", "none").run().assert_passed();
+}
+
+/// On a worker's thread, whatever its name, a request lasts until its last clone.
+#[rstest]
+#[case("worker_1")]
+#[case("pool::worker")]
+#[case("tokio-rt-worker")]
+fn a_request_of_a_worker_is_handed_on(#[case] name: &str) {
+    let worker = thread::Builder::new().name(name.to_owned());
+    let test_request = worker.spawn(TestRequest::clean).expect("spawn").join().expect("join");
+    get_redis(&test_request).expect("the lease is held").set::<_, _, ()>("foo", "bar").expect("SET");
+}
+
+#[test]
+fn a_clean_request_empties_nothing_that_a_clone_can_see() -> RedisResult<()> {
+    let one = TestRequest::new();
+    get_redis(&one)?.set::<_, _, ()>("mine", 1)?;
+    let error = TestRequest::try_clean().expect_err("it did not begin with empty databases");
+    assert!(error.is_refused(), "{error}");
+    assert!(error.to_string().contains("flush()"), "{error}");
+    assert_eq!(get_redis(&one)?.get::<_, u32>("mine")?, 1);
+    one.flush().expect("flush");
+    assert_eq!(get_redis(&one)?.get::<_, Option<u32>>("mine")?, None);
+    Ok(())
+}
+
+/// Tasks tell themselves apart: none sees another one's keys.
+#[test]
+#[ignore = "run by tasks_are_apart"]
+fn each_task_is_alone() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..32)
+            .map(|number| {
+                tokio::spawn(async move {
+                    let test_request = TestRequest::clean();
+                    let mut redis = transient_fixtures::get_async_redis(&test_request).await.expect("connect");
+                    let key = format!("task:{number}");
+                    for _ in 0..5 {
+                        redis::AsyncCommands::set::<_, _, ()>(&mut redis, &key, number).await.expect("SET");
+                        tokio::task::yield_now().await;
+                        // The same request, wherever the task runs by now.
+                        assert_eq!(TestRequest::new().redis_url(), test_request.redis_url());
+                        let keys: Vec<String> = redis::AsyncCommands::keys(&mut redis, "*").await.expect("KEYS");
+                        assert_eq!(keys, [key.as_str()]);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("the task passes");
+        }
+    });
+}
+
+#[test]
+fn tasks_are_apart() {
+    on_own_servers("identity::each_task_is_alone").run().assert_passed();
+}
+
+#[test]
+#[ignore = "run by isolated_requests_join_nobody"]
+fn scenarios_on_one_thread() -> RedisResult<()> {
+    let requests: Vec<_> = (0..8).map(|_| TestRequest::isolated()).collect();
+    for (number, request) in requests.iter().enumerate() {
+        get_redis(request)?.set::<_, _, ()>("number", number)?;
+    }
+    for (number, request) in requests.iter().enumerate() {
+        assert_eq!(get_redis(request)?.get::<_, usize>("number")?, number);
+    }
+    // Nor does anybody join them.
+    let other = TestRequest::new();
+    assert!(requests.iter().all(|request| request.redis_url() != other.redis_url()));
+    Ok(())
+}
+
+#[test]
+fn isolated_requests_join_nobody() {
+    on_own_servers("identity::scenarios_on_one_thread").run().assert_passed();
+}
+
+#[rstest]
+#[ignore = "run by a_request_beside_a_test_is_warned_of"]
+#[clean_redis]
+fn makes_requests_beside_itself(test_request: TestRequest) {
+    let url = test_request.redis_url().to_owned();
+    let in_thread = thread::spawn(|| TestRequest::new().redis_url().to_owned()).join().expect("join");
+    assert_ne!(in_thread, url);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let in_task = runtime.block_on(async {
+        // The test itself, and not a task.
+        assert_eq!(TestRequest::new().redis_url(), url);
+        tokio::spawn(async { TestRequest::new().redis_url().to_owned() }).await.expect("join")
+    });
+    assert_ne!(in_task, url);
+}
+
+#[test]
+fn a_request_beside_a_test_is_warned_of() {
+    let ended = on_own_servers("identity::makes_requests_beside_itself").run();
+    ended.assert_passed();
+    let warning = "warning: this request was made in a thread or task that belongs to no test";
+    assert_eq!(ended.output.matches(warning).count(), 2, "{}", ended.output);
+    assert!(
+        ended.output.contains("one of it::identity::makes_requests_beside_itself, hand a clone"),
+        "{}",
+        ended.output
+    );
+}
+
+/// A connection to a shared server that this very thread or task waits for.
+#[test]
+#[ignore = "run by waiting_for_oneself_is_an_error_at_once"]
+fn asks_for_two_turns() {
+    let _one = TestRequest::isolated();
+    let error = TestRequest::try_isolated().expect_err("it would wait for itself");
+    assert!(error.is_busy(), "{error}");
+    println!("{error}");
+}
+
+#[test]
+fn waiting_for_oneself_is_an_error_at_once() {
+    let server = OwnServer::start();
+    let child = Child::test("identity::asks_for_two_turns").env("TRANSIENT_REDIS_URL", server.url());
+    let ended = child.env("TRANSIENT_LEASE_TIMEOUT", "600").run();
+    ended.assert_passed();
+    assert!(ended.output.contains("which can't end while it waits for itself"), "{}", ended.output);
+}
+
+#[test]
+#[ignore = "run by a_static_request_does_not_keep_a_shared_server"]
+fn wants_a_server_for_the_process() {
+    let error = TestRequest::try_for_process().expect_err("the server is shared");
+    assert!(error.is_refused(), "{error}");
+    assert!(error.to_string().contains("TRANSIENT_PROVIDER=process"), "{error}");
+    // It is free again.
+    drop(TestRequest::clean());
+}
+
+#[test]
+fn a_static_request_does_not_keep_a_shared_server() {
+    let server = OwnServer::start();
+    Child::test("identity::wants_a_server_for_the_process")
+        .env("TRANSIENT_REDIS_URL", server.url())
+        .run()
+        .assert_passed();
+}
+
+/// Nobody waits for longer than the limit for one holder; how many there are does not count.
+#[rstest]
+#[ignore = "run by the_waiting_time_starts_anew_with_each_holder"]
+fn takes_its_turn(#[values(1, 2, 3, 4, 5, 6)] _number: u32) {
+    let test_request = TestRequest::isolated();
+    thread::sleep(Duration::from_millis(700));
+    drop(test_request);
+}
+
+#[test]
+fn the_waiting_time_starts_anew_with_each_holder() {
+    let server = OwnServer::start();
+    let child = Child::tests("identity::takes_its_turn").arguments(["--test-threads=6"]);
+    // Six turns of 0.7 s are more than that, and each is less than a fifth of it.
+    let ended = child.env("TRANSIENT_REDIS_URL", server.url()).env("TRANSIENT_LEASE_TIMEOUT", "4").run();
+    ended.assert_passed();
+}

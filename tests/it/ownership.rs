@@ -1,0 +1,375 @@
+//! Whose keys are in a shared server's test databases: no key that is not the tests' is ever lost.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use redis::{Commands, RedisResult};
+use rstest::rstest;
+use tempfile::TempDir;
+use transient_fixtures::{Job, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+
+use crate::child::{Child, Ended};
+use crate::own_server::OwnServer;
+
+const MARKER: &str = "transient-fixtures:left";
+
+/// Leaves keys of its own in both databases, on a clean server.
+#[rstest]
+#[ignore = "run by the tests below"]
+#[clean_redis]
+fn leaves_keys(test_request: TestRequest) -> RedisResult<()> {
+    get_redis(&test_request)?.set::<_, _, ()>("left:1", "ours")?;
+    get_redis(&test_request)?.set::<_, _, ()>(&b"left:\xff\r\n"[..], "ours")?;
+    get_redis(&test_request)?.set_ex::<_, _, ()>("left:soon over", "ours", 1)?;
+    get_jobs_redis(&test_request)?.rpush("queue", "ours")
+}
+
+/// Clears nothing, and leaves what is there.
+#[rstest]
+#[ignore = "run by the tests below"]
+fn clears_nothing(test_request: TestRequest) -> RedisResult<()> {
+    redis::cmd("PING").exec(&mut get_redis(&test_request)?)
+}
+
+fn run(test: &str, server: &OwnServer, cache: &Path) -> Ended {
+    child(test, server, cache).run()
+}
+
+fn child(test: &str, server: &OwnServer, cache: &Path) -> Child {
+    Child::test(&format!("ownership::{test}")).env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache)
+}
+
+fn cache() -> TempDir {
+    TempDir::new().expect("a directory")
+}
+
+fn put(server: &OwnServer, database: u32, key: &str) {
+    server.connection(database).set::<_, _, ()>(key, "somebody's").expect("SET");
+}
+
+#[track_caller]
+fn assert_there(server: &OwnServer, database: u32, key: &str) {
+    let value: Option<String> = server.connection(database).get(key).expect("GET");
+    assert_eq!(value.as_deref(), Some("somebody's"), "{key} of database {database}");
+}
+
+#[track_caller]
+fn assert_refused(ended: &Ended, database: u32) {
+    ended.assert_failed_with(&[&format!("its database {database} holds 1 key"), "Nothing was touched."]);
+}
+
+/// An application that begins to use a database that tests have used.
+#[rstest]
+fn what_appears_after_a_test_is_somebodys(
+    #[values("leaves_keys", "clears_nothing")] next: &str,
+    #[values(14, 15)] database: u32,
+) {
+    let (server, cache) = (OwnServer::start(), cache());
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    put(&server, database, "shop:order:1");
+    assert_refused(&run(next, &server, cache.path()), database);
+    assert_there(&server, database, "shop:order:1");
+    // What the tests have left is still known as theirs.
+    server.connection(database).del::<_, ()>("shop:order:1").expect("DEL");
+    run(next, &server, cache.path()).assert_passed();
+}
+
+#[test]
+fn a_marker_covers_what_was_there_and_nothing_later() {
+    let (directory, cache) = (TempDir::new().expect("a directory"), cache());
+    let server = OwnServer::with(directory, &[]);
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    assert!(server.connection(14).exists::<_, bool>(MARKER).expect("EXISTS"));
+    put(&server, 14, "shop:order:1");
+    redis::cmd("SAVE").exec(&mut server.connection(0)).expect("SAVE");
+    let server = OwnServer::with(server.stop(), &[]);
+    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+    assert_there(&server, 14, "shop:order:1");
+}
+
+#[test]
+fn adopting_means_what_is_there_now() {
+    let (server, cache) = (OwnServer::start(), cache());
+    put(&server, 14, "shop:order:1");
+    let adopted = child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run();
+    adopted.assert_passed();
+    assert!(adopted.output.contains("was cleared of 1 key that no test had left"), "{}", adopted.output);
+    put(&server, 14, "shop:order:2");
+    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+    assert_there(&server, 14, "shop:order:2");
+}
+
+/// Only on a server that somebody has named: test.ini is every colleague's.
+#[test]
+fn adopting_by_test_ini_is_for_the_server_that_it_names() {
+    let (server, cache, directory) = (OwnServer::start(), cache(), cache());
+    put(&server, 14, "shop:order:1");
+    let ini = directory.path().join("test.ini");
+    fs::write(&ini, format!("[app:main]\nredis.adopt = true\nredis.sessions.url = {}\n", server.url())).expect("write");
+    let child =
+        Child::test("ownership::leaves_keys").env("TRANSIENT_TEST_INI", &ini).env("XDG_CACHE_HOME", cache.path());
+    let ended = child.run();
+    ended.assert_passed();
+    assert!(ended.output.contains("(running)"), "{}", ended.output);
+    assert!(!server.connection(14).exists::<_, bool>("shop:order:1").expect("EXISTS"));
+}
+
+/// In a network of its own, where 127.0.0.1:6379 is a server that nobody has named.
+#[rstest]
+#[case::somebodys("redis.download = true", false)]
+#[case::not_adopted("redis.adopt = true", false)]
+fn a_guessed_server_with_somebodys_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
+    if crate::own_server::own_rung() != "process" {
+        return;
+    }
+    let (directory, cache) = (cache(), cache());
+    let ini = directory.path().join("test.ini");
+    fs::write(&ini, format!("[app:main]\n{setting}\n")).expect("write");
+    let server = crate::own_server::binary().display().to_string();
+    let script = format!(
+        "ip link set lo up; cd {directory}
+        {server} --port 6379 --bind 127.0.0.1 --save '' >/dev/null & server=$!
+        until {cli} ping >/dev/null 2>&1; do sleep 0.05; done
+        {test} ownership::leaves_keys --exact --include-ignored --nocapture 2>&1
+        {cli} -n 14 flushdb; {cli} -n 15 flushdb; {cli} -n 14 set shop:order:1 paid; {cli} -n 15 rpush queue x
+        {test} ownership::leaves_keys --exact --include-ignored --nocapture 2>&1
+        echo \"order: $({cli} -n 14 get shop:order:1), queue: $({cli} -n 15 llen queue)\"; kill $server",
+        directory = directory.path().display(),
+        cli = server.replace("-server", "-cli"),
+        test = std::env::current_exe().expect("this binary").display(),
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--map-root-user", "--net", "/bin/sh", "-c", &script]).env("XDG_CACHE_HOME", cache.path());
+    command.env_remove("TRANSIENT_REDIS_URL").env_remove("TRANSIENT_PROVIDER").env("TRANSIENT_TEST_INI", &ini);
+    let output = command.output().expect("unshare");
+    let output = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.matches("1 passed").count(), 2, "{output}");
+    assert!(output.contains("(running)") && output.contains("(process)"), "{output}");
+    assert_eq!(output.contains("order: paid, queue: 1"), !cleared, "{output}");
+    assert!(output.contains("that no earlier run of these tests is known to have left"), "{output}");
+}
+
+/// Another server takes the place of a test's own in its middle.
+#[rstest]
+#[ignore = "run by a_server_in_the_place_of_the_leases_is_not_touched"]
+#[clean_redis]
+fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
+    get_redis(&test_request)?.set::<_, _, ()>("left:1", "ours")?;
+    let snapshot = test_request.snapshot().expect("snapshot");
+    println!("ready");
+    let go_on = std::env::var_os("GO_ON").expect("a file");
+    while !Path::new(&go_on).exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (session, jobs) = (test_request.session(), test_request.jobs());
+    let results = [
+        ("restore", test_request.restore(&snapshot)),
+        ("travel", test_request.travel(Duration::from_secs(5_000))),
+        ("travel_with_scores", test_request.travel_with_scores(Duration::from_secs(5_000), &["schedule"])),
+        ("far_future", test_request.far_future()),
+        ("load", test_request.load("brands")),
+        ("flush", test_request.flush()),
+        ("session", session.set("name", "ours")),
+        ("invalidate", session.invalidate()),
+        ("log_in", test_request.visitor().log_in("asa")),
+        ("drain", jobs.drain("queue").map(drop)),
+        ("enqueue", jobs.enqueue(Job::new("shop.mail")).map(drop)),
+        ("snapshot", test_request.snapshot().map(drop)),
+    ];
+    for (what, result) in results {
+        let error = result.expect_err(what);
+        assert!(error.is_server(), "{what}: {error}");
+    }
+    for connection in [get_redis(&test_request), get_jobs_redis(&test_request)] {
+        connection.map(drop).expect_err("another server is there");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let connection = runtime.block_on(transient_fixtures::get_async_redis(&test_request));
+    connection.map(drop).expect_err("another server is there");
+    Ok(())
+}
+
+#[test]
+fn a_server_in_the_place_of_the_leases_is_not_touched() {
+    let (first, cache, directory) = (OwnServer::start(), cache(), cache());
+    let (port, go_on) = (first.port, directory.path().join("go on"));
+    let child = child("is_moved_to_another_server", &first, cache.path()).env("GO_ON", &go_on).start();
+    child.wait_for("ready");
+    drop(first);
+    let second = OwnServer::on(port, TempDir::new().expect("a directory"), &[]);
+    for database in [14, 15] {
+        put(&second, database, "shop:order:1");
+        second.connection(database).expire::<_, ()>("shop:order:1", 1_000).expect("EXPIRE");
+        second.connection(database).rpush::<_, _, ()>("queue", "somebody's").expect("RPUSH");
+        second.connection(database).zadd::<_, _, _, ()>("schedule", "somebody's", 1_000_000).expect("ZADD");
+    }
+    fs::write(go_on, "").expect("write");
+    child.wait(Duration::from_secs(60)).assert_passed();
+    for database in [14, 15] {
+        let mut connection = second.connection(database);
+        assert_there(&second, database, "shop:order:1");
+        assert!(connection.ttl::<_, i64>("shop:order:1").expect("TTL") > 500);
+        assert_eq!(connection.llen::<_, u32>("queue"), Ok(1));
+        assert_eq!(connection.zscore::<_, _, f64>("schedule", "somebody's"), Ok(1_000_000.0));
+        assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut connection), Ok(3));
+    }
+}
+
+/// A clone that outlives its test meets the server of another test.
+mod stale {
+    use std::sync::Mutex;
+
+    use super::{
+        Commands, Duration, Job, RedisResult, TestRequest, clean_redis, get_redis, redis, rstest, test_request,
+    };
+
+    static CLONE: Mutex<Option<TestRequest>> = Mutex::new(None);
+
+    #[rstest]
+    #[ignore = "run by a_stale_clone_touches_nothing"]
+    #[clean_redis]
+    fn a_leaks_a_clone(test_request: TestRequest) {
+        *CLONE.lock().expect("lock") = Some(test_request);
+    }
+
+    #[rstest]
+    #[ignore = "run by a_stale_clone_touches_nothing"]
+    #[clean_redis]
+    fn b_is_not_touched(test_request: TestRequest) -> RedisResult<()> {
+        let mut redis = get_redis(&test_request)?;
+        redis.set_ex::<_, _, ()>("mine", "mine", 1_000)?;
+        let stale = CLONE.lock().expect("lock").take().expect("a clone");
+        let snapshot = test_request.snapshot().expect("snapshot");
+        let results = [
+            stale.restore(&snapshot),
+            stale.travel(Duration::from_secs(500)),
+            stale.load("brands"),
+            stale.flush(),
+            stale.session().set("name", "stale"),
+            stale.jobs().enqueue(Job::new("shop.mail")).map(drop),
+        ];
+        for result in results {
+            let error = result.expect_err("the lease is over");
+            assert!(error.is_server() && error.to_string().contains("a_leaks_a_clone"), "{error}");
+        }
+        get_redis(&stale).map(drop).expect_err("the lease is over");
+        assert!(redis.ttl::<_, i64>("mine")? > 900);
+        assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut redis)?, 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stale_clone_touches_nothing() {
+    let (server, cache) = (OwnServer::start(), cache());
+    let child = Child::tests("ownership::stale::").arguments(["--test-threads=1"]);
+    child.env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache.path()).run().assert_passed();
+}
+
+/// What versions before left: a marker that names no keys, and files that say "used once".
+#[test]
+fn whoever_upgrades_loses_nothing() {
+    let (server, cache) = (OwnServer::start(), cache());
+    let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
+    let run_id: String = info.get("run_id").expect("run_id");
+    let running = cache.path().join("transient-fixtures/running");
+    fs::create_dir_all(&running).expect("mkdir");
+    for database in [14, 15] {
+        fs::write(running.join(format!("{run_id}.{database}")), "").expect("write");
+    }
+    put(&server, 14, "shop:order:1");
+    server.connection(14).set::<_, _, ()>("transient-fixtures:left-by-tests", "").expect("SET");
+    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+    assert_there(&server, 14, "shop:order:1");
+    server.connection(14).del::<_, ()>("shop:order:1").expect("DEL");
+    // The old marker itself is ours.
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    assert!(!server.connection(14).exists::<_, bool>("transient-fixtures:left-by-tests").expect("EXISTS"));
+}
+
+#[test]
+fn a_key_named_like_the_marker_is_somebodys() {
+    let (server, cache) = (OwnServer::start(), cache());
+    server.connection(14).rpush::<_, _, ()>(MARKER, "somebody's").expect("RPUSH");
+    put(&server, 14, "shop:order:1");
+    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+    assert_eq!(server.connection(14).llen::<_, u32>(MARKER), Ok(1));
+    for rubbish in ["", "rubbish", "\u{1}\u{2}"] {
+        redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(14)).expect("DEL");
+        server.connection(14).set::<_, _, ()>(MARKER, rubbish).expect("SET");
+        assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+        assert_there(&server, 14, "shop:order:1");
+    }
+}
+
+/// An old note of a killed run does not outweigh what a later lease, of another cache, has left.
+#[test]
+fn a_marker_is_newer_than_a_note() {
+    let (server, ours, other) = (OwnServer::start(), cache(), cache());
+    run("leaves_keys", &server, ours.path()).assert_passed();
+    // As a run that is killed leaves it.
+    let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
+    let run_id: String = info.get("run_id").expect("run_id");
+    for database in [14, 15] {
+        let note = ours.path().join(format!("transient-fixtures/running/{run_id}.{database}.open"));
+        fs::write(note, "").expect("write");
+    }
+    run("clears_nothing", &server, other.path()).assert_passed();
+    put(&server, 14, "shop:order:1");
+    assert_refused(&run("leaves_keys", &server, ours.path()), 14);
+    assert_there(&server, 14, "shop:order:1");
+}
+
+#[test]
+fn more_keys_than_are_remembered_need_adoption() {
+    let (server, cache) = (OwnServer::start(), cache());
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    for database in [14, 15] {
+        redis::cmd("FLUSHDB").exec(&mut server.connection(database)).expect("FLUSHDB");
+    }
+    let ended = child("leaves_too_many", &server, cache.path()).run();
+    ended.assert_passed();
+    let refused = run("leaves_keys", &server, cache.path());
+    refused.assert_failed_with(&["left more keys than are remembered", "TRANSIENT_ADOPT=1"]);
+    child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run().assert_passed();
+}
+
+#[rstest]
+#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[clean_redis]
+fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
+    let fill = "for number = 1, 100001 do redis.call('SET', 'left:' .. number, '') end";
+    redis::cmd("EVAL").arg(fill).arg(0).exec(&mut get_redis(&test_request)?)
+}
+
+#[test]
+fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
+    let (first, cache) = (OwnServer::start(), cache());
+    let port = first.port;
+    run("leaves_keys", &first, cache.path()).assert_passed();
+    let running = cache.path().join("transient-fixtures/running");
+    let files = || fs::read_dir(&running).expect("read").flatten().count();
+    let before = files();
+    drop(first);
+    for _ in 0..3 {
+        let server = OwnServer::on(port, TempDir::new().expect("a directory"), &[]);
+        run("leaves_keys", &server, cache.path()).assert_passed();
+    }
+    assert_eq!(files(), before);
+}
+
+/// Tests of two cache directories, as of two users or two containers, on one server.
+#[test]
+fn two_cache_directories_take_turns() {
+    let server = OwnServer::start();
+    let caches: Vec<_> = (0..3).map(|_| cache()).collect();
+    let start = |cache: &TempDir| {
+        let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=4"]);
+        child.env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache.path()).start()
+    };
+    let children: Vec<_> = caches.iter().map(start).collect();
+    for child in children {
+        child.wait(Duration::from_secs(120)).assert_passed();
+    }
+}
