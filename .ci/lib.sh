@@ -10,6 +10,7 @@ logs=$scratch/logs
 images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
 redis=
+network=
 inside=()
 
 fail() {
@@ -72,15 +73,21 @@ bare() {
     echo "$(rustc --print sysroot)/bin:$bare"
 }
 
-# start_redis [ARGUMENT…]: a Redis at 6379 of a network of its own, so that it disturbs nobody and nobody disturbs it.
-# What stands after "${inside[@]}" is in that network, which has no way out: what it needs is built and fetched before.
-# Tests that download the server have it from $scratch/pip there (needs download).
+# A network of the step's own, in which nothing is at 6379 and which has no way out. What stands after "${inside[@]}" is in
+# it; what that needs is built and fetched before, and tests that download the server have it from $scratch/pip there.
+own_network() {
+    needs packages download
+    unshare --net sh -c 'ip link set lo up && exec sleep infinity' </dev/null >/dev/null 2>&1 &
+    network=$!
+    inside=(nsenter --target "$network" --net env PIP_NO_INDEX=1 PIP_FIND_LINKS="$scratch/pip")
+    until "${inside[@]}" ip link show lo | grep -q LOWER_UP && [ "$(cat "/proc/$network/comm")" = sleep ]; do sleep 0.02; done
+}
+
+# A Redis at 6379 of a network of the step's own.
 start_redis() {
-    needs packages
-    unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
-        redis-server --port 6379 --bind 127.0.0.1 --save '' --dir "$scratch" "$@" >"$logs/redis-$step.log" 2>&1 </dev/null &
+    own_network
+    "${inside[@]}" redis-server --port 6379 --bind 127.0.0.1 --save '' --dir "$scratch" >"$logs/redis-$step.log" 2>&1 </dev/null &
     redis=$!
-    inside=(nsenter --target "$redis" --net env PIP_NO_INDEX=1 PIP_FIND_LINKS="$scratch/pip")
     for _ in $(seq 1000); do
         if "${inside[@]}" redis-cli ping 2>/dev/null | grep -q PONG; then return; fi
         sleep 0.05
@@ -89,11 +96,9 @@ start_redis() {
     fail "the Redis of this script does not answer"
 }
 
-stop_redis() {
-    [ -n "$redis" ] || return 0
-    kill "$redis" || true
-    wait "$redis" || true
-    redis=
+stop_all() {
+    local pid
+    for pid in $redis $network; do kill "$pid" && wait "$pid" || true; done 2>/dev/null
 }
 
 # needs WHAT…: each is made once, by the first step that needs it.
@@ -148,6 +153,7 @@ need_wheels() {
 
 # All tests of the workspace, built: as `cargo test --workspace` has them, whichever of them are run then.
 need_tests() {
+    cargo test --package shop --no-run
     cargo test --workspace --no-run
     cargo test --workspace --test engine --test clock --test crosstalk --no-run
 }

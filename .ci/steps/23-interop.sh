@@ -1,4 +1,4 @@
 # The real frameworks: tower-sessions, actix-session, Pyramid, Celery.
 # Beside what follows.
 needs packages
-run interop env "$no_engine" interop/run -- ${INTEROP_TESTS-}
+run interop env TRANSIENT_PROVIDER=process interop/run -- ${INTEROP_TESTS-}

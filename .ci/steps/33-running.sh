@@ -1,10 +1,9 @@
 # A Redis running at 6379: the README's two commands, a process for every test, and the server by name.
 # Beside what follows.
-needs packages download tests
+needs tests
 start_redis
 inside_cli() { "${inside[@]}" redis-cli "$@"; }
 inside_cli set cart:1 "somebody's" >/dev/null
-run running-build cargo test --package shop --no-run
 for number in 0 1; do
     run "running-$number" "${inside[@]}" env EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 bash -c "$(promised $number)"
 done

@@ -3,7 +3,7 @@ needs packages
 stranger=$scratch/stranger core=$scratch/core
 .ci/stranger.py "$stranger" "$core"
 export CARGO_TARGET_DIR=$PWD/target
-run core env "$no_engine" cargo test --manifest-path "$core/Cargo.toml"
+run core env TRANSIENT_PROVIDER=process cargo test --manifest-path "$core/Cargo.toml"
 
 start_redis
 inside_cli() { "${inside[@]}" redis-cli -n "$@"; }
