@@ -1,4 +1,5 @@
 # The real frameworks: tower-sessions, actix-session, Pyramid, Celery.
 # Beside what follows.
-needs packages
-run interop env TRANSIENT_PROVIDER=process interop/run -- ${INTEROP_TESTS-}
+run interop-build interop/run --no-run
+own_network
+run interop "${inside[@]}" env "$no_engine" interop/run -- ${INTEROP_TESTS-}
