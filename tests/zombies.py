@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def test_binary():
-    command = ["cargo", "test", "--test", "it", "--no-run", "--message-format=json"]
+    command = ["cargo", "test", "--workspace", "--test", "it", "--no-run", "--message-format=json"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     messages = map(json.loads, output.splitlines())
     return next(message["executable"] for message in messages if (message.get("target") or {}).get("name") == "it" and message.get("executable"))

@@ -75,7 +75,7 @@ mod whole {
         redis.set::<_, _, ()>("eternal", "x").expect("SET");
         let mut listener = connect(&test_request);
         let mut listener = listener.as_pubsub();
-        listener.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        listener.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         listener.psubscribe("__keyevent@14__:*").expect("PSUBSCRIBE");
         test_request.travel(Duration::from_secs(101)).expect("travel");
         let message = listener.get_message().expect("a message");

@@ -32,7 +32,7 @@ fn sees_nothing_of_the_others(
     let mut listener = get_redis(&test_request).expect("connect");
     let mut listener = listener.as_pubsub();
     listener.subscribe("news").expect("SUBSCRIBE");
-    listener.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    listener.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
 
     assert!(keys(&mut sessions).is_empty() && keys(&mut jobs).is_empty(), "foreign keys");
     sessions.set::<_, _, ()>(&me, &me).expect("SET");

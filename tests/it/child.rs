@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Only a child that hangs meets it: it is five times the longest that anything may take.
+const LIMIT: Duration = Duration::from_secs(150);
+
 pub(crate) struct Child(Command);
 
 /// How a child ended, and what it said.
@@ -82,9 +85,9 @@ impl Child {
         Running { child, log, start: Instant::now() }
     }
 
-    /// Runs it to its end. Only one that hangs meets the limit: it is five times the longest that anything may take.
+    /// Runs it to its end.
     pub(crate) fn run(self) -> Ended {
-        self.start().wait(Duration::from_secs(150))
+        self.start().wait(LIMIT)
     }
 }
 
@@ -101,7 +104,7 @@ impl Running {
 
     /// Waits until the child has said something.
     pub(crate) fn wait_for(&self, words: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + LIMIT;
         while !self.output().contains(words) {
             assert!(Instant::now() < deadline, "the child never said {words:?}, but:\n{}", self.output());
             thread::sleep(Duration::from_millis(5));

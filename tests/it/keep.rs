@@ -141,7 +141,7 @@ fn look_and_end(output: &str, temporary: &Path) {
 /// The server's directory goes with it.
 #[track_caller]
 fn assert_gone(temporary: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let left = || {
         let entries = std::fs::read_dir(temporary).expect("read").flatten().map(|entry| entry.file_name());
         entries.filter(|name| name.to_string_lossy().starts_with("transient-fixtures-")).count()

@@ -49,7 +49,7 @@ impl OwnServer {
     /// The server as it ended, where it did at once.
     fn try_on(port: u16, directory: TempDir, arguments: &[&str]) -> Result<Self, Self> {
         let mut server = Self::launch(port, directory, arguments);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(100);
         loop {
             if server.child.try_wait().expect("wait").is_some() {
                 return Err(server);

@@ -60,8 +60,8 @@ fn assert_nothing_runs_with(needle: &str) {
         });
         lines.into_iter().find(|line| line.contains(needle))
     };
-    // The torture has the strict limit, on a machine that does nothing else.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    // It takes half a second; the torture counts who is late.
+    let deadline = Instant::now() + Duration::from_secs(30);
     while let Some(line) = running() {
         assert!(Instant::now() < deadline, "still running: {line}");
         std::thread::sleep(Duration::from_millis(10));

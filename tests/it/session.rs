@@ -218,9 +218,7 @@ fn a_session_that_is_gone_is_a_new_one(test_request: TestRequest) -> Result<(), 
     session.set("other", 1)?;
     assert_eq!((session.id(), session.keys()?), (id, vec!["other".to_owned()]));
 
-    let mut redis = get_redis(&test_request).expect("connect");
-    redis.pexpire::<_, ()>(session.key(), 1).expect("PEXPIRE");
-    thread::sleep(Duration::from_millis(10));
+    test_request.travel_to_expiry(&session.key())?;
     assert!(session.is_new()? && session.get::<u32>("other")?.is_none());
     Ok(())
 }

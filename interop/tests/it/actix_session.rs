@@ -1,8 +1,5 @@
 //! Sessions of actix-web, with actix-session and actix-identity.
 
-use std::thread;
-use std::time::Duration;
-
 use actix_identity::{Identity, IdentityMiddleware};
 use actix_session::config::{CookieContentSecurity, PersistentSession};
 use actix_session::storage::RedisSessionStore;
@@ -149,8 +146,7 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(
     assert_ne!(visitor.session().id(), id);
 
     visitor.log_in("asa")?;
-    let () = get_redis(&test_request).expect("connect").pexpire(visitor.session().key(), 1).expect("PEXPIRE");
-    thread::sleep(Duration::from_millis(20));
+    test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
     assert_eq!(send(&shop, cart(), &visitor.cookie_header()).await.1, nobody);
     Ok(())

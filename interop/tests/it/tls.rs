@@ -43,7 +43,7 @@ impl Server {
         }
         let child = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server");
         let server = Self(child, directory, port);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(100);
         while !server.1.path().join("socket").exists() {
             assert!(Instant::now() < deadline, "the server does not start");
             thread::sleep(Duration::from_millis(5));

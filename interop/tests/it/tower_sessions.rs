@@ -1,8 +1,5 @@
 //! Sessions of axum, with tower-sessions.
 
-use std::thread;
-use std::time::Duration;
-
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use axum::routing::{get, post};
@@ -144,8 +141,7 @@ async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestReq
     let mut redis = get_redis(&test_request).expect("connect");
 
     visitor.log_in("asa")?;
-    let () = redis.pexpire(visitor.session().key(), 1).expect("PEXPIRE");
-    thread::sleep(Duration::from_millis(20));
+    test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
     assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
 

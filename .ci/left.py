@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""left.py PID [--pids]: what runs below that process, but for this program and those above it."""
+
+import os
+import pathlib
+import sys
+
+
+def parents():
+    found = {}
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            # After the name, which may have spaces and brackets in it.
+            state, parent = (directory / "stat").read_text().rpartition(")")[2].split()[:2]
+        except (OSError, ValueError):
+            continue
+        # One that has ended is only not yet reaped.
+        if state not in "ZX":
+            found[int(directory.name)] = int(parent)
+    return found
+
+
+def main():
+    root, parent = int(sys.argv[1]), parents()
+
+    def above(pid):
+        while pid in parent:
+            yield pid
+            pid = parent[pid]
+
+    ours = set(above(os.getpid()))
+    for pid in sorted(parent):
+        if pid not in ours and root in above(pid):
+            line = "" if "--pids" in sys.argv else pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+            print(pid, line.replace("\0", " "))
+
+
+main()

