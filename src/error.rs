@@ -55,7 +55,7 @@ impl Error {
         self.0.kind == Kind::Settings
     }
 
-    /// No rung of the ladder gave a server.
+    /// No provider has a server.
     #[must_use]
     pub fn is_no_server(&self) -> bool {
         self.0.kind == Kind::NoServer

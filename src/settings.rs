@@ -112,7 +112,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where a server comes from: a rung of the ladder.
+/// Where a server comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provider {
@@ -261,13 +261,13 @@ impl Settings {
         self.checked.databases
     }
 
-    /// The rung of the ladder to take, or `None` to try them in order (`auto`).
+    /// The provider to take, or `None` to try them in order (`auto`).
     #[must_use]
     pub fn provider(&self) -> Option<Provider> {
         self.checked.provider
     }
 
-    /// The image of the rung `container`.
+    /// The image of the provider `container`.
     #[must_use]
     pub fn image(&self) -> &str {
         self.text(IMAGE)

@@ -9,6 +9,7 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::notes::Notes;
 use crate::error::{Error, Kind};
+use crate::redis_io::select_each;
 use crate::report;
 
 /// Holds the names of the keys that a release has left in a database. Removed at the next lease.
@@ -27,7 +28,8 @@ const MOST_BYTES: u32 = 16 << 20;
 /// to remember.
 type Found = (u64, Vec<u8>, bool);
 
-/// Takes both databases for a lease, emptied if it is to be `clean`. With `adopt`, whatever is there may go.
+/// Takes both databases for a lease, emptied if it is to be `clean`; else the markers stay until [`forget`]. With `adopt`,
+/// whatever is there may go.
 ///
 /// # Errors
 ///
@@ -65,6 +67,19 @@ pub(super) fn take(
         report::shout(&report::lease::adopted(url, database, count, clean));
     }
     Ok(())
+}
+
+/// Removes the markers. A note must say by then that the lease has begun: a process that is killed in between leaves one
+/// of the two.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub(super) fn forget(control: &mut Connection, databases: [u32; 2]) -> RedisResult<()> {
+    let forget = select_each(databases, |pipeline| {
+        pipeline.cmd("DEL").arg(MARKER).arg(OLD_MARKER).ignore();
+    });
+    forget.exec(control)
 }
 
 /// Leaves the names of the keys that are there.

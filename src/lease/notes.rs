@@ -4,9 +4,13 @@
 //! so that what lies there is the tests' own. A server's `run_id` is another one after each restart.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use crate::cache;
+
+/// Of a server that no test has used for so long, nothing is remembered.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What is remembered of one server.
 pub(super) struct Notes {
@@ -51,18 +55,20 @@ impl Notes {
         }
     }
 
-    /// Removes what is remembered of servers that were at this address before: they are gone.
+    /// Removes what is remembered of servers that were at this address before, and of those that no test has used for
+    /// long: they are gone.
     pub(super) fn forget_predecessors(&self) {
         let address_file = self.directory.join(format!("{}.address", file_name(&self.address)));
         let before = fs::read_to_string(&address_file).unwrap_or_default();
         if before == self.run_id {
             return;
         }
-        if is_file_name(&before) {
-            for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-                if belongs_to(&entry.path(), &before) {
-                    let _ = fs::remove_file(entry.path());
-                }
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let is_before = is_file_name(&before) && belongs_to(&entry.path(), &before);
+            let changed = entry.metadata().and_then(|file| file.modified());
+            let is_old = changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|unused| unused > KEPT_FOR));
+            if is_before || (is_old && !belongs_to(&entry.path(), &self.run_id)) {
+                let _ = fs::remove_file(entry.path());
             }
         }
         // Without it, the files of this server stay when it is gone.

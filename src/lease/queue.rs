@@ -6,7 +6,7 @@
 //! have had its number for a while before it had its name.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Connection, pipe};
 
@@ -17,6 +17,13 @@ use crate::report;
 
 /// How often a waiting one asks.
 const ASK_EVERY: Duration = Duration::from_millis(5);
+
+/// A server with thousands of clients takes its time to list them: a waiting one asks for a tenth of the time at most.
+const ASK_SHARE: u32 = 10;
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
+
+/// A waiting one that has asked nothing for so many seconds was stopped (Ctrl-Z), and is passed.
+const STOPPED_AFTER: u64 = 5;
 
 /// Waits until this connection's turn has come. `moved` is called whenever the holder changes.
 ///
@@ -37,9 +44,11 @@ pub(super) fn wait_for_turn(
         ask.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))
     };
     loop {
+        let start = Instant::now();
         let (id, clients) = call_itself(WAITER)?;
         let clients = clients.lines().filter_map(Client::parse);
-        let is_before = |client: &Client<'_>| client.id != id && (client.is_holder || client.id < id);
+        let waits = |client: &Client<'_>| client.id < id && client.idle < STOPPED_AFTER;
+        let is_before = |client: &Client<'_>| client.id != id && (client.is_holder || waits(client));
         let before = clients.filter(is_before).min_by_key(|client| (!client.is_holder, client.id));
         if let Some(before) = before {
             if patience.still_waits_for(&before.to_string(), before.id)? {
@@ -51,7 +60,7 @@ pub(super) fn wait_for_turn(
                 return Ok(());
             }
         }
-        thread::sleep(ASK_EVERY);
+        thread::sleep((start.elapsed() * ASK_SHARE).clamp(ASK_EVERY, ASK_AT_LEAST_EVERY));
     }
 }
 
@@ -59,6 +68,8 @@ pub(super) fn wait_for_turn(
 struct Client<'list> {
     id: u64,
     is_holder: bool,
+    /// For how many seconds it has asked nothing.
+    idle: u64,
     address: &'list str,
     /// Process and test.
     name: &'list str,
@@ -73,7 +84,8 @@ impl<'list> Client<'list> {
             Some(name) => (true, name),
             None => (false, name.strip_prefix(WAITER)?),
         };
-        Some(Self { id: field("id")?.parse().ok()?, is_holder, address: field("addr")?, name })
+        let number = |name: &str| field(name)?.parse().ok();
+        Some(Self { id: number("id")?, is_holder, idle: number("idle")?, address: field("addr")?, name })
     }
 }
 

@@ -63,6 +63,10 @@ impl SharedServer {
         let adopt = settings.adopt() && running.is_named();
         guard::take(&mut control, databases, &notes, adopt, clean, &url)?;
         notes.open(databases).map_err(no_lock)?;
+        if !clean {
+            guard::forget(&mut control, databases)
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))?;
+        }
         Ok(Self { server, control, databases, notes, _lock: lock })
     }
 

@@ -1,5 +1,5 @@
 -- Looks whose keys are in the test databases and, if all are known, takes them for a lease: nothing can be written in
--- between. ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are
+-- between. The markers of databases that are not emptied stay, until a note says that the lease has begun. ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are
 -- looked at; then each database with what is known of it: '' nothing, 'open' a lease of ours on it was never released,
 -- 'adopt' whatever is there may go.
 -- Returns 1 if they were taken, and for each database: how many keys are not known, the name of one, and 1 if the marker
@@ -41,7 +41,7 @@ end
 if taken == 1 then
     for number = 5, #ARGV, 2 do
         redis.call('SELECT', ARGV[number])
-        if clean then redis.call('FLUSHDB') else redis.call('DEL', marker, old_marker) end
+        if clean then redis.call('FLUSHDB') end
     end
 end
 return {taken, found}

@@ -209,15 +209,23 @@ fn end(children: &mut Children) {
 /// others to reap, who in a container may not do it.
 mod at_exit {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::process;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
     use super::Children;
 
     static STARTED: Mutex<Vec<Weak<Mutex<Children>>>> = Mutex::new(Vec::new());
 
+    /// A forked child exits with the same functions registered, and the servers are not its own.
+    static OWNER: AtomicU32 = AtomicU32::new(0);
+
     pub(super) fn end(children: &Arc<Mutex<Children>>) {
         static REGISTERED: Once = Once::new();
-        REGISTERED.call_once(register);
+        REGISTERED.call_once(|| {
+            OWNER.store(process::id(), Ordering::Relaxed);
+            register();
+        });
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         started.retain(|children| children.strong_count() > 0);
         started.push(Arc::downgrade(children));
@@ -234,6 +242,9 @@ mod at_exit {
 
     extern "C" fn exiting() {
         let _ = catch_unwind(AssertUnwindSafe(|| {
+            if OWNER.load(Ordering::Relaxed) != process::id() {
+                return;
+            }
             // A thread that still runs may hold a lock, and will not let it go: the script sees to that server.
             let Ok(started) = STARTED.try_lock() else { return };
             for children in started.iter().filter_map(Weak::upgrade) {

@@ -15,6 +15,10 @@ pub(crate) fn start(_: &Path, _: Provider, _: &Settings, _: Duration) -> Result<
     Err(not_here())
 }
 
+pub(crate) fn check(_: &Path, _: Provider, _: &mut Started) -> Result<(), Unavailable> {
+    Ok(())
+}
+
 fn not_here() -> Unavailable {
     Unavailable {
         provider: Provider::Process.to_string(),

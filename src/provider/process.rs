@@ -1,4 +1,4 @@
-//! The rung `process`: a server binary of this machine, started privately.
+//! The provider `process`: a server binary of this machine, started privately.
 
 use std::ffi::OsString;
 use std::net::TcpListener;

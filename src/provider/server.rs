@@ -22,7 +22,7 @@ use crate::settings::Provider;
 ///
 /// let test_request = TestRequest::new();
 /// let server = test_request.server();
-/// println!("{} {} from the rung {}", server.product(), server.version(), server.provider());
+/// println!("{} {} from the provider {}", server.product(), server.version(), server.provider());
 /// println!("look around: {}", server.cli());
 /// ```
 #[derive(Clone)]
@@ -123,7 +123,7 @@ impl Server {
         false
     }
 
-    /// The rung of the ladder that it came from.
+    /// The provider that it came from.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.facts.provider

@@ -91,7 +91,7 @@ pub(crate) fn shorten_key(key: &[u8]) -> String {
     format!("{prefix}…")
 }
 
-// The ladder
+// Providers
 
 /// The line on a test's output that says which server it has, and why.
 pub(crate) fn server_taken(server: &dyn Display, why: &str, test: &str) -> String {
@@ -102,7 +102,7 @@ pub(crate) fn warning(text: &str) -> String {
     format!("transient-fixtures: warning: {text}")
 }
 
-/// Why the ladder stopped at a rung: what it found, and what the rungs above it had not.
+/// Why a provider was taken: what it found, and what those before it had not.
 pub(crate) fn because(reasons: impl Iterator<Item = String>) -> String {
     let lines: Vec<_> = reasons.map(|reason| reason.lines().next().unwrap_or_default().to_owned()).collect();
     lines.join("; ")

@@ -1,4 +1,4 @@
-//! What is said of the rung `process`.
+//! What is said of the provider `process`.
 
 use super::{Duration, Path, io};
 

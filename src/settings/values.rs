@@ -109,7 +109,7 @@ fn databases(text: &str) -> Option<(u32, u32)> {
     (legal(sessions) && legal(jobs) && sessions != jobs).then_some((sessions, jobs))
 }
 
-/// A running server that the environment names is a promise: it picks the rung.
+/// A running server that the environment names is binding: it picks the provider.
 fn provider(values: &Values) -> Result<Option<Provider>, Error> {
     let provider = parse(values, PROVIDER, |text| match text {
         "auto" => Some(None),
