@@ -204,6 +204,46 @@ fn only_the_leases_password_opens_an_own_server(test_request: TestRequest) {
     }
 }
 
+/// Another user of the machine gets in nowhere, and finds no secret in the list of processes.
+#[cfg(target_os = "linux")]
+#[rstest]
+#[clean_redis]
+fn another_user_reads_writes_and_configures_nothing(test_request: TestRequest) -> RedisResult<()> {
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65_534;
+    if test_request.server().provider() == Provider::Running {
+        return Ok(());
+    }
+    let info: redis::InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
+    let lines = std::fs::read_dir("/proc").expect("/proc").flatten().filter_map(|process| {
+        std::fs::read(process.path().join("cmdline")).ok().map(|line| String::from_utf8_lossy(&line).into_owned())
+    });
+    let password = test_request.redis_url()["redis://:".len()..].split('@').next().expect("a password").to_owned();
+    assert!(lines.into_iter().all(|line| !line.contains(&password)), "the password is in the list of processes");
+    // Only root can become somebody else, and only where there is a client.
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0);
+    let port = test_request.server().address().rsplit_once(':').expect("a port").1.to_owned();
+    let socket: String = info.get::<String>("process_id").map_or_else(String::new, |process| {
+        let line = std::fs::read_link(format!("/proc/{process}/cwd")).unwrap_or_default();
+        line.join("redis.sock").display().to_string()
+    });
+    for place in [["-p", &port], ["-s", &socket]] {
+        for command in [&["GET", "foo"][..], &["SET", "foo", "bar"], &["CONFIG", "SET", "dir", "/tmp"], &["SAVE"]] {
+            let mut client = std::process::Command::new("redis-cli");
+            client.args(place).args(command).env_remove("REDISCLI_AUTH");
+            if is_root {
+                client.uid(NOBODY).gid(NOBODY);
+            }
+            let Ok(output) = client.output() else { return Ok(()) };
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            let is_refused = ["NOAUTH", "Permission denied", "No such file"].iter().any(|words| said.contains(words));
+            assert!(is_refused, "{place:?} {command:?}: {said}");
+        }
+    }
+    Ok(())
+}
+
 #[rstest]
 #[ignore = "run by a_password_can_be_turned_off"]
 #[clean_redis]
@@ -254,14 +294,15 @@ fn each_task_is_alone() {
             .map(|number| {
                 tokio::spawn(async move {
                     let test_request = TestRequest::clean();
-                    let mut redis = transient_fixtures::get_async_redis(&test_request).await.expect("connect");
+                    // Not asynchronous: those have a limit for each answer, and the tasks start servers beside each other.
+                    let mut redis = get_redis(&test_request).expect("connect");
                     let key = format!("task:{number}");
                     for _ in 0..5 {
-                        redis::AsyncCommands::set::<_, _, ()>(&mut redis, &key, number).await.expect("SET");
+                        redis.set::<_, _, ()>(&key, number).expect("SET");
                         tokio::task::yield_now().await;
                         // The same request, wherever the task runs by now.
                         assert_eq!(TestRequest::new().redis_url(), test_request.redis_url());
-                        let keys: Vec<String> = redis::AsyncCommands::keys(&mut redis, "*").await.expect("KEYS");
+                        let keys: Vec<String> = redis.keys("*").expect("KEYS");
                         assert_eq!(keys, [key.as_str()]);
                     }
                 })
