@@ -27,6 +27,17 @@ pub(crate) fn list(filter: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
+/// Writes a program, by a process of its own: written here, it would be open in what another test starts at that moment,
+/// and a file that is open for writing can't be executed.
+pub(crate) fn write_program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "printf '%s' \"$1\" >\"$0\""]).arg(path).arg(text);
+    assert!(shell.status().expect("a shell").success());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+}
+
 impl Child {
     /// This one test, whether it is ignored or not.
     pub(crate) fn test(name: &str) -> Self {

@@ -10,7 +10,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
-use crate::child::{Child, Ended};
+use crate::child::{self, Child, Ended};
 use crate::own_server;
 
 /// Its server's executable, for tests that need one of their own.
@@ -41,9 +41,7 @@ fn filled_cache() -> (TempDir, PathBuf) {
 /// A directory with a python3 that does as it is told.
 fn python(script: &str) -> TempDir {
     let directory = TempDir::new().expect("a directory");
-    let path = directory.path().join("python3");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("write");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+    child::write_program(&directory.path().join("python3"), &format!("#!/bin/sh\n{script}\n"));
     directory
 }
 

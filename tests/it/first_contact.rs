@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, redis, test_request};
 
-use crate::child::{Child, Ended};
+use crate::child::{self, Child, Ended};
 use crate::own_server::{self, OwnServer};
 
 #[rstest]
@@ -246,8 +245,7 @@ fn a_server_binary_that_does_not_fit_is_passed_over(#[case] script: &str, #[case
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     let server = own_server::binary().display().to_string();
-    std::fs::write(&path, format!("#!/bin/sh\n{}\n", script.replace("{server}", &server))).expect("write");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    child::write_program(&path, &format!("#!/bin/sh\n{}\n", script.replace("{server}", &server)));
     let child = Child::test("first_contact::wants_a_server").env("TRANSIENT_SERVER_BINARY", &path);
     let ended = child.env("TRANSIENT_PROVIDER", "process").run();
     assert_refused(&ended, &[why, "Tried:"]);

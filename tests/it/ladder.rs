@@ -7,7 +7,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
-use crate::child::Child;
+use crate::child::{self, Child};
 use crate::own_server::{self, OwnServer};
 
 mod crowd {
@@ -96,8 +96,7 @@ fn finding_out_is_paid_for_once_in_a_process() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     let count = directory.path().join("count");
-    fs::write(&path, format!("#!/bin/sh\necho x >>'{}'\nexec sleep 7656\n", count.display())).expect("write");
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    child::write_program(&path, &format!("#!/bin/sh\necho x >>'{}'\nexec sleep 7656\n", count.display()));
     let child = Child::tests("ladder::crowd::").arguments(["--test-threads=4"]);
     let ended = child.env("TRANSIENT_PROVIDER", "process").env("TRANSIENT_SERVER_BINARY", &path).run();
     ended.assert_failed_with(&["0 passed; 8 failed"]);
@@ -141,8 +140,7 @@ fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
     let cargo = directory.path().join("cargo");
     let test = std::env::current_exe().expect("this binary");
     let one = format!("'{}' ladder::crowd::wants_a_server::_number_1_1 --exact --nocapture 2>&1", test.display());
-    fs::write(&cargo, format!("#!/bin/sh\n{one}\n{one}\n")).expect("write");
-    fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    child::write_program(&cargo, &format!("#!/bin/sh\n{one}\n{one}\n"));
     let run = || {
         let mut command = std::process::Command::new(&cargo);
         command.env("TRANSIENT_PROVIDER", "download").env("PATH", "/nowhere").env("XDG_CACHE_HOME", directory.path());

@@ -10,7 +10,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
-use crate::child::{Child, Ended};
+use crate::child::{self, Child, Ended};
 use crate::own_server;
 
 #[rstest]
@@ -30,8 +30,7 @@ fn waits(test_request: TestRequest) {
 
 fn script(directory: &TempDir, text: &str) -> PathBuf {
     let path = directory.path().join("redis-server");
-    fs::write(&path, text).expect("write");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+    child::write_program(&path, text);
     path
 }
 

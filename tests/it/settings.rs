@@ -378,7 +378,18 @@ fn test_ini_is_found_by_a_binary_run_by_hand() {
         for variable in ["TRANSIENT_TEST_INI", "CARGO_MANIFEST_DIR"] {
             command.env_remove(variable);
         }
-        String::from_utf8(command.output().expect("run").stdout).expect("UTF-8")
+        // It may still be open for writing in what another test has just started.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let output = loop {
+            match command.output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    assert!(std::time::Instant::now() < deadline, "{error}");
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                output => break output.expect("run"),
+            }
+        };
+        String::from_utf8(output.stdout).expect("UTF-8")
     };
     assert_words(&by_hand(&binary, Path::new("/")), &[&format!("file Some({ini:?})")]);
     let elsewhere = TempDir::new().expect("a directory");
