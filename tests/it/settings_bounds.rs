@@ -118,20 +118,20 @@ fn unknown_keys_are_noted_in_bounds() {
     assert!(settings.notes().last().expect("a note").contains("and 380 more"), "{:?}", settings.notes().last());
 }
 
-/// What is meant is one server, and what would be taken is another.
+/// What is meant is one server, and what would be taken is another. (No random name of a directory has a `_`.)
 #[rstest]
-#[case("redis://:Kx@Kx/Kx#Kx@host")]
-#[case("redis://:Kx/Kx@host:6379/14")]
-#[case("redis://Kx:Kx?Kx@host")]
-#[case("redis://:Kx#Kx@host")]
-#[case("rediss://:Kx/Kx@host")]
-#[case("redis:/:Kx@host")]
-#[case("redis:Kx@host")]
-#[case("redis://:Kx")]
-#[case("redis://Kx:Kx")]
-#[case("redis:///:Kx@host")]
-#[case("http://Kx:Kx@host")]
-#[case("Kx:Kx@host:6379")]
+#[case("redis://:K_x@K_x/K_x#K_x@host")]
+#[case("redis://:K_x/K_x@host:6379/14")]
+#[case("redis://K_x:K_x?K_x@host")]
+#[case("redis://:K_x#K_x@host")]
+#[case("rediss://:K_x/K_x@host")]
+#[case("redis:/:K_x@host")]
+#[case("redis:K_x@host")]
+#[case("redis://:K_x")]
+#[case("redis://K_x:K_x")]
+#[case("redis:///:K_x@host")]
+#[case("http://K_x:K_x@host")]
+#[case("K_x:K_x@host:6379")]
 fn a_url_that_would_lead_elsewhere_is_refused_and_its_secret_not_shown(#[case] url: &str) {
     for key in ["redis.sessions.url", "celery.broker_url"] {
         let loaded = load(&format!("[app:main]\nredis.sessions.url = redis://127.0.0.1\n{key} = {url}\n").replacen(
@@ -150,7 +150,7 @@ fn a_url_that_would_lead_elsewhere_is_refused_and_its_secret_not_shown(#[case] u
                 settings.notes().join("\n")
             }
         };
-        assert!(!shown.contains("Kx"), "a part of {url} is shown: {shown}");
+        assert!(!shown.contains("K_x"), "a part of {url} is shown: {shown}");
     }
 }
 
