@@ -38,34 +38,41 @@ pub(super) enum NoReplies {
     Tls(redis::RedisError),
 }
 
-/// The replies to AUTH, where the URL has a password, and to those commands.
+/// The replies to AUTH, where the URL has a password, to the commands that come `first`, of which the last is MULTI, and, only
+/// if that was taken, to those `then`: without it they would be executed.
 ///
 /// # Errors
 ///
 /// When there are none in that time.
-pub(super) fn ask(url: &Url, commands: &[Cmd], within: Duration) -> Result<(Option<Reply>, Vec<Reply>), NoReplies> {
+pub(super) fn ask(
+    url: &Url,
+    first: &[Cmd],
+    then: &[Cmd],
+    within: Duration,
+) -> Result<(Option<Reply>, Vec<Reply>), NoReplies> {
     let deadline = Instant::now() + within;
     let info = url.as_str().into_connection_info().map_err(NoReplies::Tls)?;
     let stream = match info.addr() {
         ConnectionAddr::Tcp(host, port) => Stream::Tcp(connect(host, *port, deadline)?),
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Stream::Unix(UnixStream::connect(path).map_err(NoReplies::Unreachable)?),
-        _ => return ask_by_tls(info.clone(), commands, within),
+        _ => return ask_by_tls(info.clone(), first, then, within),
     };
     let mut conversation = Conversation { stream, deadline, bytes: MOST_BYTES, unread: Vec::new(), at: 0 };
     let auth = auth(&info);
-    let packed: Vec<u8> = auth.iter().chain(commands).flat_map(Cmd::get_packed_command).collect();
-    conversation.write(&packed)?;
     let mut replies = Vec::new();
-    for _ in 0..auth.iter().len() + commands.len() {
-        match conversation.reply(0) {
-            Ok(reply) => replies.push(reply),
-            Err(NoReplies::HungUp(_)) => return Err(NoReplies::HungUp(replies)),
-            Err(error) => return Err(error),
-        }
+    conversation.exchange(auth.iter().chain(first), &mut replies)?;
+    if is_taken(&replies) {
+        conversation.exchange(then.iter(), &mut replies)?;
     }
     let auth = auth.map(|_| replies.remove(0));
     Ok((auth, replies))
+}
+
+/// Whether the last of these, MULTI, was taken.
+fn is_taken(replies: &[Reply]) -> bool {
+    matches!(replies.last(), Some(Ok(Value::SimpleString(ok))) if ok == "OK")
+        || matches!(replies.last(), Some(Ok(Value::Okay)))
 }
 
 fn auth(info: &ConnectionInfo) -> Option<Cmd> {
@@ -80,21 +87,26 @@ fn auth(info: &ConnectionInfo) -> Option<Cmd> {
 
 fn ask_by_tls(
     info: ConnectionInfo,
-    commands: &[Cmd],
+    first: &[Cmd],
+    then: &[Cmd],
     within: Duration,
 ) -> Result<(Option<Reply>, Vec<Reply>), NoReplies> {
-    let commands = commands.to_vec();
+    let (first, then) = (first.to_vec(), then.to_vec());
     let ask = move || {
         let mut connection = Client::open(info)?.get_connection_with_timeout(within)?;
         connection.set_read_timeout(Some(within))?;
-        commands
-            .iter()
-            .map(|command| match command.query::<Value>(&mut connection) {
-                Ok(value) => Ok(Ok(value)),
-                Err(error) if error.code().is_some() => Ok(Err(words(&error))),
-                Err(error) => Err(error),
-            })
-            .collect()
+        let mut replies = Vec::new();
+        for (number, command) in first.iter().chain(&then).enumerate() {
+            if number == first.len() && !is_taken(&replies) {
+                break;
+            }
+            replies.push(match command.query::<Value>(&mut connection) {
+                Ok(value) => Ok(value),
+                Err(error) if error.code().is_some() => Err(words(&error)),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(replies)
     };
     let replies: redis::RedisResult<Vec<Reply>> = on_a_thread(ask, within)?;
     replies.map(|replies| (None, replies)).map_err(NoReplies::Tls)
@@ -160,6 +172,24 @@ struct Conversation {
 }
 
 impl Conversation {
+    /// Sends those commands at once, and adds their replies.
+    fn exchange<'a>(
+        &mut self,
+        commands: impl Iterator<Item = &'a Cmd> + Clone,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), NoReplies> {
+        let packed: Vec<u8> = commands.clone().flat_map(Cmd::get_packed_command).collect();
+        self.write(&packed)?;
+        for _ in commands {
+            match self.reply(0) {
+                Ok(reply) => replies.push(reply),
+                Err(NoReplies::HungUp(_)) => return Err(NoReplies::HungUp(std::mem::take(replies))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), NoReplies> {
         let limit = Some(left(self.deadline)?);
         let written = match &mut self.stream {

@@ -159,8 +159,13 @@ impl Contact {
                 true,
             ));
         }
-        let (auth, replies) = first_contact::ask(&self.url, &suitability::questions(self.databases), self.within())
-            .map_err(|error| self.explain(error))?;
+        let (auth, replies) = first_contact::ask(
+            &self.url,
+            &suitability::questions(self.databases),
+            &suitability::queued(),
+            self.within(),
+        )
+        .map_err(|error| self.explain(error))?;
         suitability::judge(&self.url, &self.shown(), self.databases, auth, replies).map_err(Failure::from)
     }
 

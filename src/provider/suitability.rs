@@ -1,7 +1,8 @@
 //! Whether a server that is there has what a lease needs: asked before it is taken, without changing anything.
 //!
-//! The commands are sent in a MULTI that is discarded. A server looks at a command when it is queued: whether it knows it,
-//! whether the user may use it on those keys, and whether it takes writes at all.
+//! The commands are sent in a MULTI that is discarded, once the server has taken the MULTI. It looks at a command when it
+//! is queued: whether it knows it, whether the user may use it on those keys, and whether it takes writes at all. Those
+//! that write have an argument too many besides, so that they would fail if they were executed all the same.
 
 use redis::{Cmd, Connection, InfoDict, RedisResult, Value, cmd, from_redis_value};
 use url::Url;
@@ -23,14 +24,17 @@ pub(super) struct Unfit {
     pub(super) is_refusal: bool,
 }
 
-/// What a server is asked: itself, its test databases, and what a lease needs.
+/// What a server is asked first: itself, its test databases, and a MULTI.
 pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     let mut questions = vec![cmd("INFO")];
     questions.extend(databases.map(|database| cmd("SELECT").arg(database).take()));
     questions.push(cmd("MULTI"));
-    questions.extend(needs().into_iter().map(|(_, command)| command));
-    questions.push(cmd("DISCARD"));
     questions
+}
+
+/// What it is asked in that MULTI: what a lease needs.
+pub(super) fn queued() -> Vec<Cmd> {
+    needs().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
 }
 
 /// The commands of a lease, and of what a test asks of it.
@@ -47,9 +51,9 @@ fn needs() -> Vec<(&'static str, Cmd)> {
         one("KEYS", &["transient-fixtures:*"]),
         one("RANDOMKEY", &[]),
         one("SCAN", &["0"]),
-        one("FLUSHDB", &[]),
+        one("FLUSHDB", &["not", "executed"]),
         one("DEL", &[KEY]),
-        one("SET", &[KEY, ""]),
+        one("SET", &[KEY, "", "not", "executed"]),
     ]
 }
 
@@ -178,7 +182,7 @@ pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), Stri
         &["CLIENT", "UNPAUSE"],
         &["INFO", "commandstats"],
         &["CONFIG", "SET", "requirepass", ""],
-        &["FLUSHALL"],
+        &["FLUSHALL", "not", "executed"],
         &["SCRIPT", "FLUSH"],
         &["EVAL", "return 1", "0"],
     ];

@@ -140,10 +140,15 @@ fn a_servers_words_are_cut_and_have_no_escapes() {
 #[case(&["--min-replicas-to-write", "2"], &["NOREPLICAS", "mend that on the server"])]
 fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] words: &[&str]) {
     let server = OwnServer::with(TempDir::new().expect("a directory"), arguments);
+    // Where writes are refused, nothing can be put there.
+    let put = |database| server.connection(database).set::<_, _, ()>("cart:1", "somebody's").is_ok();
+    let there = [14, 15].map(put);
     assert_refused(&at(&server.url()).run(), words);
     // Asking has changed nothing.
-    let keys: Vec<String> = server.connection(14).keys("*").expect("KEYS");
-    assert!(keys.is_empty(), "{keys:?}");
+    for (database, was_there) in [14, 15].into_iter().zip(there) {
+        let keys: Vec<String> = server.connection(database).keys("*").expect("KEYS");
+        assert_eq!(keys, if was_there { vec!["cart:1"] } else { Vec::new() }, "database {database}");
+    }
 }
 
 #[rstest]
@@ -151,6 +156,8 @@ fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] wo
 #[case("+@all -info ~*", &["may not use INFO", "+info"])]
 #[case("+@all -client ~*", &["may not use CLIENT", "+client"])]
 #[case("+@all -eval ~*", &["may not use EVAL", "+eval"])]
+#[case("+@all -multi ~*", &["may not use MULTI", "+multi"])]
+#[case("+@all -select ~*", &["may not use SELECT", "+select"])]
 #[case("+@all -keys ~*", &["may not use KEYS", "+keys"])]
 #[case("+@all ~app:*", &["may not use keys such as transient-fixtures:", "~*"])]
 fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
@@ -158,9 +165,15 @@ fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
     let mut acl = redis::cmd("ACL");
     acl.arg("SETUSER").arg("tester").arg("on").arg(">hush").arg(rights.split(' ').collect::<Vec<_>>());
     acl.exec(&mut server.connection(0)).expect("ACL SETUSER");
+    for database in [14, 15] {
+        server.connection(database).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    }
     let ended = at(&format!("redis://tester:hush@127.0.0.1:{}", server.port)).run();
     assert_refused(&ended, words);
     assert_refused(&ended, &["the user tester"]);
+    for database in [14, 15] {
+        assert_eq!(server.connection(database).get::<_, String>("cart:1").as_deref(), Ok("somebody's"));
+    }
     assert!(!ended.output.contains("hush@"), "{}", ended.output);
 }
 
