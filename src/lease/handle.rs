@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, io, process};
+use std::{fmt, process};
 
 #[cfg(feature = "tokio")]
 use redis::AsyncConnectionConfig;
@@ -15,7 +15,7 @@ use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use redis::{Connection, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
 
-use super::{Ending, Hold, ended};
+use super::{Ending, Hold, ended, into_redis_error};
 use crate::error::{Error, Kind};
 use crate::provider::{Endpoint, Server};
 use crate::redis_io::client_name;
@@ -83,8 +83,8 @@ impl Lease {
             jobs: endpoint(jobs)?,
             settings,
             server,
+            is_held: hold.held_flag(),
             hold: Mutex::new(Some(hold)),
-            is_held: Arc::new(AtomicBool::new(true)),
             #[cfg(any(feature = "session", feature = "jobs"))]
             shared: Mutex::default(),
         })
@@ -115,20 +115,30 @@ impl Lease {
 
     /// # Errors
     ///
-    /// [`Error::is_server`] when the lease is over: its server may be another test's.
+    /// [`Error::is_server`] when the lease is over, or lost: its server may be another test's.
     pub(crate) fn check_held(&self) -> Result<(), Error> {
-        if self.is_held() { Ok(()) } else { Err(Error::new(Kind::Server, report::lease::over(&self.test))) }
+        if self.is_held() {
+            return Ok(());
+        }
+        let is_lost = self.hold.try_lock().is_ok_and(|hold| hold.is_some());
+        let report = if is_lost { report::lease::lost(&self.test) } else { report::lease::over(&self.test) };
+        Err(Error::new(Kind::Server, report))
     }
 
     /// A connection to one of the lease's databases. Every command of ours takes it from here: it fails when the lease
     /// is over, and when another server is at the address by now.
+    ///
+    /// It is asked again once the server knows the connection's name: one that was named before a lease ends is closed
+    /// with it.
     ///
     /// # Errors
     ///
     /// [`Error::is_server`].
     pub(crate) fn connect(&self, database: Database) -> Result<Connection, Error> {
         self.check_held()?;
-        self.open(database).map_err(|error| self.no_answer(error))
+        let connection = self.open(database).map_err(|error| self.no_answer(error))?;
+        self.check_held()?;
+        Ok(connection)
     }
 
     /// As [`connect`](Self::connect), with the error that the redis crate's users expect.
@@ -138,7 +148,9 @@ impl Lease {
     /// When the lease is over, or the server does not answer.
     pub(crate) fn connect_for_test(&self, database: Database) -> RedisResult<Connection> {
         self.check_held().map_err(into_redis_error)?;
-        self.open(database)
+        let connection = self.open(database)?;
+        self.check_held().map_err(into_redis_error)?;
+        Ok(connection)
     }
 
     /// As [`connect_for_test`](Self::connect_for_test), on a tokio runtime.
@@ -157,6 +169,7 @@ impl Lease {
         let greeting = self.greeting();
         let answer: Vec<InfoDict> = greeting.query_async(&mut connection).await?;
         self.check_identity(&answer)?;
+        self.check_held().map_err(into_redis_error)?;
         Ok(connection)
     }
 
@@ -271,10 +284,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.end(Ending { in_use: false, failed: std::thread::panicking(), with_test: false });
     }
-}
-
-fn into_redis_error(error: Error) -> RedisError {
-    io::Error::other(error).into()
 }
 
 /// A connection that is kept between calls. Each asks whether the lease still holds; after a broken one, the next call

@@ -5,11 +5,13 @@
 //! - [`handle`]: a lease, and the one way to a connection of ours;
 //! - [`own`]: leases on servers that we started, each with a password of its own; [`pool`]: those that are idle;
 //! - [`shared`]: leases on a server that was running before us, which exclude each other; [`file_lock`], [`queue`];
+//!   [`control`]: the connection by which the server knows who has it;
 //! - [`guard`]: whose keys are in a shared server's test databases; [`notes`]: what the cache remembers of it;
 //! - [`registry`]: which lease a test has, and when the test ends;
 //! - [`ended`]: servers that were ended because a test still used them.
 
 pub(crate) mod acquire;
+mod control;
 pub(crate) mod ended;
 mod file_lock;
 pub(crate) mod guard;
@@ -21,13 +23,17 @@ mod queue;
 pub(crate) mod registry;
 mod shared;
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 #[cfg(any(feature = "session", feature = "jobs"))]
 pub(crate) use handle::Commands;
 pub(crate) use handle::{Database, Lease};
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 
+use crate::error::Error;
 use crate::settings::Settings;
 
 /// What a lease holds: a server of our own, or its turn on a shared one.
@@ -38,6 +44,11 @@ trait Hold: Send {
     /// How many logins were refused in that time.
     fn refused_logins(&mut self, _since: Duration) -> RedisResult<u64> {
         Ok(0)
+    }
+
+    /// Cleared where the server is lost before that.
+    fn held_flag(&self) -> Arc<AtomicBool> {
+        Arc::new(AtomicBool::new(true))
     }
 
     /// Gives the server back.
@@ -52,4 +63,9 @@ pub(crate) struct Ending {
     pub(crate) failed: bool,
     /// The test itself is over, and not only its use of a server.
     pub(crate) with_test: bool,
+}
+
+/// For those who expect an error of the redis crate.
+fn into_redis_error(error: Error) -> RedisError {
+    io::Error::other(error).into()
 }

@@ -3,9 +3,11 @@
 //! A file `RUN_ID.DATABASE.open` says that a lease on that database was begun and not released: its process was killed,
 //! so that what lies there is the tests' own. A server's `run_id` is another one after each restart.
 
+use std::collections::HashSet;
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use crate::cache;
 
@@ -63,12 +65,18 @@ impl Notes {
         if before == self.run_id {
             return;
         }
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            let is_before = is_file_name(&before) && belongs_to(&entry.path(), &before);
+        let entries: Vec<_> = fs::read_dir(&self.directory).into_iter().flatten().flatten().collect();
+        let is_recent = |entry: &&DirEntry| {
             let changed = entry.metadata().and_then(|file| file.modified());
-            let is_old = changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|unused| unused > KEPT_FOR));
-            if is_before || (is_old && !belongs_to(&entry.path(), &self.run_id)) {
-                let _ = fs::remove_file(entry.path());
+            !changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|unused| unused > KEPT_FOR))
+        };
+        // A server that is in use has a recent file, and may have a note that is old.
+        let in_use: HashSet<_> =
+            entries.iter().filter(is_recent).filter_map(|entry| server_of(&entry.path())).collect();
+        for path in entries.iter().map(DirEntry::path) {
+            let Some(server) = server_of(&path).filter(|server| *server != self.run_id) else { continue };
+            if server == before || !in_use.contains(&server) {
+                let _ = fs::remove_file(path);
             }
         }
         // Without it, the files of this server stay when it is gone.
@@ -80,13 +88,9 @@ impl Notes {
     }
 }
 
-/// A `run_id` that can be the name of a file.
-pub(super) fn is_file_name(run_id: &str) -> bool {
-    !run_id.is_empty() && run_id.chars().all(|digit| digit.is_ascii_alphanumeric())
-}
-
-fn belongs_to(path: &Path, run_id: &str) -> bool {
-    path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next()) == Some(run_id)
+/// The `run_id`, or the address, that a file is of.
+fn server_of(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.split('.').next()?.to_owned())
 }
 
 fn file_name(address: &str) -> String {

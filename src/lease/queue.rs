@@ -22,6 +22,9 @@ const ASK_EVERY: Duration = Duration::from_millis(5);
 const ASK_SHARE: u32 = 10;
 const ASK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a holder that connects again looks whether another one steps back.
+const LOOKS: u32 = 20;
+
 /// A waiting one that has asked nothing for so many seconds was stopped (Ctrl-Z), and is passed.
 const STOPPED_AFTER: u64 = 5;
 
@@ -37,15 +40,9 @@ pub(super) fn wait_for_turn(
     patience: &mut Patience<'_>,
     mut moved: impl FnMut() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut call_itself = |prefix: &str| -> Result<(u64, String), Error> {
-        let mut ask = pipe();
-        ask.cmd("CLIENT").arg("SETNAME").arg(lease_name(prefix, test)).ignore();
-        ask.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST");
-        ask.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))
-    };
     loop {
         let start = Instant::now();
-        let (id, clients) = call_itself(WAITER)?;
+        let (id, clients) = call_itself(WAITER, control, test, url)?;
         let clients = clients.lines().filter_map(Client::parse);
         let waits = |client: &Client<'_>| client.id < id && client.idle < STOPPED_AFTER;
         let is_before = |client: &Client<'_>| client.id != id && (client.is_holder || waits(client));
@@ -55,13 +52,42 @@ pub(super) fn wait_for_turn(
                 moved()?;
             }
         } else {
-            let (_, clients) = call_itself(HOLDER)?;
-            if !clients.lines().filter_map(Client::parse).any(|client| client.is_holder && client.id != id) {
+            let (_, clients) = call_itself(HOLDER, control, test, url)?;
+            if is_only_holder(id, &clients) {
                 return Ok(());
             }
         }
         thread::sleep((start.elapsed() * ASK_SHARE).clamp(ASK_EVERY, ASK_AT_LEAST_EVERY));
     }
+}
+
+/// Whether this connection takes the place of the holder's own, which was closed: nobody else has come in meanwhile.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(super) fn takes_place_again(control: &mut Connection, test: &str, url: &str) -> Result<bool, Error> {
+    for _ in 0..LOOKS {
+        let (id, clients) = call_itself(HOLDER, control, test, url)?;
+        if is_only_holder(id, &clients) {
+            return Ok(true);
+        }
+        // One that has called itself the holder at the same moment waits again when it sees this one.
+        thread::sleep(ASK_EVERY);
+    }
+    Ok(false)
+}
+
+/// Takes a name, and returns its id and the list of all clients.
+fn call_itself(prefix: &str, control: &mut Connection, test: &str, url: &str) -> Result<(u64, String), Error> {
+    let mut ask = pipe();
+    ask.cmd("CLIENT").arg("SETNAME").arg(lease_name(prefix, test)).ignore();
+    ask.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST");
+    ask.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))
+}
+
+fn is_only_holder(id: u64, clients: &str) -> bool {
+    !clients.lines().filter_map(Client::parse).any(|client| client.is_holder && client.id != id)
 }
 
 /// A connection that has a lease or waits for one.

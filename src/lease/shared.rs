@@ -1,7 +1,11 @@
 //! A lease on a server that was running before us.
 
-use redis::{Connection, RedisResult, cmd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use redis::{Connection, RedisResult, Value, cmd, pipe};
+
+use super::control::Control;
 use super::file_lock::{Lock, Patience};
 use super::notes::Notes;
 use super::{Ending, Hold, guard, queue};
@@ -16,8 +20,7 @@ use crate::settings::Settings;
 /// The test's turn on a shared server.
 pub(super) struct SharedServer {
     server: Server,
-    /// The connection by which the lease is known in the server.
-    control: Connection,
+    control: Control,
     databases: [u32; 2],
     notes: Notes,
     _lock: Lock,
@@ -67,6 +70,7 @@ impl SharedServer {
             guard::forget(&mut control, databases)
                 .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))?;
         }
+        let control = Control::keep(control, running, &run_id, test);
         Ok(Self { server, control, databases, notes, _lock: lock })
     }
 
@@ -74,13 +78,26 @@ impl SharedServer {
     pub(super) fn server(&self) -> Server {
         self.server.clone()
     }
+}
 
-    /// Whether a connection that we have opened for the test is still there.
-    fn has_other_clients(&mut self, test: &str) -> RedisResult<bool> {
-        let list: String = cmd("CLIENT").arg("LIST").query(&mut self.control)?;
-        let name = format!(" name={} ", client_name(test));
-        Ok(list.lines().any(|line| line.contains(&name)))
+/// Closes the connections that we have opened for the test: what they sent later would arrive in the next one. True if
+/// there were any.
+fn close_connections(control: &mut Connection, test: &str) -> RedisResult<bool> {
+    let list: String = cmd("CLIENT").arg("LIST").query(control)?;
+    let name = format!(" name={} ", client_name(test));
+    let ids =
+        list.lines().filter(|line| line.contains(&name)).filter_map(|line| line.strip_prefix("id=")?.split_once(' '));
+    let mut close = pipe();
+    for (id, _) in ids {
+        close.cmd("CLIENT").arg("KILL").arg("ID").arg(id);
     }
+    if close.is_empty() {
+        return Ok(false);
+    }
+    // A user who may not close any, or one that has just gone by itself.
+    close.ignore_errors();
+    let _: Vec<RedisResult<Value>> = close.query(control)?;
+    Ok(true)
 }
 
 impl Hold for SharedServer {
@@ -88,20 +105,26 @@ impl Hold for SharedServer {
         let flush = select_each(self.databases, |pipeline| {
             pipeline.cmd("FLUSHDB").ignore();
         });
-        flush.query(&mut self.control)
+        self.control.ask(|control| flush.query(control))
+    }
+
+    fn held_flag(&self) -> Arc<AtomicBool> {
+        self.control.held_flag()
     }
 
     /// Releases the server in any case, with a warning if it is still in use.
-    fn end(mut self: Box<Self>, test: &str, settings: &Settings, ending: Ending) {
-        if ending.in_use || self.has_other_clients(test).unwrap_or(false) {
+    fn end(self: Box<Self>, test: &str, settings: &Settings, ending: Ending) {
+        let had_connections = self.control.ask(|control| close_connections(control, test));
+        if ending.in_use || matches!(had_connections, Ok(true)) {
             report::print(&report::warning(&report::lease::released_in_use(test, &self.server)));
         }
         if ending.failed && settings.keep() {
             report::print(&report::not_kept(&self.server, &self.server.cli()));
         }
-        // The note of a lease that could leave no names stays, and says that what is there is the tests' own.
-        if guard::leave(&mut self.control, self.databases).is_ok() {
-            self.notes.close(self.databases);
+        if let Err(error) = self.control.ask(|control| guard::leave(control, self.databases)) {
+            report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));
         }
+        // Whatever came of it. The note says that a lease was never released: then all that is there is the tests' own.
+        self.notes.close(self.databases);
     }
 }

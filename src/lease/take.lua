@@ -1,29 +1,36 @@
 -- Looks whose keys are in the test databases and, if all are known, takes them for a lease: nothing can be written in
--- between. The markers of databases that are not emptied stay, until a note says that the lease has begun. ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are
--- looked at; then each database with what is known of it: '' nothing, 'open' a lease of ours on it was never released,
--- 'adopt' whatever is there may go.
+-- between. The markers of databases that are not emptied stay, until a note says that the lease has begun.
+-- ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are looked
+-- at; then each database with what is known of it: '' nothing, 'open' a lease of ours on it was never released, 'adopt'
+-- whatever is there may go.
 -- Returns 1 if they were taken, and for each database: how many keys are not known, the name of one, and 1 if the marker
 -- says that there were too many to remember.
 local marker, old_marker, clean, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 
--- The names that a release has left, or nil.
+local function is_text(key)
+    return redis.call('TYPE', key).ok == 'string'
+end
+
+-- The names that a release has left, or nil; and whether there were too many of them. What has the marker's key and is
+-- nothing that a release writes is somebody's.
 local function left_names()
-    if redis.call('TYPE', marker).ok ~= 'string' then return nil end
-    local readable, names = pcall(cmsgpack.unpack, redis.call('GET', marker))
-    if not readable or type(names) ~= 'table' then return {}, true end
-    local known = {}
+    if not is_text(marker) then return nil, false end
+    local text = redis.call('GET', marker)
+    if text == '' then return {[marker] = true}, true end
+    local readable, names = pcall(cmsgpack.unpack, text)
+    if not readable or type(names) ~= 'table' then return nil, false end
+    local known = {[marker] = true}
     for _, name in ipairs(names) do known[name] = true end
     return known, false
 end
 
 local function foreign_keys(known)
+    if is_text(old_marker) and redis.call('STRLEN', old_marker) == 0 then known[old_marker] = true end
     local size = redis.call('DBSIZE')
     if size > most + 2 then return size, redis.call('RANDOMKEY') or '' end
     local count, example = 0, ''
     for _, key in ipairs(redis.call('KEYS', '*')) do
-        if not known[key] and key ~= marker and key ~= old_marker then
-            count, example = count + 1, key
-        end
+        if not known[key] then count, example = count + 1, key end
     end
     return count, example
 end

@@ -28,6 +28,7 @@ const GUESSED_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running server that we may use.
+#[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) server: Server,
     contact: Contact,
@@ -135,6 +136,7 @@ impl Running {
 }
 
 /// How a running server is asked for the first time.
+#[derive(Clone)]
 struct Contact {
     url: Url,
     is_named: bool,

@@ -43,6 +43,20 @@ pub(crate) fn over(test: &str) -> String {
     )
 }
 
+pub(crate) fn lost(test: &str) -> String {
+    format!(
+        "use the databases of {test}: the connection that held them was closed (CLIENT KILL, a server's timeout, a \
+         process that was stopped), and another test may have them by now. Run the test again"
+    )
+}
+
+pub(crate) fn not_left(test: &str, server: &dyn Display, error: &dyn Display) -> String {
+    format!(
+        "{test} ended, but {server} could not keep the names of the keys that it left ({error}). If there are any, the \
+         next test refuses them: delete them, or run it once with TRANSIENT_ADOPT=1"
+    )
+}
+
 pub(crate) fn other_server(test: &str, server: &dyn Display) -> String {
     format!(
         "use the databases of {test}: {server} is gone, and another server is at its address, which is left alone. Run \
@@ -76,8 +90,8 @@ pub(crate) fn adopted(url: &str, database: u32, count: u64, cleared: bool) -> St
 
 pub(crate) fn released_in_use(test: &str, server: &dyn Display) -> String {
     format!(
-        "{test} ended, but a clone of its TestRequest or a connection is still alive; {server} goes to the next test \
-         anyway. End the test's threads before it returns"
+        "{test} ended, but a clone of its TestRequest or a connection is still alive; {server} goes to the next test. \
+         Connections that get_redis and the like have opened were closed. End the test's threads before it returns"
     )
 }
 

@@ -4,6 +4,7 @@ mod child;
 mod own_server;
 
 mod clean;
+mod closed_control;
 mod data;
 mod download;
 mod failure;

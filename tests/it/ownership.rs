@@ -225,11 +225,13 @@ mod stale {
     };
 
     static CLONE: Mutex<Option<TestRequest>> = Mutex::new(None);
+    static CONNECTION: Mutex<Option<redis::Connection>> = Mutex::new(None);
 
     #[rstest]
     #[ignore = "run by a_stale_clone_touches_nothing"]
     #[clean_redis]
-    fn a_leaks_a_clone(test_request: TestRequest) {
+    fn a_leaks_a_clone_and_a_connection(test_request: TestRequest) {
+        *CONNECTION.lock().expect("lock") = Some(get_redis(&test_request).expect("connect"));
         *CLONE.lock().expect("lock") = Some(test_request);
     }
 
@@ -237,6 +239,8 @@ mod stale {
     #[ignore = "run by a_stale_clone_touches_nothing"]
     #[clean_redis]
     fn b_is_not_touched(test_request: TestRequest) -> RedisResult<()> {
+        let mut connection = CONNECTION.lock().expect("lock").take().expect("a connection");
+        connection.set::<_, _, ()>("stale", "stale").expect_err("it was closed");
         let mut redis = get_redis(&test_request)?;
         redis.set_ex::<_, _, ()>("mine", "mine", 1_000)?;
         let stale = CLONE.lock().expect("lock").take().expect("a clone");
@@ -251,7 +255,7 @@ mod stale {
         ];
         for result in results {
             let error = result.expect_err("the lease is over");
-            assert!(error.is_server() && error.to_string().contains("a_leaks_a_clone"), "{error}");
+            assert!(error.is_server() && error.to_string().contains("a_leaks_a_clone_and_a_connection"), "{error}");
         }
         get_redis(&stale).map(drop).expect_err("the lease is over");
         assert!(redis.ttl::<_, i64>("mine")? > 900);
@@ -293,14 +297,32 @@ fn a_key_named_like_the_marker_is_somebodys() {
     let (server, cache) = (OwnServer::start(), cache());
     server.connection(14).rpush::<_, _, ()>(MARKER, "somebody's").expect("RPUSH");
     put(&server, 14, "shop:order:1");
-    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+    run("leaves_keys", &server, cache.path())
+        .assert_failed_with(&["its database 14 holds 2 keys", "Nothing was touched."]);
     assert_eq!(server.connection(14).llen::<_, u32>(MARKER), Ok(1));
-    for rubbish in ["", "rubbish", "\u{1}\u{2}"] {
+    for other in ["", "rubbish", "\u{1}\u{2}", "somebody's"] {
         redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(14)).expect("DEL");
-        server.connection(14).set::<_, _, ()>(MARKER, rubbish).expect("SET");
-        assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+        server.connection(14).set::<_, _, ()>(MARKER, other).expect("SET");
+        run("leaves_keys", &server, cache.path())
+            .assert_failed_with(&["its database 14 holds ", "Nothing was touched."]);
         assert_there(&server, 14, "shop:order:1");
+        assert_eq!(server.connection(14).get(MARKER), Ok(Some(other.to_owned())));
     }
+}
+
+/// Alone in its database, too.
+#[rstest]
+fn a_key_named_like_the_marker_is_not_dropped(
+    #[values("leaves_keys", "clears_nothing")] next: &str,
+    #[values(14, 15)] database: u32,
+    #[values("transient-fixtures:left", "transient-fixtures:left-by-tests")] name: &str,
+    #[values("SET", "RPUSH")] command: &str,
+) {
+    let (server, cache) = (OwnServer::start(), cache());
+    let put = redis::cmd(command).arg(name).arg("somebody's").to_owned();
+    put.exec(&mut server.connection(database)).expect(command);
+    assert_refused(&run(next, &server, cache.path()), database);
+    assert!(server.connection(database).exists::<_, bool>(name).expect("EXISTS"));
 }
 
 /// An old note of a killed run does not outweigh what a later lease, of another cache, has left.
@@ -357,6 +379,22 @@ fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
         run("leaves_keys", &server, cache.path()).assert_passed();
     }
     assert_eq!(files(), before);
+}
+
+/// A note of a killed run may be older than the server's last use.
+#[test]
+fn nothing_is_forgotten_of_a_server_in_use() {
+    let (server, cache) = (OwnServer::start(), cache());
+    let running = cache.path().join("transient-fixtures/running");
+    fs::create_dir_all(&running).expect("mkdir");
+    for (name, days) in [("used", 0), ("used.14.open", 40), ("gone", 40), ("gone.14.open", 40)] {
+        let file = fs::File::create(running.join(name)).expect("create");
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60)).expect("a time");
+    }
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    let is_there = |name: &str| running.join(name).exists();
+    assert!(is_there("used") && is_there("used.14.open"));
+    assert!(!is_there("gone") && !is_there("gone.14.open"));
 }
 
 /// Tests of two cache directories, as of two users or two containers, on one server.

@@ -1,0 +1,140 @@
+//! The connection by which a lease is known in a shared server, kept until the lease ends.
+//!
+//! A server closes idle connections (its `timeout`), and people close them (CLIENT KILL). Other tests would take the
+//! server for free then. So a thread sends a PING now and then, and connects again where the connection is gone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use redis::{Connection, RedisResult, cmd};
+
+use super::{into_redis_error, queue};
+use crate::error::{Error, Kind};
+use crate::provider::running::Running;
+use crate::report;
+
+/// The shortest `timeout` that a server knows is a second.
+const PING_EVERY: Duration = Duration::from_millis(400);
+
+/// After so long without a connection (the process was stopped, say) other tests may have had the server.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// Dropped, it closes the connection.
+pub(super) struct Control {
+    kept: Arc<Mutex<Kept>>,
+    is_held: Arc<AtomicBool>,
+    /// Ends the thread.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    /// Keeps a connection that has just got its turn on `running`, whose `run_id` that is, for `test`.
+    pub(super) fn keep(connection: Connection, running: &Running, run_id: &str, test: &str) -> Self {
+        let is_held = Arc::new(AtomicBool::new(true));
+        let kept = Kept {
+            connection: Some(connection),
+            answered: Instant::now(),
+            was_dropped: false,
+            is_lost: false,
+            is_held: is_held.clone(),
+            running: running.clone(),
+            run_id: run_id.to_owned(),
+            test: test.to_owned(),
+        };
+        let kept = Arc::new(Mutex::new(kept));
+        let (end, ended) = mpsc::channel();
+        let pings = kept.clone();
+        let ping = move || {
+            while ended.recv_timeout(PING_EVERY) == Err(RecvTimeoutError::Timeout) {
+                // What could not be mended now is tried again.
+                let _ = lock(&pings).ask(|connection| cmd("PING").exec(connection));
+            }
+        };
+        // Without a thread, where a user may have no more of them, the connection is as good as it is.
+        let thread = thread::Builder::new().spawn(ping).ok();
+        Self { kept, is_held, end: Some(end), thread }
+    }
+
+    /// Asks the server, on another connection where this one is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer, answers with an error, or may be another test's by now.
+    pub(super) fn ask<T>(&self, question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+        lock(&self.kept).ask(question)
+    }
+
+    /// Cleared when the server may be another test's.
+    pub(super) fn held_flag(&self) -> Arc<AtomicBool> {
+        self.is_held.clone()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Kept {
+    connection: Option<Connection>,
+    /// When the server last answered.
+    answered: Instant,
+    /// Whether the connection was closed by the server, so that others may have come in.
+    was_dropped: bool,
+    is_lost: bool,
+    is_held: Arc<AtomicBool>,
+    running: Running,
+    run_id: String,
+    test: String,
+}
+
+impl Kept {
+    fn ask<T>(&mut self, mut question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+        if let Some(connection) = &mut self.connection {
+            match question(connection) {
+                // Also one that did not answer in time: its reply may still come.
+                Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
+                    self.was_dropped = error.is_connection_dropped();
+                    self.connection = None;
+                }
+                answer => {
+                    self.answered = Instant::now();
+                    return answer;
+                }
+            }
+        }
+        let connection = self.connect_again().map_err(into_redis_error)?;
+        let answer = question(self.connection.insert(connection));
+        self.answered = Instant::now();
+        answer
+    }
+
+    /// # Errors
+    ///
+    /// When the server does not answer, or may be another test's by now.
+    fn connect_again(&mut self) -> Result<Connection, Error> {
+        self.is_lost |= self.was_dropped && self.answered.elapsed() > LOST_AFTER;
+        if !self.is_lost {
+            let (mut connection, server) = self.running.connect()?;
+            self.is_lost = server.run_id() != self.run_id
+                || !queue::takes_place_again(&mut connection, &self.test, &self.running.shown_url())?;
+            if !self.is_lost {
+                return Ok(connection);
+            }
+        }
+        self.is_held.store(false, Ordering::Relaxed);
+        Err(Error::new(Kind::Server, report::lease::lost(&self.test)))
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
