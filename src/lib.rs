@@ -77,7 +77,7 @@ pub use sessions::ActixSession;
 pub use sessions::TowerSessions;
 #[cfg(feature = "session")]
 pub use sessions::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
-pub use settings::{Provider, Settings};
+pub use settings::{Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};
 /// Gives a test databases that are its own and empty.
