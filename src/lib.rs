@@ -76,7 +76,10 @@ pub use sessions::ActixSession;
 #[cfg(feature = "tower-sessions")]
 pub use sessions::TowerSessions;
 #[cfg(feature = "session")]
-pub use sessions::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
+pub use sessions::{
+    AxumSession, FlashQueue, Pyramid, Session, SessionCookie, SessionData, SessionFormat, SessionStorage,
+    SessionValues, StoredSession, Visitor,
+};
 pub use settings::{Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};

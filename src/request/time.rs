@@ -24,11 +24,14 @@ impl TestRequest {
     /// libfaketime, it is moved instead, and they do; then the whole server ages, with all its databases.
     /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) says which it is.
     ///
-    /// The application's own clock stays in any case. So, with the feature `jobs`, the due times (`eta`) of Celery's
-    /// queued jobs in database 15, and of those of every [`jobs_of`](Self::jobs_of) that the test has asked for, are made
-    /// that much earlier, just after the keys have aged; their `expires` stay, and so do the due times of the jobs that a
-    /// worker has taken, which it keeps to itself. Due times that are kept as scores of a sorted set are aged when they are named:
-    /// [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
+    /// The application's own clock stays in any case. So, with the feature `session`, the end that a session carries in
+    /// itself (`x` in Pyramid, `expiry_date` in tower-sessions) is made that much earlier: of the sessions under
+    /// `redis.sessions.prefix`, and of every format that the test has asked for.
+    ///
+    /// With the feature `jobs`, the due times (`eta`) of Celery's queued jobs in database 15, and of those of every
+    /// [`jobs_of`](Self::jobs_of) that the test has asked for, are made that much earlier, just after the keys have aged;
+    /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. Due
+    /// times that are kept as scores of a sorted set are aged when they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
     /// to real sockets then time out.
     ///
     /// ```
@@ -82,6 +85,8 @@ impl TestRequest {
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
         time::age(&self.lease, duration, keys)?;
+        #[cfg(feature = "session")]
+        crate::sessions::age(&self.lease, duration.min(time::FAR))?;
         #[cfg(feature = "jobs")]
         crate::jobs::age(&self.lease, duration.min(time::FAR))?;
         Ok(())
