@@ -5,6 +5,7 @@
 mod files;
 mod ini;
 mod known;
+pub(crate) mod lint;
 pub(crate) mod locate;
 mod server;
 mod values;
@@ -19,9 +20,10 @@ use once_cell::sync::OnceCell;
 use files::Files;
 pub(crate) use known::Known;
 use known::{
-    ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES, PREFIX,
-    SECRET, SERVER_BINARY, TEST_INI, URL,
+    ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
+    PREFIX, SECRET, SERVER_BINARY, TEST_INI, URL,
 };
+use lint::Lint;
 
 use crate::error::{Error, Kind};
 use crate::report;
@@ -132,7 +134,7 @@ struct Checked {
     keep: bool,
     lease_timeout: Duration,
     whole_clock: bool,
-    ttl_lint: bool,
+    lint: Lint,
 }
 
 impl Settings {
@@ -272,14 +274,19 @@ impl Settings {
         self.checked.whole_clock
     }
 
-    /// Whether a test with [`#[clean_redis]`](crate::clean_redis) fails when it leaves keys without a timeout in the
-    /// database for sessions and cache (14), unless the attribute says otherwise.
+    /// What a test with [`#[clean_redis]`](crate::clean_redis) must not leave, unless the attribute says otherwise, as
+    /// `redis.lint` has it: `none`, `ttl`, `ttl <= 7d` and its like, or `empty`.
     #[must_use]
-    pub fn ttl_lint(&self) -> bool {
-        self.checked.ttl_lint
+    pub fn lint(&self) -> &str {
+        self.text(LINT)
     }
 
-    /// The keys that may live for ever all the same: patterns as the command KEYS takes them.
+    /// The same, parsed.
+    pub(crate) fn parsed_lint(&self) -> Lint {
+        self.checked.lint
+    }
+
+    /// The keys that a lint does not look at: patterns as the command KEYS takes them.
     #[must_use]
     pub fn lint_allow(&self) -> Vec<&str> {
         self.text(LINT_ALLOW).split([',', ' ', '\n', '\t']).filter(|pattern| !pattern.is_empty()).collect()
@@ -299,20 +306,20 @@ impl Settings {
 
     /// Whether sessions carry their end in themselves, where Pyramid keeps them (`redis.sessions.python_expires`, or a
     /// `redis.sessions.timeout_trigger`).
-    #[cfg(feature = "session")]
-    pub(crate) fn python_expires(&self) -> bool {
+    #[must_use]
+    pub fn python_expires(&self) -> bool {
         self.checked.python_expires || self.checked.timeout_trigger.is_some()
     }
 
     /// How near that end must be before it is moved.
-    #[cfg(feature = "session")]
-    pub(crate) fn timeout_trigger(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn timeout_trigger(&self) -> Option<Duration> {
         self.checked.timeout_trigger
     }
 
     /// Whether the keys of sessions end with them.
-    #[cfg(feature = "session")]
-    pub(crate) fn set_redis_ttl(&self) -> bool {
+    #[must_use]
+    pub fn set_redis_ttl(&self) -> bool {
         self.checked.set_redis_ttl
     }
 

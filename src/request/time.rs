@@ -125,7 +125,8 @@ impl TestRequest {
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
-    /// Asserts how long that key still lives.
+    /// Asserts how long that key still lives; or, where there is no key of that name, every key of both databases that the
+    /// pattern fits (`*`, `?` and `[…]`, as the command KEYS takes them), of which there must be one.
     ///
     /// ```
     /// use std::time::Duration;
@@ -136,6 +137,7 @@ impl TestRequest {
     /// let test_request = TestRequest::clean();
     /// get_redis(&test_request)?.set_ex::<_, _, ()>("code:asa", "123456", 300)?;
     /// test_request.assert_ttl("code:asa", Duration::from_secs(290)..=Duration::from_secs(300));
+    /// test_request.assert_ttl("code:*", ..=Duration::from_secs(300));
     /// # Ok(())
     /// # }
     /// ```
@@ -145,16 +147,19 @@ impl TestRequest {
     /// At the caller's line, when it lives longer or shorter, for ever, or is not there.
     #[track_caller]
     pub fn assert_ttl(&self, key: &str, range: impl RangeBounds<Duration> + Debug) {
-        let left = match time::milliseconds_left(&self.lease, key) {
-            Ok(left) => left,
+        let keys = match time::all_milliseconds_left(&self.lease, key) {
+            Ok(keys) => keys,
             Err(error) => panic!("{}", report::travel::no_ttl(key, &error)),
         };
-        let lives = u64::try_from(left).ok().map(Duration::from_millis);
-        let is_there = left != time::NO_KEY;
-        assert!(
-            lives.is_some_and(|lives| range.contains(&lives)),
-            "{}",
-            report::travel::other_ttl(key, &range, lives, is_there)
-        );
+        assert!(!keys.is_empty(), "{}", report::travel::other_ttl(key, &range, None, false));
+        for (key, left) in keys {
+            let lives = u64::try_from(left).ok().map(Duration::from_millis);
+            let is_there = left != time::NO_KEY;
+            assert!(
+                lives.is_some_and(|lives| range.contains(&lives)),
+                "{}",
+                report::travel::other_ttl(&String::from_utf8_lossy(&key), &range, lives, is_there)
+            );
+        }
     }
 }

@@ -122,7 +122,7 @@ impl SessionFormat for ActixSession {
     }
 
     /// Of actix-identity, which keeps it in the session.
-    fn user_key(&self) -> &str {
+    fn user_key(&self) -> &'static str {
         "actix_identity.user_id"
     }
 }

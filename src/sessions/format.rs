@@ -90,7 +90,7 @@ impl From<Vec<u8>> for SessionData {
 
 /// How a web framework keeps its sessions in Redis: implemented here for [`Pyramid`](super::Pyramid) and
 /// [`AxumSession`](super::AxumSession), and behind features for `TowerSessions` and `ActixSession`. An application with
-/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`, from its sources):
+/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`), written from its sources and not run beside it:
 ///
 /// ```
 /// use std::error::Error;
@@ -228,6 +228,7 @@ pub trait SessionFormat: Debug + Send + Sync + 'static {
     }
 
     /// The value in which the framework, or its usual companion, keeps who is logged in.
+    #[expect(clippy::unnecessary_literal_bound, reason = "a format may have it in a field")]
     fn user_key(&self) -> &str {
         "user_id"
     }

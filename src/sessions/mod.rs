@@ -196,7 +196,7 @@ impl Session {
     }
 
     /// When the session began, in whole seconds; `None` where the framework does not store it (tower-sessions,
-    /// actix-session) and the session is stored.
+    /// actix-session, `axum_session`) and the session is stored.
     ///
     /// # Errors
     ///

@@ -106,17 +106,15 @@ impl SessionFormat for Pyramid {
         if whole.get("m").and_then(|values| SessionValues::from_json(values).ok()).as_ref() != Some(&session.values) {
             whole.set("m", session.values.to_json());
         }
-        let has_end = match session.read {
-            Some(_) => session.expires.is_some(),
-            None => {
-                whole.set("c", seconds(session.created.unwrap_or(now)).to_string());
-                whole.set("v", VERSION.to_string());
-                if let Some(timeout) = session.timeout {
-                    whole.set("t", timeout.as_secs().to_string());
-                }
-                self.python_expires
+        let is_new = session.read.is_none();
+        if is_new {
+            whole.set("c", seconds(session.created.unwrap_or(now)).to_string());
+            whole.set("v", VERSION.to_string());
+            if let Some(timeout) = session.timeout {
+                whole.set("t", timeout.as_secs().to_string());
             }
-        };
+        }
+        let has_end = if is_new { self.python_expires } else { session.expires.is_some() };
         // Near enough is what the application would move, too.
         let is_near = |trigger| session.expires.is_none_or(|end| end <= now + trigger);
         let is_moved = has_end && self.timeout_trigger.is_none_or(is_near);
@@ -173,7 +171,7 @@ impl SessionFormat for Pyramid {
         String::from_utf8(id.to_vec()).ok()
     }
 
-    fn user_key(&self) -> &str {
+    fn user_key(&self) -> &'static str {
         "auth.userid"
     }
 }

@@ -103,17 +103,14 @@ impl Files {
             values.insert(SECRET.key.to_owned(), (secret, Origin::File(secrets.clone(), line)));
         }
         for (key, (value, origin)) in values {
-            match value.strip_prefix('$') {
-                None => self.values.insert(key, (value, origin)),
-                // Websauna's way to name a variable of the environment.
-                Some(variable) => match env::var(variable) {
-                    Ok(value) => self.values.insert(key, (value, origin)),
-                    Err(_) => {
-                        self.notes.push(report::settings::no_variable(&origin, &key, variable));
-                        None
-                    }
-                },
-            };
+            // Websauna's way to name a variable of the environment.
+            let variable = value.strip_prefix('$').map(str::to_owned);
+            let value = variable.as_deref().map_or(Ok(value), env::var);
+            if let Ok(value) = value {
+                self.values.insert(key, (value, origin));
+            } else if let Some(variable) = variable {
+                self.notes.push(report::settings::no_variable(&origin, &key, &variable));
+            }
         }
         Ok(())
     }

@@ -16,7 +16,10 @@ use crate::report;
 /// At the first value that is not legal.
 pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), Error> {
     let parts = [HOST, PORT, SOCKET, SERVER_PASSWORD, DB];
-    if values.get(URL.key).is_some_and(|(url, _)| !url.is_empty()) {
+    if let Some((url, _)) = values.get_mut(URL.key).filter(|(url, _)| !url.is_empty()) {
+        if let Some(translated) = from_python(url) {
+            *url = translated;
+        }
         for part in parts {
             if let Some((_, origin)) = values.get(part.key) {
                 notes.push(report::settings::beside_url(origin, part.key));
@@ -58,6 +61,25 @@ pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), E
         values.insert(URL.key.to_owned(), (url.into(), origin));
     }
     Ok(())
+}
+
+/// What redis-py calls `username` and `password` in the URL of a socket is `user` and `pass` in Rust.
+fn from_python(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok().filter(|url| url.scheme().contains("unix"))?;
+    let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    pairs.iter().find(|(name, _)| name == "username" || name == "password")?;
+    let mut query = url.query_pairs_mut();
+    query.clear();
+    for (name, value) in &pairs {
+        let name = match name.as_str() {
+            "username" => "user",
+            "password" => "pass",
+            name => name,
+        };
+        query.append_pair(name, value);
+    }
+    drop(query);
+    Some(url.into())
 }
 
 /// `None` is what Python says for nothing.

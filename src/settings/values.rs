@@ -9,7 +9,7 @@ use super::known::{
     COOKIE_SAMESITE, COOKIE_SECURE, DATABASES, DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, PASSWORD, PROVIDER,
     PYTHON_EXPIRES, SET_REDIS_TTL, TIMEOUT, TIMEOUT_TRIGGER, URL,
 };
-use super::{Checked, Origin, Provider, SameSite, Values, from_environment};
+use super::{Checked, Origin, Provider, SameSite, Values, from_environment, lint};
 use crate::error::{Error, Kind};
 use crate::report;
 
@@ -22,7 +22,7 @@ pub(super) const PROVIDERS: &str = "auto, running, process, container or downloa
 pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
 pub(super) const CLOCKS: &str = "ageing or whole";
 pub(super) const PASSWORDS: &str = "random or none";
-pub(super) const LINTS: &str = "ttl or none";
+pub(super) const LINTS: &str = "none, ttl, a bound such as ttl <= 7d (ms, s, m, h, d, w), or empty";
 pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
 
 /// # Errors
@@ -65,11 +65,7 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
             "ageing" => Some(false),
             _ => None,
         })?,
-        ttl_lint: parse(values, LINT, |text| match text {
-            "ttl" => Some(true),
-            "none" => Some(false),
-            _ => None,
-        })?,
+        lint: parse(values, LINT, lint::parse)?,
     })
 }
 
@@ -94,6 +90,7 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
+#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
 fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     match text {
         "" | "0" => Some(None),
@@ -102,6 +99,7 @@ fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     }
 }
 
+#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
 fn same_site(text: &str) -> Option<Option<SameSite>> {
     Some(Some(match text.to_lowercase().as_str() {
         "" => return Some(None),

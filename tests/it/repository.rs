@@ -130,7 +130,7 @@ fn the_main_path_fits_on_one_screen() {
 const HOUSE: [&[&str]; 12] = [
     &["lib"],
     &["rstest", "macro_support", "connections"],
-    &["failure_report", "ttl_lint"],
+    &["failure_report", "lint"],
     &["request"],
     &["seed"],
     &["snapshot"],

@@ -56,7 +56,9 @@ fn defaults() {
     assert!(settings.download());
     assert!(!settings.adopt());
     assert_eq!(settings.lease_timeout(), Duration::from_secs(120));
-    assert!(!settings.whole_clock() && !settings.ttl_lint() && settings.lint_allow().is_empty() && !settings.keep());
+    assert!(
+        !settings.whole_clock() && settings.lint() == "none" && settings.lint_allow().is_empty() && !settings.keep()
+    );
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
 }
 
@@ -102,7 +104,7 @@ redis.lint_allow = config:*, feature:?
     assert!(!settings.download());
     assert!(settings.adopt());
     assert_eq!(settings.lease_timeout(), Duration::from_secs(7));
-    assert!(settings.whole_clock() && settings.ttl_lint());
+    assert!(settings.whole_clock() && settings.lint() == "ttl");
     assert_eq!(settings.lint_allow(), ["config:*", "feature:?", "brand:[0-9]"]);
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
     assert!(!format!("{settings:?}").contains("hush"));
@@ -190,7 +192,7 @@ fn values_stand_in_values() {
 #[case("redis.adopt = all", &["redis.adopt"])]
 #[case("redis.lease_timeout = forever", &["redis.lease_timeout"])]
 #[case("redis.clock = fast", &["redis.clock", "\"fast\"", "ageing or whole"])]
-#[case("redis.lint = all", &["redis.lint", "\"all\"", "ttl or none"])]
+#[case("redis.lint = all", &["redis.lint", "\"all\"", "a bound such as ttl <= 7d"])]
 fn bad_values_say_where_what_and_what_is_legal(#[case] line: &str, #[case] words: &[&str]) {
     assert_words(&error(line), words);
 }

@@ -1,4 +1,4 @@
-//! The settings of pyramid_session_redis and of pyramid_redis_sessions, and Websauna's files.
+//! The settings of `pyramid_session_redis` and of `pyramid_redis_sessions`, and Websauna's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ fn write(directory: &TempDir, name: &str, text: &str) -> PathBuf {
 /// The settings of these lines of `[app:main]`, each behind `redis.sessions.`.
 fn load(lines: &[&str]) -> Result<Settings, Error> {
     let directory = TempDir::new().expect("a directory");
-    let lines: String = lines.iter().map(|line| format!("redis.sessions.{line}\n")).collect();
-    Settings::from_file(write(&directory, "test.ini", &format!("[app:main]\n{lines}")))
+    let lines: Vec<_> = lines.iter().map(|line| format!("redis.sessions.{line}")).collect();
+    Settings::from_file(write(&directory, "test.ini", &format!("[app:main]\n{}\n", lines.join("\n"))))
 }
 
 fn site(path: &str) -> PathBuf {
@@ -38,6 +38,7 @@ fn site(path: &str) -> PathBuf {
 #[case(&["redis_password = None", "redis_host = ::1"], "redis://[::1]:6379/0")]
 #[case(&["unix_socket_path = /run/redis home.sock"], "unix:///run/redis%20home.sock?db=0")]
 #[case(&["redis_unix_socket_path = /run/r.sock", "password = p&s"], "unix:///run/r.sock?db=0&pass=p%26s")]
+#[case(&["url = unix:///run/r.sock?db=3&username=me&password=p%%26s"], "unix:///run/r.sock?db=3&user=me&pass=p%26s")]
 #[case(&["db = 14"], "redis://127.0.0.1:6379")]
 #[case(&["host = elsewhere", "port = 1", "redis_url = redis://cache"], "redis://cache")]
 fn the_url_is_made_of_what_either_library_knows(#[case] lines: &[&str], #[case] url: &str) {
@@ -111,8 +112,8 @@ fn attributes_of_the_cookie() {
     assert_eq!(settings.cookie_same_site(), Some(SameSite::Lax));
 }
 
-/// As their sources have them: `configs_*` of pyramid_session_redis 1.8.1, and the arguments of
-/// `RedisSessionFactory` of pyramid_redis_sessions 1.0.1.
+/// As their sources have them: `configs_*` of `pyramid_session_redis` 1.8.1, and the arguments of
+/// `RedisSessionFactory` of `pyramid_redis_sessions` 1.0.1.
 #[test]
 fn every_key_of_both_libraries_is_read_or_named() {
     let read = [

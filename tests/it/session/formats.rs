@@ -18,7 +18,7 @@ struct Fields;
 
 impl SessionFormat for Fields {
     fn new_id(&self, random: [u8; 48]) -> String {
-        random[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        u64::from_le_bytes(random[..8].try_into().expect("eight bytes")).to_string()
     }
 
     fn key(&self, id: &str) -> String {
@@ -49,7 +49,7 @@ impl SessionFormat for Fields {
         Some(SessionData::Hash(vec![(name.clone(), ends.to_string().into_bytes())]))
     }
 
-    fn cookie_name(&self) -> &str {
+    fn cookie_name(&self) -> &'static str {
         "sid"
     }
 
