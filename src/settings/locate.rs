@@ -67,7 +67,8 @@ pub(super) struct Places {
 }
 
 /// The places of a path from the settings file's own directory, of `file:///PATH`, or of Python's
-/// `resource://PACKAGE/PATH`. A package's directory is at or above the file's, or in the virtual environment.
+/// `resource://PACKAGE/PATH`. A package's directory is at or above the file's, or in a virtual environment:
+/// `VIRTUAL_ENV`, or `.venv` or `venv` beside one of them.
 pub(super) fn places(ini: &Path, name: &str) -> Places {
     let here = ini.parent().unwrap_or(Path::new(""));
     let only = |path: PathBuf| Places { named: vec![path], beside: Vec::new() };
@@ -85,8 +86,10 @@ pub(super) fn places(ini: &Path, name: &str) -> Places {
     let package: PathBuf = package.split('.').filter(|part| is_below(part)).collect();
     // What is above a relative path is not in it.
     let here = path::absolute(here.join(".")).unwrap_or_else(|_| here.to_path_buf());
-    let environment = env::var_os("VIRTUAL_ENV").into_iter().flat_map(|path| site_packages(Path::new(&path)));
-    let roots = here.ancestors().take(LEVELS).map(Path::to_path_buf).chain(environment);
+    let above = || here.ancestors().take(LEVELS);
+    let environments = above().flat_map(|directory| [directory.join(".venv"), directory.join("venv")]);
+    let environments = env::var_os("VIRTUAL_ENV").map(PathBuf::from).into_iter().chain(environments);
+    let roots = above().map(Path::to_path_buf).chain(environments.flat_map(|path| site_packages(&path)));
     let tail = Path::new(tail);
     let mut beside: Vec<_> = here.ancestors().take(2).map(|directory| directory.join(tail)).collect();
     beside.extend(tail.file_name().map(|name| here.join(name)));

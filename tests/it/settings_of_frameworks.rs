@@ -211,13 +211,23 @@ fn a_resource_is_looked_for_beside_the_file_and_in_the_virtual_environment() {
     assert_eq!(settings.notes().len(), 2, "{notes}");
     assert!(notes.contains("resource://websauna/conf/test.ini") && notes.contains("resource://websauna/conf/base.ini"));
 
-    for name in ["base.ini", "test.ini"] {
-        let text = fs::read_to_string(site(&format!("websauna/conf/{name}"))).expect(name);
-        write(&directory, &format!("venv/lib/python3.12/site-packages/websauna/conf/{name}"), &text);
-    }
+    let install = |environment: &str| {
+        for name in ["base.ini", "test.ini"] {
+            let text = fs::read_to_string(site(&format!("websauna/conf/{name}"))).expect(name);
+            let path = format!("{environment}/lib/python3.12/site-packages/websauna/conf/{name}");
+            write(&directory, &path, &text);
+        }
+    };
+    install("elsewhere");
     let child = Child::test("settings::says_its_settings").without("TRANSIENT_REDIS_URL");
-    let said = child.env("TRANSIENT_TEST_INI", &ini).env("VIRTUAL_ENV", directory.path().join("venv")).run().output;
+    let elsewhere = directory.path().join("elsewhere");
+    let said = child.env("TRANSIENT_TEST_INI", &ini).env("VIRTUAL_ENV", elsewhere).run().output;
     assert!(said.contains("prefix \"websauna_session\"") && !said.contains("note "), "{said}");
+
+    install("venv");
+    let settings = Settings::from_file(&ini).expect("settings");
+    assert_eq!(settings.session_prefix(), "websauna_session");
+    assert!(settings.notes().is_empty(), "{:?}", settings.notes());
 }
 
 #[test]
