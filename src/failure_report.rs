@@ -51,15 +51,15 @@ impl Start {
         Err(crate::error::Error::new(crate::error::Kind::Settings, report::failure::NO_FIXTURES))
     }
 
-    /// Whether that key of the cache was loaded for the test, and has no timeout there.
+    /// Whether that key was loaded for the test, and has no timeout there or may have one.
     #[cfg(feature = "snapshot")]
-    pub(crate) fn has(&self, key: &[u8]) -> bool {
-        self.snapshot.get(key).is_some_and(|entry| entry.ttl.is_none())
+    pub(crate) fn has(&self, database: u32, key: &[u8], with_timeout: bool) -> bool {
+        self.snapshot.get_in(database, key).is_some_and(|entry| with_timeout || entry.ttl.is_none())
     }
 
     #[cfg(not(feature = "snapshot"))]
     #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn has(&self, _: &[u8]) -> bool {
+    pub(crate) fn has(&self, _: u32, _: &[u8], _: bool) -> bool {
         false
     }
 

@@ -42,6 +42,7 @@ mod failure_report;
 #[cfg(feature = "jobs")]
 mod jobs;
 mod lease;
+mod lint;
 mod macro_support;
 mod provider;
 mod redis_io;
@@ -56,7 +57,6 @@ mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod time;
-mod ttl_lint;
 
 #[cfg(feature = "tokio")]
 pub use connections::{get_async_jobs_redis, get_async_redis};
@@ -76,8 +76,11 @@ pub use sessions::ActixSession;
 #[cfg(feature = "tower-sessions")]
 pub use sessions::TowerSessions;
 #[cfg(feature = "session")]
-pub use sessions::{FlashQueue, Pyramid, Session, SessionFormat, StoredSession, Visitor};
-pub use settings::{Provider, Settings};
+pub use sessions::{
+    AxumSession, FlashQueue, Pyramid, Session, SessionCookie, SessionData, SessionFormat, SessionStorage,
+    SessionValues, StoredSession, Visitor,
+};
+pub use settings::{Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};
 /// Gives a test databases that are its own and empty.
@@ -120,9 +123,15 @@ pub use snapshot::{Diff, Snapshot};
 /// `fixtures("brands", "carts")` loads `fixtures/brands.redis` and `fixtures/carts.json` of the crate under test before
 /// the test and its fixtures: [`TestRequest::load`]. Feature `snapshot`, on by default.
 ///
-/// `lint = "ttl"` fails a test that has passed and leaves keys without a timeout in the database for sessions and cache
-/// (14), unless `redis.lint_allow` has a pattern for them. `redis.lint = ttl` in test.ini says so for all tests of a
-/// crate, and `lint = "none"` takes one out. A test that passes by panicking is not looked at.
+/// `lint` fails a test that has passed and leaves what it should not, unless `redis.lint_allow` has a pattern for it:
+///
+/// - `lint = "ttl"`: keys without a timeout in the database for sessions and cache (14);
+/// - `lint = "ttl <= 7d"`: those, and keys that live for longer than seven days. `<`, `>=` and `>` work as well, and the
+///   units are `ms`, `s`, `m`, `h`, `d` and `w`;
+/// - `lint = "empty"`: any key, in both databases.
+///
+/// What was loaded for the test is not looked at. `redis.lint = ttl` in test.ini says so for all tests of a crate, and
+/// `lint = "none"` takes one out. A test that passes by panicking is not looked at.
 ///
 /// ```
 /// use redis::Commands;

@@ -2,8 +2,12 @@
 //!
 //! The environment goes before test.ini, test.ini before its includes, all before the defaults.
 
+mod files;
 mod ini;
+mod known;
+pub(crate) mod lint;
 pub(crate) mod locate;
+mod server;
 mod values;
 
 use std::collections::BTreeMap;
@@ -13,86 +17,19 @@ use std::{env, fmt};
 
 use once_cell::sync::OnceCell;
 
+use files::Files;
+pub(crate) use known::Known;
+use known::{
+    ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
+    PREFIX, SECRET, SERVER_BINARY, TEST_INI, URL,
+};
+use lint::Lint;
+
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// A setting: its key in test.ini, its variable, what it is when neither is given, and what may be given.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
-    pub(crate) key: &'static str,
-    pub(crate) variable: Option<&'static str>,
-    pub(crate) default: &'static str,
-    pub(crate) legal: &'static str,
-}
-
-const fn known(key: &'static str, variable: Option<&'static str>, default: &'static str, legal: &'static str) -> Known {
-    Known { key, variable, default, legal }
-}
-
-const URL: Known = known(
-    "redis.sessions.url",
-    Some("TRANSIENT_REDIS_URL"),
-    "redis://127.0.0.1:6379",
-    "a URL such as redis://127.0.0.1:6379, redis://:password@host:6379 or unix:///run/redis.sock",
-);
-// The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
-const PREFIX: Known = known("redis.sessions.prefix", None, "", "any text");
-const TIMEOUT: Known = known("redis.sessions.timeout", None, "1200", values::SECONDS);
-const COOKIE_MAX_AGE: Known =
-    known("redis.sessions.cookie_max_age", None, "", "a whole number of seconds, 1 or more, or empty");
-const COOKIE_NAME: Known = known("redis.sessions.cookie_name", None, "session", values::COOKIE_NAME_TEXT);
-const COOKIE_SECURE: Known = known("redis.sessions.cookie_secure", None, "false", values::BOOLEAN);
-const COOKIE_HTTPONLY: Known = known("redis.sessions.cookie_httponly", None, "true", values::BOOLEAN);
-const SECRET: Known = known("redis.sessions.secret", None, "", "any text");
-const BROKER: Known = known("celery.broker_url", None, "", "a URL on the server of redis.sessions.url");
-const CELERY: Known = known("websauna.celery_config", None, "", "a Python dictionary with broker_url");
-const DATABASES: Known = known("redis.databases", None, "14, 15", values::DATABASES_TEXT);
-const PROVIDER: Known = known("redis.provider", Some("TRANSIENT_PROVIDER"), "auto", values::PROVIDERS);
-const IMAGE: Known = known(
-    "redis.image",
-    Some("TRANSIENT_IMAGE"),
-    "redis:8.2.1-alpine",
-    "the name of an image, such as valkey/valkey:9.0",
-);
-const SERVER_BINARY: Known =
-    known("redis.server_binary", Some("TRANSIENT_SERVER_BINARY"), "", "the path of a redis-server or valkey-server");
-const DOWNLOAD: Known = known("redis.download", None, "true", values::BOOLEAN);
-const PASSWORD: Known = known("redis.password", Some("TRANSIENT_PASSWORD"), "random", values::PASSWORDS);
-const ADOPT: Known = known("redis.adopt", Some("TRANSIENT_ADOPT"), "false", values::BOOLEAN);
-const CLOCK: Known = known("redis.clock", Some("TRANSIENT_CLOCK"), "ageing", values::CLOCKS);
-const LINT: Known = known("redis.lint", None, "none", values::LINTS);
-const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "patterns of keys such as config:*");
-const LEASE_TIMEOUT: Known = known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
-
-/// Every setting, in the order of the README's table.
-pub(crate) const ALL: [Known; 21] = [
-    URL,
-    PREFIX,
-    TIMEOUT,
-    COOKIE_MAX_AGE,
-    COOKIE_NAME,
-    COOKIE_SECURE,
-    COOKIE_HTTPONLY,
-    SECRET,
-    BROKER,
-    CELERY,
-    DATABASES,
-    PROVIDER,
-    IMAGE,
-    SERVER_BINARY,
-    DOWNLOAD,
-    PASSWORD,
-    ADOPT,
-    LEASE_TIMEOUT,
-    CLOCK,
-    LINT,
-    LINT_ALLOW,
-];
-
-/// Variables that are no setting's own.
-pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
-pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
-pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
+/// The settings as they were read: by key, with their origin.
+type Values = BTreeMap<String, (String, Origin)>;
 
 /// Where a value comes from, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +74,18 @@ impl fmt::Display for Provider {
     }
 }
 
+/// With which requests of other sites a cookie is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SameSite {
+    /// With none.
+    Strict,
+    /// With links to the cookie's site.
+    Lax,
+    /// With all.
+    None,
+}
+
 /// Settings of a test: what `test.ini` and the environment say, checked.
 ///
 /// Every key of `[app:main]` is there, not only ours:
@@ -160,7 +109,7 @@ impl fmt::Display for Provider {
 #[derive(Clone)]
 pub struct Settings {
     file: Option<PathBuf>,
-    values: BTreeMap<String, (String, Origin)>,
+    values: Values,
     notes: Vec<String>,
     checked: Checked,
 }
@@ -171,8 +120,12 @@ pub struct Settings {
 struct Checked {
     databases: (u32, u32),
     provider: Option<Provider>,
-    timeout: Duration,
+    timeout: Option<Duration>,
+    timeout_trigger: Option<Duration>,
+    python_expires: bool,
+    set_redis_ttl: bool,
     cookie_max_age: Option<Duration>,
+    cookie_same_site: Option<SameSite>,
     cookie_secure: bool,
     cookie_httponly: bool,
     download: bool,
@@ -181,7 +134,7 @@ struct Checked {
     keep: bool,
     lease_timeout: Duration,
     whole_clock: bool,
-    ttl_lint: bool,
+    lint: Lint,
 }
 
 impl Settings {
@@ -212,6 +165,7 @@ impl Settings {
             // One that is not there is reported when it is read.
             files.add(path, path.canonicalize().unwrap_or_else(|_| path.clone()))?;
         }
+        files.add_secrets()?;
         let Files { mut values, mut notes, .. } = files;
         notes.extend(unknown_keys(&values));
         for known in ALL {
@@ -226,6 +180,8 @@ impl Settings {
             notes.truncate(MOST_NOTES);
             notes.push(report::settings::more_notes(more));
         }
+        notes.extend(unread_keys(&values));
+        server::name(&mut values, &mut notes)?;
         let checked = values::check(&values)?;
         Ok(Self { file, values, notes, checked })
     }
@@ -236,10 +192,13 @@ impl Settings {
         self.file.as_deref()
     }
 
-    /// Any key of `[app:main]`, ours or the application's, as text. Keys are not case-sensitive.
+    /// Any key of `[app:main]`, ours or the application's, as text. Keys are not case-sensitive, and
+    /// what the session libraries have two names for is found by both.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.values.get(&key.to_lowercase()).map(|(value, _)| value.as_str())
+        let key = key.to_lowercase();
+        let known = OTHER_NAMES.iter().find(|(name, _)| *name == key).map_or(key.as_str(), |(_, known)| known.key);
+        self.values.get(known).map(|(value, _)| value.as_str())
     }
 
     /// What was read but means nothing to us: unknown `redis.*` keys and `TRANSIENT_*` variables, with the nearest
@@ -315,14 +274,19 @@ impl Settings {
         self.checked.whole_clock
     }
 
-    /// Whether a test with [`#[clean_redis]`](crate::clean_redis) fails when it leaves keys without a timeout in the
-    /// database for sessions and cache (14), unless the attribute says otherwise.
+    /// What a test with [`#[clean_redis]`](crate::clean_redis) must not leave, unless the attribute says otherwise, as
+    /// `redis.lint` has it: `none`, `ttl`, `ttl <= 7d` and its like, or `empty`.
     #[must_use]
-    pub fn ttl_lint(&self) -> bool {
-        self.checked.ttl_lint
+    pub fn lint(&self) -> &str {
+        self.text(LINT)
     }
 
-    /// The keys that may live for ever all the same: patterns as the command KEYS takes them.
+    /// The same, parsed.
+    pub(crate) fn parsed_lint(&self) -> Lint {
+        self.checked.lint
+    }
+
+    /// The keys that a lint does not look at: patterns as the command KEYS takes them.
     #[must_use]
     pub fn lint_allow(&self) -> Vec<&str> {
         self.text(LINT_ALLOW).split([',', ' ', '\n', '\t']).filter(|pattern| !pattern.is_empty()).collect()
@@ -334,10 +298,29 @@ impl Settings {
         self.text(PREFIX)
     }
 
-    /// How long a session lives on the server after its last use.
+    /// How long a session lives after its last use; `Duration::MAX` is for ever (`redis.sessions.timeout = 0` or `None`).
     #[must_use]
     pub fn session_timeout(&self) -> Duration {
-        self.checked.timeout
+        self.checked.timeout.unwrap_or(Duration::MAX)
+    }
+
+    /// Whether sessions carry their end in themselves, where Pyramid keeps them (`redis.sessions.python_expires`, or a
+    /// `redis.sessions.timeout_trigger`).
+    #[must_use]
+    pub fn python_expires(&self) -> bool {
+        self.checked.python_expires || self.checked.timeout_trigger.is_some()
+    }
+
+    /// How near that end must be before it is moved.
+    #[must_use]
+    pub fn timeout_trigger(&self) -> Option<Duration> {
+        self.checked.timeout_trigger
+    }
+
+    /// Whether the keys of sessions end with them.
+    #[must_use]
+    pub fn set_redis_ttl(&self) -> bool {
+        self.checked.set_redis_ttl
     }
 
     /// The name of the session cookie.
@@ -364,7 +347,32 @@ impl Settings {
         self.checked.cookie_httponly
     }
 
-    /// The key that signs session cookies.
+    /// The path that the session cookie is for.
+    #[must_use]
+    pub fn cookie_path(&self) -> &str {
+        self.text(COOKIE_PATH)
+    }
+
+    /// The domain that the session cookie is for; `None` is the host that sets it.
+    #[must_use]
+    pub fn cookie_domain(&self) -> Option<&str> {
+        Some(self.text(COOKIE_DOMAIN)).filter(|domain| !domain.is_empty())
+    }
+
+    /// With which requests of other sites the session cookie is sent; `None` where nothing is said.
+    #[must_use]
+    pub fn cookie_same_site(&self) -> Option<SameSite> {
+        self.checked.cookie_same_site
+    }
+
+    /// Where the application's jobs are: `celery.broker_url`, or the `broker_url` of `websauna.celery_config`. A test has
+    /// them in its own database for jobs.
+    #[must_use]
+    pub fn broker_url(&self) -> Option<&str> {
+        values::broker(&self.values).map(|(_, url, _)| url)
+    }
+
+    /// The key that signs session cookies: `redis.sessions.secret`, or `[session] secret` of Websauna's file of secrets.
     #[must_use]
     pub fn secret(&self) -> Option<&str> {
         Some(self.text(SECRET)).filter(|secret| !secret.is_empty())
@@ -397,59 +405,6 @@ pub(crate) fn of_process() -> Result<&'static Settings, Error> {
     SETTINGS.get_or_try_init(Settings::load)
 }
 
-/// How many files may be included in all.
-const MOST_FILES: usize = 64;
-
-/// The files that are read: each one once.
-#[derive(Default)]
-struct Files {
-    values: BTreeMap<String, (String, Origin)>,
-    notes: Vec<String>,
-    /// By their canonical paths.
-    read: Vec<PathBuf>,
-    open: Vec<PathBuf>,
-}
-
-impl Files {
-    /// A file's keys, then those of its includes: the first one to give a key has it.
-    fn add(&mut self, path: &Path, canonical: PathBuf) -> Result<(), Error> {
-        let contents = ini::read(path)?;
-        for (key, (value, line)) in contents.values {
-            self.values.entry(key).or_insert_with(|| (value, Origin::File(path.to_path_buf(), line)));
-        }
-        self.read.push(canonical.clone());
-        self.open.push(canonical);
-        for (name, line) in contents.includes {
-            self.include(path, &name, line)?;
-        }
-        self.open.pop();
-        Ok(())
-    }
-
-    fn include(&mut self, path: &Path, name: &str, line: usize) -> Result<(), Error> {
-        let refuse = |report: String| Err(Error::new(Kind::Settings, report));
-        if name.contains("://") {
-            self.notes.push(report::settings::skipped_include(path, line, name));
-            return Ok(());
-        }
-        let included = path.parent().unwrap_or(Path::new("")).join(name);
-        let Ok(canonical) = included.canonicalize() else {
-            return refuse(report::settings::no_such_include(path, line, &included));
-        };
-        if self.open.contains(&canonical) {
-            return refuse(report::settings::include_circle(&included));
-        }
-        if self.read.contains(&canonical) {
-            // Its keys are there.
-            return Ok(());
-        }
-        if self.read.len() > MOST_FILES {
-            return refuse(report::settings::too_many_includes(path, line, MOST_FILES));
-        }
-        self.add(&included, canonical)
-    }
-}
-
 fn from_environment(variable: &'static str) -> Result<Option<String>, Error> {
     match env::var(variable) {
         Ok(value) if value.trim().is_empty() => Ok(None),
@@ -459,10 +414,23 @@ fn from_environment(variable: &'static str) -> Result<Option<String>, Error> {
     }
 }
 
-fn unknown_keys(values: &BTreeMap<String, (String, Origin)>) -> Vec<String> {
+fn unknown_keys(values: &Values) -> Vec<String> {
     let keys = ALL.map(|known| known.key);
-    let unknown = values.iter().filter(|(key, _)| key.starts_with("redis.") && !keys.contains(&key.as_str()));
+    let unknown = values
+        .iter()
+        .filter(|(key, _)| key.starts_with("redis.") && !keys.contains(&key.as_str()) && reason(key).is_none());
     unknown.map(|(key, (_, origin))| report::settings::unknown_key(origin, key, nearest(key, &keys))).collect()
+}
+
+/// What the session libraries would read, and we do not.
+fn unread_keys(values: &Values) -> Vec<String> {
+    let unread = values.iter().filter_map(|(key, (_, origin))| Some((key, origin, reason(key)?)));
+    unread.map(|(key, origin, reason)| report::settings::unread_key(origin, key, reason)).collect()
+}
+
+fn reason(key: &str) -> Option<&'static str> {
+    let name = key.strip_prefix("redis.sessions.")?;
+    NOT_READ.iter().find(|(known, _)| *known == name).map(|(_, reason)| *reason)
 }
 
 fn unknown_variables() -> Vec<String> {

@@ -1,4 +1,4 @@
-# The real frameworks: tower-sessions, actix-session, Pyramid, Celery.
+# The real frameworks: tower-sessions, axum_session, actix-session, Pyramid, Celery.
 # Beside what follows.
 run interop-build interop/run --no-run
 own_network

@@ -6,6 +6,7 @@ Its settings are the first argument, as JSON. Requests come on stdin, each a lin
 import json
 import sys
 
+import pyramid_session_redis
 from pyramid.authentication import SessionAuthenticationHelper, SessionAuthenticationPolicy
 from pyramid.authorization import ACLAuthorizationPolicy
 from pyramid.config import Configurator
@@ -75,7 +76,25 @@ def order(request):
     return "ordered"
 
 
-VIEWS = (show, set_cart, log_in, log_out, leave, keep_for, flash, pop_flash, token)
+def set_odd(request):
+    """What Python's JSON has and no other."""
+    deep = []
+    for _ in range(200):
+        deep = [deep]
+    odd = {"z": 2**200, "a": float("nan"), "b": [float("inf"), 1e-320, 0.1], "\ud800": "\ud800", "deep": deep}
+    request.session["odd"] = odd
+    request.session["large"] = -(10**40)
+
+
+def show_odd(request):
+    return repr([request.session["odd"], request.session["large"], request.session.created])
+
+
+def version(request):
+    return pyramid_session_redis.__VERSION__
+
+
+VIEWS = (show, set_cart, log_in, log_out, leave, keep_for, flash, pop_flash, token, set_odd, show_odd, version)
 
 
 def make_app(settings):

@@ -7,7 +7,11 @@ use syn::{Error, LitStr, Path, Result, Token, parenthesized, parse_quote};
 
 /// The legal options, as an error names them.
 const LEGAL: &str = "the options are `fixtures(\"name\", …)`, data files that are loaded before the test; \
-    `lint = \"ttl\"` or `lint = \"none\"`; `crate = \"path\"`, where the test reaches transient_fixtures";
+    `lint = \"ttl\"`, `lint = \"ttl <= 7d\"`, `lint = \"empty\"` or `lint = \"none\"`; `crate = \"path\"`, where the test reaches transient_fixtures";
+
+/// The legal lints.
+const LINTS: &str = "a lint is `\"ttl\"`, a bound such as `\"ttl <= 7d\"` (with <, <=, > or >=, and ms, s, m, h, d or w), \
+    `\"empty\"` or `\"none\"`";
 
 pub(crate) struct Options {
     /// Where the expansion finds the library: `::transient_fixtures` unless said otherwise.
@@ -37,8 +41,8 @@ impl Options {
                 once(&meta, &mut fixtures, names.into_iter().collect())
             } else if meta.path.is_ident("lint") {
                 let value: LitStr = meta.value()?.parse()?;
-                if !["ttl", "none"].contains(&value.value().as_str()) {
-                    return Err(Error::new(value.span(), "unknown option; a lint is `\"ttl\"` or `\"none\"`"));
+                if !is_lint(&value.value()) {
+                    return Err(Error::new(value.span(), format!("unknown option; {LINTS}")));
                 }
                 once(&meta, &mut lint, value)
             } else {
@@ -63,4 +67,17 @@ fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value:
         Some(_) => Err(meta.error("this option is given twice; give it once")),
         None => Ok(()),
     }
+}
+
+/// As the library parses it (`settings/lint.rs`).
+fn is_lint(text: &str) -> bool {
+    let text = text.trim();
+    let bound = || {
+        let rest = text.strip_prefix("ttl")?.trim_start().strip_prefix(['<', '>'])?;
+        let limit = rest.strip_prefix('=').unwrap_or(rest).trim();
+        let (number, unit) = limit.split_at(limit.find(|letter: char| !letter.is_ascii_digit())?);
+        number.parse::<u64>().ok()?;
+        ["ms", "s", "m", "h", "d", "w"].contains(&unit.trim_start()).then_some(())
+    };
+    ["ttl", "empty", "none"].contains(&text) || bound().is_some()
 }

@@ -13,9 +13,10 @@ use std::thread;
 pub use outcome::{OfAnything, OfResult, Returned};
 
 use crate::failure_report::Start;
+use crate::lint::Left;
+use crate::report;
 use crate::request::TestRequest;
-use crate::ttl_lint::Eternal;
-use crate::{report, ttl_lint};
+use crate::settings::lint::{self, Lint};
 
 /// What the attribute knows of its test.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,19 @@ pub struct Test {
 impl Test {
     /// What is wrong with a test that has passed. What was loaded for it, it has not left.
     fn complaint(&self, request: &TestRequest, start: &Start) -> Option<String> {
-        let lints = self.lint.map_or(request.settings().ttl_lint(), |lint| lint == "ttl");
-        match lints.then(|| ttl_lint::eternal_keys(&request.lease))? {
+        // The macro has parsed it; what it does not know, the settings' lint stands for.
+        let own = self.lint.and_then(|text| Some((text, lint::parse(text)?)));
+        let (text, lint) = own.unwrap_or_else(|| (request.settings().lint(), request.settings().parsed_lint()));
+        match crate::lint::keys_left(&request.lease, lint) {
             Ok(mut keys) => {
-                keys.retain(|eternal| !start.has(&eternal.key));
+                keys.retain(|left| !start.has(left.database, &left.key, lint != Lint::Ttl(None)));
                 (!keys.is_empty()).then(|| {
-                    let keys = keys.iter().map(|Eternal { key, kind, size }| (&**key, &**kind, *size));
-                    report::lint::eternal(self.name, keys)
+                    let keys = keys.iter().map(|Left { key, kind, size, ttl, .. }| (&**key, &**kind, *size, *ttl));
+                    match lint {
+                        Lint::Ttl(None) => report::lint::eternal(self.name, keys),
+                        Lint::Empty => report::lint::not_empty(self.name, keys),
+                        _ => report::lint::out_of_bounds(self.name, text, keys),
+                    }
                 })
             }
             Err(error) => Some(report::test_cannot_run(self.name, &error)),

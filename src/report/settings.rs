@@ -125,11 +125,55 @@ fn hint(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default()
 }
 
+/// Why a setting of the session libraries has no effect here.
+pub(crate) const IS_A_SERIALIZER: &str = "sessions are read and written here as JSON, so give the application json";
+pub(crate) const IS_PYTHON: &str =
+    "it names a part of the application's code, which a test of another language can't run";
+pub(crate) const IS_A_SIGNER: &str =
+    "it names a part of the application's code; cookies are signed here with redis.sessions.secret";
+pub(crate) const IS_OF_THE_CLIENT: &str = "it is for the application's own connection to Redis";
+pub(crate) const IS_NO_ATTRIBUTE: &str =
+    "Set-Cookie lines have no such attribute here; redis.sessions.cookie_max_age ends a cookie";
+pub(crate) const IS_OF_A_RESPONSE: &str =
+    "it is for the application's requests and responses, which a session of a test does not have";
+
+pub(crate) fn unread_key(place: &dyn Display, key: &str, reason: &str) -> String {
+    format!("{place}: {} has no effect here: {reason}", shown(key))
+}
+
+pub(crate) fn beside_url(place: &dyn Display, key: &str) -> String {
+    format!("{place}: {key} has no effect, because redis.sessions.url names the server; remove one of the two")
+}
+
+pub(crate) fn two_names(path: &Path, first: usize, second: usize, one: &str, other: &str) -> String {
+    format!(
+        "read {}:{second}: {one} and {other} are two names of one setting and have different values (lines {first} and \
+         {second}); remove one of the two",
+        path.display()
+    )
+}
+
+pub(crate) fn no_secrets_file(path: &Path, line: usize, name: &str) -> String {
+    format!(
+        "{}:{line}: websauna.secrets_file names {}, and there is no such file beside the settings; nothing of it is known",
+        path.display(),
+        shown(name)
+    )
+}
+
+pub(crate) fn no_variable(place: &dyn Display, key: &str, variable: &str) -> String {
+    format!(
+        "{place}: {} is the value of {} in the environment, which is not set; set it or give the value",
+        shown(key),
+        shown(variable)
+    )
+}
+
 pub(crate) fn more_notes(count: usize) -> String {
     format!("and {count} more settings or variables that have no effect")
 }
 
 pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {
     let name = shown(name);
-    format!("{}:{line}: {name} was not included; only files can be", path.display())
+    format!("{}:{line}: {name} was not included; there is no such file that was not read already", path.display())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TestRequest;
-use crate::sessions::{Pyramid, Session, SessionFormat, Store, Visitor};
+use crate::sessions::{Pyramid, Session, SessionFormat, Store, Visitor, remember};
 
 /// Sessions. Feature `session`, on by default.
 impl TestRequest {
@@ -20,6 +20,7 @@ impl TestRequest {
     #[must_use]
     pub fn session(&self) -> Session {
         let store = self.lease.shared(|| Store::new(Arc::new(Pyramid::new(self.settings()))));
+        remember(&self.lease, &store.format);
         Session::new(self.lease.clone(), store)
     }
 

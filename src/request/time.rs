@@ -24,11 +24,14 @@ impl TestRequest {
     /// libfaketime, it is moved instead, and they do; then the whole server ages, with all its databases.
     /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) says which it is.
     ///
-    /// The application's own clock stays in any case. So, with the feature `jobs`, the due times (`eta`) of Celery's
-    /// queued jobs in database 15, and of those of every [`jobs_of`](Self::jobs_of) that the test has asked for, are made
-    /// that much earlier, just after the keys have aged; their `expires` stay, and so do the due times of the jobs that a
-    /// worker has taken, which it keeps to itself. Due times that are kept as scores of a sorted set are aged when they are named:
-    /// [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
+    /// The application's own clock stays in any case. So, with the feature `session`, the end that a session carries in
+    /// itself (`x` in Pyramid, `expiry_date` in tower-sessions) is made that much earlier: of the sessions under
+    /// `redis.sessions.prefix`, and of every format that the test has asked for.
+    ///
+    /// With the feature `jobs`, the due times (`eta`) of Celery's queued jobs in database 15, and of those of every
+    /// [`jobs_of`](Self::jobs_of) that the test has asked for, are made that much earlier, just after the keys have aged;
+    /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. Due
+    /// times that are kept as scores of a sorted set are aged when they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
     /// to real sockets then time out.
     ///
     /// ```
@@ -82,6 +85,8 @@ impl TestRequest {
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
         time::age(&self.lease, duration, keys)?;
+        #[cfg(feature = "session")]
+        crate::sessions::age(&self.lease, duration.min(time::FAR))?;
         #[cfg(feature = "jobs")]
         crate::jobs::age(&self.lease, duration.min(time::FAR))?;
         Ok(())
@@ -120,7 +125,8 @@ impl TestRequest {
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
-    /// Asserts how long that key still lives.
+    /// Asserts how long that key still lives; or, where there is no key of that name, every key of both databases that the
+    /// pattern fits (`*`, `?` and `[…]`, as the command KEYS takes them), of which there must be one.
     ///
     /// ```
     /// use std::time::Duration;
@@ -131,6 +137,7 @@ impl TestRequest {
     /// let test_request = TestRequest::clean();
     /// get_redis(&test_request)?.set_ex::<_, _, ()>("code:asa", "123456", 300)?;
     /// test_request.assert_ttl("code:asa", Duration::from_secs(290)..=Duration::from_secs(300));
+    /// test_request.assert_ttl("code:*", ..=Duration::from_secs(300));
     /// # Ok(())
     /// # }
     /// ```
@@ -140,16 +147,19 @@ impl TestRequest {
     /// At the caller's line, when it lives longer or shorter, for ever, or is not there.
     #[track_caller]
     pub fn assert_ttl(&self, key: &str, range: impl RangeBounds<Duration> + Debug) {
-        let left = match time::milliseconds_left(&self.lease, key) {
-            Ok(left) => left,
+        let keys = match time::all_milliseconds_left(&self.lease, key) {
+            Ok(keys) => keys,
             Err(error) => panic!("{}", report::travel::no_ttl(key, &error)),
         };
-        let lives = u64::try_from(left).ok().map(Duration::from_millis);
-        let is_there = left != time::NO_KEY;
-        assert!(
-            lives.is_some_and(|lives| range.contains(&lives)),
-            "{}",
-            report::travel::other_ttl(key, &range, lives, is_there)
-        );
+        assert!(!keys.is_empty(), "{}", report::travel::other_ttl(key, &range, None, false));
+        for (key, left) in keys {
+            let lives = u64::try_from(left).ok().map(Duration::from_millis);
+            let is_there = left != time::NO_KEY;
+            assert!(
+                lives.is_some_and(|lives| range.contains(&lives)),
+                "{}",
+                report::travel::other_ttl(&String::from_utf8_lossy(&key), &range, lives, is_there)
+            );
+        }
     }
 }

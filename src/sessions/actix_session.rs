@@ -1,15 +1,16 @@
 //! The sessions of actix-session, as its Redis store keeps them.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
 use ::cookie::{Cookie, CookieJar, Key};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::Value;
 
-use super::format::{SessionFormat, StoredSession};
+use super::cookie::SessionCookie;
+use super::format::{SessionData, SessionFormat, StoredSession};
+use super::values::{from_texts, to_texts};
+use crate::settings::{SameSite, Settings};
 
 /// The sessions of actix-session 0.11, as its `RedisSessionStore` keeps them: a JSON object of JSON texts, and a cookie
 /// that is encrypted or signed with the application's key. Feature `actix-session`.
@@ -80,18 +81,21 @@ impl SessionFormat for ActixSession {
         format!("{}{id}", self.prefix)
     }
 
-    fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        let texts: BTreeMap<_, _> = session.values.iter().map(|(name, value)| (name, value.to_string())).collect();
-        Ok(serde_json::to_vec(&texts)?)
+    fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
+        Ok(to_texts(&session.values)?.into())
     }
 
-    fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let texts: BTreeMap<String, String> = serde_json::from_slice(stored)?;
-        for (name, text) in texts {
-            let value: Value = serde_json::from_str(&text)?;
-            session.values.insert(name, value);
-        }
+    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+        session.values = from_texts(data.bytes())?;
         Ok(())
+    }
+
+    /// As the library sets it, unless its builder is told otherwise.
+    fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
+        let mut cookie = SessionCookie::new(&self.cookie_name, self.cookie_value(id));
+        (cookie.secure, cookie.http_only, cookie.same_site) = (true, true, Some(SameSite::Lax));
+        cookie.max_age = settings.cookie_max_age();
+        vec![cookie]
     }
 
     fn cookie_name(&self) -> &str {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::values::elements;
 use super::{Session, read_as, to_json};
 use crate::error::Error;
 
@@ -36,14 +37,20 @@ impl<'session> FlashQueue<'session> {
         let message = to_json(&self.value, message)?;
         let mut other = None;
         self.session.change(|values| {
-            let queue = values.entry(self.value.as_str()).or_insert_with(|| Value::Array(Vec::new()));
-            let Value::Array(messages) = queue else {
-                other = Some(queue.clone());
+            let queue = values.get(&self.value).unwrap_or(b"[]");
+            let Some(mut messages) = elements(queue) else {
+                other = Some(queue.to_vec());
                 return None;
             };
-            (self.allow_duplicate || !messages.contains(&message)).then(|| messages.push(message.clone()))
+            if !self.allow_duplicate && messages.iter().any(|known| is_same(known, &message)) {
+                return None;
+            }
+            messages.push(&message);
+            let queue = [b"[", &*messages.join(&b','), b"]"].concat();
+            values.set(&self.value, queue);
+            Some(())
         })?;
-        other.map_or(Ok(()), |other| self.no_queue(other).map(|_| ()))
+        other.map_or(Ok(()), |other| self.no_queue(&other).map(|_| ()))
     }
 
     /// The messages; they stay. One that is no text, which Pyramid allows, is given as its JSON text.
@@ -52,7 +59,10 @@ impl<'session> FlashQueue<'session> {
     ///
     /// As [`Session::get`].
     pub fn peek_flash(&self) -> Result<Vec<String>, Error> {
-        Ok(texts(self.session.get_or(&self.value, Vec::new())?))
+        match self.session.text(&self.value)? {
+            None => Ok(Vec::new()),
+            Some(queue) => texts(&queue).map_or_else(|| self.no_queue(&queue), Ok),
+        }
     }
 
     /// The messages, as [`peek_flash`](Self::peek_flash) gives them; they are removed.
@@ -62,26 +72,32 @@ impl<'session> FlashQueue<'session> {
     /// As [`Session::get`].
     pub fn pop_flash(&self) -> Result<Vec<String>, Error> {
         let mut other = None;
-        let messages = self.session.change_if_any(|values| match values.remove(&self.value)? {
-            Value::Array(messages) => Some(messages),
-            value => {
-                other = Some(value);
-                None
+        let messages = self.session.change_if_any(|values| {
+            let queue = values.get(&self.value)?;
+            let messages = texts(queue);
+            if messages.is_none() {
+                other = Some(queue.to_vec());
             }
+            values.remove(&self.value).and(messages)
         })?;
-        other.map_or_else(|| Ok(texts(messages.unwrap_or_default())), |other| self.no_queue(other))
+        other.map_or_else(|| Ok(messages.unwrap_or_default()), |other| self.no_queue(&other))
     }
 
     /// The error about a value of another type.
-    fn no_queue(&self, value: Value) -> Result<Vec<String>, Error> {
-        read_as::<Vec<Value>>(&self.value, value).map(texts)
+    fn no_queue(&self, value: &[u8]) -> Result<Vec<String>, Error> {
+        read_as(&self.value, value)
     }
 }
 
-fn texts(messages: Vec<Value>) -> Vec<String> {
-    let text = |message| match message {
-        Value::String(text) => text,
-        other => other.to_string(),
+/// The same message, however it is written.
+fn is_same(known: &[u8], message: &[u8]) -> bool {
+    let read = |text| serde_json::from_slice::<Value>(text).ok();
+    known == message || read(known).is_some_and(|known| Some(known) == read(message))
+}
+
+fn texts(queue: &[u8]) -> Option<Vec<String>> {
+    let text = |message: &[u8]| {
+        serde_json::from_slice(message).unwrap_or_else(|_| String::from_utf8_lossy(message).into_owned())
     };
-    messages.into_iter().map(text).collect()
+    Some(elements(queue)?.into_iter().map(text).collect())
 }

@@ -1,11 +1,13 @@
-//! What the frameworks disagree on: the bytes in Redis, the id, and the cookie's value.
+//! What the frameworks disagree on: what is in Redis, the id, and the cookies.
 
 use std::error::Error;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Map, Value};
+use super::cookie::SessionCookie;
+use super::values::SessionValues;
+use crate::settings::Settings;
 
 /// A session as it is stored, whichever framework has written it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,57 +16,146 @@ pub struct StoredSession {
     /// What the cookie names.
     pub id: String,
     /// The values by their names.
-    pub values: Map<String, Value>,
+    pub values: SessionValues,
     /// When it began, where the format says so.
     pub created: Option<SystemTime>,
     /// When it ends by the bytes themselves, beside the key's own life, where the format says so.
     pub expires: Option<SystemTime>,
     /// How long it lives after its last use; `None` for ever.
     pub timeout: Option<Duration>,
+    /// What was read, for a format that keeps more than this; `None` where the session is a new one.
+    pub read: Option<SessionData>,
 }
 
 impl StoredSession {
-    /// A session without values.
+    /// A session without values. `Duration::MAX` is for ever.
     #[must_use]
     pub fn new(id: impl Into<String>, timeout: Duration) -> Self {
-        Self { id: id.into(), values: Map::new(), created: None, expires: None, timeout: Some(timeout) }
+        Self {
+            id: id.into(),
+            values: SessionValues::new(),
+            created: None,
+            expires: None,
+            timeout: Some(timeout).filter(|timeout| *timeout < Duration::MAX),
+            read: None,
+        }
     }
 }
 
-/// How a web framework keeps its sessions in Redis: implemented here for [`Pyramid`](super::Pyramid), and behind
-/// features for `TowerSessions` and `ActixSession`. An application with a format of its own implements it:
+/// The type of the key that a session is kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionStorage {
+    /// One string.
+    String,
+    /// A hash.
+    Hash,
+}
+
+/// What is in the key of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionData {
+    /// The bytes of a string.
+    String(Vec<u8>),
+    /// Fields and values of a hash, in no order. One without fields is no key.
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+impl SessionData {
+    /// The bytes of a string; none of a hash.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::String(bytes) => bytes,
+            Self::Hash(_) => &[],
+        }
+    }
+
+    /// The fields of a hash; none of a string.
+    #[must_use]
+    pub fn fields(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        match self {
+            Self::String(_) => &[],
+            Self::Hash(fields) => fields,
+        }
+    }
+}
+
+impl From<Vec<u8>> for SessionData {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::String(bytes)
+    }
+}
+
+/// How a web framework keeps its sessions in Redis: implemented here for [`Pyramid`](super::Pyramid) and
+/// [`AxumSession`](super::AxumSession), and behind features for `TowerSessions` and `ActixSession`. An application with
+/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`), written from its sources and not run beside it:
 ///
 /// ```
 /// use std::error::Error;
-/// use transient_fixtures::{SessionFormat, StoredSession, TestRequest};
+/// use transient_fixtures::{SessionData, SessionFormat, SessionValues, StoredSession, TestRequest};
 ///
-/// /// A JSON object under `visitor:ID`, and the bare id in the cookie `sid`.
+/// /// A JSON object under the bare id, which the cookie `poem-session` has.
 /// #[derive(Debug)]
-/// struct PlainJson;
+/// struct Poem;
 ///
-/// impl SessionFormat for PlainJson {
+/// impl SessionFormat for Poem {
 ///     fn new_id(&self, random: [u8; 48]) -> String {
-///         random[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+///         random[..32].iter().map(|byte| format!("{byte:02x}")).collect()
 ///     }
-///     fn key(&self, id: &str) -> String {
-///         format!("visitor:{id}")
+///     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
+///         Ok(session.values.to_json().into())
 ///     }
-///     fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-///         Ok(serde_json::to_vec(&session.values)?)
-///     }
-///     fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
-///         session.values = serde_json::from_slice(stored)?;
+///     fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+///         session.values = SessionValues::from_json(data.bytes())?;
 ///         Ok(())
 ///     }
 ///     fn cookie_name(&self) -> &str {
-///         "sid"
+///         "poem-session"
 ///     }
 /// }
 ///
 /// # fn main() -> Result<(), transient_fixtures::Error> {
-/// let visitor = TestRequest::clean().visitor_of(PlainJson);
+/// let visitor = TestRequest::clean().visitor_of(Poem);
 /// visitor.session().set("cart", ["brand-1"])?;
-/// assert!(visitor.cookie_header().starts_with("sid="));
+/// assert!(visitor.cookie_header().starts_with("poem-session="));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A hash with a field for every value differs in three methods:
+///
+/// ```
+/// # use std::error::Error;
+/// # use transient_fixtures::{SessionData, SessionFormat, SessionStorage, StoredSession, TestRequest};
+/// # #[derive(Debug)]
+/// # struct Fields;
+/// # impl SessionFormat for Fields {
+/// #     fn new_id(&self, random: [u8; 48]) -> String {
+/// #         random[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+/// #     }
+/// #     fn cookie_name(&self) -> &str {
+/// #         "sid"
+/// #     }
+/// fn storage(&self) -> SessionStorage {
+///     SessionStorage::Hash
+/// }
+/// fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
+///     let fields = session.values.iter().map(|(name, json)| (name.into(), json.to_vec()));
+///     Ok(SessionData::Hash(fields.collect()))
+/// }
+/// fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+///     for (name, json) in data.fields() {
+///         session.values.set(str::from_utf8(name)?, json.clone());
+///     }
+///     Ok(())
+/// }
+/// # }
+/// # fn main() -> Result<(), transient_fixtures::Error> {
+/// # let visitor = TestRequest::clean().visitor_of(Fields);
+/// # visitor.session().set("cart", ["brand-1"])?;
+/// # assert_eq!(visitor.session().get::<Vec<String>>("cart")?.unwrap().len(), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -77,40 +168,68 @@ pub trait SessionFormat: Debug + Send + Sync + 'static {
         id.to_owned()
     }
 
-    /// The bytes that are stored.
+    /// What all keys of sessions begin with, where that is not the key of an empty id.
+    fn key_prefix(&self) -> String {
+        self.key("")
+    }
+
+    /// The type of that key.
+    fn storage(&self) -> SessionStorage {
+        SessionStorage::String
+    }
+
+    /// What is stored, of the type that [`storage`](Self::storage) says.
     ///
     /// # Errors
     ///
     /// When the session has no such form.
-    fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
+    fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>>;
 
-    /// Fills in what the bytes say.
+    /// Fills in what is stored.
     ///
     /// # Errors
     ///
-    /// When they are not of this format.
-    fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>>;
+    /// When it is not of this format.
+    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// The same session with an end that is that much earlier, where the end is in what is stored. Time travel asks.
+    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+        let _ = (data, by);
+        None
+    }
 
     /// Whether reading a session makes it live longer.
     fn renews_on_access(&self) -> bool {
         false
     }
 
-    /// The name of the cookie.
+    /// Whether the key of a session that begins here is given the session's timeout.
+    fn ends_key(&self) -> bool {
+        true
+    }
+
+    /// The name of the cookie that names the session.
     fn cookie_name(&self) -> &str;
 
-    /// What the cookie of that session says: the id, signed where the framework signs it.
+    /// What that cookie says: the id, signed where the framework signs it.
     fn cookie_value(&self, id: &str) -> String {
         id.to_owned()
     }
 
-    /// The id in a cookie; `None` where somebody has tampered with it.
+    /// The id in that cookie; `None` where somebody has tampered with it.
     fn id_in_cookie(&self, value: &str) -> Option<String> {
         Some(value.to_owned())
     }
 
+    /// The cookies that the framework sets for a session, with their attributes: the one that names it first. By default
+    /// there is that one, with the attributes that the settings give.
+    fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
+        vec![SessionCookie::with_settings(self.cookie_name(), self.cookie_value(id), settings)]
+    }
+
     /// The value in which the framework, or its usual companion, keeps who is logged in.
-    fn user_key(&self) -> &'static str {
+    #[expect(clippy::unnecessary_literal_bound, reason = "a format may have it in a field")]
+    fn user_key(&self) -> &str {
         "user_id"
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "actix-session")]
 mod actix_session;
+mod ageing;
+mod axum_session;
 mod cookie;
 mod flash;
 mod format;
@@ -9,6 +11,7 @@ mod pyramid;
 mod store;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
+mod values;
 mod visitor;
 
 use std::any::type_name;
@@ -17,16 +20,19 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 #[cfg(feature = "actix-session")]
 pub use actix_session::ActixSession;
+pub(crate) use ageing::{age, remember};
+pub use axum_session::AxumSession;
+pub use cookie::SessionCookie;
 pub use flash::FlashQueue;
-pub use format::{SessionFormat, StoredSession};
+pub use format::{SessionData, SessionFormat, SessionStorage, StoredSession};
 pub use pyramid::Pyramid;
 pub(crate) use store::Store;
 #[cfg(feature = "tower-sessions")]
 pub use tower_sessions::TowerSessions;
+pub use values::SessionValues;
 pub use visitor::Visitor;
 
 use crate::error::{Error, Kind};
@@ -96,8 +102,12 @@ impl Session {
     ///
     /// [`Error::is_data`] when the value is no `T`, or the session can't be read; [`Error::is_server`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        let Some(mut stored) = self.store.read(&self.lease)? else { return Ok(None) };
-        stored.values.remove(name).map(|value| read_as(name, value)).transpose()
+        self.text(name)?.map(|value| read_as(name, &value)).transpose()
+    }
+
+    /// The JSON text of that value.
+    fn text(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.store.read(&self.lease)?.and_then(|mut stored| stored.values.remove(name)))
     }
 
     /// The value of that name, or `default` where there is none.
@@ -117,7 +127,7 @@ impl Session {
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
         let value = to_json(name, value)?;
         self.change(|values| {
-            values.insert(name.to_owned(), value.clone());
+            values.set(name, value.clone());
             Some(())
         })
         .map(|_| ())
@@ -138,7 +148,7 @@ impl Session {
     ///
     /// As [`keys`](Self::keys).
     pub fn contains(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.store.read(&self.lease)?.is_some_and(|stored| stored.values.contains_key(name)))
+        Ok(self.store.read(&self.lease)?.is_some_and(|stored| stored.values.get(name).is_some()))
     }
 
     /// The names of all values, sorted. As in Pyramid, flash messages (`_f_…`) and the token (`_csrft_`) are among them.
@@ -149,7 +159,7 @@ impl Session {
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         let stored = self.store.read(&self.lease)?;
         let mut names: Vec<_> =
-            stored.into_iter().flat_map(|stored| stored.values.into_iter()).map(|(name, _)| name).collect();
+            stored.iter().flat_map(|stored| stored.values.iter()).map(|(name, _)| name.to_owned()).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -186,7 +196,7 @@ impl Session {
     }
 
     /// When the session began, in whole seconds; `None` where the framework does not store it (tower-sessions,
-    /// actix-session) and the session is stored.
+    /// actix-session, `axum_session`) and the session is stored.
     ///
     /// # Errors
     ///
@@ -259,10 +269,10 @@ impl Session {
         let mut known = None;
         let new = new_token();
         self.change(|values| {
-            known = values.get(CSRF_TOKEN).cloned();
-            known.is_none().then(|| values.insert(CSRF_TOKEN.to_owned(), new.clone().into()))
+            known = values.get(CSRF_TOKEN).map(<[u8]>::to_vec);
+            known.is_none().then(|| values.set(CSRF_TOKEN, values::quoted(&new)))
         })?;
-        known.map_or(Ok(new), |known| read_as(CSRF_TOKEN, known))
+        known.map_or(Ok(new), |known| read_as(CSRF_TOKEN, &known))
     }
 
     /// Another token against forged requests, in place of the one before.
@@ -285,28 +295,28 @@ impl Session {
     /// What a browser sends behind `Cookie:` for this session: [`Visitor::cookie_header`].
     #[must_use]
     pub fn cookie_header(&self) -> String {
-        self.store.cookie_header()
+        self.store.cookie_header(&self.lease)
     }
 
-    fn change<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
+    fn change<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.lease, true, change)
     }
 
     /// Where there is no session, there is nothing to change.
-    fn change_if_any<T>(&self, change: impl FnMut(&mut Map<String, Value>) -> Option<T>) -> Result<Option<T>, Error> {
+    fn change_if_any<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.lease, false, change)
     }
 }
 
 /// `value`, to be stored under `name`.
-fn to_json(name: &str, value: impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(value)
+fn to_json(name: &str, value: impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(&value)
         .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
 }
 
-fn read_as<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Error> {
-    let shown = report::session::shown(&value);
-    serde_json::from_value(value).map_err(|error| {
+fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(value).map_err(|error| {
+        let shown = report::session::shown(&String::from_utf8_lossy(value));
         Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
     })
 }

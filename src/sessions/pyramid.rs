@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::Sha512;
 
-use super::format::{SessionFormat, StoredSession};
+use super::format::{SessionData, SessionFormat, StoredSession};
+use super::values::SessionValues;
 use crate::settings::Settings;
 
 /// What `pyramid_session_redis` 1.8.1 puts before the secret.
@@ -20,7 +19,7 @@ const SALT: &str = "pyramid_session_redis.";
 /// The version of the stored form that 1.8.1 writes.
 const VERSION: u32 = 1;
 
-/// The sessions of Pyramid: of `pyramid_session_redis` 1.8, the kept successor of `pyramid_redis_sessions`, with JSON as
+/// The sessions of Pyramid: of `pyramid_session_redis` 1.7 and 1.8, the kept successor of `pyramid_redis_sessions`, with JSON as
 /// its serializer instead of pickle. What [`TestRequest::session`](crate::TestRequest::session) has.
 ///
 /// In the application: `serialize = lambda session: json.dumps(session).encode()`, `deserialize = json.loads`, and the
@@ -43,16 +42,23 @@ pub struct Pyramid {
     prefix: String,
     cookie_name: String,
     secret: Option<String>,
+    /// Whether sessions that begin here carry their end, and how near that must be before it is moved.
+    python_expires: bool,
+    timeout_trigger: Option<Duration>,
+    ends_key: bool,
 }
 
 impl Pyramid {
-    /// With the prefix, the cookie's name and the secret of the settings.
+    /// With the prefix, the cookie and the secret of the settings, and what they say of the session's end.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
             prefix: settings.session_prefix().to_owned(),
             cookie_name: settings.cookie_name().to_owned(),
             secret: settings.secret().map(str::to_owned),
+            python_expires: settings.python_expires(),
+            timeout_trigger: settings.timeout_trigger(),
+            ends_key: settings.set_redis_ttl(),
         }
     }
 
@@ -79,45 +85,65 @@ impl fmt::Debug for Pyramid {
     }
 }
 
-/// The letters are `pyramid_session_redis`'s. `x` is there where it checks the end itself (`python_expires`).
-#[derive(Serialize, Deserialize)]
-struct Payload {
-    m: Map<String, Value>,
-    c: u64,
-    v: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    t: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    x: Option<u64>,
-}
-
 impl SessionFormat for Pyramid {
     fn new_id(&self, random: [u8; 48]) -> String {
         format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(random))
     }
 
-    fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        let now = SystemTime::now();
-        let payload = Payload {
-            m: session.values.clone(),
-            c: seconds(session.created.unwrap_or(now)),
-            v: VERSION,
-            t: session.timeout.map(|timeout| timeout.as_secs()),
-            x: session
-                .expires
-                .map(|expires| session.timeout.and_then(|timeout| now.checked_add(timeout)).unwrap_or(expires))
-                .map(seconds),
-        };
-        Ok(serde_json::to_vec(&payload)?)
+    fn key_prefix(&self) -> String {
+        self.prefix.clone()
     }
 
-    fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let payload: Payload = serde_json::from_slice(stored)?;
-        session.values = payload.m;
-        session.created = Some(time(payload.c));
-        session.expires = payload.x.map(time);
-        session.timeout = payload.t.map(Duration::from_secs);
+    // The letters are `pyramid_session_redis`'s: `m` are the values, `c` is the beginning, `v` the version, `t` the
+    // timeout. `x`, the end, is there where the application checks it. Whatever else there is stays.
+    fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
+        let now = SystemTime::now();
+        let mut whole = match &session.read {
+            Some(data) => SessionValues::from_json(data.bytes())?,
+            None => SessionValues::new(),
+        };
+        // As it is written, if nothing is changed.
+        if whole.get("m").and_then(|values| SessionValues::from_json(values).ok()).as_ref() != Some(&session.values) {
+            whole.set("m", session.values.to_json());
+        }
+        let is_new = session.read.is_none();
+        if is_new {
+            whole.set("c", seconds(session.created.unwrap_or(now)).to_string());
+            whole.set("v", VERSION.to_string());
+            if let Some(timeout) = session.timeout {
+                whole.set("t", timeout.as_secs().to_string());
+            }
+        }
+        let has_end = if is_new { self.python_expires } else { session.expires.is_some() };
+        // Near enough is what the application would move, too.
+        let is_near = |trigger| session.expires.is_none_or(|end| end <= now + trigger);
+        let is_moved = has_end && self.timeout_trigger.is_none_or(is_near);
+        if let Some(end) = session.timeout.filter(|_| is_moved).and_then(|timeout| now.checked_add(timeout)) {
+            whole.set("x", rounded_up(end).to_string());
+        }
+        Ok(whole.to_json().into())
+    }
+
+    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let whole = SessionValues::from_json(data.bytes())?;
+        session.values = SessionValues::from_json(whole.get("m").ok_or("it has no values (m)")?)?;
+        session.created = Some(time(number(&whole, "c")?.ok_or("it has no beginning (c)")?));
+        number(&whole, "v")?.ok_or("it has no version (v)")?;
+        session.expires = number(&whole, "x")?.map(time);
+        session.timeout = number(&whole, "t")?.filter(|timeout| *timeout > 0).map(Duration::from_secs);
         Ok(())
+    }
+
+    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+        let mut whole = SessionValues::from_json(data.bytes()).ok()?;
+        whole.get("m").and(whole.get("v"))?;
+        let end = number(&whole, "x").ok()??;
+        whole.set("x", end.saturating_sub(by.as_secs()).max(1).to_string());
+        Some(whole.to_json().into())
+    }
+
+    fn ends_key(&self) -> bool {
+        self.ends_key
     }
 
     fn renews_on_access(&self) -> bool {
@@ -158,6 +184,22 @@ fn as_web_ob(secret: &str) -> Vec<u8> {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// As the library counts: what ends within a second ends with it.
+fn rounded_up(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() + u64::from(since.subsec_nanos() > 0)
+}
+
+/// A number of seconds; Python may have written parts of one. `None` where there is none, or Python's `None`.
+fn number(whole: &SessionValues, name: &str) -> Result<Option<u64>, Box<dyn Error + Send + Sync>> {
+    let Some(text) = whole.get(name).filter(|text| *text != b"null") else { return Ok(None) };
+    if let Ok(number) = serde_json::from_slice(text) {
+        return Ok(Some(number));
+    }
+    let duration = Duration::try_from_secs_f64(serde_json::from_slice(text)?)?;
+    Ok(Some(duration.as_secs()))
 }
 
 fn time(seconds: u64) -> SystemTime {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{FromRedisValue, Pipeline, cmd, pipe};
-use serde_json::{Map, Value};
 
-use super::cookie;
-use super::format::{SessionFormat, StoredSession, random};
+use super::cookie::{self, SessionCookie};
+use super::format::{SessionData, SessionFormat, SessionStorage, StoredSession, random};
+use super::values::SessionValues;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Lease};
 use crate::redis_io::milliseconds;
@@ -15,7 +15,7 @@ use crate::report;
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(super) format: Arc<dyn SessionFormat>,
+    pub(crate) format: Arc<dyn SessionFormat>,
     state: Mutex<State>,
 }
 
@@ -55,11 +55,16 @@ impl Store {
     }
 
     pub(super) fn cookie(&self, lease: &Lease) -> String {
-        cookie::set_cookie(&*self.format, &self.id(), lease.settings)
+        self.cookies(lease).first().map(SessionCookie::set_cookie).unwrap_or_default()
     }
 
-    pub(super) fn cookie_header(&self) -> String {
-        cookie::header(&*self.format, &self.id())
+    /// The cookies of the session, the one that names it first.
+    pub(super) fn cookies(&self, lease: &Lease) -> Vec<SessionCookie> {
+        self.format.cookies(&self.id(), lease.settings)
+    }
+
+    pub(super) fn cookie_header(&self, lease: &Lease) -> String {
+        cookie::header(&self.cookies(lease))
     }
 
     /// The session, if it is there; it lives longer for it, where the framework sees to that.
@@ -94,7 +99,7 @@ impl Store {
         &self,
         lease: &Lease,
         begin: bool,
-        mut change: impl FnMut(&mut Map<String, Value>) -> Option<T>,
+        mut change: impl FnMut(&mut SessionValues) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut state = self.state();
         loop {
@@ -103,7 +108,7 @@ impl Store {
                 None if begin => {
                     let mut new = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
                     new.created = Some(whole_seconds(state.began));
-                    (new, true)
+                    (new, self.format.ends_key())
                 }
                 None => return Ok(None),
             };
@@ -133,11 +138,13 @@ impl Store {
     pub(super) fn is_new(&self, lease: &Lease) -> Result<bool, Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let (bytes,): (Option<Vec<u8>>,) = query(&mut state, lease, pipe().get(&key))?;
-        Ok(bytes.is_none_or(|bytes| {
+        let mut commands = pipe();
+        self.read_key(&mut commands, &key);
+        let (data,): (redis::Value,) = query(&mut state, lease, &commands)?;
+        Ok(self.data(data, lease)?.is_none_or(|data| {
             let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
             // What can't be read is there.
-            self.format.decode(&bytes, &mut stored).is_ok() && over(&stored)
+            self.format.decode(&data, &mut stored).is_ok() && over(&stored)
         }))
     }
 
@@ -160,11 +167,15 @@ impl Store {
         let key = self.format.key(&state.id);
         let mut commands = pipe();
         // What an earlier call has watched and not saved is not this one's.
-        commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore().get(&key).pttl(&key);
-        let (bytes, left): (Option<Vec<u8>>, i64) = query(state, lease, &commands)?;
-        let Some(bytes) = bytes else { return Ok(None) };
+        commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore();
+        self.read_key(&mut commands, &key);
+        commands.pttl(&key);
+        let (data, left): (redis::Value, i64) = query(state, lease, &commands)?;
+        let Some(data) = self.data(data, lease)? else { return Ok(None) };
         let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
-        match self.format.decode(&bytes, &mut stored) {
+        let decoded = self.format.decode(&data, &mut stored);
+        stored.read = Some(data);
+        match decoded {
             // The key may outlive the session, where the application ends it by what it has stored.
             Ok(()) if over(&stored) => Ok(None),
             Ok(()) => {
@@ -185,16 +196,55 @@ impl Store {
     /// application has written since the session was loaded.
     fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
-        let bytes = self.format.encode(stored).map_err(|error| {
+        let data = self.format.encode(stored).map_err(|error| {
             Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
         })?;
-        let mut set = cmd("SET");
-        set.arg(key).arg(bytes);
-        if let Some(timeout) = lasting(stored).filter(|_| has_end) {
-            set.arg("PX").arg(milliseconds(timeout));
+        let timeout = lasting(stored).filter(|_| has_end).map(milliseconds);
+        let mut commands = pipe();
+        commands.atomic();
+        match data {
+            SessionData::String(bytes) => {
+                let set = commands.cmd("SET").arg(key).arg(bytes);
+                if let Some(timeout) = timeout {
+                    set.arg("PX").arg(timeout);
+                }
+            }
+            SessionData::Hash(fields) => {
+                // What is the same stays, with what the server has beside it.
+                let before = stored.read.as_ref().map_or(&[][..], SessionData::fields);
+                for (field, _) in before.iter().filter(|(field, _)| fields.iter().all(|(kept, _)| kept != field)) {
+                    commands.cmd("HDEL").arg(&key).arg(field);
+                }
+                for (field, value) in fields.iter().filter(|field| !before.contains(field)) {
+                    commands.cmd("HSET").arg(&key).arg(field).arg(value);
+                }
+                if let Some(timeout) = timeout {
+                    commands.cmd("PEXPIRE").arg(&key).arg(timeout);
+                }
+            }
         }
-        let saved: Option<(String,)> = query(state, lease, pipe().atomic().add_command(set))?;
-        Ok(saved.is_some())
+        if commands.is_empty() {
+            return Ok(true);
+        }
+        let saved: redis::Value = query(state, lease, &commands)?;
+        Ok(saved != redis::Value::Nil)
+    }
+
+    /// Adds the command that reads the session.
+    fn read_key(&self, commands: &mut Pipeline, key: &str) {
+        commands.cmd(if self.format.storage() == SessionStorage::Hash { "HGETALL" } else { "GET" }).arg(key);
+    }
+
+    /// What that command has answered; `None` where there is no key.
+    fn data(&self, answer: redis::Value, lease: &Lease) -> Result<Option<SessionData>, Error> {
+        let data = match self.format.storage() {
+            SessionStorage::String => {
+                redis::from_redis_value(answer).map(|bytes: Option<_>| bytes.map(SessionData::String))
+            }
+            SessionStorage::Hash => redis::from_redis_value(answer)
+                .map(|fields: Vec<_>| Some(SessionData::Hash(fields)).filter(|data| !data.fields().is_empty())),
+        };
+        data.map_err(|error| lease.no_answer(error.into()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::format::{SessionFormat, StoredSession};
+use super::cookie::SessionCookie;
+use super::format::{SessionData, SessionFormat, StoredSession};
+use crate::settings::{SameSite, Settings};
 
 /// The library's default.
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -74,28 +76,44 @@ impl SessionFormat for TowerSessions {
         BASE64_URL_SAFE_NO_PAD.encode(&random[..16])
     }
 
-    fn encode(&self, session: &StoredSession) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
         let id = BASE64_URL_SAFE_NO_PAD.decode(&session.id)?;
         let id = <[u8; 16]>::try_from(id).map_err(|_| "an id of tower-sessions has 16 bytes")?;
         let record = Record {
             id: i128::from_le_bytes(id),
-            data: session.values.clone(),
+            data: serde_json::from_slice(&session.values.to_json())?,
             expiry_date: end(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("its timeout ends after the year 9999")?,
         };
-        Ok(rmp_serde::to_vec(&record)?)
+        Ok(rmp_serde::to_vec(&record)?.into())
     }
 
-    fn decode(&self, stored: &[u8], session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let record: Record = rmp_serde::from_slice(stored)?;
-        session.values = record.data;
+    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let record: Record = rmp_serde::from_slice(data.bytes())?;
+        for (name, value) in record.data {
+            session.values.set(&name, value.to_string());
+        }
         session.expires = Some(record.expiry_date.into());
         let left = Duration::try_from(record.expiry_date - OffsetDateTime::now_utc()).ok();
         session.timeout = session.timeout.max(left);
         Ok(())
     }
 
+    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+        let mut record: Record = rmp_serde::from_slice(data.bytes()).ok()?;
+        record.expiry_date = record.expiry_date.checked_sub(by.try_into().ok()?)?;
+        rmp_serde::to_vec(&record).ok().map(SessionData::String)
+    }
+
     fn cookie_name(&self) -> &str {
         &self.cookie_name
+    }
+
+    /// As the library sets it, unless its layer is told otherwise.
+    fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
+        let mut cookie = SessionCookie::new(&self.cookie_name, self.cookie_value(id));
+        (cookie.secure, cookie.http_only, cookie.same_site) = (true, true, Some(SameSite::Strict));
+        cookie.max_age = settings.cookie_max_age();
+        vec![cookie]
     }
 
     fn id_in_cookie(&self, value: &str) -> Option<String> {

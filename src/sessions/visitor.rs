@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cookie::{self, Received};
+use super::cookie::{self, Received, SessionCookie};
 use super::store::Store;
 use super::{Session, SessionFormat};
 use crate::error::{Error, Kind};
@@ -43,6 +43,7 @@ pub struct Visitor {
 
 impl Visitor {
     pub(crate) fn new(lease: &Arc<Lease>, format: Arc<dyn SessionFormat>) -> Self {
+        super::ageing::remember(lease, &format);
         Self { lease: lease.clone(), store: Arc::new(Store::new(format)) }
     }
 
@@ -60,16 +61,30 @@ impl Visitor {
     }
 
     /// The line that a server sends behind `Set-Cookie:`, with the attributes that the settings give
-    /// (`redis.sessions.cookie_max_age`, `.cookie_secure`, `.cookie_httponly`).
+    /// (`redis.sessions.cookie_*`), or the format. Of a format with several cookies, the one that names the session.
     #[must_use]
     pub fn cookie(&self) -> String {
         self.store.cookie(&self.lease)
     }
 
-    /// What a browser sends behind `Cookie:`: name and value.
+    /// All lines that a server sends behind `Set-Cookie:`, where the framework has more than one cookie.
+    ///
+    /// ```
+    /// use transient_fixtures::{AxumSession, TestRequest};
+    ///
+    /// let visitor = TestRequest::clean().visitor_of(AxumSession::new().opt_in());
+    /// assert!(visitor.set_cookies()[1].starts_with("store=true; "));
+    /// assert!(visitor.cookie_header().ends_with("; store=true"));
+    /// ```
+    #[must_use]
+    pub fn set_cookies(&self) -> Vec<String> {
+        self.store.cookies(&self.lease).iter().map(SessionCookie::set_cookie).collect()
+    }
+
+    /// What a browser sends behind `Cookie:`: names and values.
     #[must_use]
     pub fn cookie_header(&self) -> String {
-        self.store.cookie_header()
+        self.store.cookie_header(&self.lease)
     }
 
     /// Takes what the application has sent behind `Set-Cookie:`, as a browser does: from now on the visitor has that

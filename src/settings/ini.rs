@@ -36,6 +36,8 @@ pub(super) struct Contents {
     pub(super) values: Section,
     /// `include_ini_files` of `[includes]`, in the file's order, with the line of the key.
     pub(super) includes: Vec<(String, usize)>,
+    /// `secret` of `[session]`, and its line.
+    pub(super) session_secret: Option<(String, usize)>,
 }
 
 /// # Errors
@@ -53,6 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Contents, Error> {
     };
     let (includes, line) = expanded("includes", "include_ini_files").unwrap_or_default();
     let includes = includes.split_whitespace().map(|name| (name.to_owned(), line)).collect();
+    let session_secret = expanded("session", "secret");
     let mut values = Section::new();
     for section in SECTIONS {
         for key in sections.get(section).into_iter().flat_map(BTreeMap::keys) {
@@ -62,7 +65,7 @@ pub(super) fn read(path: &Path) -> Result<Contents, Error> {
         }
     }
     sections.clear();
-    Ok(Contents { values, includes })
+    Ok(Contents { values, includes, session_secret })
 }
 
 fn text(path: &Path) -> io::Result<String> {

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 
 use crate::error::{Error, Kind};
 use crate::report;
@@ -52,4 +52,52 @@ fn upwards(package: &Path) -> Vec<PathBuf> {
 fn is_workspace(directory: &Path) -> bool {
     fs::read_to_string(directory.join("Cargo.toml"))
         .is_ok_and(|manifest| manifest.lines().any(|line| line.trim_start().starts_with("[workspace")))
+}
+
+/// How far above a file a package is looked for.
+const LEVELS: usize = 4;
+
+/// Where a file may be that a settings file names.
+#[derive(Default)]
+pub(super) struct Places {
+    /// Where it is, by its whole name.
+    pub(super) named: Vec<PathBuf>,
+    /// Where a file of that name is beside the settings, which may be another package's.
+    pub(super) beside: Vec<PathBuf>,
+}
+
+/// The places of a path from the settings file's own directory, of `file:///PATH`, or of Python's
+/// `resource://PACKAGE/PATH`. A package's directory is at or above the file's, or in a virtual environment:
+/// `VIRTUAL_ENV`, or `.venv` or `venv` beside one of them.
+pub(super) fn places(ini: &Path, name: &str) -> Places {
+    let here = ini.parent().unwrap_or(Path::new(""));
+    let only = |path: PathBuf| Places { named: vec![path], beside: Vec::new() };
+    let Some(resource) = name.strip_prefix("resource://") else {
+        return match name.strip_prefix("file://") {
+            Some(path) => only(PathBuf::from(path)),
+            None if name.contains("://") => Places::default(),
+            None => only(here.join(name)),
+        };
+    };
+    let is_below = |tail: &str| Path::new(tail).components().all(|part| matches!(part, Component::Normal(_)));
+    let Some((package, tail)) = resource.split_once('/').filter(|(_, tail)| is_below(tail)) else {
+        return Places::default();
+    };
+    let package: PathBuf = package.split('.').filter(|part| is_below(part)).collect();
+    // What is above a relative path is not in it.
+    let here = path::absolute(here.join(".")).unwrap_or_else(|_| here.to_path_buf());
+    let above = || here.ancestors().take(LEVELS);
+    let environments = above().flat_map(|directory| [directory.join(".venv"), directory.join("venv")]);
+    let environments = env::var_os("VIRTUAL_ENV").map(PathBuf::from).into_iter().chain(environments);
+    let roots = above().map(Path::to_path_buf).chain(environments.flat_map(|path| site_packages(&path)));
+    let tail = Path::new(tail);
+    let mut beside: Vec<_> = here.ancestors().take(2).map(|directory| directory.join(tail)).collect();
+    beside.extend(tail.file_name().map(|name| here.join(name)));
+    Places { named: roots.map(|root| root.join(&package).join(tail)).collect(), beside }
+}
+
+/// `lib/python3.N/site-packages` of a virtual environment.
+fn site_packages(environment: &Path) -> Vec<PathBuf> {
+    let versions = fs::read_dir(environment.join("lib")).into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("site-packages")).collect()
 }

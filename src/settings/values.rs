@@ -1,28 +1,29 @@
 //! The values that have a type: parsed, held against each other, and refused with the place they stand at.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use url::Url;
 
-use super::{
-    ADOPT, BROKER, CELERY, CLOCK, COOKIE_HTTPONLY, COOKIE_MAX_AGE, COOKIE_NAME, COOKIE_SECURE, Checked, DATABASES,
-    DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, Origin, PASSWORD, PROVIDER, Provider, TIMEOUT, URL,
-    from_environment,
+use super::known::{
+    ADOPT, BROKER, CELERY, CLOCK, COOKIE_DOMAIN, COOKIE_HTTPONLY, COOKIE_MAX_AGE, COOKIE_NAME, COOKIE_PATH,
+    COOKIE_SAMESITE, COOKIE_SECURE, DATABASES, DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, PASSWORD, PROVIDER,
+    PYTHON_EXPIRES, SET_REDIS_TTL, TIMEOUT, TIMEOUT_TRIGGER, URL,
 };
+use super::{Checked, Origin, Provider, SameSite, Values, from_environment, lint};
 use crate::error::{Error, Kind};
 use crate::report;
 
 pub(super) const SECONDS: &str = "a whole number of seconds, 1 or more";
+pub(super) const SECONDS_OR_NONE: &str = "a whole number of seconds, or 0 or None for none";
+pub(super) const COOKIE_TEXT: &str = "printable ASCII without a ;";
+pub(super) const SAME_SITES: &str = "strict, lax or none";
 pub(super) const BOOLEAN: &str = "true or false";
 pub(super) const PROVIDERS: &str = "auto, running, process, container or download";
 pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
 pub(super) const CLOCKS: &str = "ageing or whole";
 pub(super) const PASSWORDS: &str = "random or none";
-pub(super) const LINTS: &str = "ttl or none";
+pub(super) const LINTS: &str = "none, ttl, a bound such as ttl <= 7d (ms, s, m, h, d, w), or empty";
 pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
-
-type Values = BTreeMap<String, (String, Origin)>;
 
 /// # Errors
 ///
@@ -34,14 +35,20 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
         let legal = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
         (!name.is_empty() && name.chars().all(legal)).then_some(())
     })?;
+    for known in [COOKIE_PATH, COOKIE_DOMAIN] {
+        parse(values, known, |text| {
+            text.bytes().all(|byte| byte != b';' && (byte == b' ' || byte.is_ascii_graphic())).then_some(())
+        })?;
+    }
     Ok(Checked {
         databases: parse(values, DATABASES, databases)?,
         provider: provider(values)?,
-        timeout: parse(values, TIMEOUT, seconds)?,
-        cookie_max_age: parse(values, COOKIE_MAX_AGE, |text| match text {
-            "" => Some(None),
-            text => seconds(text).map(Some),
-        })?,
+        timeout: parse(values, TIMEOUT, seconds_or_none)?,
+        timeout_trigger: parse(values, TIMEOUT_TRIGGER, seconds_or_none)?,
+        python_expires: parse(values, PYTHON_EXPIRES, boolean)?,
+        set_redis_ttl: parse(values, SET_REDIS_TTL, boolean)?,
+        cookie_max_age: parse(values, COOKIE_MAX_AGE, seconds_or_none)?,
+        cookie_same_site: parse(values, COOKIE_SAMESITE, same_site)?,
         cookie_secure: parse(values, COOKIE_SECURE, boolean)?,
         cookie_httponly: parse(values, COOKIE_HTTPONLY, boolean)?,
         download: parse(values, DOWNLOAD, boolean)? && !flag(OFFLINE)?,
@@ -58,15 +65,14 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
             "ageing" => Some(false),
             _ => None,
         })?,
-        ttl_lint: parse(values, LINT, |text| match text {
-            "ttl" => Some(true),
-            "none" => Some(false),
-            _ => None,
-        })?,
+        lint: parse(values, LINT, lint::parse)?,
     })
 }
 
-fn parse<T>(values: &Values, known: Known, parser: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+/// # Errors
+///
+/// When the value is not legal.
+pub(super) fn parse<T>(values: &Values, known: Known, parser: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
     let (text, origin) = lookup(values, known);
     parser(text).ok_or_else(|| bad(known, text, &origin))
 }
@@ -82,6 +88,26 @@ fn bad(known: Known, text: &str, origin: &Origin) -> Error {
 
 fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
+fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
+    match text {
+        "" | "0" => Some(None),
+        text if text.eq_ignore_ascii_case("none") => Some(None),
+        text => seconds(text).map(Some),
+    }
+}
+
+#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
+fn same_site(text: &str) -> Option<Option<SameSite>> {
+    Some(Some(match text.to_lowercase().as_str() {
+        "" => return Some(None),
+        "strict" => SameSite::Strict,
+        "lax" => SameSite::Lax,
+        "none" => SameSite::None,
+        _ => return None,
+    }))
 }
 
 /// The words that Pyramid's `asbool` knows, and their opposites.
@@ -163,16 +189,7 @@ fn has_at_behind_authority(text: &str) -> bool {
 
 /// Jobs are looked for in database 15 of the server that has the sessions; a broker elsewhere would be missed.
 fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
-    let (known, text, origin) = match lookup(values, BROKER) {
-        ("", _) => {
-            let (dictionary, origin) = lookup(values, CELERY);
-            match python_string(dictionary, "broker_url") {
-                Some(broker) => (CELERY, broker, origin),
-                None => return Ok(()),
-            }
-        }
-        (text, origin) => (BROKER, text, origin),
-    };
+    let Some((known, text, origin)) = broker(values) else { return Ok(()) };
     // amqp://, memory://: jobs that are not in Redis at all are not ours to look for.
     let Some(broker) = redis::parse_redis_url(text) else {
         return Ok(());
@@ -185,6 +202,17 @@ fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
             Err(Error::new(Kind::Settings, report::settings::broker_elsewhere(&origin, known.key, &text, &sessions)))
         }
         _ => Ok(()),
+    }
+}
+
+/// Where the jobs are, by which setting, and who says so.
+pub(super) fn broker(values: &Values) -> Option<(Known, &str, Origin)> {
+    match lookup(values, BROKER) {
+        ("", _) => {
+            let (dictionary, origin) = lookup(values, CELERY);
+            Some((CELERY, python_string(dictionary, "broker_url")?, origin))
+        }
+        (text, origin) => Some((BROKER, text, origin)),
     }
 }
 

@@ -44,14 +44,45 @@ const CELERY_TAKEN: &str = "unacked_index";
 ///
 /// [`Error::is_server`].
 pub(crate) fn milliseconds_left(lease: &Lease, key: &str) -> Result<i64, Error> {
-    let mut redis = lease.connect(Database::Sessions)?;
-    let [sessions, jobs] = lease.databases();
-    let mut commands = redis::pipe();
-    for database in [sessions, jobs] {
-        commands.cmd("SELECT").arg(database).ignore().cmd("PTTL").arg(key);
+    let left = left_in_both(lease, &[key.as_bytes().to_vec()])?;
+    Ok(left.into_iter().find(|left| *left != NO_KEY).unwrap_or(NO_KEY))
+}
+
+/// PTTL of that key; or, where there is none of that name and it is a pattern as KEYS takes it, of all keys of both
+/// databases that it fits, with their names.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn all_milliseconds_left(lease: &Lease, pattern: &str) -> Result<Vec<(Vec<u8>, i64)>, Error> {
+    let left = milliseconds_left(lease, pattern)?;
+    if left != NO_KEY || !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![(pattern.as_bytes().to_vec(), left)]);
     }
-    let (one, two): (i64, i64) = commands.query(&mut redis).map_err(|error| lease.no_answer(error))?;
-    Ok(if one == NO_KEY { two } else { one })
+    let mut redis = lease.connect(Database::Sessions)?;
+    let mut commands = redis::pipe();
+    for database in lease.databases() {
+        commands.cmd("SELECT").arg(database).ignore().cmd("KEYS").arg(pattern);
+    }
+    let found: [Vec<Vec<u8>>; 2] = commands.query(&mut redis).map_err(|error| lease.no_answer(error))?;
+    let keys: Vec<_> = found.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
+    let left = left_in_both(lease, &keys)?;
+    let (sessions, jobs) = left.split_at(keys.len());
+    let both = keys.iter().zip(sessions).chain(keys.iter().zip(jobs));
+    Ok(both.filter(|(_, left)| **left != NO_KEY).map(|(key, left)| (key.clone(), *left)).collect())
+}
+
+/// Of these keys of database 14, then of 15.
+fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
+    let mut redis = lease.connect(Database::Sessions)?;
+    let mut commands = redis::pipe();
+    for database in lease.databases() {
+        commands.cmd("SELECT").arg(database).ignore();
+        for key in keys {
+            commands.cmd("PTTL").arg(key);
+        }
+    }
+    commands.query(&mut redis).map_err(|error| lease.no_answer(error))
 }
 
 /// Lets time pass for both test databases; and the scores of these sorted sets, which are due times, are that much earlier.

@@ -73,6 +73,51 @@ mod passing {
         get_redis(&test_request)?.set_ex("cached", "x", 300)
     }
 
+    /// One key lives for five minutes, three for ever.
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl <= 7d")]
+    fn bounded(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl <= 4m")]
+    fn too_long(test_request: TestRequest) -> redis::RedisResult<()> {
+        get_redis(&test_request)?.set_ex("cached", "x", 300)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl >= 1h")]
+    fn too_short(test_request: TestRequest) -> redis::RedisResult<()> {
+        get_redis(&test_request)?.set_ex("cached", "x", 300)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "ttl < 6m")]
+    fn within_bounds(test_request: TestRequest) -> redis::RedisResult<()> {
+        get_redis(&test_request)?.set_ex("cached", "x", 300)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "empty")]
+    fn not_empty(test_request: TestRequest) -> redis::RedisResult<()> {
+        leave(&test_request)
+    }
+
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis(lint = "empty", fixtures("brands"))]
+    fn empty(test_request: TestRequest) -> redis::RedisResult<()> {
+        let mut redis = get_redis(&test_request)?;
+        redis.set::<_, _, ()>("price", "x")?;
+        redis.del("price")
+    }
+
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(lint = "ttl")]
@@ -114,6 +159,29 @@ fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &
 }
 
 #[rstest]
+#[case("bounded", "", 3, "for which \"ttl <= 7d\" does not hold", "config:shop (string, ")]
+#[case("too_long", "", 1, "for which \"ttl <= 4m\" does not hold", "cached (string, ")]
+#[case("too_short", "redis.lint = none", 1, "for which \"ttl >= 1h\" does not hold", "cached (string, ")]
+#[case("as_the_settings_say", "redis.lint = ttl < 1m", 4, "for which \"ttl < 1m\" does not hold", "cached (string, ")]
+#[case("not_empty", "", 5, "in the test databases, which it should leave empty", "celery (list, ")]
+#[case("as_the_settings_say", "redis.lint = empty", 5, "which it should leave empty", "cached (string, ")]
+fn keys_out_of_bounds_fail_the_test(
+    #[case] test: &str,
+    #[case] settings: &str,
+    #[case] count: usize,
+    #[case] words: &str,
+    #[case] key: &str,
+) {
+    let ended = run(test, settings);
+    let plural = if count == 1 { "" } else { "s" };
+    ended.assert_failed_with(&[&format!("passed, but left {count} key{plural} in the "), words, key, " bytes, "]);
+}
+
+#[rstest]
+#[case("within_bounds", "redis.lint = ttl < 1s")]
+#[case("empty", "")]
+#[case("not_empty", "redis.lint_allow = *")]
+#[case("bounded", "redis.lint_allow = config:* brand:* *")]
 #[case("linted", "redis.lint_allow = *")]
 #[case("as_the_settings_say", "")]
 #[case("not_linted", "redis.lint = ttl")]

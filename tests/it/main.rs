@@ -28,6 +28,7 @@ mod serial;
 mod session;
 mod settings;
 mod settings_bounds;
+mod settings_of_frameworks;
 mod snapshot;
 mod torture;
 mod travel;

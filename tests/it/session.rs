@@ -1,6 +1,8 @@
 //! Sessions in Pyramid's format, as somebody who tests an application uses them. The frameworks themselves: `interop/`.
 
+mod bytes;
 mod cookies;
+mod formats;
 
 use std::collections::BTreeMap;
 use std::thread;

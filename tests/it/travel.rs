@@ -340,7 +340,19 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
     test_request.assert_ttl("cached", ..=seconds(300));
     test_request.assert_ttl("cached", seconds(290)..);
     assert_eq!(test_request.ttl("forgotten").expect("ttl"), None);
+    // A pattern is all that it fits, in both databases; a key of that name goes before it.
+    let mut jobs = get_jobs_redis(&test_request).expect("connect");
+    for (key, life) in [("code:1", 100), ("code:2", 200), ("code[", 900)] {
+        redis.set_ex::<_, _, ()>(key, "x", life).expect("SETEX");
+        jobs.set_ex::<_, _, ()>(key, "x", life + 50).expect("SETEX");
+    }
+    test_request.assert_ttl("code:?", seconds(90)..=seconds(250));
+    test_request.assert_ttl("c*:[12]", seconds(90)..=seconds(250));
+    test_request.assert_ttl("code[", seconds(890)..=seconds(900));
     for (key, words) in [
+        ("code:*", r#"expected "code:1" to live for"#),
+        ("*forg*", r#"expected "forgotten" to live for 0ns..10s; it has no timeout"#),
+        ("other:*", "there is no such key in the test databases"),
         ("cached", r#"expected "cached" to live for 0ns..10s; it has "#),
         ("forgotten", "it has no timeout, and lives for ever"),
         ("nowhere", "there is no such key in the test databases"),

@@ -16,6 +16,10 @@ fn with_an_option_that_takes_more_than_nothing() {}
 #[test]
 fn with_an_unknown_lint() {}
 
+#[clean_redis(lint = "ttl <= 7")]
+#[test]
+fn with_a_bound_without_a_unit() {}
+
 #[clean_redis(lint = "ttl", lint = "none")]
 #[test]
 fn with_a_lint_twice() {}

@@ -1,10 +1,14 @@
 //! Sessions and jobs are what the frameworks say they are: each test has the real one beside it, on the same Redis.
 
 mod actix_session;
+mod axum_session;
 mod celery;
 mod celery_worker;
 mod clients;
 mod pyramid;
+#[path = "pyramid.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same tests with the version before")]
+mod pyramid_1_7;
 mod python;
 mod rusty_celery;
 mod tls;

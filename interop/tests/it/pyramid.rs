@@ -1,4 +1,4 @@
-//! Sessions of Pyramid, with `pyramid_session_redis`.
+//! Sessions of Pyramid, with `pyramid_session_redis`: 1.7 in the module `pyramid_1_7`, else 1.8.
 
 use std::time::Duration;
 
@@ -10,6 +10,14 @@ use transient_fixtures::{
 };
 
 use crate::python::Shop;
+
+fn open(test_request: &TestRequest, more: &Value) -> Shop {
+    let version = if module_path!().ends_with("pyramid_1_7") { "1.7" } else { "1.8" };
+    let mut shop = Shop::open(version, test_request, more);
+    let found = shop.post("/version", "", ()).body;
+    assert!(found.as_str().is_some_and(|found| found.starts_with(version)), "{found}");
+    shop
+}
 
 /// What is stored.
 fn raw(test_request: &TestRequest, visitor: &Visitor) -> Value {
@@ -31,7 +39,7 @@ fn a_visitor_who_is_logged_in_here_is_logged_in_there(
     test_request: TestRequest,
     #[values(false, true)] legacy_policy: bool,
 ) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"legacy_policy": legacy_policy}));
+    let mut shop = open(&test_request, &json!({"legacy_policy": legacy_policy}));
     let visitor = test_request.visitor();
     visitor.log_in("åsa@example.com")?;
     visitor.session().set("cart", json!({"brand-1": 2, "ÅÄÖ 🦊": 1.5}))?;
@@ -50,7 +58,7 @@ fn a_visitor_who_logs_in_there_is_logged_in_here(
     test_request: TestRequest,
     #[values(false, true)] legacy_policy: bool,
 ) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"legacy_policy": legacy_policy}));
+    let mut shop = open(&test_request, &json!({"legacy_policy": legacy_policy}));
     let visitor = test_request.visitor();
     let answer = shop.post("/log_in", "", "åsa@example.com");
     visitor.receive_cookie(&answer.set_cookie[0])?;
@@ -71,7 +79,7 @@ fn a_visitor_who_logs_in_there_is_logged_in_here(
 #[rstest]
 #[clean_redis]
 fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.session().set("seen", 3)?;
     shop.post("/set_cart", &visitor.cookie_header(), json!(["brand-1"]));
@@ -84,7 +92,7 @@ fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(
 #[rstest]
 #[clean_redis]
 fn flash_messages_go_both_ways(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     // An empty session is one that the shop ends.
     visitor.session().set("seen", true)?;
@@ -108,7 +116,7 @@ fn flash_messages_go_both_ways(test_request: TestRequest) -> Result<(), Error> {
 #[rstest]
 #[clean_redis]
 fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let answer = shop.post("/token", "", ());
     visitor.receive_cookie(&answer.set_cookie[0])?;
@@ -128,7 +136,7 @@ fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> R
 #[rstest]
 #[clean_redis]
 fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     let before = raw(&test_request, &visitor);
@@ -146,7 +154,7 @@ fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRe
 #[rstest]
 #[clean_redis]
 fn a_session_whose_end_python_does_not_check_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
+    let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     visitor.session().set("cart", ["brand-1"])?;
@@ -161,7 +169,7 @@ fn access_renews_the_timeout_on_both_sides(
     test_request: TestRequest,
     #[values("true", "false")] python_expires: &str,
 ) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"redis.sessions.python_expires": python_expires}));
+    let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": python_expires}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
@@ -180,7 +188,7 @@ fn access_renews_the_timeout_on_both_sides(
 #[rstest]
 #[clean_redis]
 fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     shop.post("/keep_for", &visitor.cookie_header(), 60);
@@ -189,7 +197,7 @@ fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestReques
     assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     let visitor = test_request.visitor();
-    let mut shop = Shop::open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
+    let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     shop.post("/keep_for", &visitor.cookie_header(), 60);
     visitor.user::<String>()?;
@@ -200,7 +208,7 @@ fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestReques
 #[rstest]
 #[clean_redis]
 fn a_session_that_lives_for_ever_is_kept_for_ever(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"redis.sessions.timeout": "None"}));
+    let mut shop = open(&test_request, &json!({"redis.sessions.timeout": "None"}));
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     assert_eq!(visitor.session().ttl()?, None);
@@ -214,7 +222,7 @@ fn a_session_that_lives_for_ever_is_kept_for_ever(test_request: TestRequest) -> 
 #[rstest]
 #[clean_redis]
 fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
     let old = visitor.cookie_header();
@@ -242,7 +250,7 @@ fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest
 #[clean_redis]
 fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let settings = json!({"redis.sessions.timeout": 1, "redis.sessions.set_redis_ttl": "false"});
-    let mut shop = Shop::open(&test_request, &settings);
+    let mut shop = open(&test_request, &settings);
     let visitor = test_request.visitor();
     visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     // Whole seconds, rounded up.
@@ -256,7 +264,7 @@ fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestReque
 #[rstest]
 #[clean_redis]
 fn a_tampered_cookie_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
     let another = Pyramid::new(test_request.settings()).secret("another");
@@ -277,7 +285,7 @@ fn the_secret_may_have_any_letters(
     test_request: TestRequest,
     #[values("plain", "ÅÄÖ", "ключ ÅÄÖ")] secret: &str,
 ) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({"redis.sessions.secret": secret}));
+    let mut shop = open(&test_request, &json!({"redis.sessions.secret": secret}));
     let visitor = test_request.visitor_of(Pyramid::new(test_request.settings()).secret(secret));
     visitor.log_in("asa")?;
     assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
@@ -286,11 +294,64 @@ fn the_secret_may_have_any_letters(
     Ok(())
 }
 
+/// `timeout_trigger` moves the end when it is near, and needs one.
+#[rstest]
+#[clean_redis]
+fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_request: TestRequest) -> Result<(), Error> {
+    let mut shop = open(&test_request, &json!({"redis.sessions.timeout_trigger": 600}));
+    let visitor = test_request.visitor();
+    visitor.log_in("asa")?;
+    let answer = shop.post("/set_cart", &visitor.cookie_header(), json!(["brand-1"]));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["brand-1"]);
+    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
+    // Its members, in its order.
+    let ours = get_redis(&test_request).expect("connect").get::<_, String>(visitor.session().key()).expect("GET");
+    assert!(ours.contains("\"x\""), "{ours}");
+    Ok(())
+}
+
+/// What Python writes and no other language can: it is the same when Python reads it again.
+#[rstest]
+#[clean_redis]
+fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestRequest) -> Result<(), Error> {
+    let mut shop = open(&test_request, &json!({}));
+    let visitor = test_request.visitor();
+    visitor.receive_cookie(&shop.post("/set_odd", "", ()).set_cookie[0])?;
+    let before = shop.post("/show_odd", &visitor.cookie_header(), ()).body;
+    assert!(before.as_str().is_some_and(|odd| odd.contains("nan") && odd.contains("ud800")), "{before}");
+    visitor.session().set("seen", 3)?;
+    visitor.log_in("åsa")?;
+    visitor.session().flash("saved")?;
+    assert_eq!(shop.post("/show_odd", &visitor.cookie_header(), ()).body, before);
+    assert_eq!(shop.post("/pop_flash", &visitor.cookie_header(), "").body, json!(["saved"]));
+    assert_eq!(visitor.session().get::<u32>("seen")?, Some(3));
+    Ok(())
+}
+
+/// Whatever the end is kept in.
+#[rstest]
+#[clean_redis]
+fn time_that_passes_ends_sessions_on_both_sides(
+    test_request: TestRequest,
+    #[values("true", "false")] set_redis_ttl: &str,
+) -> Result<(), Error> {
+    let mut shop = open(&test_request, &json!({"redis.sessions.set_redis_ttl": set_redis_ttl}));
+    let visitor = test_request.visitor();
+    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    test_request.travel(Duration::from_secs(1100))?;
+    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
+    test_request.travel(Duration::from_secs(1203))?;
+    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["is_new"], json!(true));
+    assert!(visitor.session().is_new()?);
+    Ok(())
+}
+
 /// But for their order.
 #[rstest]
 #[clean_redis]
 fn the_cookie_is_set_with_the_same_words(test_request: TestRequest) -> Result<(), Error> {
-    let mut shop = Shop::open(&test_request, &json!({}));
+    let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let theirs = shop.post("/log_in", "", "asa").set_cookie.remove(0);
     visitor.receive_cookie(&theirs)?;

@@ -54,8 +54,8 @@ pub(crate) struct Answer {
 }
 
 impl Shop {
-    /// With the settings that `test.ini` has, and those.
-    pub(crate) fn open(test_request: &TestRequest, more: &Value) -> Self {
+    /// With the settings that `test.ini` has, and those; with that version of `pyramid_session_redis`.
+    pub(crate) fn open(version: &str, test_request: &TestRequest, more: &Value) -> Self {
         let mut settings = json!({
             "redis.sessions.redis_url": test_request.redis_url(),
             "redis.sessions.prefix": test_request.settings().session_prefix(),
@@ -66,6 +66,10 @@ impl Shop {
             settings[name] = value.clone();
         }
         let mut command = python();
+        if version == "1.7" {
+            let python = env::var_os("INTEROP_PYTHON").map(PathBuf::from).expect("INTEROP_PYTHON");
+            command.env("PYTHONPATH", python.ancestors().nth(2).expect("its environment").join("1.7"));
+        }
         command.arg("shop.py").arg(settings.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start Python");
         let requests = child.stdin.take().expect("its stdin");

@@ -1,5 +1,7 @@
 //! Sessions of axum, with tower-sessions.
 
+use std::collections::BTreeSet;
+
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use axum::routing::{get, post};
@@ -84,8 +86,13 @@ async fn the_session_that_the_router_begins_is_read_here(
     let visitor = test_request.visitor_of(TowerSessions::new().with_cookie_name(cookie_name));
     // A cookie of a session that is not there: the router gives another.
     let (cookie, _) = send(&shop, with_json(visitor.request("POST", "/cart"), &everything())).await;
-    visitor.receive_cookie(&cookie.expect("a cookie"))?;
+    let cookie = cookie.expect("a cookie");
+    visitor.receive_cookie(&cookie)?;
     assert!(!visitor.session().is_new()?);
+    // The same attributes, but for the age that this application gives.
+    let words = |line: &str| line.split("; ").filter(|word| !word.starts_with("Max-Age")).map(str::to_owned).collect();
+    let (ours, theirs): (BTreeSet<String>, BTreeSet<String>) = (words(&visitor.cookie()), words(&cookie));
+    assert_eq!(ours, theirs);
     assert_eq!(visitor.session().get::<Value>("cart")?, Some(everything()));
     Ok(())
 }

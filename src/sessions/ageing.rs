@@ -1,0 +1,152 @@
+//! Time travel for sessions whose end is in what is stored: the application checks it with a clock that stays.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::pipe;
+
+use super::format::{SessionData, SessionFormat, SessionStorage};
+use super::pyramid::Pyramid;
+use crate::error::Error;
+use crate::lease::{Commands, Database, Lease};
+
+/// Where the application has written meanwhile, its own end counts.
+const REPLACE: &str = "if redis.pcall('GET', KEYS[1]) == ARGV[1] then
+    redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+end";
+
+const REPLACE_FIELD: &str = "if redis.pcall('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end";
+
+/// The formats of sessions that a test has asked for, and how far it has travelled.
+#[derive(Default)]
+struct Formats {
+    known: Mutex<Vec<Arc<dyn SessionFormat>>>,
+    travelled: Mutex<Duration>,
+}
+
+/// Sessions of that format age. Formats that look the same are the same.
+pub(crate) fn remember(lease: &Lease, format: &Arc<dyn SessionFormat>) {
+    let formats = lease.shared(Formats::default);
+    let mut known = formats.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = format!("{format:?}");
+    if !known.iter().any(|other| format!("{other:?}") == text) {
+        known.push(format.clone());
+    }
+}
+
+/// Makes the ends that sessions carry that much earlier: of every format that the test has asked for, and of those under
+/// `redis.sessions.prefix`.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn age(lease: &Lease, by: Duration) -> Result<(), Error> {
+    if !lease.settings.session_prefix().is_empty() {
+        let format: Arc<dyn SessionFormat> = Arc::new(Pyramid::new(lease.settings));
+        remember(lease, &format);
+    }
+    let formats = lease.shared(Formats::default);
+    // One at a time: two that read the same end would make it earlier only once.
+    let mut travelled = formats.travelled.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = travelled.as_secs();
+    *travelled = travelled.saturating_add(by);
+    // Ends are whole seconds; parts of one add up.
+    let by = Duration::from_secs(travelled.as_secs() - before);
+    let known = formats.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut done = BTreeSet::new();
+    for format in known.iter().filter(|_| !by.is_zero()) {
+        age_format(lease, &**format, by, &mut done)?;
+    }
+    Ok(())
+}
+
+fn age_format(
+    lease: &Lease,
+    format: &dyn SessionFormat,
+    by: Duration,
+    done: &mut BTreeSet<Vec<u8>>,
+) -> Result<(), Error> {
+    let mut connection = Commands::default();
+    let kind = match format.storage() {
+        SessionStorage::String => "string",
+        SessionStorage::Hash => "hash",
+    };
+    let mut cursor = 0_u64;
+    loop {
+        let mut scan = pipe();
+        scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(pattern(&format.key_prefix()));
+        scan.arg("COUNT").arg(1_000).arg("TYPE").arg(kind);
+        let ((next, mut keys),): ((u64, Vec<Vec<u8>>),) = connection.query(lease, Database::Sessions, &scan)?;
+        keys.retain(|key| !done.contains(key));
+        let mut replace = pipe();
+        for (key, data) in read(&mut connection, lease, format.storage(), keys)? {
+            let Some(earlier) = format.earlier(&data, by) else { continue };
+            match (&data, &earlier) {
+                (SessionData::String(old), SessionData::String(new)) => {
+                    replace.cmd("EVAL").arg(REPLACE).arg(1).arg(&key).arg(old).arg(new).ignore();
+                }
+                _ => {
+                    for (field, new) in earlier.fields() {
+                        let old = data.fields().iter().find(|(name, _)| name == field);
+                        if let Some((_, old)) = old.filter(|(_, old)| old != new) {
+                            replace.cmd("EVAL").arg(REPLACE_FIELD).arg(1).arg(&key).arg(field).arg(old).arg(new);
+                            replace.ignore();
+                        }
+                    }
+                }
+            }
+            done.insert(key);
+        }
+        if !replace.is_empty() {
+            connection.query::<()>(lease, Database::Sessions, &replace)?;
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What is in these keys, in one round trip. One that is gone is left out.
+fn read(
+    connection: &mut Commands,
+    lease: &Lease,
+    storage: SessionStorage,
+    keys: Vec<Vec<u8>>,
+) -> Result<Vec<(Vec<u8>, SessionData)>, Error> {
+    let mut commands = pipe();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(match storage {
+        SessionStorage::String => {
+            commands.cmd("MGET").arg(&keys);
+            let (values,): (Vec<Option<Vec<u8>>>,) = connection.query(lease, Database::Sessions, &commands)?;
+            let found = keys.into_iter().zip(values);
+            found.filter_map(|(key, bytes)| Some((key, SessionData::String(bytes?)))).collect()
+        }
+        SessionStorage::Hash => {
+            for key in &keys {
+                commands.cmd("HGETALL").arg(key);
+            }
+            let values: Vec<Vec<(Vec<u8>, Vec<u8>)>> = connection.query(lease, Database::Sessions, &commands)?;
+            keys.into_iter().zip(values.into_iter().map(SessionData::Hash)).collect()
+        }
+    })
+}
+
+/// What begins so, as SCAN takes it.
+fn pattern(prefix: &str) -> String {
+    let mut pattern = String::new();
+    for letter in prefix.chars() {
+        if "*?[]\\".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('*');
+    pattern
+}

@@ -1,0 +1,125 @@
+//! The sessions of `axum_session`, as its Redis pools keep them.
+
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use super::cookie::SessionCookie;
+use super::format::{SessionData, SessionFormat, StoredSession};
+use super::values::{SessionValues, from_texts, to_texts};
+use crate::settings::{SameSite, Settings};
+
+/// How long a browser keeps the library's cookies by default.
+const HUNDRED_DAYS: Duration = Duration::from_secs(100 * 24 * 60 * 60);
+
+/// The sessions of `axum_session` 0.20, as `axum_session_redispool` 0.11 keeps them: a JSON object of JSON texts under
+/// `sessions:ID`, and a second cookie where visitors are asked whether anything may be stored.
+///
+/// The library keeps sessions in its own memory for an hour, and does not see there what a test writes. So give the
+/// application of a test `with_memory_lifetime(Duration::zero())`. Its signed cookies (`with_key`) and its encrypted
+/// sessions (`with_database_key`) are not supported.
+///
+/// ```
+/// use transient_fixtures::{AxumSession, Error, TestRequest};
+///
+/// # fn main() -> Result<(), Error> {
+/// let visitor = TestRequest::clean().visitor_of(AxumSession::new().opt_in());
+/// visitor.session().set("cart", ["brand-1"])?;
+/// assert!(visitor.session().key().starts_with("sessions:"));
+/// assert_eq!(visitor.cookie_header(), format!("session={}; store=true", visitor.session().id()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AxumSession {
+    table: String,
+    cookie_name: String,
+    store_name: Option<String>,
+}
+
+impl AxumSession {
+    /// With the table `sessions` and the cookie `session`, the library's defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { table: "sessions".to_owned(), cookie_name: "session".to_owned(), store_name: None }
+    }
+
+    /// With what the application gives to `with_table_name`; empty is none.
+    #[must_use]
+    pub fn with_table_name(mut self, name: impl Into<String>) -> Self {
+        self.table = name.into();
+        self
+    }
+
+    /// With what the application gives to `with_session_name`.
+    #[must_use]
+    pub fn with_cookie_name(mut self, name: impl Into<String>) -> Self {
+        self.cookie_name = name.into();
+        self
+    }
+
+    /// Of an application in the mode `SessionMode::OptIn` or `Manual`: visitors who have agreed have the cookie `store`
+    /// too.
+    #[must_use]
+    pub fn opt_in(self) -> Self {
+        self.opt_in_with("store")
+    }
+
+    /// The same, with what the application gives to `with_store_name`.
+    #[must_use]
+    pub fn opt_in_with(mut self, name: impl Into<String>) -> Self {
+        self.store_name = Some(name.into());
+        self
+    }
+}
+
+impl Default for AxumSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SessionFormat for AxumSession {
+    /// A UUID of version 4.
+    fn new_id(&self, random: [u8; 48]) -> String {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&random[..16]);
+        let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+        let text = format!("{number:032x}");
+        [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
+    }
+
+    fn key(&self, id: &str) -> String {
+        if self.table.is_empty() { id.to_owned() } else { format!("{}:{id}", self.table) }
+    }
+
+    fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
+        let mut whole = match &session.read {
+            Some(data) => SessionValues::from_json(data.bytes())?,
+            None => SessionValues::from_json(br#"{"data":{},"longterm":false}"#)?,
+        };
+        whole.set("data", to_texts(&session.values)?);
+        Ok(whole.to_json().into())
+    }
+
+    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let whole = SessionValues::from_json(data.bytes())?;
+        session.values = from_texts(whole.get("data").ok_or("it has no values (data)")?)?;
+        Ok(())
+    }
+
+    fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+
+    /// As the library sets them, unless its configuration says otherwise.
+    fn cookies(&self, id: &str, _: &Settings) -> Vec<SessionCookie> {
+        let cookie = |name: &str, value: &str| {
+            let mut cookie = SessionCookie::new(name, value);
+            (cookie.http_only, cookie.same_site) = (true, Some(SameSite::Lax));
+            cookie.expires = SystemTime::now().checked_add(HUNDRED_DAYS);
+            cookie
+        };
+        let store = self.store_name.as_deref().map(|name| cookie(name, "true"));
+        [cookie(&self.cookie_name, id)].into_iter().chain(store).collect()
+    }
+}

@@ -1,0 +1,217 @@
+//! The values of a session, each as the bytes that the application wrote.
+
+use std::error::Error;
+
+/// The values of a session by their names, in the application's order. Each is its JSON text and stays so, byte for
+/// byte, until it is set: numbers of any size, `NaN`, and texts that are no Unicode are no matter.
+///
+/// ```
+/// use transient_fixtures::SessionValues;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let mut values = SessionValues::from_json(br#"{"price": NaN, "cart": ["brand-1"]}"#)?;
+/// assert_eq!(values.get("cart"), Some(br#"["brand-1"]"#.as_slice()));
+/// values.set("seen", "3");
+/// values.remove("cart");
+/// assert_eq!(values.to_json(), br#"{"price":NaN,"seen":3}"#);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionValues(Vec<Member>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Member {
+    name: String,
+    /// The name as it is stored, with its quotes and escapes.
+    quoted: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl SessionValues {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those of a JSON object. Its values are told apart, not read.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no object.
+    pub fn from_json(object: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let mut members = Vec::new();
+        for piece in split(object, b'{', b'}').ok_or("it is no JSON object")? {
+            let quoted = text_at(piece).ok_or("a name in it is no text")?;
+            let (quoted, rest) = piece.split_at(quoted);
+            let text = trim(rest).strip_prefix(b":").map(trim).filter(|text| !text.is_empty());
+            let text = text.ok_or("a name in it has no value")?.to_vec();
+            // A name that is no Unicode is known by its escapes.
+            let name = serde_json::from_slice(quoted)
+                .unwrap_or_else(|_| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned());
+            members.push(Member { name, quoted: quoted.to_vec(), text });
+        }
+        Ok(Self(members))
+    }
+
+    /// A JSON object of them.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut object = vec![b'{'];
+        for (number, member) in self.0.iter().enumerate() {
+            if number > 0 {
+                object.push(b',');
+            }
+            object.extend_from_slice(&member.quoted);
+            object.push(b':');
+            object.extend_from_slice(&member.text);
+        }
+        object.push(b'}');
+        object
+    }
+
+    /// The JSON text of that value. Where the application wrote a name twice, the last one counts.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().rev().find(|member| member.name == name).map(|member| &*member.text)
+    }
+
+    /// Sets a value to a JSON text. It keeps its place, or is the last one.
+    pub fn set(&mut self, name: &str, json: impl Into<Vec<u8>>) {
+        let text = json.into();
+        match self.0.iter_mut().rev().find(|member| member.name == name) {
+            Some(member) => member.text = text,
+            None => self.0.push(Member { name: name.to_owned(), quoted: quoted(name), text }),
+        }
+    }
+
+    /// Removes a value, and gives its JSON text.
+    pub fn remove(&mut self, name: &str) -> Option<Vec<u8>> {
+        let text = self.get(name)?.to_vec();
+        self.0.retain(|member| member.name != name);
+        Some(text)
+    }
+
+    /// Removes all values.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Names and JSON texts, in the application's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|member| (&*member.name, &*member.text))
+    }
+}
+
+/// The values of an object of JSON texts in JSON texts, as several libraries keep them.
+pub(super) fn from_texts(object: &[u8]) -> Result<SessionValues, Box<dyn Error + Send + Sync>> {
+    let mut values = SessionValues::from_json(object)?;
+    for member in &mut values.0 {
+        let text: String = serde_json::from_slice(&member.text)?;
+        member.text = text.into_bytes();
+    }
+    Ok(values)
+}
+
+/// The object that [`from_texts`] reads.
+pub(super) fn to_texts(values: &SessionValues) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let mut texts = values.clone();
+    for member in &mut texts.0 {
+        member.text = quoted(str::from_utf8(&member.text)?);
+    }
+    Ok(texts.to_json())
+}
+
+/// A text as JSON.
+pub(super) fn quoted(text: &str) -> Vec<u8> {
+    serde_json::Value::from(text).to_string().into_bytes()
+}
+
+/// The elements of a JSON array, as they are.
+pub(super) fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
+    split(array, b'[', b']')
+}
+
+/// What stands between the commas of an object or an array, however deep it is.
+fn split(text: &[u8], open: u8, close: u8) -> Option<Vec<&[u8]>> {
+    let inside = trim(text).strip_prefix(&[open])?.strip_suffix(&[close])?;
+    let (mut pieces, mut start, mut depth, mut place) = (Vec::new(), 0, 0_usize, 0);
+    while let Some(byte) = inside.get(place) {
+        match byte {
+            b'"' => {
+                place += text_at(&inside[place..])?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 => {
+                pieces.push(trim(&inside[start..place]));
+                start = place + 1;
+            }
+            _ => {}
+        }
+        place += 1;
+    }
+    let last = trim(&inside[start..]);
+    if !last.is_empty() || !pieces.is_empty() {
+        pieces.push(last);
+    }
+    (depth == 0 && pieces.iter().all(|piece| !piece.is_empty())).then_some(pieces)
+}
+
+/// How long the text in quotes is that the bytes begin with.
+fn text_at(bytes: &[u8]) -> Option<usize> {
+    let mut escaped = bytes.first() != Some(&b'"');
+    if escaped {
+        return None;
+    }
+    for (place, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(place + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{SessionValues, elements};
+
+    #[test]
+    fn deep_values_are_told_apart() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let values = SessionValues::from_json(format!("{{\"a\":{deep},\"b\":1}}").as_bytes()).expect("an object");
+        assert_eq!((values.get("a").map(<[u8]>::len), values.get("b")), (Some(200_000), Some(b"1".as_slice())));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for text in
+            ["", "{", "}", "[]", "1", "{]", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1,}", "{,}", "{\"a\":]}", "{\"a:1}"]
+        {
+            assert!(SessionValues::from_json(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(SessionValues::from_json(b" { } ").is_ok_and(|values| values == SessionValues::new()));
+        assert_eq!(elements(br#"[1, "a,]", {"b": [2, 3]}]"#).map(|pieces| pieces.len()), Some(3));
+    }
+
+    proptest! {
+        /// Of a value that is told apart, nothing is lost.
+        #[test]
+        fn any_bytes_are_told_apart_or_refused(text in "[{}\\[\\]\",:\\\\a1 ]{0,60}") {
+            if let Ok(values) = SessionValues::from_json(text.as_bytes()) {
+                prop_assert_eq!(SessionValues::from_json(&values.to_json()).expect("its own"), values);
+            }
+        }
+    }
+}
