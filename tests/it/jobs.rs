@@ -2,6 +2,7 @@
 
 mod messages;
 mod places;
+mod random;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};

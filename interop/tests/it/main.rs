@@ -7,5 +7,6 @@ mod clients;
 mod pyramid;
 mod python;
 mod rusty_celery;
+mod sidekiq;
 mod tls;
 mod tower_sessions;

@@ -12,8 +12,8 @@ use super::{names, refusal};
 
 /// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, in sets of what is taken, one of
 /// each worker; and the names of the jobs in strings, or in a hash.
-#[derive(Debug)]
-struct Mixed;
+#[derive(Clone, Debug)]
+pub(super) struct Mixed;
 
 impl JobFormat for Mixed {
     fn places(&self, queue: &str) -> Vec<Place> {
