@@ -115,8 +115,8 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
 
 /// Type, key and field; `None` where a message can't be replaced.
 fn place_of_message(entry: &Entry) -> Option<(&'static str, Vec<u8>, Vec<u8>)> {
-    let found = entry.place.bodies.iter().zip(&entry.bodies);
-    for (body, _) in found.filter(|(_, found)| matches!(found, Some(Found::Bytes(_)))) {
+    let mut bodies = entry.place.bodies.iter().zip(&entry.bodies);
+    if let Some((body, _)) = bodies.find(|(_, found)| matches!(found, Some(Found::Bytes(_)))) {
         let id = body.id_of(&entry.value);
         return Some(match body.kind {
             BodyKind::Field => ("hash", body.key.clone().into_bytes(), id.to_vec()),

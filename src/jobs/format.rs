@@ -156,6 +156,7 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     }
 
     /// The queue of a job that names none.
+    #[expect(clippy::unnecessary_literal_bound, reason = "a format may have a setting for it")]
     fn default_queue(&self) -> &str {
         "default"
     }

@@ -216,7 +216,7 @@ impl fmt::Debug for Job {
             .field("raw", &String::from_utf8_lossy(&self.raw))
             .field("opaque", &self.opaque)
             .field("unreadable", &self.unreadable)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -176,7 +176,7 @@ impl Jobs {
             restore(&origin)
         } else {
             if job.queue.is_empty() {
-                job.queue = self.format.default_queue().to_owned();
+                self.format.default_queue().clone_into(&mut job.queue);
             }
             job = job.with_id();
             self.format.encode(&job).map_err(|error| {

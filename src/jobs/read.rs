@@ -155,7 +155,7 @@ impl Jobs {
             job.raw = entry.message().to_vec();
         }
         if job.queue.is_empty() {
-            job.queue = entry.queue.as_deref().unwrap_or(&entry.place.key).to_owned();
+            entry.queue.as_deref().unwrap_or(&entry.place.key).clone_into(&mut job.queue);
         }
         job.eta = job.eta.or_else(|| entry.due());
         job.origin.set(entry);

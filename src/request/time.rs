@@ -83,9 +83,11 @@ impl TestRequest {
     pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
         let [sessions, jobs] = self.lease.databases();
         let named = keys.iter().flat_map(|key| [sessions, jobs].map(|database| (database, (*key).to_owned(), None)));
-        let mut sets: Vec<time::TimedSet> = named.collect();
         #[cfg(feature = "jobs")]
-        sets.extend(crate::jobs::timed_sets(&self.lease)?.into_iter().map(|(key, unit)| (jobs, key, Some(unit))));
+        let known = crate::jobs::timed_sets(&self.lease)?.into_iter().map(|(key, unit)| (jobs, key, Some(unit)));
+        #[cfg(feature = "jobs")]
+        let named = named.chain(known);
+        let sets: Vec<time::TimedSet> = named.collect();
         time::age(&self.lease, duration, &sets)?;
         #[cfg(feature = "jobs")]
         crate::jobs::age(&self.lease, duration.min(time::FAR))?;

@@ -28,7 +28,7 @@ pub(super) fn read(queue: &str, message: &Value) -> Result<Job, String> {
     };
     let priority = message.pointer("/properties/priority").and_then(Value::as_u64);
     job.priority = priority.and_then(|priority| priority.try_into().ok());
-    job.queue = queue.to_owned();
+    queue.clone_into(&mut job.queue);
     Ok(job)
 }
 
