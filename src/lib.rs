@@ -30,6 +30,7 @@
 //! - [`clean_redis`]: clean databases for one test.
 //! - [`get_redis`], [`get_jobs_redis`] and their `async` twins: connections of the [`redis`] crate.
 //! - [`Session`], [`Visitor`]: what the application keeps of its visitors. [`Jobs`], [`Job`]: what it has queued.
+//!   Where a queue of the application's own keeps them: [`jobs::JobFormat`].
 //! - [`TestRequest::travel`]: time passes. [`Snapshot`], [`Diff`], [`TestRequest::load`]: what is in the databases,
 //!   compared, put back, and brought from files.
 //! - [`Settings`]: test.ini and the environment. [`Server`], [`Provider`]: which server a test has.
@@ -40,7 +41,7 @@ mod connections;
 mod error;
 mod failure_report;
 #[cfg(feature = "jobs")]
-mod jobs;
+pub mod jobs;
 mod lease;
 mod lint;
 mod macro_support;
@@ -62,6 +63,8 @@ mod time;
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
 pub use error::Error;
+#[cfg(feature = "sidekiq")]
+pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]
 pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
 pub use provider::Server;

@@ -21,13 +21,15 @@ pub struct Enqueued {
     expected: String,
     fitting: Vec<Job>,
     all: Vec<Job>,
+    /// The keys that the format does not know, in words.
+    foreign: Vec<String>,
 }
 
 #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "each step asserts by itself")]
 impl Enqueued {
     #[track_caller]
-    pub(super) fn of(name: &str, all: Vec<Job>) -> Self {
-        let this = Self { expected: format!("a job {name}"), fitting: all.clone(), all };
+    pub(super) fn of(name: &str, all: Vec<Job>, foreign: Vec<String>) -> Self {
+        let this = Self { expected: report::jobs::a_job(name), fitting: all.clone(), all, foreign };
         this.narrow("", |job| job.name.as_deref() == Some(name))
     }
 
@@ -35,14 +37,16 @@ impl Enqueued {
     ///
     /// # Panics
     ///
-    /// At the caller's line, with all that is queued, when there is none.
+    /// At the caller's line, with all that is queued, when there is none; and when the arguments of one that fits so far
+    /// [can't be read](Job::opaque).
     #[track_caller]
     pub fn with_args(self, args: impl Serialize) -> Self {
         let args = match arguments(args) {
             Ok(args) => args,
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
         };
-        self.narrow(&format!(" with args {}", Value::from(args.clone())), |job| job.args == args)
+        self.assert_readable();
+        self.narrow(&report::jobs::with_args(&Value::from(args.clone())), |job| job.args == args)
     }
 
     /// Those with exactly these arguments by name: a map, or a struct.
@@ -56,7 +60,8 @@ impl Enqueued {
             Ok(kwargs) => kwargs,
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
         };
-        self.narrow(&format!(" with kwargs {kwargs}"), |job| Value::from(job.kwargs.clone()) == kwargs)
+        self.assert_readable();
+        self.narrow(&report::jobs::with_kwargs(&kwargs), |job| Value::from(job.kwargs.clone()) == kwargs)
     }
 
     /// Those in that queue.
@@ -66,7 +71,7 @@ impl Enqueued {
     /// As [`with_args`](Self::with_args).
     #[track_caller]
     pub fn on_queue(self, queue: &str) -> Self {
-        self.narrow(&format!(" in the queue {queue}"), |job| job.queue == queue)
+        self.narrow(&report::jobs::in_queue(queue), |job| job.queue == queue)
     }
 
     /// Asserts how many there are.
@@ -76,8 +81,8 @@ impl Enqueued {
     /// At the caller's line, with all that is queued, when there are more or fewer.
     #[track_caller]
     pub fn times(self, count: usize) -> Self {
-        let expected = format!("{}, {count} times and not {}", self.expected, self.fitting.len());
-        assert!(self.fitting.len() == count, "{}", report::jobs::unexpected(&expected, self.all.iter()));
+        let expected = report::jobs::times(&self.expected, count, self.fitting.len());
+        assert!(self.fitting.len() == count, "{}", self.unexpected(&expected));
         self
     }
 
@@ -85,11 +90,13 @@ impl Enqueued {
     ///
     /// # Panics
     ///
-    /// At the caller's line, with all that is queued, when there is one.
+    /// At the caller's line, with all that is queued, when there is one; and when the job database has keys that the
+    /// format does not know.
     #[track_caller]
     pub fn only(self) -> Self {
-        let expected = format!("{}, and no other", self.expected);
-        assert!(self.fitting.len() == self.all.len(), "{}", report::jobs::unexpected(&expected, self.all.iter()));
+        let expected = report::jobs::only(&self.expected);
+        let is_all = self.fitting.len() == self.all.len() && self.foreign.is_empty();
+        assert!(is_all, "{}", self.unexpected(&expected));
         self
     }
 
@@ -103,7 +110,22 @@ impl Enqueued {
     fn narrow(mut self, condition: &str, fits: impl Fn(&Job) -> bool) -> Self {
         self.expected += condition;
         self.fitting.retain(fits);
-        assert!(!self.fitting.is_empty(), "{}", report::jobs::unexpected(&self.expected, self.all.iter()));
+        assert!(!self.fitting.is_empty(), "{}", self.unexpected(&self.expected));
         self
+    }
+
+    /// What can't be read may be what is asked for, or not.
+    #[track_caller]
+    fn assert_readable(&self) {
+        let opaque = self.fitting.iter().find_map(|job| job.opaque.as_deref());
+        assert!(
+            opaque.is_none(),
+            "{}",
+            self.unexpected(&report::jobs::readable(&self.expected, opaque.unwrap_or_default()))
+        );
+    }
+
+    fn unexpected(&self, expected: &str) -> String {
+        report::jobs::unexpected(expected, self.all.iter(), &self.foreign)
     }
 }

@@ -2,25 +2,28 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::arguments;
+use super::{Entry, arguments};
 use crate::report;
 
 /// A job: one that was found in a queue, or one to be queued.
 ///
-/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only. Numbers
-/// in arguments are as JSON has them in Rust: a whole number beyond 64 bits becomes the nearest `f64`.
+/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only. One whose
+/// message is readable and whose arguments are not (they are pickled, say) has all else, and
+/// [`opaque`](Self::opaque) says why. Numbers in arguments are as JSON has them in Rust: a whole number beyond 64 bits
+/// becomes the nearest `f64`.
 ///
 /// ```
 /// use std::time::Duration;
 /// use transient_fixtures::Job;
 ///
 /// let job = Job::new("shop.send_mail").args(("asa@example.com",)).kwarg("copy", true).countdown(Duration::from_secs(60));
-/// assert_eq!(job.queue, "celery");
+/// assert_eq!(job.args, ["asa@example.com"]);
 /// assert!(job.eta.is_some());
 /// ```
 #[derive(Clone, PartialEq)]
@@ -34,25 +37,54 @@ pub struct Job {
     pub args: Vec<Value>,
     /// The arguments by name.
     pub kwargs: Map<String, Value>,
-    /// The queue that it is in.
+    /// The queue that it is in. Of one to be queued: empty for the default queue of the format, in Celery `celery`.
     pub queue: String,
     /// Its priority, where it was given one. On Redis, Celery's workers take 0 first, 9 last.
     pub priority: Option<u8>,
     /// Not before this time.
     pub eta: Option<SystemTime>,
+    /// Not after this time.
+    pub expires: Option<SystemTime>,
     /// How often it was tried before.
     pub retries: u32,
+    /// What the jobs of a group have in common.
+    pub group: Option<String>,
+    /// The id of the job that this one goes back to, which may be its own.
+    pub root: Option<String>,
     /// The message as it is in Redis. Empty before it is queued, and of one that these methods have changed.
     pub raw: Vec<u8>,
+    /// Why its arguments can't be read. `args` and `kwargs` are empty then.
+    pub opaque: Option<String>,
     /// Why it can't be read as a message of the queue's format.
     pub unreadable: Option<String>,
+    pub(super) origin: Origin,
+}
+
+/// Where a job was found. It is no part of what a job is.
+#[derive(Clone, Default)]
+pub(super) struct Origin(Option<Arc<Entry>>);
+
+impl Origin {
+    pub(super) fn set(&mut self, entry: Entry) {
+        self.0 = Some(Arc::new(entry));
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<Entry>> {
+        self.0.clone()
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Job {
-    /// A job for Celery's default queue, `celery`.
+    /// A job for the default queue.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), ..Self::empty("celery") }
+        Self { name: Some(name.into()), ..Self::empty("") }
     }
 
     /// A message that the format does not know.
@@ -70,9 +102,14 @@ impl Job {
             queue: queue.to_owned(),
             priority: None,
             eta: None,
+            expires: None,
             retries: 0,
+            group: None,
+            root: None,
             raw: Vec::new(),
+            opaque: None,
             unreadable: None,
+            origin: Origin::default(),
         }
     }
 
@@ -86,7 +123,7 @@ impl Job {
     pub fn args(mut self, args: impl Serialize) -> Self {
         self.raw.clear();
         match arguments(args) {
-            Ok(args) => self.args = args,
+            Ok(args) => (self.args, self.opaque) = (args, None),
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
         }
         self
@@ -121,6 +158,14 @@ impl Job {
     pub fn priority(mut self, priority: u8) -> Self {
         self.raw.clear();
         self.priority = Some(priority);
+        self
+    }
+
+    /// Not after that time.
+    #[must_use]
+    pub fn expires(mut self, expires: SystemTime) -> Self {
+        self.raw.clear();
+        self.expires = Some(expires);
         self
     }
 
@@ -164,10 +209,14 @@ impl fmt::Debug for Job {
             .field("queue", &self.queue)
             .field("priority", &self.priority)
             .field("eta", &self.eta)
+            .field("expires", &self.expires)
             .field("retries", &self.retries)
+            .field("group", &self.group)
+            .field("root", &self.root)
             .field("raw", &String::from_utf8_lossy(&self.raw))
+            .field("opaque", &self.opaque)
             .field("unreadable", &self.unreadable)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +229,8 @@ impl fmt::Display for Job {
         };
         let args = self.args.iter().map(Value::to_string);
         let kwargs = self.kwargs.iter().map(|(name, value)| format!("{name}={value}"));
-        let arguments: Vec<_> = args.chain(kwargs).collect();
+        let opaque = self.opaque.iter().map(|why| report::jobs::opaque_arguments(why));
+        let arguments: Vec<_> = args.chain(kwargs).chain(opaque).collect();
         write!(formatter, "{name}({})", arguments.join(", "))?;
         if let Some(priority) = self.priority.filter(|priority| *priority > 0) {
             write!(formatter, ", priority {priority}")?;

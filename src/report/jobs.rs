@@ -9,32 +9,152 @@ const LISTED: usize = 20;
 /// How much of a message that can't be read is shown, in bytes.
 const SHOWN: usize = 120;
 
-pub(crate) fn unexpected(expected: &str, jobs: impl ExactSizeIterator<Item = impl Display>) -> String {
+// Why a message of Celery can't be read.
+pub(crate) const NO_HEADERS: &str = "it has no headers";
+pub(crate) const NO_BODY: &str = "it has no body";
+pub(crate) const NO_NAME_IN_BODY: &str = "its body names none, as protocol 1 does";
+
+// Why a job of Sidekiq can't be read.
+#[cfg(feature = "sidekiq")]
+pub(crate) const NO_CLASS: &str = "it names no class";
+#[cfg(feature = "sidekiq")]
+pub(crate) const NO_ARGS: &str = "it has no array of args";
+
+// What Sidekiq can't express.
+#[cfg(feature = "sidekiq")]
+pub(crate) const NO_KWARGS: &str = "Sidekiq has no arguments by name";
+#[cfg(feature = "sidekiq")]
+pub(crate) const NO_PRIORITY_OR_EXPIRY: &str = "Sidekiq has no priority of a job and no expiry";
+
+// Of a format that keeps ids.
+pub(crate) const NO_BODY_OF_ID: &str = "the job of this id is not there";
+
+pub(crate) const NEVER_STILL: &str =
+    "list the queued jobs: new keys appear all the time; stop who queues, or wait for what is queued";
+
+// Why a job can't be queued.
+pub(crate) const NO_NAME: &str = "it has no name";
+pub(crate) const NO_TIME_IN_TEXT: &str = "its eta or expiry is before 1970 or after 9999";
+
+pub(crate) fn no_name(why: &str) -> String {
+    format!("its headers name no task, as protocol 2 does, and {why}")
+}
+
+pub(crate) fn no_time(field: &str, text: &str) -> String {
+    format!("its {field} {text:?} is no time")
+}
+
+pub(crate) fn body_is_no_json(content_type: Option<&str>) -> String {
+    format!("its body is {}, not JSON", content_type.unwrap_or("of no stated type"))
+}
+
+pub(crate) fn other_body(error: &dyn Display) -> String {
+    format!("its body is not the JSON that it should be: {error}")
+}
+
+pub(crate) fn no_base64(error: &dyn Display) -> String {
+    format!("its body is no Base64: {error}")
+}
+
+pub(crate) fn compressed(how: &str) -> String {
+    format!("its body is compressed ({how}) and can't be read")
+}
+
+pub(crate) fn no_priority(priority: u8) -> String {
+    format!("priority {priority} is not one of 0 to 9")
+}
+
+pub(crate) fn opaque_arguments(why: &str) -> String {
+    format!("arguments can't be read: {why}")
+}
+
+pub(crate) const NO_JOB: &str = "no job";
+
+pub(crate) fn a_job(name: &str) -> String {
+    format!("a job {name}")
+}
+
+pub(crate) fn no_job(name: &str) -> String {
+    format!("no job {name}")
+}
+
+pub(crate) fn with_args(args: &dyn Display) -> String {
+    format!(" with args {args}")
+}
+
+pub(crate) fn with_kwargs(kwargs: &dyn Display) -> String {
+    format!(" with kwargs {kwargs}")
+}
+
+pub(crate) fn in_queue(queue: &str) -> String {
+    format!(" in the queue {queue}")
+}
+
+pub(crate) fn times(expected: &str, count: usize, found: usize) -> String {
+    format!("{expected}, {count} times and not {found}")
+}
+
+pub(crate) fn only(expected: &str) -> String {
+    format!("{expected}, and no other")
+}
+
+pub(crate) fn readable(expected: &str, why: &str) -> String {
+    format!("{expected} whose arguments can be read, and of one they can't ({why})")
+}
+
+/// What failed, all jobs that are queued, and the keys in which the format knows no jobs.
+pub(crate) fn unexpected(
+    expected: &str,
+    jobs: impl ExactSizeIterator<Item = impl Display>,
+    foreign: &[String],
+) -> String {
     let mut text = format!("expected {expected}; ");
     let count = jobs.len();
-    if count == 0 {
-        return text + "nothing is queued. Is the job queued in another database than 15, or not at all?";
+    match count {
+        0 if foreign.is_empty() => {
+            return text + "nothing is queued. Is the job queued in another database than 15, or not at all?";
+        }
+        0 => text.push_str("no job can be read."),
+        1 => text.push_str("queued is:"),
+        _ => {
+            let _ = write!(text, "queued are {count}:");
+        }
     }
-    let _ = write!(text, "queued {}:", if count == 1 { "is".to_owned() } else { format!("are {count}") });
-    for job in jobs.take(LISTED) {
-        let _ = write!(text, "\n  {job}");
+    list(&mut text, jobs);
+    if !foreign.is_empty() {
+        text.push_str("\nThese keys of the job database are not the format's. They may be jobs of another one:");
+        list(&mut text, foreign.iter());
+        text.push_str("\nChoose the format with jobs_of(…), or leave out what is no job with ignoring_keys(…).");
+    }
+    text
+}
+
+fn list(text: &mut String, lines: impl ExactSizeIterator<Item = impl Display>) {
+    let count = lines.len();
+    for line in lines.take(LISTED) {
+        let _ = write!(text, "\n  {line}");
     }
     if count > LISTED {
         let _ = write!(text, "\n  and {} more", count - LISTED);
     }
-    text
+}
+
+pub(crate) fn foreign_key(key: &[u8], kind: &str) -> String {
+    let shown = String::from_utf8_lossy(&key[..key.len().min(SHOWN)]);
+    let cut = if key.len() > SHOWN { "…" } else { "" };
+    format!("{shown:?}{cut} ({kind})")
 }
 
 pub(crate) fn unreadable(raw: &[u8], why: Option<&str>) -> String {
     let shown = String::from_utf8_lossy(&raw[..raw.len().min(SHOWN)]);
     let cut = if raw.len() > SHOWN { "…" } else { "" };
-    format!("unreadable ({}), {} bytes: {shown:?}{cut}", why.unwrap_or("it has no name"), raw.len())
+    format!("unreadable ({}), {} bytes: {shown:?}{cut}", why.unwrap_or(NO_NAME), raw.len())
 }
 
 pub(crate) fn due(eta: SystemTime) -> String {
     match eta.duration_since(SystemTime::now()) {
         Ok(left) => format!("due in {} s", left.as_secs()),
-        Err(past) => format!("due for {} s", past.duration().as_secs()),
+        Err(past) => format!("overdue by {} s", past.duration().as_secs()),
     }
 }
 

@@ -30,8 +30,10 @@ impl TestRequest {
     ///
     /// With the feature `jobs`, the due times (`eta`) of Celery's queued jobs in database 15, and of those of every
     /// [`jobs_of`](Self::jobs_of) that the test has asked for, are made that much earlier, just after the keys have aged;
-    /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. Due
-    /// times that are kept as scores of a sorted set are aged when they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead (`start_paused`): connections
+    /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. The
+    /// scores of the formats' sorted sets that are times age with the keys. Due times in other sorted sets are aged when
+    /// they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead
+    /// (`start_paused`): connections
     /// to real sockets then time out.
     ///
     /// ```
@@ -60,8 +62,8 @@ impl TestRequest {
     }
 
     /// As [`travel`](Self::travel); and the scores of these sorted sets, which are due times (seconds, milliseconds or
-    /// microseconds since 1970), are that much earlier. They are looked for in both test databases. The one that
-    /// Celery's workers keep is aged in any case.
+    /// microseconds since 1970), are that much earlier. They are looked for in both test databases. Those of Celery,
+    /// and of the formats that the test has used, are aged in any case.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -84,7 +86,14 @@ impl TestRequest {
     ///
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
-        time::age(&self.lease, duration, keys)?;
+        let [sessions, jobs] = self.lease.databases();
+        let named = keys.iter().flat_map(|key| [sessions, jobs].map(|database| (database, (*key).to_owned(), None)));
+        #[cfg(feature = "jobs")]
+        let known = crate::jobs::timed_sets(&self.lease)?.into_iter().map(|(key, unit)| (jobs, key, Some(unit)));
+        #[cfg(feature = "jobs")]
+        let named = named.chain(known);
+        let sets: Vec<time::TimedSet> = named.collect();
+        time::age(&self.lease, duration, &sets)?;
         #[cfg(feature = "session")]
         crate::sessions::age(&self.lease, duration.min(time::FAR))?;
         #[cfg(feature = "jobs")]

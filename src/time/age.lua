@@ -1,7 +1,7 @@
 -- Ages the test databases: all at once, since nobody else is served meanwhile.
 -- ARGV: milliseconds for keys and for due times; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1
 -- where fields of hashes have an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many
--- databases, and each; then database and key of each sorted set of due times.
+-- databases, and each; then of each sorted set of times: database, key, and how many units a second has (0: as it looks).
 -- Returns 0 where nothing has ended, 1 where a key has, 3 where a field has.
 
 local by, due_by, tells_end, has_fields = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
@@ -80,13 +80,17 @@ local function age_hashes()
     until cursor == '0'
 end
 
--- Due times are seconds, milliseconds or microseconds since 1970: one that is near is the unit.
-local function age_scores(key)
+-- Times are seconds, milliseconds or microseconds since 1970: where no unit is said, one that is near is the unit. What
+-- is no time where a unit is said (-1, inf) stays.
+local function age_scores(key, per_second)
     local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for number = 1, #members, 2 do
         local score = tonumber(members[number + 1])
-        local unit = (score > 1e14 and 1000) or (score > 1e11 and 1) or 0.001
-        redis.call('ZADD', key, 'XX', string.format('%.17g', score - due_by * unit), members[number])
+        local unit = per_second / 1000
+        if unit == 0 then unit = (score > 1e14 and 1000) or (score > 1e11 and 1) or 0.001 end
+        if per_second == 0 or (score > 0 and score < math.huge) then
+            redis.call('ZADD', key, 'XX', string.format('%.17g', score - due_by * unit), members[number])
+        end
     end
 end
 
@@ -95,9 +99,9 @@ for number = 7, 6 + databases do
     if has_fields then age_hashes() end
     age_keys()
 end
-for number = 7 + databases, #ARGV, 2 do
+for number = 7 + databases, #ARGV, 3 do
     redis.call('SELECT', ARGV[number])
-    if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1]) end
+    if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1], tonumber(ARGV[number + 2])) end
 end
 
 -- Until that moment is over, so that nobody sees what has ended. Newer servers stop the clock for a script: there, the

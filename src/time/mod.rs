@@ -4,7 +4,7 @@
 //! while nobody else is served, and stays until what ends has ended; a second one meets what has ended, if anything has,
 //! so that the server removes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 #[cfg(unix)]
 use std::io;
 use std::thread;
@@ -35,8 +35,9 @@ const FIELDS_GONE_WITHIN: Duration = Duration::from_secs(2);
 /// What PTTL says where there is no key; where the key has no end it says -1.
 pub(crate) const NO_KEY: i64 = -2;
 
-/// Where Celery's workers note when they have taken which job.
-const CELERY_TAKEN: &str = "unacked_index";
+/// A sorted set whose scores are times: its database, its key, and how many units a second has; without that, a score
+/// that is a time says by itself which unit it has.
+pub(crate) type TimedSet = (u32, String, Option<f64>);
 
 /// PTTL of the key of database 14, or of database 15 where 14 has none, in milliseconds.
 ///
@@ -85,18 +86,18 @@ fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
     commands.query(&mut redis).map_err(|error| lease.no_answer(error))
 }
 
-/// Lets time pass for both test databases; and the scores of these sorted sets, which are due times, are that much earlier.
+/// Lets time pass for both test databases; and the scores of these sorted sets, which are times, are that much earlier.
 ///
 /// # Errors
 ///
 /// [`Error::is_server`].
-pub(crate) fn age(lease: &Lease, time: Duration, scores: &[&str]) -> Result<(), Error> {
+pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
-    age_with(lease, &mut redis, time, scores)
+    age_with(lease, &mut redis, time, sets)
         .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error))
 }
 
-fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, scores: &[&str]) -> RedisResult<()> {
+fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, sets: &[TimedSet]) -> RedisResult<()> {
     let moved = move_clock(lease, redis, time.min(FAR))?;
     let (tells_end, has_fields) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
     let [sessions, jobs] = lease.databases();
@@ -106,10 +107,10 @@ fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, scores: &[&st
     age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
     age.arg(u8::from(tells_end)).arg(u8::from(has_fields));
     age.arg(last_milliseconds(&lease.server)).arg(databases.len()).arg(databases);
-    let mut sets: BTreeSet<_> = scores.iter().flat_map(|key| [(sessions, *key), (jobs, *key)]).collect();
-    sets.insert((jobs, CELERY_TAKEN));
-    for (database, key) in sets {
-        age.arg(database).arg(key);
+    // One that is named twice ages once.
+    let sets: BTreeMap<_, _> = sets.iter().map(|(database, key, unit)| ((database, key), unit)).collect();
+    for ((database, key), unit) in sets {
+        age.arg(database).arg(key).arg(unit.unwrap_or_default());
     }
     let ended: u8 = age.query(redis)?;
     let fields_ended = has_fields && (moved || ended & 2 != 0);

@@ -1,5 +1,6 @@
 //! Jobs that Celery has queued are read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use rstest::rstest;
@@ -132,32 +133,60 @@ fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestReq
     Ok(())
 }
 
-/// Shown with what they are, and never dropped: not by any way to look at them.
+/// Known by its headers, and never dropped: not by any way to look at it.
 #[rstest]
-#[case::pickled(json!({}), json!({"serializer": "pickle"}), "its body is application/x-python-serialize, not JSON")]
-#[case::protocol_1(json!({"task_protocol": 1}), json!({}), "its headers name no task")]
-#[case::compressed(json!({"task_compression": "zlib"}), json!({}), "its body is compressed (application/x-gzip)")]
 #[clean_redis]
-fn what_is_unreadable_is_shown(
-    test_request: TestRequest,
-    #[case] conf: Value,
-    #[case] options: Value,
-    #[case] why: &str,
-) -> Result<(), Error> {
-    produce(&test_request, &conf, &json!([mail(1, &options)]));
-    produce(&test_request, &json!({}), &json!([mail(2, &json!({}))]));
+fn a_pickled_job_is_known_and_opaque(test_request: TestRequest) -> Result<(), Error> {
+    let options = json!({"serializer": "pickle", "countdown": 3600, "priority": 3, "expires": 7200});
+    let ids = produce(&test_request, &json!({}), &json!([mail(1, &options)]));
+    produce(&test_request, &json!({}), &json!([{"task": "shop.charge", "args": [2]}]));
     let jobs = test_request.jobs();
-    let pending = jobs.pending("celery")?;
-    let unreadable = &pending[0];
-    assert!(unreadable.unreadable.as_ref().is_some_and(|found| found.starts_with(why)), "{unreadable:?}");
-    assert_eq!((&unreadable.name, &unreadable.id), (&None, &None));
-    let raw: Value = serde_json::from_slice(&unreadable.raw).expect("kombu's message");
-    assert!(raw["body"].is_string(), "{raw}");
+    let enqueued = jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(1);
+    let job = enqueued.jobs()[0].clone();
+    assert_eq!((json!(job.id), json!(job.root)), (ids[0].clone(), ids[0].clone()));
+    assert_eq!((job.priority, job.retries, job.unreadable.as_ref()), (Some(3), 0, None));
+    assert_due_in(3600, &job);
+    assert!(job.expires > job.eta);
+    assert!(job.opaque.as_ref().is_some_and(|why| why.contains("application/x-python-serialize")), "{job:?}");
+    assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_not_enqueued("shop.send_mail"))).is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_enqueued("shop.send_mail").with_args((1,))))
+            .is_err()
+    );
+    jobs.assert_enqueued("shop.charge").with_args((2,)).times(1);
 
-    assert_eq!(numbers(&pending[1..]), [2]);
-    assert_eq!(jobs.all()?, pending);
-    jobs.assert_enqueued("shop.send_mail").with_args((2,)).times(1);
-    assert_eq!(jobs.drain("celery")?, pending);
+    test_request.travel(Duration::from_secs(1800))?;
+    assert_due_in(1800, &jobs.scheduled()?[0]);
+    assert_eq!(jobs.drain("celery")?.len(), 2);
     jobs.assert_nothing_enqueued();
+    Ok(())
+}
+
+#[rstest]
+#[case::zlib(json!({"task_compression": "zlib"}))]
+#[case::gzip(json!({"task_compression": "gzip"}))]
+#[case::bzip2(json!({"task_compression": "bzip2"}))]
+#[case::protocol_1(json!({"task_protocol": 1}))]
+#[case::protocol_1_compressed(json!({"task_protocol": 1, "task_compression": "zlib"}))]
+#[clean_redis]
+fn other_forms_of_json_are_read(test_request: TestRequest, #[case] conf: Value) -> Result<(), Error> {
+    let ids = produce(&test_request, &conf, &json!([mail(1, &json!({"countdown": 3600}))]));
+    let jobs = test_request.jobs();
+    let enqueued = jobs.assert_enqueued("shop.send_mail").with_args((1,)).times(1).only();
+    assert_eq!(json!(enqueued.jobs()[0].id), ids[0]);
+    assert_due_in(3600, &jobs.scheduled()?[0]);
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn an_unreadable_job_passes_no_negative_assertion(test_request: TestRequest) -> Result<(), Error> {
+    let conf = json!({"task_protocol": 1});
+    produce(&test_request, &conf, &json!([mail(1, &json!({"serializer": "pickle"}))]));
+    assert!(test_request.jobs().pending("celery")?[0].unreadable.is_some());
+    assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_not_enqueued("shop.charge"))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_nothing_enqueued())).is_err());
+    test_request.jobs().drain("celery")?;
+    test_request.jobs().assert_nothing_enqueued();
     Ok(())
 }

@@ -11,5 +11,6 @@ mod pyramid;
 mod pyramid_1_7;
 mod python;
 mod rusty_celery;
+mod sidekiq;
 mod tls;
 mod tower_sessions;

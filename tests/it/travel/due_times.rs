@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Commands;
 use rstest::rstest;
+use transient_fixtures::jobs::{Entry, Key, Place};
 use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
 use super::{HOUR, connect};
@@ -15,25 +16,24 @@ fn due_times_of_other_formats_age_too(test_request: TestRequest) {
     #[derive(Debug)]
     struct Due;
     impl JobFormat for Due {
-        fn lists(&self, queue: &str) -> Vec<String> {
-            vec![format!("due:{queue}")]
+        fn places(&self, queue: &str) -> Vec<Place> {
+            vec![Place::list(format!("due:{queue}"))]
         }
-        fn queue_of(&self, list: &str) -> Option<String> {
-            list.strip_prefix("due:").map(str::to_owned)
+        fn key(&self, key: &str) -> Key {
+            key.strip_prefix("due:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
         }
-        fn newest_first(&self) -> bool {
-            false
+        fn decode(&self, entry: &Entry) -> Job {
+            let seconds = entry.text().parse().expect("seconds");
+            Job::new("due").eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         }
-        fn decode(&self, queue: &str, raw: &[u8]) -> Job {
-            let seconds = std::str::from_utf8(raw).expect("text").parse().expect("seconds");
-            Job::new("due").queue(queue).eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        }
-        fn encode(&self, job: &Job) -> Result<(String, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
+        fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
             let since = job.eta.ok_or("no time")?.duration_since(SystemTime::UNIX_EPOCH)?;
-            Ok((format!("due:{}", job.queue), since.as_secs().to_string().into_bytes()))
+            let mut commands = redis::pipe();
+            commands.rpush(format!("due:{}", job.queue), since.as_secs());
+            Ok(commands)
         }
-        fn earlier(&self, raw: &[u8], by: Duration) -> Option<Vec<u8>> {
-            let seconds: u64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
+        fn earlier(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
+            let seconds: u64 = std::str::from_utf8(message).ok()?.parse().ok()?;
             Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
         }
     }

@@ -1,0 +1,147 @@
+-- Reads places of jobs with the bodies of their entries, at one moment, and takes what waits there when that is wanted.
+-- ARGV: 1 to take; 1 to list all keys; a queue, to take only its jobs out of places of several; then of each place:
+-- type, key, group, the JSON field that names the queue, how many bodies; and of each body: type, key or prefix, the
+-- letter before which the id ends.
+-- Returns the keys, each with its type; and of each place the entries, their scores (of a stream: 1 where the group has
+-- taken it), and for each body what was found.
+
+local take, list_keys, queue = ARGV[1] == '1', ARGV[2] == '1', ARGV[3]
+local at = 3
+
+local function argument()
+    at = at + 1
+    return ARGV[at]
+end
+
+local function read_stream(key, group)
+    local found = {values = {}, scores = {}, fields = {}}
+    local function add(entries, taken)
+        for _, entry in ipairs(entries) do
+            -- One that was taken may have been deleted since.
+            if entry[2] then
+                table.insert(found.values, entry[1])
+                table.insert(found.scores, taken)
+                table.insert(found.fields, entry[2])
+            end
+        end
+    end
+    local after = nil
+    if group ~= '' and redis.call('EXISTS', key) == 1 then
+        for _, info in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+            local facts = {}
+            for number = 1, #info, 2 do facts[info[number]] = info[number + 1] end
+            if facts.name == group then after = facts['last-delivered-id'] end
+        end
+    end
+    if after then
+        local from = '-'
+        repeat
+            local pending = redis.call('XPENDING', key, group, from, '+', 1000)
+            for _, one in ipairs(pending) do
+                add(redis.call('XRANGE', key, one[1], one[1]), '1')
+                from = '(' .. one[1]
+            end
+        until #pending < 1000
+        add(redis.call('XRANGE', key, '(' .. after, '+'), '0')
+    else
+        add(redis.call('XRANGE', key, '-', '+'), '0')
+    end
+    return found
+end
+
+local function read(place)
+    local key = place.key
+    if place.kind == 'list' then return {values = redis.call('LRANGE', key, 0, -1), scores = {}} end
+    if place.kind == 'set' then return {values = redis.call('SMEMBERS', key), scores = {}} end
+    if place.kind == 'hash' then return {values = redis.call('HVALS', key), scores = {}} end
+    if place.kind == 'stream' then return read_stream(key, place.group) end
+    local found = {values = {}, scores = {}}
+    local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for number = 1, #members, 2 do
+        table.insert(found.values, members[number])
+        table.insert(found.scores, members[number + 1])
+    end
+    return found
+end
+
+local function id_of(body, value)
+    if body.ends == '' then return value end
+    local place = string.find(value, body.ends, 1, true)
+    return place and string.sub(value, 1, place - 1) or value
+end
+
+local function read_body(body, value)
+    local id = id_of(body, value)
+    if body.kind == 'field' then return redis.call('HGET', body.key, id) end
+    if body.kind == 'string' then return redis.call('GET', body.key .. id) end
+    return redis.call('HGETALL', body.key .. id)
+end
+
+local function is_wanted(place, value)
+    if place.field == '' or queue == '' then return true end
+    local is_json, job = pcall(cjson.decode, value)
+    return is_json and type(job) == 'table' and job[place.field] == queue
+end
+
+-- Only what is wanted stays in the answer.
+local function choose(place, found)
+    if place.field == '' or queue == '' then return end
+    local values, scores = {}, {}
+    for number, value in ipairs(found.values) do
+        if is_wanted(place, value) then
+            table.insert(values, value)
+            table.insert(scores, found.scores[number])
+        end
+    end
+    found.values, found.scores = values, scores
+end
+
+local function remove(place, found)
+    for number, value in ipairs(found.values) do
+        local waits = place.kind ~= 'stream' or found.scores[number] == '0'
+        if place.kind == 'zset' then redis.call('ZREM', place.key, value) end
+        if place.kind == 'set' then redis.call('SREM', place.key, value) end
+        if place.kind == 'stream' and waits then redis.call('XDEL', place.key, value) end
+        if place.kind == 'list' and place.field ~= '' then redis.call('LREM', place.key, 1, value) end
+        for _, body in ipairs(waits and place.bodies or {}) do
+            local id = id_of(body, value)
+            if body.kind == 'field' then redis.call('HDEL', body.key, id) else redis.call('DEL', body.key .. id) end
+        end
+    end
+    if (place.kind == 'list' and place.field == '') or place.kind == 'hash' then redis.call('DEL', place.key) end
+end
+
+local places = {}
+while at < #ARGV do
+    local place = {kind = argument(), key = argument(), group = argument(), field = argument(), bodies = {}}
+    for _ = 1, tonumber(argument()) do
+        table.insert(place.bodies, {kind = argument(), key = argument(), ends = argument()})
+    end
+    table.insert(places, place)
+end
+
+-- All is read before anything is removed: an error leaves everything as it was.
+local answer, all = {}, {}
+for _, place in ipairs(places) do
+    local found = read(place)
+    choose(place, found)
+    local bodies = {}
+    for _, body in ipairs(place.bodies) do
+        local column = {}
+        for number, value in ipairs(found.values) do column[number] = read_body(body, value) end
+        table.insert(bodies, column)
+    end
+    if found.fields then table.insert(bodies, found.fields) end
+    table.insert(answer, {found.values, found.scores, bodies})
+    table.insert(all, found)
+end
+if take then
+    for number, place in ipairs(places) do remove(place, all[number]) end
+end
+
+local keys = {}
+for _, key in ipairs(list_keys and redis.call('KEYS', '*') or {}) do
+    table.insert(keys, key)
+    table.insert(keys, redis.call('TYPE', key).ok)
+end
+return {keys, answer}

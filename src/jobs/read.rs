@@ -1,0 +1,257 @@
+//! Reads what is queued: one script looks at all places at one moment.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use redis::{Pipeline, Value, pipe};
+
+use super::place::{BodyKind, Entry, Found, Kind, Place, State};
+use super::{Job, Jobs, Key};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::lease::guard::{MARKER, OLD_MARKER};
+use crate::report;
+
+const READ: &str = include_str!("read.lua");
+
+/// How often the keys may change while they are read.
+const TRIES: usize = 100;
+
+/// A place, and the queue that it belongs to.
+pub(super) type Belonging = (Option<String>, Place);
+
+/// The keys of the job database with their types.
+pub(super) type Keys = Vec<(Vec<u8>, String)>;
+
+/// All that is in the job database.
+pub(super) struct Contents {
+    pub(super) entries: Vec<Entry>,
+    /// The keys that the format does not know, in words.
+    pub(super) foreign: Vec<String>,
+}
+
+impl Jobs {
+    /// What has that state, in all queues.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub(super) fn contents(&self, state: State) -> Result<Contents, Error> {
+        let mut keys = Keys::new();
+        for _ in 0..TRIES {
+            let (places, _) = self.sort_keys(&keys);
+            let places = in_state(places, state);
+            let (now, entries) = self.read(&places, None, true)?;
+            let (places_now, foreign) = self.sort_keys(&now);
+            let known: HashSet<_> = places.iter().map(|(_, place)| &place.key).collect();
+            // Else a job may have gone from a place that was read into one that was not there before.
+            if in_state(places_now, state).iter().all(|(_, place)| known.contains(&place.key)) {
+                let entries = entries.into_iter().filter(|entry| entry.state() == state).collect();
+                return Ok(Contents { entries, foreign });
+            }
+            keys = now;
+        }
+        Err(Error::new(ErrorKind::Server, report::jobs::NEVER_STILL))
+    }
+
+    /// What waits in one queue, in the order in which it is taken. It is taken out at the same moment, if that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_server`].
+    pub(super) fn waiting(&self, queue: &str, take: bool) -> Result<Vec<Entry>, Error> {
+        let own = self.format.places(queue).into_iter().map(|place| (Some(queue.to_owned()), place));
+        let shared = self.format.shared().into_iter().filter(|place| place.queue_field.is_some());
+        let places = own.chain(shared.map(|place| (None, place))).collect();
+        let (_, entries) = self.read(&in_state(places, State::Waiting), Some((queue, take)), false)?;
+        Ok(entries.into_iter().filter(|entry| entry.state() == State::Waiting).collect())
+    }
+
+    /// The places that are there, and the keys that are unknown, in words.
+    pub(super) fn sort_keys(&self, keys: &Keys) -> (Vec<Belonging>, Vec<String>) {
+        let types: HashMap<&[u8], &str> = keys.iter().map(|(key, kind)| (key.as_slice(), kind.as_str())).collect();
+        let is_there = |place: &Place| types.get(place.key.as_bytes()) == Some(&place.type_name());
+        let (mut queues, mut single, mut known) = (BTreeSet::new(), Vec::new(), HashSet::new());
+        // One of another type is unknown; whoever asks for its jobs has the server's error.
+        let shared = self.format.shared().into_iter().filter(|place| types.contains_key(place.key.as_bytes()));
+        let shared: Vec<_> = shared.collect();
+        known.extend(shared.iter().filter(|place| is_there(place)).map(|place| place.key.clone().into_bytes()));
+        for (key, kind) in keys {
+            let is_ours = [MARKER, OLD_MARKER].iter().any(|marker| marker.as_bytes() == key);
+            let is_ignored = self.ignored.iter().any(|prefix| key.starts_with(prefix.as_bytes()));
+            match std::str::from_utf8(key).map(|key| self.format.key(key)) {
+                _ if is_ours || is_ignored => {}
+                _ if shared.iter().any(|place| place.key.as_bytes() == key) => continue,
+                Ok(Key::Queue(queue)) => {
+                    queues.insert(queue);
+                    continue;
+                }
+                Ok(Key::Place(place)) if is_there(&place) => single.push(place),
+                Ok(Key::Times(_)) if kind == "zset" => {}
+                Ok(Key::Other) => {}
+                _ => continue,
+            }
+            known.insert(key.clone());
+        }
+        let mut places = Vec::new();
+        for queue in queues {
+            for place in self.format.places(&queue).into_iter().filter(is_there) {
+                if known.insert(place.key.clone().into_bytes()) {
+                    places.push((Some(queue.clone()), place));
+                }
+            }
+        }
+        places.extend(shared.into_iter().chain(single).map(|place| (None, place)));
+        let foreign = keys.iter().filter(|(key, _)| !known.contains(key));
+        let mut foreign: Vec<_> = foreign.map(|(key, kind)| report::jobs::foreign_key(key, kind)).collect();
+        foreign.sort_unstable();
+        (places, foreign)
+    }
+
+    /// All keys, where they are asked for, and the entries of these places.
+    pub(super) fn read(
+        &self,
+        places: &[Belonging],
+        of_queue: Option<(&str, bool)>,
+        list_keys: bool,
+    ) -> Result<(Keys, Vec<Entry>), Error> {
+        let (queue, take) = of_queue.unwrap_or_default();
+        let mut script = redis::cmd("EVAL");
+        script.arg(READ).arg(0).arg(u8::from(take)).arg(u8::from(list_keys)).arg(queue);
+        for (_, place) in places {
+            let group = match &place.kind {
+                Kind::Stream { group: Some(group) } => group.as_str(),
+                _ => "",
+            };
+            script.arg(place.type_name()).arg(&place.key).arg(group);
+            script.arg(place.queue_field.as_deref().unwrap_or_default()).arg(place.bodies.len());
+            for body in &place.bodies {
+                let kind = match body.kind {
+                    BodyKind::String => "string",
+                    BodyKind::Field => "field",
+                    BodyKind::Hash => "hash",
+                };
+                script.arg(kind).arg(&body.key).arg(body.id_ends_at.map(String::from).unwrap_or_default());
+            }
+        }
+        let (answer,): (Value,) = self.query(pipe().add_command(script))?;
+        let mut answer = array(answer).into_iter();
+        let keys = array(answer.next().unwrap_or(Value::Nil));
+        let keys = pairs(keys).into_iter().map(|(key, kind)| (key, String::from_utf8_lossy(&kind).into_owned()));
+        let found = array(answer.next().unwrap_or(Value::Nil));
+        let entries =
+            places.iter().zip(found).flat_map(|((queue, place), found)| entries(queue.as_deref(), place, found));
+        Ok((keys.collect(), entries.collect()))
+    }
+
+    /// With its message and its due time, where the format has left them to us.
+    pub(super) fn decode(&self, entry: Entry) -> Job {
+        let is_lost = !entry.bodies.is_empty() && entry.bodies.iter().all(Option::is_none);
+        let mut job = if is_lost {
+            Job::unreadable(entry.queue.as_deref().unwrap_or_default(), &entry.value, report::jobs::NO_BODY_OF_ID)
+        } else {
+            self.format.decode(&entry)
+        };
+        if job.raw.is_empty() {
+            job.raw = entry.message().to_vec();
+        }
+        if job.queue.is_empty() {
+            entry.queue.as_deref().unwrap_or(&entry.place.key).clone_into(&mut job.queue);
+        }
+        job.eta = job.eta.or_else(|| entry.due());
+        job.origin.set(entry);
+        job
+    }
+}
+
+/// The commands that put an entry back where it was.
+pub(super) fn restore(entry: &Entry) -> Pipeline {
+    let mut commands = pipe();
+    let (key, value) = (&entry.place.key, &entry.value);
+    for (body, found) in entry.place.bodies.iter().zip(&entry.bodies) {
+        let id = body.id_of(value);
+        let at = [body.key.as_bytes(), id].concat();
+        match found {
+            Some(Found::Bytes(bytes)) if body.kind == BodyKind::Field => commands.hset(&body.key, id, bytes),
+            Some(Found::Bytes(bytes)) => commands.set(at, bytes),
+            Some(Found::Fields(fields)) => commands.hset_multiple(at, fields),
+            None => &mut commands,
+        };
+    }
+    match entry.place.kind {
+        Kind::List if entry.place.newest_first => commands.lpush(key, value),
+        Kind::List => commands.rpush(key, value),
+        Kind::SortedSet => commands.zadd(key, value, entry.score.unwrap_or_default()),
+        Kind::Set => commands.sadd(key, value),
+        // Of a hash only the values are read.
+        Kind::Hash => &mut commands,
+        Kind::Stream { .. } => match entry.bodies.last() {
+            Some(Some(Found::Fields(fields))) => commands.xadd(key, "*", fields),
+            _ => &mut commands,
+        },
+    };
+    commands
+}
+
+/// Those that have jobs in that state: of a stream, all may.
+fn in_state(mut places: Vec<Belonging>, state: State) -> Vec<Belonging> {
+    places.retain(|(_, place)| place.state == state || matches!(place.kind, Kind::Stream { .. }));
+    places
+}
+
+/// What the script has found in one place, in the order in which it is taken.
+fn entries(queue: Option<&str>, place: &Place, found: Value) -> Vec<Entry> {
+    let mut columns = array(found).into_iter();
+    let mut column = || array(columns.next().unwrap_or(Value::Nil));
+    let (values, scores, bodies) = (column(), column(), column());
+    let mut scores = scores.into_iter().map(bytes);
+    let mut bodies: Vec<_> = bodies.into_iter().map(|column| array(column).into_iter()).collect();
+    let is_stream = matches!(place.kind, Kind::Stream { .. });
+    let (shared_place, queue) = (Arc::new(place.clone()), queue.map(Arc::<str>::from));
+    let mut entries: Vec<_> = values
+        .into_iter()
+        .map(|value| {
+            let score = scores.next().and_then(|score| String::from_utf8_lossy(&score).parse::<f64>().ok());
+            Entry {
+                place: shared_place.clone(),
+                queue: queue.clone(),
+                value: bytes(value),
+                score: score.filter(|_| !is_stream),
+                taken: is_stream && score == Some(1.0),
+                bodies: bodies.iter_mut().map(|column| body(column.next().unwrap_or(Value::Nil))).collect(),
+            }
+        })
+        .collect();
+    if place.newest_first {
+        entries.reverse();
+    }
+    entries
+}
+
+fn body(value: Value) -> Option<Found> {
+    match value {
+        Value::Nil => None,
+        Value::Array(fields) if fields.is_empty() => None,
+        Value::Array(fields) => Some(Found::Fields(pairs(fields))),
+        other => Some(Found::Bytes(bytes(other))),
+    }
+}
+
+fn array(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values,
+        _ => Vec::new(),
+    }
+}
+
+fn bytes(value: Value) -> Vec<u8> {
+    match value {
+        Value::BulkString(bytes) => bytes,
+        Value::SimpleString(text) => text.into_bytes(),
+        _ => Vec::new(),
+    }
+}
+
+fn pairs(values: Vec<Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut values = values.into_iter().map(bytes);
+    std::iter::from_fn(|| values.next().zip(values.next())).collect()
+}

@@ -1,0 +1,144 @@
+//! Sidekiq's queues.
+
+use std::error::Error;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redis::{Pipeline, pipe};
+use serde_json::{Value, json};
+
+use super::format::JobFormat;
+use super::job::Job;
+use super::place::{Entry, Key, Place, Unit};
+use crate::report::jobs as say;
+
+/// What else is in the database: names of queues and of processes, and counts.
+const NOTES: [&str; 4] = ["queues", "processes", "senate", "uniquejobs"];
+
+/// Likewise, with more behind it.
+const NOTES_THAT_BEGIN_SO: [&str; 6] = ["stat:", "j|", "limit", "periodic:", "unique:", "sidekiq:"];
+
+/// The last piece of the keys in which a process says what it does: `HOST:PID:NONCE:work`.
+const NOTES_THAT_END_SO: [&str; 3] = [":work", ":workers", "-signals"];
+
+/// The jobs of [Sidekiq](https://github.com/sidekiq/sidekiq/wiki/Job-Format), and of what speaks its format.
+///
+/// Its lists are `queue:NAME`; `schedule` and `retry` have the jobs for later, whose times travel; `dead` has those that
+/// [`Jobs::dead`](super::Jobs::dead) lists. Workers keep what they have taken to themselves, so that
+/// [`Jobs::taken`](super::Jobs::taken) has none. A job of Active Job has the name of the class that it wraps.
+///
+/// ```
+/// use std::time::Duration;
+/// use transient_fixtures::{Job, Sidekiq, TestRequest};
+///
+/// # fn main() -> Result<(), transient_fixtures::Error> {
+/// let jobs = TestRequest::clean().jobs_of(Sidekiq::new());
+/// jobs.enqueue(Job::new("MailWorker").args(("asa@example.com",)).queue("mail").countdown(Duration::from_secs(60)))?;
+/// jobs.assert_enqueued("MailWorker").with_args(("asa@example.com",)).on_queue("mail").times(1).only();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Sidekiq {
+    prefix: String,
+}
+
+impl Sidekiq {
+    /// Without a namespace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With the namespace of `redis-namespace`, or of rusty-sidekiq: `shop` for keys such as `shop:queue:default`.
+    #[must_use]
+    pub fn with_namespace(namespace: &str) -> Self {
+        Self { prefix: format!("{namespace}:") }
+    }
+
+    fn key_of(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+impl JobFormat for Sidekiq {
+    fn places(&self, queue: &str) -> Vec<Place> {
+        vec![Place::list(self.key_of(&format!("queue:{queue}"))).newest_first()]
+    }
+
+    fn shared(&self) -> Vec<Place> {
+        let set = |name| Place::sorted_set(self.key_of(name)).queue_in("queue");
+        let (schedule, retry) = (set("schedule"), set("retry"));
+        let dead = set("dead").times_in(Unit::SECONDS).dead();
+        vec![schedule.due_in(Unit::SECONDS), retry.due_in(Unit::SECONDS), dead]
+    }
+
+    fn key(&self, key: &str) -> Key {
+        let Some(name) = key.strip_prefix(&self.prefix) else { return Key::Unknown };
+        match name.strip_prefix("queue:") {
+            Some(queue) => Key::Queue(queue.to_owned()),
+            // Of Sidekiq's enterprise edition, and of rusty-sidekiq: when the next job of a kind is to be queued.
+            None if name == "periodic" => Key::Times(Unit::SECONDS),
+            None if NOTES.contains(&name) || is_process(name) => Key::Other,
+            None if NOTES_THAT_BEGIN_SO.iter().any(|start| name.starts_with(start)) => Key::Other,
+            None => Key::Unknown,
+        }
+    }
+
+    fn decode(&self, entry: &Entry) -> Job {
+        let raw = entry.message();
+        let message = serde_json::from_slice::<Value>(raw).map_err(|error| error.to_string());
+        message
+            .and_then(|message| read(&message))
+            .unwrap_or_else(|why| Job::unreadable(entry.queue().unwrap_or_default(), raw, why))
+    }
+
+    fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
+        let name = job.name.as_deref().ok_or(say::NO_NAME)?;
+        if !job.kwargs.is_empty() {
+            return Err(say::NO_KWARGS.into());
+        }
+        if job.priority.is_some() || job.expires.is_some() {
+            return Err(say::NO_PRIORITY_OR_EXPIRY.into());
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let mut message = json!({
+            "class": name, "args": job.args, "queue": job.queue, "jid": job.id, "retry": true, "created_at": now,
+        });
+        if let Some(count) = job.retries.checked_sub(1) {
+            // 0 after the first failure.
+            message["retry_count"] = json!(count);
+        }
+        let mut commands = pipe();
+        if let Some(eta) = job.eta {
+            let due = eta.duration_since(UNIX_EPOCH)?.as_secs_f64();
+            commands.zadd(self.key_of("schedule"), message.to_string(), due);
+        } else {
+            message["enqueued_at"] = json!(now);
+            commands.sadd(self.key_of("queues"), &job.queue);
+            commands.lpush(self.key_of(&format!("queue:{}", job.queue)), message.to_string());
+        }
+        Ok(commands)
+    }
+}
+
+/// `HOST:PID:NONCE`, and what a process keeps under that.
+fn is_process(name: &str) -> bool {
+    let is_noted = NOTES_THAT_END_SO.iter().any(|end| name.ends_with(end));
+    let mut pieces = name.rsplitn(3, ':');
+    let nonce = pieces.next().is_some_and(|nonce| nonce.len() == 12 && nonce.bytes().all(|b| b.is_ascii_hexdigit()));
+    is_noted || (nonce && pieces.next().is_some_and(|pid| pid.parse::<u32>().is_ok()))
+}
+
+/// # Errors
+///
+/// What makes it no job of Sidekiq.
+fn read(message: &Value) -> Result<Job, String> {
+    let text = |field| message.get(field).and_then(Value::as_str);
+    let name = text("wrapped").or(text("class")).ok_or(say::NO_CLASS)?;
+    let args = message.get("args").and_then(Value::as_array).ok_or(say::NO_ARGS)?;
+    let mut job = Job::new(name).args(args).queue(text("queue").unwrap_or("default"));
+    job.id = text("jid").map(str::to_owned);
+    let failed = message.get("retry_count").and_then(Value::as_u64).and_then(|count| count.try_into().ok());
+    job.retries = failed.map_or(0, |count: u32| count.saturating_add(1));
+    Ok(job)
+}

@@ -1,0 +1,200 @@
+//! What Celery's messages say, whatever their bodies are; and that nothing that is queued is passed over.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use redis::Commands;
+use rstest::rstest;
+use serde_json::{Value, json};
+use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_jobs_redis, test_request};
+
+use super::{message, refusal};
+
+fn queue(test_request: &TestRequest, message: &str) {
+    get_jobs_redis(test_request).expect("connect").lpush::<_, _, ()>("celery", message).expect("LPUSH");
+}
+
+/// With everything that headers say.
+fn with_body(content_type: &str, compression: Option<&str>, body: &str) -> String {
+    message(|message| {
+        message["content-type"] = json!(content_type);
+        message["body"] = json!(body);
+        message["headers"] = json!({
+            "task": "shop.send_mail", "id": "7", "retries": 2, "compression": compression, "group": "spring",
+            "root_id": "6", "eta": "2100-01-01T00:00:00+00:00", "expires": "2100-01-02T00:00:00+00:00",
+        });
+        message["properties"]["priority"] = json!(3);
+    })
+}
+
+/// It is known what it is; only the arguments are not.
+#[rstest]
+#[case::pickle("application/x-python-serialize", None, "application/x-python-serialize, not JSON")]
+#[case::yaml("application/x-yaml", None, "application/x-yaml, not JSON")]
+#[case::msgpack("application/x-msgpack", None, "application/x-msgpack, not JSON")]
+#[case::zstd("application/json", Some("application/zstd"), "compressed (application/zstd)")]
+#[case::broken("application/json", Some("application/x-gzip"), "compressed (application/x-gzip)")]
+#[case::no_base64("application/json", None, "not the JSON")]
+#[clean_redis]
+fn the_headers_say_what_it_is(
+    test_request: TestRequest,
+    #[case] content_type: &str,
+    #[case] compression: Option<&str>,
+    #[case] why: &str,
+) -> Result<(), Error> {
+    let raw = with_body(content_type, compression, "gAJdcQAu");
+    queue(&test_request, &raw);
+    let jobs = test_request.jobs();
+    let job = jobs.pending("celery")?.remove(0);
+    assert_eq!((job.name.as_deref(), job.id.as_deref()), (Some("shop.send_mail"), Some("7")));
+    assert_eq!((job.group.as_deref(), job.root.as_deref()), (Some("spring"), Some("6")));
+    assert_eq!((job.retries, job.priority, job.unreadable.as_ref()), (2, Some(3), None));
+    let seconds = |time: Option<SystemTime>| time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    assert_eq!(seconds(job.eta), Some(Duration::from_secs(4_102_444_800)));
+    assert_eq!(seconds(job.expires), Some(Duration::from_secs(4_102_531_200)));
+    assert!(job.opaque.as_ref().is_some_and(|opaque| opaque.contains(why)), "{job:?}");
+    assert!(job.args.is_empty() && job.kwargs.is_empty());
+
+    jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(1).only();
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
+    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
+    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_kwargs(json!({}))).contains(why));
+    jobs.assert_not_enqueued("shop.other");
+    assert_eq!(jobs.scheduled()?, std::slice::from_ref(&job));
+
+    test_request.travel(Duration::from_secs(3600))?;
+    assert_eq!(jobs.scheduled()?[0].eta, job.eta.map(|eta| eta - Duration::from_secs(3600)));
+
+    // As it was, and not in another form.
+    let drained = jobs.drain("celery")?.remove(0);
+    jobs.enqueue(drained.clone())?;
+    assert_eq!(jobs.pending("celery")?, std::slice::from_ref(&drained));
+    let error = jobs.enqueue(drained.queue("mail")).expect_err("no arguments");
+    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    Ok(())
+}
+
+#[rstest]
+#[case::zlib("application/x-gzip", "eJyLjlZKLE50SK1IzC3ISdVLzs9VitVRqFZKzi+oVLJSKCkqTa0F8mtjASllDiQ=")]
+#[case::bzip2(
+    "application/x-bz2",
+    "QlpoOTFBWSZTWTItye8AAAafgFAFABBAAAAKKgbeaiAAMUAGI000aEU0/UJhMamZqkQjYo9jm2JyEuEZh8pZvWRQYud0Cd8/F3JFOFCQMi3J7w=="
+)]
+#[clean_redis]
+fn compressed_arguments_are_read(test_request: TestRequest, #[case] compression: &str, #[case] body: &str) {
+    queue(&test_request, &with_body("application/json", Some(compression), body));
+    let enqueued = test_request.jobs().assert_enqueued("shop.send_mail").with_args(("asa@example.com",));
+    enqueued.with_kwargs(json!({"copy": true})).times(1).only();
+}
+
+#[rstest]
+#[clean_redis]
+fn a_body_may_be_plain_text(test_request: TestRequest) {
+    queue(
+        &test_request,
+        &message(|message| {
+            message["body"] = json!("[[1], {}, {}]");
+            message["properties"].as_object_mut().expect("an object").remove("body_encoding");
+        }),
+    );
+    test_request.jobs().assert_enqueued("shop.send_mail").with_args((1,)).only();
+}
+
+/// Protocol 1: everything is in the body.
+fn old_message(body: &Value) -> String {
+    message(|message| {
+        message["headers"] = json!({});
+        message["body"] = json!(BASE64_STANDARD.encode(body.to_string()));
+    })
+}
+
+#[rstest]
+#[clean_redis]
+fn protocol_1_is_read_from_the_body(test_request: TestRequest) -> Result<(), Error> {
+    let body = json!({
+        "task": "shop.send_mail", "id": "1", "args": ["ÅÄÖ"], "kwargs": {"copy": true}, "retries": 1,
+        "eta": "2100-01-01T00:00:00+00:00", "expires": null, "taskset": "spring", "utc": true,
+    });
+    queue(&test_request, &old_message(&body));
+    let jobs = test_request.jobs();
+    let found = jobs.assert_enqueued("shop.send_mail").with_args(("ÅÄÖ",)).with_kwargs(json!({"copy": true})).only();
+    let job = found.jobs()[0].clone();
+    assert_eq!((job.id.as_deref(), job.group.as_deref(), job.retries), (Some("1"), Some("spring"), 1));
+    test_request.travel(Duration::from_secs(3600))?;
+    assert_eq!(jobs.scheduled()?[0].eta, job.eta.map(|eta| eta - Duration::from_secs(3600)));
+
+    // What nobody can read may be anything.
+    queue(
+        &test_request,
+        &message(|message| {
+            message["headers"] = json!({});
+            message["content-type"] = json!("application/x-python-serialize");
+        }),
+    );
+    assert!(jobs.pending("celery")?[1].unreadable.is_some());
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains("application/x-python-serialize"));
+    Ok(())
+}
+
+/// Each is a way to have something queued that the format does not know.
+#[rstest]
+#[case::no_utf8(&["RPUSH", "k\u{e9}", "job"], true, "list")]
+#[case::sorted_set(&["ZADD", "schedule", "1", "job"], false, "\"schedule\" (zset)")]
+#[case::stream(&["XADD", "events", "*", "job", "1"], false, "\"events\" (stream)")]
+#[case::string(&["SET", "job:1", "{}"], false, "\"job:1\" (string)")]
+#[case::hash(&["HSET", "jobs", "1", "{}"], false, "\"jobs\" (hash)")]
+#[case::set(&["SADD", "ids", "1"], false, "\"ids\" (set)")]
+#[case::other_prefix(&["ZADD", "shop:unacked_index", "1", "tag"], false, "\"shop:unacked_index\" (zset)")]
+#[case::taken_of_another_type(&["SET", "unacked", "text"], false, "\"unacked\" (string)")]
+#[clean_redis]
+fn what_is_no_queue_is_not_passed_over(
+    test_request: TestRequest,
+    #[case] command: &[&str],
+    #[case] latin_1: bool,
+    #[case] words: &str,
+) -> Result<(), Error> {
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    let latin_1 = |word: &&str| -> Vec<u8> {
+        if latin_1 { word.chars().map(|letter| letter as u8).collect() } else { word.as_bytes().to_vec() }
+    };
+    let words_of_command: Vec<_> = command.iter().map(latin_1).collect();
+    redis::cmd(command[0]).arg(&words_of_command[1..]).exec(&mut redis).expect("a command");
+    let jobs = test_request.jobs();
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(words));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(words));
+    jobs.enqueue(Job::new("shop.send_mail"))?;
+    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").times(1).only()).contains(words));
+    jobs.drain("celery")?;
+    if !latin_1(&"\u{e9}").starts_with(&[0xe9]) {
+        jobs.ignoring_keys(command[1]).assert_nothing_enqueued();
+    }
+    Ok(())
+}
+
+/// What Celery and kombu keep besides is no job, with a key prefix too, and its times age.
+#[rstest]
+#[clean_redis]
+fn notes_of_kombu_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs();
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    let mut note = |prefix: &str| {
+        redis.sadd::<_, _, ()>(format!("{prefix}_kombu.binding.celery"), "celery").expect("SADD");
+        redis.sadd::<_, _, ()>(format!("{prefix}_kombu.binding_permanent.celery"), "celery").expect("SADD");
+        redis.zadd::<_, _, _, ()>(format!("{prefix}_kombu.binding_deadlines"), "x", now * 1000).expect("ZADD");
+        redis.zadd::<_, _, _, ()>(format!("{prefix}unacked_index"), "tag", now).expect("ZADD");
+        redis.set::<_, _, ()>(format!("{prefix}unacked_mutex"), "x").expect("SET");
+        redis.set::<_, _, ()>(format!("{prefix}celery-task-meta-1"), "{}").expect("SET");
+        redis.rpush::<_, _, ()>(format!("{prefix}8d5f.reply.celery.pidbox"), "{}").expect("RPUSH");
+    };
+    note("");
+    test_request.jobs().assert_nothing_enqueued();
+    test_request.flush()?;
+    note("shop:");
+    let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:"));
+    jobs.assert_nothing_enqueued();
+    test_request.travel(Duration::from_secs(3600))?;
+    assert_eq!(redis.zscore("shop:unacked_index", "tag"), Ok(now - 3600));
+    assert_eq!(redis.zscore("shop:_kombu.binding_deadlines", "x"), Ok((now - 3600) * 1000));
+    Ok(())
+}

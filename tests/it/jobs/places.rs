@@ -1,0 +1,138 @@
+//! A format of places of every kind.
+
+use std::error::Error as StdError;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::Commands;
+use rstest::rstest;
+use transient_fixtures::jobs::{Body, Entry, Key, Place, Unit};
+use transient_fixtures::{Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
+
+use super::{names, refusal};
+
+/// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, in sets of what is taken, one of
+/// each worker; and the names of the jobs in strings, or in a hash.
+#[derive(Clone, Debug)]
+pub(super) struct Mixed;
+
+impl JobFormat for Mixed {
+    fn places(&self, queue: &str) -> Vec<Place> {
+        vec![
+            Place::list(format!("{queue}:ids")).body(Body::string("job:")),
+            Place::sorted_set(format!("{queue}:later")).due_in(Unit::MILLISECONDS).body(Body::field_of("jobs")),
+            Place::stream(format!("{queue}:stream"), Some("workers")),
+            Place::sorted_set(format!("{queue}:dead")).times_in(Unit::SECONDS).dead().body(Body::string("job:")),
+        ]
+    }
+    fn key(&self, key: &str) -> Key {
+        match key.split_once(':') {
+            Some(("job", _)) => Key::Other,
+            Some((_, worker)) if worker.starts_with("taken:") => {
+                Key::Place(Place::set(key).taken().body(Body::string("job:").id_before('@')))
+            }
+            Some((queue, "ids" | "later" | "stream" | "dead")) => Key::Queue(queue.to_owned()),
+            None if key == "jobs" => Key::Other,
+            None if key == "beats" => Key::Times(Unit::SECONDS),
+            _ => Key::Unknown,
+        }
+    }
+    fn decode(&self, entry: &Entry) -> Job {
+        let name = entry.field("name").unwrap_or(entry.message());
+        Job::new(String::from_utf8_lossy(name)).id(entry.text())
+    }
+    fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn StdError + Send + Sync>> {
+        let (id, name) = (job.id.as_deref().ok_or("no id")?, job.name.as_deref().ok_or("no name")?);
+        let mut commands = redis::pipe();
+        if let Some(eta) = job.eta {
+            let due = u64::try_from(eta.duration_since(UNIX_EPOCH)?.as_millis())?;
+            commands.hset("jobs", id, name).zadd(format!("{}:later", job.queue), id, due);
+        } else {
+            commands.set(format!("job:{id}"), name).rpush(format!("{}:ids", job.queue), id);
+        }
+        Ok(commands)
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn every_kind_of_place_is_read_drained_and_restored(test_request: TestRequest) -> Result<(), Box<dyn StdError>> {
+    let (jobs, mut redis) = (test_request.jobs_of(Mixed), get_jobs_redis(&test_request)?);
+    let due = UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
+    jobs.enqueue(Job::new("now").queue("q"))?;
+    jobs.enqueue(Job::new("later").queue("q").eta(due))?;
+    for name in ["given", "done", "waits"] {
+        redis.xadd::<_, _, _, _, ()>("q:stream", "*", &[("name", name)])?;
+        if name == "done" {
+            redis.xgroup_create::<_, _, _, ()>("q:stream", "workers", "0")?;
+            let read: redis::Value = redis::cmd("XREADGROUP")
+                .arg(&["GROUP", "workers", "one", "COUNT", "2", "STREAMS", "q:stream", ">"])
+                .query(&mut redis)?;
+            let redis::Value::Array(_) = read else { panic!("{read:?}") };
+            let ids: redis::streams::StreamRangeReply = redis.xrange_all("q:stream")?;
+            redis.xack::<_, _, _, ()>("q:stream", "workers", &[&ids.ids[1].id])?;
+        }
+    }
+    redis.sadd::<_, _, ()>("q:taken:one", "7@one")?;
+    redis.set::<_, _, ()>("job:7", "taken")?;
+    redis.zadd::<_, _, _, ()>("q:dead", "8", 4_102_444_800_u64)?;
+    redis.set::<_, _, ()>("job:8", "dead")?;
+    redis.zadd::<_, _, _, ()>("beats", "one", 4_102_444_800_u64)?;
+
+    assert_eq!(names(&jobs.pending("q")?), ["now", "later", "waits"]);
+    assert_eq!(jobs.all()?, jobs.pending("q")?);
+    assert_eq!((names(&jobs.scheduled()?), jobs.scheduled()?[0].eta), (vec!["later"], Some(due)));
+    assert_eq!(names(&jobs.taken()?), ["given", "taken"]);
+    assert_eq!((names(&jobs.dead()?), jobs.dead()?[0].eta), (vec!["dead"], None));
+
+    let drained = jobs.drain("q")?;
+    assert_eq!(names(&drained), ["now", "later", "waits"]);
+    jobs.assert_nothing_enqueued();
+    assert!(!redis.exists::<_, bool>(&["q:ids", "q:later", "jobs"])?);
+    assert_eq!(names(&jobs.taken()?), ["given", "taken"]);
+    for job in drained.clone() {
+        jobs.enqueue(job)?;
+    }
+    assert_eq!(names(&jobs.pending("q")?), ["now", "later", "waits"]);
+    assert_eq!(jobs.pending("q")?[..2], drained[..2]);
+
+    test_request.travel(Duration::from_secs(3600))?;
+    assert_eq!(jobs.scheduled()?[0].eta, Some(due - Duration::from_secs(3600)));
+    assert_eq!(redis.zscore::<_, _, u64>("beats", "one")?, 4_102_441_200);
+    assert_eq!(redis.zscore::<_, _, u64>("q:dead", "8")?, 4_102_441_200);
+    Ok(())
+}
+
+/// An id without its job is shown, and no reason to pass an assertion.
+#[rstest]
+#[clean_redis]
+fn an_id_without_its_job_is_not_passed_over(test_request: TestRequest) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Mixed), get_jobs_redis(&test_request).expect("connect"));
+    redis.rpush::<_, _, ()>("q:ids", "9").expect("RPUSH");
+    let text = refusal(|| jobs.assert_not_enqueued("now"));
+    assert!(text.contains("q: unreadable (the job of this id is not there), 1 bytes: \"9\""), "{text}");
+    redis.del::<_, ()>("q:ids").expect("DEL");
+    redis.set::<_, _, ()>("q:ids", "no list").expect("SET");
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("\"q:ids\" (string)"));
+    Ok(())
+}
+
+/// One step, however often somebody queues.
+#[rstest]
+#[clean_redis]
+fn draining_does_not_wait_for_those_who_queue(test_request: TestRequest) -> Result<(), Error> {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut redis = get_jobs_redis(&test_request).expect("connect");
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                redis.lpush::<_, _, ()>("celery", "x").expect("LPUSH");
+            }
+        });
+        let jobs = test_request.jobs();
+        let began = SystemTime::now();
+        let result = (0..20).try_for_each(|_| jobs.drain("celery").map(drop));
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(began.elapsed().expect("a time") < Duration::from_secs(10));
+        result
+    })
+}
