@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A key in which a queue keeps jobs: what kind of key it is, what its jobs wait for, and where their bodies are.
 ///
 /// ```
-/// use transient_fixtures::{Body, Place, Unit};
+/// use transient_fixtures::jobs::{Body, Place, Unit};
 ///
 /// // Messages, put in by LPUSH and taken by BRPOP.
 /// let messages = Place::list("queue:mail").newest_first();
