@@ -1,5 +1,6 @@
 # The real frameworks: tower-sessions, axum_session, actix-session, Pyramid, Celery.
 # Beside what follows.
-run interop-build interop/run --no-run
+# Other steps have tests that wait for something meanwhile.
+run interop-build nice -n 15 interop/run --no-run
 own_network
 run interop "${inside[@]}" env "$no_engine" interop/run -- ${INTEROP_TESTS-}

@@ -79,7 +79,7 @@ use super::{Entry, Job, Key, Place};
 /// # }
 /// ```
 ///
-/// Two more, written from the layouts that these projects publish, and **not run against the real ones**.
+/// Two sketches of other layouts. They were **not run against the real ones**: compare them with the version in use.
 ///
 /// [BullMQ](https://docs.bullmq.io) has ids in lists and sorted sets, and each job in a hash:
 ///
