@@ -3,7 +3,7 @@
 needs images tests
 # Nothing is at the address, whatever this machine has at 6379.
 printf '[app:main]\nredis.sessions.url = redis://127.0.0.1:1\nredis.image = %s/redis:7\nredis.download = false\n%s\n' "$images" \
-    "$(grep -E '^redis.sessions.(timeout|cookie_max_age|prefix)' test.ini)" >"$scratch/container.ini"
+    "$(grep -E '^redis.sessions.(timeout|cookie_max_age)' test.ini)" >"$scratch/container.ini"
 container=(TRANSIENT_TEST_INI="$scratch/container.ini" EXPECTED_PROVIDER=container)
 bare=$(bare)
 for number in 0 1; do
