@@ -143,10 +143,14 @@ impl Waiter<'_, '_, '_> {
         let mut was_free = false;
         loop {
             let holder = Holder::read(self.path);
-            if holder.process == Some(process::id())
-                && let Some(test) = registry::waits_for_itself()
-            {
-                return Err(Error::new(Kind::Busy, report::lease::waits_for_itself(self.patience.url, &test)));
+            if holder.process == Some(process::id()) {
+                if let Some(test) = registry::waits_for_itself() {
+                    return Err(Error::new(Kind::Busy, report::lease::waits_for_itself(self.patience.url, &test)));
+                }
+                if let Some(test) = registry::tests_beside().filter(|_| !self.patience.said) {
+                    self.patience.said = true;
+                    report::shout(&report::lease::may_wait_for_itself(self.patience.url, &test));
+                }
             }
             self.patience.still_waits_for(&holder.name, holder.lease)?;
             match receiver.recv_timeout(LOOK_EVERY.min(self.patience.timeout)) {

@@ -162,7 +162,7 @@ pub(crate) fn tests_beside() -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The test that holds a shared server, where whoever waits for it here keeps that test from going on.
+/// The test that holds a shared server, where waiting for it here certainly keeps that test from going on.
 pub(super) fn waits_for_itself() -> Option<String> {
     let (thread, task) = (thread::current(), Task::current());
     let entries = entries();
@@ -172,8 +172,9 @@ pub(super) fn waits_for_itself() -> Option<String> {
     }
     let is_elsewhere = !task.is_none() || !is_named_as_a_test(&thread);
     match held.as_slice() {
-        // With a process for each test, that is the only test there is; else it is the only one that it can be.
-        [only] if run::is_process_per_test() || (is_elsewhere && only.is_of_a_test()) => Some(only.test.clone()),
+        [only] if run::is_process_per_test() => Some(only.test.clone()),
+        // Of several tests at once, this thread or task may be another one's.
+        [only] if is_elsewhere && only.is_of_a_test() && run::is_one_test_at_a_time() => Some(only.test.clone()),
         _ => None,
     }
 }

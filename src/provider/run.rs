@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{env, fmt::Write as _};
+use std::{env, fmt::Write as _, thread};
 
 use crate::cache;
 
@@ -16,6 +16,22 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Whether the runner has a process for each test, as cargo-nextest does.
 pub(crate) fn is_process_per_test() -> bool {
     env::var_os("NEXTEST_EXECUTION_MODE").is_some_and(|mode| mode == "process-per-test")
+}
+
+/// Whether this process runs one test at a time, as far as the harness was told so: it has one thread, or one test.
+pub(crate) fn is_one_test_at_a_time() -> bool {
+    let arguments: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let threads =
+        arguments.iter().enumerate().find_map(|(number, word)| match word.strip_prefix("--test-threads")? {
+            "" => arguments.get(number + 1).cloned(),
+            value => value.strip_prefix('=').map(str::to_owned),
+        });
+    let is_one_thread = match threads.or_else(|| env::var("RUST_TEST_THREADS").ok()) {
+        Some(threads) => threads == "1",
+        None => thread::available_parallelism().is_ok_and(|threads| threads.get() == 1),
+    };
+    let filters = arguments.iter().filter(|word| !word.starts_with('-')).count();
+    is_one_thread || (filters == 1 && arguments.iter().any(|word| word == "--exact"))
 }
 
 /// A run with a process for each test: the runner's name for it, and its pid.

@@ -20,6 +20,13 @@ pub(crate) fn waits_for_itself(url: &str, test: &str) -> String {
     )
 }
 
+pub(crate) fn may_wait_for_itself(url: &str, test: &str) -> String {
+    format!(
+        "transient-fixtures: waiting for {url}, which {test} has. If the thread or task that waits is one of that test, it \
+         waits in vain: hand a clone of the test's TestRequest to it"
+    )
+}
+
 pub(crate) fn waiting(url: &str, holder: &str) -> String {
     format!("transient-fixtures: waiting for {url}, which {holder} uses")
 }
@@ -91,7 +98,7 @@ pub(crate) fn adopted(url: &str, database: u32, count: u64, cleared: bool) -> St
 pub(crate) fn released_in_use(test: &str, server: &dyn Display) -> String {
     format!(
         "{test} ended, but a clone of its TestRequest or a connection is still alive; {server} goes to the next test. \
-         Connections that get_redis and the like have opened were closed. End the test's threads before it returns"
+         The connections that it opened through get_redis and its like were closed. End the test's threads before it returns"
     )
 }
 

@@ -87,6 +87,16 @@ mod in_turn {
         Ok(())
     }
 
+    #[test]
+    #[ignore = "run by leases_are_their_tests_alone"]
+    fn d_is_alone_a_thousand_times() {
+        for _ in 0..1_000 {
+            let test_request = TestRequest::isolated();
+            let mut redis = get_redis(&test_request).expect("connect");
+            assert_eq!(redis.keys::<_, Vec<String>>("*"), Ok(vec![]));
+        }
+    }
+
     /// An application's connection, kept for the whole process by way of one test's URL.
     static CONNECTION: Mutex<Option<Connection>> = Mutex::new(None);
 
@@ -386,6 +396,69 @@ fn waiting_for_oneself_is_an_error_at_once() {
     let ended = child.env("TRANSIENT_LEASE_TIMEOUT", "600").run();
     ended.assert_passed();
     assert!(ended.output.contains("which can't end while it waits for itself"), "{}", ended.output);
+}
+
+/// A thread that waits for a shared server, and belongs to no test as far as its name goes.
+mod workers {
+    use std::sync::Barrier;
+
+    use super::{Duration, TestRequest, clean_redis, rstest, test_request, thread};
+
+    static HELD: Barrier = Barrier::new(2);
+
+    fn ask() -> Result<(), transient_fixtures::Error> {
+        let worker = thread::Builder::new().name("tokio-rt-worker".to_owned());
+        worker.spawn(|| TestRequest::try_clean().map(drop)).expect("spawn").join().expect("join")
+    }
+
+    #[rstest]
+    #[ignore = "run by a_thread_that_waits_for_its_test_is_an_error_at_once"]
+    #[clean_redis]
+    fn waits_for_its_own(test_request: TestRequest) {
+        let error = ask().expect_err("it would wait for itself");
+        assert!(error.is_busy(), "{error}");
+        drop(test_request);
+    }
+
+    #[rstest]
+    #[ignore = "run by a_thread_of_another_test_waits"]
+    #[clean_redis]
+    fn beside_has_the_server(test_request: TestRequest) {
+        HELD.wait();
+        let go_on = std::env::var_os("GO_ON").expect("a file");
+        while !std::path::Path::new(&go_on).exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(test_request);
+    }
+
+    #[test]
+    #[ignore = "run by a_thread_of_another_test_waits"]
+    fn beside_waits() {
+        HELD.wait();
+        ask().expect("its turn comes");
+    }
+}
+
+#[test]
+fn a_thread_of_another_test_waits() {
+    let server = OwnServer::start();
+    let go_on = server.directory.path().join("go on");
+    let child = Child::tests("identity::workers::beside").arguments(["--test-threads=2"]).env("GO_ON", &go_on);
+    let child = child.env("TRANSIENT_REDIS_URL", server.url()).start();
+    child.wait_for("beside_has_the_server has. If the thread");
+    std::fs::write(go_on, "").expect("write");
+    child.wait(Duration::from_secs(100)).assert_passed();
+}
+
+#[rstest]
+#[case(&["--exact"])]
+#[case(&["--test-threads=1"])]
+#[case(&["--test-threads", "1"])]
+fn a_thread_that_waits_for_its_test_is_an_error_at_once(#[case] arguments: &[&'static str]) {
+    let server = OwnServer::start();
+    let child = Child::tests("identity::workers::waits_for_its_own").arguments(arguments.iter().copied());
+    child.env("TRANSIENT_REDIS_URL", server.url()).env("TRANSIENT_LEASE_TIMEOUT", "600").run().assert_passed();
 }
 
 #[test]
