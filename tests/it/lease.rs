@@ -376,6 +376,7 @@ mod lasting {
                 std::mem::forget(get_redis(&test_request).expect("connect"));
             }
             "pause" => run(&mut redis, "CLIENT PAUSE 30000 WRITE"),
+            "pause all" => run(&mut redis, "CLIENT PAUSE 600000 ALL"),
             "nothing" => {}
             other => panic!("{other}"),
         }
@@ -412,6 +413,7 @@ mod lasting {
 #[case("acl", false)]
 #[case("subscriber", false)]
 #[case("pause", false)]
+#[case("pause all", false)]
 fn a_lease_finds_its_server_as_new(#[case] change: &str, #[case] same_server: bool) {
     let child = Child::tests("lease::lasting::").arguments(["--test-threads=1"]).env("CHANGE", change);
     let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
