@@ -3,18 +3,25 @@
 
     tests/zombies.py [--runs 50]
 
-It needs root, for a PID namespace of its own. Each run is an ordinary one of a few tests; under a limit on processes, what
-is left of the earlier ones would soon keep the next one from starting.
+It needs root, for a PID namespace of its own. Each run is an ordinary one of a few tests, by a user who may have 200
+processes and threads: what is left of the earlier runs would soon keep the next one from starting.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import pwd
+import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Of the user, with their threads.
+PROCESSES = 200
 
 
 def test_binary():
@@ -34,14 +41,27 @@ def zombies():
     return found
 
 
-def first_process(binary, runs):
+def first_process(binary, runs, directory):
     """PID 1 of the namespace: waits for its own child only, by its pid."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRANSIENT", "NEXTEST"))}
-    environment["TRANSIENT_TEST_INI"] = str(ROOT / "tests/it/nothing.ini")
+    settings = shutil.copy(ROOT / "tests/it/nothing.ini", directory)
+    binary = shutil.copy(binary, directory)
+    home = pathlib.Path(directory, "home")
+    home.mkdir()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    os.chmod(directory, 0o755)
+    environment |= {"TRANSIENT_TEST_INI": settings, "HOME": str(home), "TMPDIR": str(home), "XDG_CACHE_HOME": str(home)}
+    user = {
+        "user": nobody.pw_uid,
+        "group": nobody.pw_gid,
+        "extra_groups": [],
+        "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES)),
+    }
     for number in range(runs):
         run = [binary, "lease::one_server::", "--test-threads=2"]
         # As an orphan of the namespace would: only this one child is ever waited for.
-        result = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+        result = subprocess.run(run, cwd=home, env=environment, capture_output=True, text=True, **user)
         if result.returncode != 0:
             print(f"run {number + 1} failed with {zombies()} zombies:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
             return 1
@@ -56,7 +76,9 @@ def main():
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        return first_process(arguments.inside, arguments.runs)
+        # Not in TMPDIR, which may be root's alone.
+        with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+            return first_process(arguments.inside, arguments.runs, directory)
     inside = [sys.executable, __file__, "--inside", test_binary(), "--runs", str(arguments.runs)]
     return subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", *inside], check=False).returncode
 

@@ -375,6 +375,14 @@ fn finds_it_closed(test_request: TestRequest) {
         let error = answer.expect_err("it is closed");
         assert_eq!(error.code(), Some("NOAUTH"), "{address}: {error}");
     }
+    let image = env::var("SERVER_IMAGE").expect("an image");
+    for command in [&["GET", "foo"][..], &["SET", "foo", "x"], &["CONFIG", "SET", "dir", "/tmp"]] {
+        let mut other = std::process::Command::new("docker");
+        other.args(["run", "--rm", &image, "redis-cli", "-h", own_address.trim()]).args(command);
+        let output = other.output().expect("docker");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("NOAUTH"), "{command:?}: {said}");
+    }
 }
 
 /// Neither users of this machine nor other containers get in without the password.

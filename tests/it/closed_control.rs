@@ -10,7 +10,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
-use crate::child::Child;
+use crate::child::{Child, Running};
 use crate::own_server::OwnServer;
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -35,7 +35,7 @@ fn holds(test_request: TestRequest) -> RedisResult<()> {
 
 /// Waits until it is told that the lease is lost.
 #[rstest]
-#[ignore = "run by a_lease_that_another_test_has_taken_writes_nothing"]
+#[ignore = "run by the tests below"]
 #[clean_redis]
 fn is_lost(test_request: TestRequest) {
     println!("ready");
@@ -72,6 +72,13 @@ impl World {
         child.env("XDG_CACHE_HOME", self.caches[cache].path()).env("GO_ON", self.go_on())
     }
 
+    /// The test of that name, which has said that it is ready.
+    fn start(&self, test: &str) -> Running {
+        let running = self.child(test, 0).start();
+        running.wait_for("ready");
+        running
+    }
+
     fn go_on(&self) -> std::path::PathBuf {
         self.server.directory.path().join("go on")
     }
@@ -102,7 +109,7 @@ fn field(line: &str, name: &str) -> u64 {
 }
 
 /// A test of another user, who has a cache of their own, waits until the first has ended.
-fn assert_the_other_waits(world: &World, first: crate::child::Running) {
+fn assert_the_other_waits(world: &World, first: Running) {
     let other = world.child("holds", 1).start();
     wait_until("a test that waits", || !world.clients("name=transient-fixtures:waits:").is_empty());
     assert!(!other.output().contains("ready"));
@@ -115,8 +122,7 @@ fn assert_the_other_waits(world: &World, first: crate::child::Running) {
 #[test]
 fn a_lease_outlives_the_timeout_of_idle_connections() {
     let world = World::new(&["--timeout", "1"]);
-    let first = world.child("holds", 0).start();
-    first.wait_for("ready");
+    let first = world.start("holds");
     wait_until("a connection of four seconds", || {
         world.clients("name=transient-fixtures:lease:").iter().any(|line| field(line, "age") >= 4)
     });
@@ -126,8 +132,7 @@ fn a_lease_outlives_the_timeout_of_idle_connections() {
 #[test]
 fn a_lease_outlives_its_connection() {
     let world = World::new(&[]);
-    let first = world.child("holds", 0).start();
-    first.wait_for("ready");
+    let first = world.start("holds");
     for _ in 0..3 {
         let holder = world.holder().expect("a holder");
         world.close(holder);
@@ -139,8 +144,7 @@ fn a_lease_outlives_its_connection() {
 #[test]
 fn what_is_left_is_remembered_though_the_connection_was_closed() {
     let world = World::new(&[]);
-    let child = world.child("holds", 0).start();
-    child.wait_for("ready");
+    let child = world.start("holds");
     world.close(world.holder().expect("a holder"));
     fs::write(world.go_on(), "").expect("write");
     child.wait(Duration::from_secs(100)).assert_passed();
@@ -155,8 +159,7 @@ fn what_is_left_is_remembered_though_the_connection_was_closed() {
 #[test]
 fn a_lease_that_another_test_has_taken_writes_nothing() {
     let world = World::new(&[]);
-    let child = world.child("is_lost", 0).start();
-    child.wait_for("ready");
+    let child = world.start("is_lost");
     // As another test's.
     let mut other = world.server.connection(14);
     let old = world.holder().expect("a holder");
@@ -170,6 +173,24 @@ fn a_lease_that_another_test_has_taken_writes_nothing() {
     drop(other);
     world.child("holds", 0).run().assert_failed_with(&["its database 14 holds 1 key"]);
     assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
+}
+
+/// While a process is stopped, other tests may come and go.
+#[test]
+fn a_process_that_was_stopped_has_lost_its_lease() {
+    let world = World::new(&[]);
+    let child = world.start("is_lost");
+    let signal = |name: &str| {
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([name, &child.child.id().to_string()]).status().expect("kill").success());
+    };
+    signal("-STOP");
+    world.close(world.holder().expect("a holder"));
+    // Longer than the five seconds after which a closed connection counts as a lost lease.
+    thread::sleep(Duration::from_secs(6));
+    signal("-CONT");
+    child.wait_for("another test may have them");
+    child.wait(Duration::from_secs(100)).assert_passed();
 }
 
 #[test]

@@ -343,14 +343,14 @@ fn a_marker_is_newer_than_a_note() {
     assert_there(&server, 14, "shop:order:1");
 }
 
-#[test]
-fn more_keys_than_are_remembered_need_adoption() {
+#[rstest]
+fn more_keys_than_are_remembered_need_adoption(#[values("leaves_too_many", "leaves_long_names")] test: &str) {
     let (server, cache) = (OwnServer::start(), cache());
     run("leaves_keys", &server, cache.path()).assert_passed();
     for database in [14, 15] {
         redis::cmd("FLUSHDB").exec(&mut server.connection(database)).expect("FLUSHDB");
     }
-    let ended = child("leaves_too_many", &server, cache.path()).run();
+    let ended = child(test, &server, cache.path()).run();
     ended.assert_passed();
     let refused = run("leaves_keys", &server, cache.path());
     refused.assert_failed_with(&["left more keys than are remembered", "TRANSIENT_ADOPT=1"]);
@@ -363,6 +363,69 @@ fn more_keys_than_are_remembered_need_adoption() {
 fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
     let fill = "for number = 1, 100001 do redis.call('SET', 'left:' .. number, '') end";
     redis::cmd("EVAL").arg(fill).arg(0).exec(&mut get_redis(&test_request)?)
+}
+
+/// More than 16 MiB of names.
+#[rstest]
+#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[clean_redis]
+fn leaves_long_names(test_request: TestRequest) -> RedisResult<()> {
+    let fill = "for number = 1, 17 do redis.call('SET', string.rep('x', 1048576) .. number, '') end";
+    redis::cmd("EVAL").arg(fill).arg(0).exec(&mut get_redis(&test_request)?)
+}
+
+/// By somebody, or by a server that evicts keys.
+#[test]
+fn without_its_marker_what_a_test_left_is_refused() {
+    let (server, cache) = (OwnServer::start(), cache());
+    run("leaves_keys", &server, cache.path()).assert_passed();
+    redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(15)).expect("DEL");
+    assert_refused(&run("leaves_keys", &server, cache.path()), 15);
+    child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run().assert_passed();
+}
+
+/// A thread that has the server's URL, and goes on when its test has ended.
+#[test]
+fn what_a_thread_writes_after_its_test_is_refused() {
+    let (server, cache, directory) = (OwnServer::start(), cache(), cache());
+    let go_on = directory.path().join("go on");
+    let child = Child::tests("ownership::late::").arguments(["--test-threads=1"]);
+    let child = child.env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache.path());
+    child.env("GO_ON", &go_on).run().assert_passed();
+    assert_refused(&run("leaves_keys", &server, cache.path()), 14);
+}
+
+mod late {
+    use std::sync::Mutex;
+    use std::thread::JoinHandle;
+
+    use super::{Commands, Path, RedisResult, TestRequest, clean_redis, redis, rstest, test_request};
+
+    static LATE: Mutex<Option<JoinHandle<RedisResult<()>>>> = Mutex::new(None);
+
+    #[rstest]
+    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    #[clean_redis]
+    fn a_starts_a_thread(test_request: TestRequest) -> RedisResult<()> {
+        let mut connection = redis::Client::open(test_request.redis_url())?.get_connection()?;
+        let write = move || {
+            let go_on = std::env::var_os("GO_ON").expect("a file");
+            while !Path::new(&go_on).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            connection.set("late", "ours")
+        };
+        *LATE.lock().expect("lock") = Some(std::thread::spawn(write));
+        Ok(())
+    }
+
+    #[test]
+    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    fn b_lets_it_write() {
+        std::fs::write(std::env::var_os("GO_ON").expect("a file"), "").expect("write");
+        let late = LATE.lock().expect("lock").take().expect("a thread");
+        late.join().expect("no panic").expect("SET");
+    }
 }
 
 #[test]
