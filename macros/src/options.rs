@@ -13,6 +13,10 @@ const LEGAL: &str = "the options are `fixtures(\"name\", …)`, data files that 
 const LINTS: &str = "a lint is `\"ttl\"`, a bound such as `\"ttl <= 7d\"` (with <, <=, > or >=, and ms, s, m, h, d or w), \
     `\"empty\"` or `\"none\"`";
 
+/// Units of time, in milliseconds.
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
 pub(crate) struct Options {
     /// Where the expansion finds the library: `::transient_fixtures` unless said otherwise.
     pub(crate) library: Path,
@@ -69,15 +73,15 @@ fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value:
     }
 }
 
-/// As the library parses it (`settings/lint.rs`).
+/// The library has the same grammar (`src/settings/lint.rs`).
 fn is_lint(text: &str) -> bool {
     let text = text.trim();
     let bound = || {
         let rest = text.strip_prefix("ttl")?.trim_start().strip_prefix(['<', '>'])?;
         let limit = rest.strip_prefix('=').unwrap_or(rest).trim();
         let (number, unit) = limit.split_at(limit.find(|letter: char| !letter.is_ascii_digit())?);
-        number.parse::<u64>().ok()?;
-        ["ms", "s", "m", "h", "d", "w"].contains(&unit.trim_start()).then_some(())
+        let (_, milliseconds) = UNITS.into_iter().find(|(name, _)| *name == unit.trim_start())?;
+        number.parse::<u64>().ok()?.checked_mul(milliseconds)
     };
     ["ttl", "empty", "none"].contains(&text) || bound().is_some()
 }

@@ -9,7 +9,7 @@ use redis::pipe;
 use super::place::{BodyKind, Entry, Found, Kind, State};
 use super::{Celery, JobFormat, Jobs, Key, jobs};
 use crate::error::Error;
-use crate::lease::Lease;
+use crate::lease::{Formats, Lease};
 
 /// Puts new messages in the place of old ones, where they still are. ARGV: type, key, field; then each old message and
 /// its new one.
@@ -35,28 +35,9 @@ const REPLACE: &str = "local kind, key, field, new = ARGV[1], ARGV[2], ARGV[3], 
         if earlier then redis.call('SET', key, earlier, 'KEEPTTL') end
     end";
 
-/// The formats in which a test has looked for jobs.
+/// Held while due times are made earlier.
 #[derive(Default)]
-pub(super) struct Formats {
-    known: Mutex<Vec<Arc<dyn JobFormat>>>,
-    /// Held while their due times are made earlier.
-    ageing: Mutex<()>,
-}
-
-impl Formats {
-    /// Formats that look the same are the same.
-    pub(super) fn add(&self, format: &Arc<dyn JobFormat>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = format!("{format:?}");
-        if !known.iter().any(|other| format!("{other:?}") == text) {
-            known.push(format.clone());
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<dyn JobFormat>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+struct Ageing(Mutex<()>);
 
 /// The sorted sets of the job database whose scores are times, with how many units a second has: Celery's, and those of
 /// the formats that the test has used.
@@ -65,11 +46,10 @@ impl Formats {
 ///
 /// [`Error::is_server`].
 pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error> {
-    let formats = lease.shared(Formats::default);
     let jobs = jobs(lease, Celery::new());
     let (keys, _) = jobs.read(&[], None, true)?;
     let mut sets = BTreeMap::new();
-    for format in formats.all() {
+    for format in lease.shared(Formats::<dyn JobFormat>::default).all() {
         let jobs = Jobs { format, ..jobs.clone() };
         let (places, _) = jobs.sort_keys(&keys);
         let places = places.into_iter().filter(|(_, place)| place.kind == Kind::SortedSet);
@@ -91,13 +71,13 @@ pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error
 ///
 /// [`Error::is_server`].
 pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
-    let formats = lease.shared(Formats::default);
     // One at a time: two that read the same due time would make it earlier only once.
-    let _one_at_a_time = formats.ageing.lock().unwrap_or_else(PoisonError::into_inner);
+    let ageing = lease.shared(Ageing::default);
+    let _one_at_a_time = ageing.0.lock().unwrap_or_else(PoisonError::into_inner);
     let jobs = jobs(lease, Celery::new());
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
     // One that several formats can read is made earlier once.
-    for format in formats.all() {
+    for format in lease.shared(Formats::<dyn JobFormat>::default).all() {
         let jobs = Jobs { format, ..jobs.clone() };
         for entry in jobs.contents(State::Waiting)?.entries {
             let Some(earlier) = jobs.format.earlier(entry.message(), by) else { continue };

@@ -1,4 +1,4 @@
-//! What is queued in database 15, and how a queue of the application's own says what it keeps there: [`JobFormat`].
+//! The jobs in database 15, and how an application's own queue describes its keys: [`JobFormat`].
 
 mod ageing;
 mod assertion;
@@ -25,11 +25,10 @@ use serde::Serialize;
 #[cfg(feature = "sidekiq")]
 pub use sidekiq::Sidekiq;
 
-use self::ageing::Formats;
 use self::place::{Kind as PlaceKind, State};
 use self::read::restore;
 use crate::error::{Error, Kind};
-use crate::lease::{Commands, Database, Lease};
+use crate::lease::{Commands, Database, Formats, Lease};
 use crate::report;
 
 /// The jobs in database 15: what the code under test has queued, and what a worker is to find.
@@ -54,7 +53,7 @@ use crate::report;
 pub struct Jobs {
     lease: Arc<Lease>,
     format: Arc<dyn JobFormat>,
-    /// What keys begin with that are no jobs.
+    /// The prefixes of keys that hold no jobs.
     ignored: Vec<String>,
     connection: Arc<Mutex<Commands>>,
 }
@@ -69,13 +68,13 @@ impl Debug for Jobs {
 /// The jobs of a format, of which travel takes care from now on.
 pub(crate) fn jobs(lease: &Arc<Lease>, format: impl JobFormat) -> Jobs {
     let jobs = Jobs { lease: lease.clone(), format: Arc::new(format), ignored: Vec::new(), connection: Arc::default() };
-    lease.shared(Formats::default).add(&jobs.format);
+    lease.shared(Formats::<dyn JobFormat>::default).add(&jobs.format);
     jobs
 }
 
 impl Jobs {
-    /// The same, but keys that begin so are none of its business: the negative assertions don't name them. For what an
-    /// application keeps beside its jobs.
+    /// The same jobs, without the keys that begin with this prefix: the negative assertions pass over them. For data that
+    /// an application keeps beside its jobs.
     ///
     /// ```
     /// use redis::Commands;
@@ -151,8 +150,8 @@ impl Jobs {
         Ok(self.contents(state)?.entries.into_iter().map(|entry| self.decode(entry)).collect())
     }
 
-    /// Takes all jobs out of that queue, with those that are not due yet, in one step: whoever queues or takes jobs
-    /// meanwhile does it before or after.
+    /// Takes all jobs out of that queue, with those that are not due yet, in one step, which other clients can't
+    /// interrupt.
     ///
     /// # Errors
     ///

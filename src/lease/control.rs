@@ -1,7 +1,7 @@
 //! The connection by which a lease is known in a shared server, kept until the lease ends.
 //!
 //! A server closes idle connections (its `timeout`), and people close them (CLIENT KILL). Other tests would take the
-//! server for free then. So a thread sends a PING now and then, and connects again where the connection is gone.
+//! server for free then. So a thread sends a PING every 400 ms, and connects again where the connection is gone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -25,7 +25,6 @@ const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Dropped, it closes the connection.
 pub(super) struct Control {
     kept: Arc<Mutex<Kept>>,
-    is_held: Arc<AtomicBool>,
     /// Ends the thread.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -34,13 +33,12 @@ pub(super) struct Control {
 impl Control {
     /// Keeps a connection that has just got its turn on `running`, whose `run_id` that is, for `test`.
     pub(super) fn keep(connection: Connection, running: &Running, run_id: &str, test: &str) -> Self {
-        let is_held = Arc::new(AtomicBool::new(true));
         let kept = Kept {
             connection: Some(connection),
             answered: Instant::now(),
             was_dropped: false,
             is_lost: false,
-            is_held: is_held.clone(),
+            is_held: Arc::new(AtomicBool::new(true)),
             running: running.clone(),
             run_id: run_id.to_owned(),
             test: test.to_owned(),
@@ -50,13 +48,13 @@ impl Control {
         let pings = kept.clone();
         let ping = move || {
             while ended.recv_timeout(PING_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // What could not be mended now is tried again.
+                // After a failure, the next PING connects again.
                 let _ = lock(&pings).ask(|connection| cmd("PING").exec(connection));
             }
         };
-        // Without a thread, where a user may have no more of them, the connection is as good as it is.
+        // Where the user may start no more threads, the connection is not kept alive.
         let thread = thread::Builder::new().spawn(ping).ok();
-        Self { kept, is_held, end: Some(end), thread }
+        Self { kept, end: Some(end), thread }
     }
 
     /// Asks the server, on another connection where this one is gone.
@@ -70,7 +68,7 @@ impl Control {
 
     /// Cleared when the server may be another test's.
     pub(super) fn held_flag(&self) -> Arc<AtomicBool> {
-        self.is_held.clone()
+        lock(&self.kept).is_held.clone()
     }
 }
 
@@ -90,6 +88,7 @@ struct Kept {
     /// Whether the connection was closed by the server, so that others may have come in.
     was_dropped: bool,
     is_lost: bool,
+    /// Cleared by a loss, and by the lease when it ends.
     is_held: Arc<AtomicBool>,
     running: Running,
     run_id: String,
@@ -100,7 +99,7 @@ impl Kept {
     fn ask<T>(&mut self, mut question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
         if let Some(connection) = &mut self.connection {
             match question(connection) {
-                // Also one that did not answer in time: its reply may still come.
+                // Also after a time-out: the late reply would answer the next question.
                 Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
                     self.was_dropped = error.is_connection_dropped();
                     self.connection = None;

@@ -128,17 +128,12 @@ impl Lease {
     /// A connection to one of the lease's databases. Every command of ours takes it from here: it fails when the lease
     /// is over, and when another server is at the address by now.
     ///
-    /// It is asked again once the server knows the connection's name: one that was named before a lease ends is closed
-    /// with it.
-    ///
     /// # Errors
     ///
     /// [`Error::is_server`].
     pub(crate) fn connect(&self, database: Database) -> Result<Connection, Error> {
         self.check_held()?;
-        let connection = self.open(database).map_err(|error| self.no_answer(error))?;
-        self.check_held()?;
-        Ok(connection)
+        self.open(database).map_err(|error| self.no_answer(error))
     }
 
     /// As [`connect`](Self::connect), with the error that the redis crate's users expect.
@@ -148,9 +143,7 @@ impl Lease {
     /// When the lease is over, or the server does not answer.
     pub(crate) fn connect_for_test(&self, database: Database) -> RedisResult<Connection> {
         self.check_held().map_err(into_redis_error)?;
-        let connection = self.open(database)?;
-        self.check_held().map_err(into_redis_error)?;
-        Ok(connection)
+        self.open(database)
     }
 
     /// As [`connect_for_test`](Self::connect_for_test), on a tokio runtime.
@@ -169,7 +162,6 @@ impl Lease {
         let greeting = self.greeting();
         let answer: Vec<InfoDict> = greeting.query_async(&mut connection).await?;
         self.check_identity(&answer)?;
-        self.check_held().map_err(into_redis_error)?;
         Ok(connection)
     }
 
@@ -191,10 +183,12 @@ impl Lease {
         greeting
     }
 
+    /// Whether the answer to the greeting is the lease's server's. The lease is checked once more: the end of a lease
+    /// closes the connections that have its name by then, and this one may have got it just afterwards.
     fn check_identity(&self, answer: &[InfoDict]) -> RedisResult<()> {
         let is_ours = |info: &InfoDict| info.get::<String>("run_id").as_deref() == Some(self.server.run_id());
         if answer.iter().all(is_ours) {
-            return Ok(());
+            return self.check_held().map_err(into_redis_error);
         }
         Err(into_redis_error(Error::new(Kind::Server, report::lease::other_server(&self.test, &self.server))))
     }

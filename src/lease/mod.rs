@@ -2,7 +2,7 @@
 //! that the server enforces.
 //!
 //! - [`acquire`](acquire::acquire): how a test begins, on one screen;
-//! - [`handle`]: a lease, and the one way to a connection of ours;
+//! - [`handle`]: a lease, and the one way to a connection of ours; `formats`: what its test keeps in it;
 //! - [`own`]: leases on servers that we started, each with a password of its own; [`pool`]: those that are idle;
 //! - [`shared`]: leases on a server that was running before us, which exclude each other; [`file_lock`], [`queue`];
 //!   [`control`]: the connection by which the server knows who has it;
@@ -14,6 +14,8 @@ pub(crate) mod acquire;
 mod control;
 pub(crate) mod ended;
 mod file_lock;
+#[cfg(any(feature = "session", feature = "jobs"))]
+mod formats;
 pub(crate) mod guard;
 mod handle;
 mod notes;
@@ -28,6 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+#[cfg(any(feature = "session", feature = "jobs"))]
+pub(crate) use formats::Formats;
 #[cfg(any(feature = "session", feature = "jobs"))]
 pub(crate) use handle::Commands;
 pub(crate) use handle::{Database, Lease};

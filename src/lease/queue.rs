@@ -61,7 +61,7 @@ pub(super) fn wait_for_turn(
     }
 }
 
-/// Whether this connection takes the place of the holder's own, which was closed: nobody else has come in meanwhile.
+/// Whether this connection can replace the holder's own, which was closed: no other test has got in meanwhile.
 ///
 /// # Errors
 ///

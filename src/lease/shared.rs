@@ -94,7 +94,7 @@ fn close_connections(control: &mut Connection, test: &str) -> RedisResult<bool> 
     if close.is_empty() {
         return Ok(false);
     }
-    // A user who may not close any, or one that has just gone by itself.
+    // The user may lack the right, or the connection may be gone already.
     close.ignore_errors();
     let _: Vec<RedisResult<Value>> = close.query(control)?;
     Ok(true)
@@ -124,7 +124,7 @@ impl Hold for SharedServer {
         if let Err(error) = self.control.ask(|control| guard::leave(control, self.databases)) {
             report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));
         }
-        // Whatever came of it. The note says that a lease was never released: then all that is there is the tests' own.
+        // Even after a failure: an open note would make whatever is written later the tests' own.
         self.notes.close(self.databases);
     }
 }

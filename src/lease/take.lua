@@ -11,8 +11,8 @@ local function is_text(key)
     return redis.call('TYPE', key).ok == 'string'
 end
 
--- The names that a release has left, or nil; and whether there were too many of them. What has the marker's key and is
--- nothing that a release writes is somebody's.
+-- The names that a release has left, or nil; and whether there were too many of them. Anything else under the marker's
+-- key belongs to somebody.
 local function left_names()
     if not is_text(marker) then return nil, false end
     local text = redis.call('GET', marker)

@@ -34,7 +34,7 @@ pub struct Test {
 impl Test {
     /// What is wrong with a test that has passed. What was loaded for it, it has not left.
     fn complaint(&self, request: &TestRequest, start: &Start) -> Option<String> {
-        // The macro has parsed it; what it does not know, the settings' lint stands for.
+        // The macro has accepted it by the same grammar. Without one, the settings' lint counts.
         let own = self.lint.and_then(|text| Some((text, lint::parse(text)?)));
         let (text, lint) = own.unwrap_or_else(|| (request.settings().lint(), request.settings().parsed_lint()));
         match crate::lint::keys_left(&request.lease, lint) {

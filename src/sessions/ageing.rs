@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::pipe;
+use redis::{RedisResult, Value, pipe};
 
 use super::format::{SessionData, SessionFormat, SessionStorage};
 use super::pyramid::Pyramid;
 use crate::error::Error;
-use crate::lease::{Commands, Database, Lease};
+use crate::lease::{Commands, Database, Formats, Lease};
 
 /// Where the application has written meanwhile, its own end counts.
 const REPLACE: &str = "if redis.pcall('GET', KEYS[1]) == ARGV[1] then
@@ -20,21 +20,13 @@ const REPLACE_FIELD: &str = "if redis.pcall('HGET', KEYS[1], ARGV[1]) == ARGV[2]
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end";
 
-/// The formats of sessions that a test has asked for, and how far it has travelled.
+/// How far a test has travelled.
 #[derive(Default)]
-struct Formats {
-    known: Mutex<Vec<Arc<dyn SessionFormat>>>,
-    travelled: Mutex<Duration>,
-}
+struct Travelled(Mutex<Duration>);
 
-/// Sessions of that format age. Formats that look the same are the same.
+/// Sessions of that format age.
 pub(crate) fn remember(lease: &Lease, format: &Arc<dyn SessionFormat>) {
-    let formats = lease.shared(Formats::default);
-    let mut known = formats.known.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = format!("{format:?}");
-    if !known.iter().any(|other| format!("{other:?}") == text) {
-        known.push(format.clone());
-    }
+    lease.shared(Formats::<dyn SessionFormat>::default).add(format);
 }
 
 /// Makes the ends that sessions carry that much earlier: of every format that the test has asked for, and of those under
@@ -48,17 +40,19 @@ pub(crate) fn age(lease: &Lease, by: Duration) -> Result<(), Error> {
         let format: Arc<dyn SessionFormat> = Arc::new(Pyramid::new(lease.settings));
         remember(lease, &format);
     }
-    let formats = lease.shared(Formats::default);
+    let travelled = lease.shared(Travelled::default);
     // One at a time: two that read the same end would make it earlier only once.
-    let mut travelled = formats.travelled.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut travelled = travelled.0.lock().unwrap_or_else(PoisonError::into_inner);
     let before = travelled.as_secs();
     *travelled = travelled.saturating_add(by);
     // Ends are whole seconds; parts of one add up.
     let by = Duration::from_secs(travelled.as_secs() - before);
-    let known = formats.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if by.is_zero() {
+        return Ok(());
+    }
     let mut done = BTreeSet::new();
-    for format in known.iter().filter(|_| !by.is_zero()) {
-        age_format(lease, &**format, by, &mut done)?;
+    for format in lease.shared(Formats::<dyn SessionFormat>::default).all() {
+        age_format(lease, &*format, by, &mut done)?;
     }
     Ok(())
 }
@@ -110,35 +104,27 @@ fn age_format(
     }
 }
 
-/// What is in these keys, in one round trip. One that is gone is left out.
+/// The data in these keys, in one round trip, without keys that are gone or have another type by now.
 fn read(
     connection: &mut Commands,
     lease: &Lease,
     storage: SessionStorage,
     keys: Vec<Vec<u8>>,
 ) -> Result<Vec<(Vec<u8>, SessionData)>, Error> {
-    let mut commands = pipe();
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(match storage {
-        SessionStorage::String => {
-            commands.cmd("MGET").arg(&keys);
-            let (values,): (Vec<Option<Vec<u8>>>,) = connection.query(lease, Database::Sessions, &commands)?;
-            let found = keys.into_iter().zip(values);
-            found.filter_map(|(key, bytes)| Some((key, SessionData::String(bytes?)))).collect()
-        }
-        SessionStorage::Hash => {
-            for key in &keys {
-                commands.cmd("HGETALL").arg(key);
-            }
-            let values: Vec<Vec<(Vec<u8>, Vec<u8>)>> = connection.query(lease, Database::Sessions, &commands)?;
-            keys.into_iter().zip(values.into_iter().map(SessionData::Hash)).collect()
-        }
-    })
+    let mut commands = pipe();
+    commands.ignore_errors();
+    for key in &keys {
+        storage.read(&mut commands, key);
+    }
+    let answers: Vec<RedisResult<Value>> = connection.query(lease, Database::Sessions, &commands)?;
+    let data = answers.into_iter().map(|answer| storage.data(answer?));
+    Ok(keys.into_iter().zip(data).filter_map(|(key, data)| Some((key, data.ok()??))).collect())
 }
 
-/// What begins so, as SCAN takes it.
+/// The pattern, as SCAN takes it, of keys with this prefix.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::new();
     for letter in prefix.chars() {

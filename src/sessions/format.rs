@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
+use redis::{Pipeline, RedisResult, ToRedisArgs, Value, from_redis_value};
+
 use super::cookie::SessionCookie;
 use super::values::SessionValues;
 use crate::settings::Settings;
@@ -23,7 +25,7 @@ pub struct StoredSession {
     pub expires: Option<SystemTime>,
     /// How long it lives after its last use; `None` for ever.
     pub timeout: Option<Duration>,
-    /// What was read, for a format that keeps more than this; `None` where the session is a new one.
+    /// The data as it was read, for a format that keeps more than this; `None` for a new session.
     pub read: Option<SessionData>,
 }
 
@@ -52,13 +54,39 @@ pub enum SessionStorage {
     Hash,
 }
 
-/// What is in the key of a session.
+impl SessionStorage {
+    /// Adds the command that reads a session.
+    pub(super) fn read(self, commands: &mut Pipeline, key: impl ToRedisArgs) {
+        let command = match self {
+            Self::String => "GET",
+            Self::Hash => "HGETALL",
+        };
+        commands.cmd(command).arg(key);
+    }
+
+    /// The answer to that command; `None` where there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is of another type.
+    pub(super) fn data(self, answer: Value) -> RedisResult<Option<SessionData>> {
+        Ok(match self {
+            Self::String => from_redis_value::<Option<_>>(answer)?.map(SessionData::String),
+            Self::Hash => {
+                let fields: Vec<_> = from_redis_value(answer)?;
+                (!fields.is_empty()).then_some(SessionData::Hash(fields))
+            }
+        })
+    }
+}
+
+/// The data in the key of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionData {
     /// The bytes of a string.
     String(Vec<u8>),
-    /// Fields and values of a hash, in no order. One without fields is no key.
+    /// Fields and values of a hash, in no order. Redis has no empty hashes.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
@@ -90,7 +118,8 @@ impl From<Vec<u8>> for SessionData {
 
 /// How a web framework keeps its sessions in Redis: implemented here for [`Pyramid`](super::Pyramid) and
 /// [`AxumSession`](super::AxumSession), and behind features for `TowerSessions` and `ActixSession`. An application with
-/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`), written from its sources and not run beside it:
+/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`), as its sources have it;
+/// it was not run beside poem:
 ///
 /// ```
 /// use std::error::Error;
@@ -168,7 +197,7 @@ pub trait SessionFormat: Debug + Send + Sync + 'static {
         id.to_owned()
     }
 
-    /// What all keys of sessions begin with, where that is not the key of an empty id.
+    /// The prefix of all session keys. By default, the key of an empty id.
     fn key_prefix(&self) -> String {
         self.key("")
     }
@@ -178,21 +207,21 @@ pub trait SessionFormat: Debug + Send + Sync + 'static {
         SessionStorage::String
     }
 
-    /// What is stored, of the type that [`storage`](Self::storage) says.
+    /// The data to store, of the type that [`storage`](Self::storage) says.
     ///
     /// # Errors
     ///
     /// When the session has no such form.
     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>>;
 
-    /// Fills in what is stored.
+    /// Reads the stored data into the session.
     ///
     /// # Errors
     ///
     /// When it is not of this format.
     fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>>;
 
-    /// The same session with an end that is that much earlier, where the end is in what is stored. Time travel asks.
+    /// The same session with an earlier end, where the data contains the end. Time travel calls this.
     fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
         let _ = (data, by);
         None

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use redis::{FromRedisValue, Pipeline, cmd, pipe};
 
 use super::cookie::{self, SessionCookie};
-use super::format::{SessionData, SessionFormat, SessionStorage, StoredSession, random};
+use super::format::{SessionData, SessionFormat, StoredSession, random};
 use super::values::SessionValues;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Lease};
@@ -139,9 +139,10 @@ impl Store {
         let mut state = self.state();
         let key = self.format.key(&state.id);
         let mut commands = pipe();
-        self.read_key(&mut commands, &key);
-        let (data,): (redis::Value,) = query(&mut state, lease, &commands)?;
-        Ok(self.data(data, lease)?.is_none_or(|data| {
+        self.format.storage().read(&mut commands, &key);
+        let (answer,): (redis::Value,) = query(&mut state, lease, &commands)?;
+        let data = self.format.storage().data(answer).map_err(|error| lease.no_answer(error))?;
+        Ok(data.is_none_or(|data| {
             let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
             // What can't be read is there.
             self.format.decode(&data, &mut stored).is_ok() && over(&stored)
@@ -168,10 +169,11 @@ impl Store {
         let mut commands = pipe();
         // What an earlier call has watched and not saved is not this one's.
         commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore();
-        self.read_key(&mut commands, &key);
+        self.format.storage().read(&mut commands, &key);
         commands.pttl(&key);
-        let (data, left): (redis::Value, i64) = query(state, lease, &commands)?;
-        let Some(data) = self.data(data, lease)? else { return Ok(None) };
+        let (answer, left): (redis::Value, i64) = query(state, lease, &commands)?;
+        let data = self.format.storage().data(answer).map_err(|error| lease.no_answer(error))?;
+        let Some(data) = data else { return Ok(None) };
         let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
         let decoded = self.format.decode(&data, &mut stored);
         stored.read = Some(data);
@@ -210,7 +212,7 @@ impl Store {
                 }
             }
             SessionData::Hash(fields) => {
-                // What is the same stays, with what the server has beside it.
+                // Unchanged fields are not written, so that a timeout of their own stays.
                 let before = stored.read.as_ref().map_or(&[][..], SessionData::fields);
                 for (field, _) in before.iter().filter(|(field, _)| fields.iter().all(|(kept, _)| kept != field)) {
                     commands.cmd("HDEL").arg(&key).arg(field);
@@ -228,23 +230,6 @@ impl Store {
         }
         let saved: redis::Value = query(state, lease, &commands)?;
         Ok(saved != redis::Value::Nil)
-    }
-
-    /// Adds the command that reads the session.
-    fn read_key(&self, commands: &mut Pipeline, key: &str) {
-        commands.cmd(if self.format.storage() == SessionStorage::Hash { "HGETALL" } else { "GET" }).arg(key);
-    }
-
-    /// What that command has answered; `None` where there is no key.
-    fn data(&self, answer: redis::Value, lease: &Lease) -> Result<Option<SessionData>, Error> {
-        let data = match self.format.storage() {
-            SessionStorage::String => {
-                redis::from_redis_value(answer).map(|bytes: Option<_>| bytes.map(SessionData::String))
-            }
-            SessionStorage::Hash => redis::from_redis_value(answer)
-                .map(|fields: Vec<_>| Some(SessionData::Hash(fields)).filter(|data| !data.fields().is_empty())),
-        };
-        data.map_err(|error| lease.no_answer(error.into()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -20,6 +20,10 @@ fn with_an_unknown_lint() {}
 #[test]
 fn with_a_bound_without_a_unit() {}
 
+#[clean_redis(lint = "ttl < 99999999999999999w")]
+#[test]
+fn with_a_bound_beyond_all_times() {}
+
 #[clean_redis(lint = "ttl", lint = "none")]
 #[test]
 fn with_a_lint_twice() {}

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use transient_fixtures::{AxumSession, Error, TestRequest, Visitor, clean_redis, get_redis, test_request};
 
+use crate::tower_sessions::{everything, with_json};
+
 /// The application under test.
 async fn shop(test_request: &TestRequest, mode: SessionMode) -> Router {
     let client = redis::Client::open(test_request.redis_url()).expect("a URL");
@@ -53,24 +55,10 @@ async fn send(shop: &Router, request: Request<Body>) -> (Vec<String>, Value) {
     (cookies, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-fn with_json(mut request: Request<Body>, body: &Value) -> Request<Body> {
-    request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    *request.body_mut() = Body::from(body.to_string());
-    request
-}
-
 fn receive(visitor: &Visitor, cookies: &[String]) {
     for cookie in cookies {
         visitor.receive_cookie(cookie).expect(cookie);
     }
-}
-
-fn everything() -> Value {
-    json!({
-        "ÅÄÖ 🦊": ["", "日本", "\u{0}\"\\\n"],
-        "numbers": [0, -1, 4_294_967_296_u64, i64::MIN, u64::MAX, 0.1, -1.5e300],
-        "others": [null, true, false, [], {}, {"deep": [[[{"er": 1}]]]}],
-    })
 }
 
 #[rstest]

@@ -47,14 +47,14 @@ async fn send(shop: &Router, request: Request<Body>) -> (Option<String>, Value) 
     (cookie, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-fn with_json(mut request: Request<Body>, body: &Value) -> Request<Body> {
+pub(crate) fn with_json(mut request: Request<Body>, body: &Value) -> Request<Body> {
     request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     *request.body_mut() = Body::from(body.to_string());
     request
 }
 
 /// Every kind of value that JSON has.
-fn everything() -> Value {
+pub(crate) fn everything() -> Value {
     json!({
         "ÅÄÖ 🦊": ["", "日本", "\u{0}\"\\\n"],
         "numbers": [0, -1, 4_294_967_296_u64, i64::MIN, u64::MAX, 0.1, -1.5e300],

@@ -1,0 +1,27 @@
+//! The formats of sessions or of jobs that a test has asked for: time travel ages what they keep.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Formats that look the same are the same.
+pub(crate) struct Formats<Format: ?Sized>(Mutex<Vec<Arc<Format>>>);
+
+impl<Format: ?Sized> Default for Formats<Format> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Format: Debug + ?Sized> Formats<Format> {
+    pub(crate) fn add(&self, format: &Arc<Format>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = format!("{format:?}");
+        if !known.iter().any(|other| format!("{other:?}") == text) {
+            known.push(format.clone());
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Format>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
