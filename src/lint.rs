@@ -20,7 +20,7 @@ pub(crate) struct Left {
     pub(crate) ttl: Option<Duration>,
 }
 
-/// The keys that this lint is about, but for those that are allowed: of the cache, or of both databases.
+/// The keys that break this lint, without the allowed ones: of the cache, or of both databases.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ fn find(redis: &mut Connection, database: u32, lint: Lint, allowed: &[&str]) -> 
     }
     keys.sort_unstable();
     let left: Vec<i64> = ask(redis, &keys, &["PTTL"])?;
-    let mut found: Vec<_> = keys.into_iter().zip(left).filter(|(_, left)| is_wrong(lint, *left)).collect();
+    let mut found: Vec<_> = keys.into_iter().zip(left).filter(|(_, left)| breaks(lint, *left)).collect();
     let keys: Vec<_> = found.iter_mut().map(|(key, _)| std::mem::take(key)).collect();
     let kinds: Vec<String> = ask(redis, &keys, &["TYPE"])?;
     let sizes: Vec<Option<u64>> = ask(redis, &keys, &["MEMORY", "USAGE"])?;
@@ -68,8 +68,8 @@ fn find(redis: &mut Connection, database: u32, lint: Lint, allowed: &[&str]) -> 
         .collect())
 }
 
-/// What PTTL says of a key that the lint is about. One that has ended meanwhile (-2) is not.
-fn is_wrong(lint: Lint, left: i64) -> bool {
+/// Whether a key breaks the lint, by its PTTL. A key that has expired meanwhile (-2) does not.
+fn breaks(lint: Lint, left: i64) -> bool {
     match (lint, u64::try_from(left)) {
         (Lint::None, _) | (Lint::Ttl(None), Ok(_)) => false,
         (Lint::Ttl(Some(bound)), Ok(left)) => !bound.holds(Duration::from_millis(left)),

@@ -114,7 +114,7 @@ impl Enqueued {
         self
     }
 
-    /// What can't be read may be what is asked for, or not.
+    /// Arguments that can't be read may be those that are asked for.
     #[track_caller]
     fn assert_readable(&self) {
         let opaque = self.fitting.iter().find_map(|job| job.opaque.as_deref());

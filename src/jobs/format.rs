@@ -136,7 +136,7 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     /// its place has is an unknown one.
     fn key(&self, key: &str) -> Key;
 
-    /// One job. What is none of this format is [`Job::unreadable`]. Its message, and its due time where the place says
+    /// One job; [`Job::unreadable`] for anything that is not of this format. Its message, and its due time where the place says
     /// it, are added where the format leaves them out.
     fn decode(&self, entry: &Entry) -> Job;
 

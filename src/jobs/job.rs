@@ -13,9 +13,8 @@ use crate::report;
 
 /// A job: one that was found in a queue, or one to be queued.
 ///
-/// What was found and is no message of the queue's format has `raw` and [`unreadable`](Self::unreadable) only. One whose
-/// message is readable and whose arguments are not (they are pickled, say) has all else, and
-/// [`opaque`](Self::opaque) says why. Numbers in arguments are as JSON has them in Rust: a whole number beyond 64 bits
+/// A message that is not of the queue's format has only `raw` and [`unreadable`](Self::unreadable). A readable message
+/// with unreadable arguments (pickled, say) has everything else, and [`opaque`](Self::opaque) says why. Numbers in arguments are as JSON has them in Rust: a whole number beyond 64 bits
 /// becomes the nearest `f64`.
 ///
 /// ```
@@ -60,7 +59,7 @@ pub struct Job {
     pub(super) origin: Origin,
 }
 
-/// Where a job was found. It is no part of what a job is.
+/// Where a job was found. Equal jobs may be in different places.
 #[derive(Clone, Default)]
 pub(super) struct Origin(Option<Arc<Entry>>);
 

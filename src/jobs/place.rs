@@ -90,21 +90,21 @@ impl Place {
         Self::new(key, Kind::Hash)
     }
 
-    /// Of a list: jobs are put in at the head and taken from the tail (LPUSH and RPOP).
+    /// For a list: jobs are put in at the head and taken from the tail (LPUSH and RPOP).
     #[must_use]
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self
     }
 
-    /// Of a sorted set: its scores are due times in that unit, which [`travel`](crate::TestRequest::travel) ages.
+    /// For a sorted set: its scores are due times in that unit, which [`travel`](crate::TestRequest::travel) ages.
     #[must_use]
     pub fn due_in(mut self, unit: Unit) -> Self {
         (self.unit, self.scores_are_due) = (Some(unit), true);
         self
     }
 
-    /// Of a sorted set: its scores are times in that unit, which age as well, but don't say when a job is due: when an
+    /// For a sorted set: its scores are times in that unit, which age as well, but don't say when a job is due: when an
     /// entry ends, or was made.
     #[must_use]
     pub fn times_in(mut self, unit: Unit) -> Self {
@@ -112,14 +112,14 @@ impl Place {
         self
     }
 
-    /// Its jobs are no longer queued: a worker has taken them and not finished.
+    /// A worker has taken its jobs and not finished them: they are no longer queued.
     #[must_use]
     pub fn taken(mut self) -> Self {
         self.state = State::Taken;
         self
     }
 
-    /// Its jobs are no longer queued: they have failed for the last time.
+    /// Its jobs have failed for the last time: they are no longer queued.
     #[must_use]
     pub fn dead(mut self) -> Self {
         self.state = State::Dead;
@@ -159,14 +159,14 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Whole or broken seconds.
+    /// Seconds, with fractions.
     pub const SECONDS: Self = Self::per_second(1.0);
     /// Milliseconds.
     pub const MILLISECONDS: Self = Self::per_second(1e3);
     /// Microseconds.
     pub const MICROSECONDS: Self = Self::per_second(1e6);
 
-    /// That many a second: `4_096_000.0` for milliseconds with a counter in the lowest twelve bits.
+    /// This many units per second: `4_096_000.0` for milliseconds with a counter in the lowest twelve bits.
     #[must_use]
     pub const fn per_second(per_second: f64) -> Self {
         Self { per_second }
@@ -176,7 +176,7 @@ impl Unit {
         self.per_second
     }
 
-    /// `None` for what is no time (`inf`). What was due before 1970 is due.
+    /// `None` for a score that is not a time (`inf`). Earlier than 1970 is 1970.
     pub(super) fn time(self, score: f64) -> Option<SystemTime> {
         let since = Duration::try_from_secs_f64((score / self.per_second).max(0.0)).ok()?;
         // To the microsecond: a score has no more digits.
@@ -245,9 +245,9 @@ pub enum Key {
     Place(Place),
     /// A sorted set whose scores are times that age with [`travel`](crate::TestRequest::travel).
     Times(Unit),
-    /// What the format needs besides: the bodies of jobs, the names of queues, notes of workers, results.
+    /// Anything else that the format keeps: the bodies of jobs, the names of queues, notes of workers, results.
     Other,
-    /// No key of the format.
+    /// Not a key of the format.
     Unknown,
 }
 
@@ -277,7 +277,7 @@ impl Entry {
         Self { place, queue, value: value.into(), score: None, bodies: Vec::new(), taken: false }
     }
 
-    /// The queue; `None` in a place of several ones.
+    /// The queue; `None` in a place that several queues share.
     #[must_use]
     pub fn queue(&self) -> Option<&str> {
         self.queue.as_deref()
@@ -289,7 +289,7 @@ impl Entry {
         &self.value
     }
 
-    /// As [`value`](Self::value), as text; what is no UTF-8 is replaced.
+    /// As [`value`](Self::value), as text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.value)

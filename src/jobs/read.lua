@@ -1,4 +1,4 @@
--- Reads places of jobs with the bodies of their entries, at one moment, and takes what waits there when that is wanted.
+-- Reads places of jobs with the bodies of their entries, all at one moment, and takes the waiting jobs out if asked to.
 -- ARGV: 1 to take; 1 to list all keys; a queue, to take only its jobs out of places of several; then of each place:
 -- type, key, group, the JSON field that names the queue, how many bodies; and of each body: type, key or prefix, the
 -- letter before which the id ends.

@@ -30,7 +30,7 @@ pub(super) struct Contents {
 }
 
 impl Jobs {
-    /// What has that state, in all queues.
+    /// The entries of that state, of all queues.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Jobs {
             let (now, entries) = self.read(&places, None, true)?;
             let (places_now, foreign) = self.sort_keys(&now);
             let known: HashSet<_> = places.iter().map(|(_, place)| &place.key).collect();
-            // Else a job may have gone from a place that was read into one that was not there before.
+            // Otherwise a job may have moved from a place that was read to one that did not exist yet.
             if in_state(places_now, state).iter().all(|(_, place)| known.contains(&place.key)) {
                 let entries = entries.into_iter().filter(|entry| entry.state() == state).collect();
                 return Ok(Contents { entries, foreign });
@@ -53,7 +53,7 @@ impl Jobs {
         Err(Error::new(ErrorKind::Server, report::jobs::NEVER_STILL))
     }
 
-    /// What waits in one queue, in the order in which it is taken. It is taken out at the same moment, if that is wanted.
+    /// The entries that wait in one queue, in the order in which workers take them. `take` removes them in the same step.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Jobs {
         let types: HashMap<&[u8], &str> = keys.iter().map(|(key, kind)| (key.as_slice(), kind.as_str())).collect();
         let is_there = |place: &Place| types.get(place.key.as_bytes()) == Some(&place.type_name());
         let (mut queues, mut single, mut known) = (BTreeSet::new(), Vec::new(), HashSet::new());
-        // One of another type is unknown; whoever asks for its jobs has the server's error.
+        // A key of another type is unknown. Asking for its jobs is the server's error.
         let shared = self.format.shared().into_iter().filter(|place| types.contains_key(place.key.as_bytes()));
         let shared: Vec<_> = shared.collect();
         known.extend(shared.iter().filter(|place| is_there(place)).map(|place| place.key.clone().into_bytes()));

@@ -11,14 +11,14 @@ use super::job::Job;
 use super::place::{Entry, Key, Place, Unit};
 use crate::report::jobs as say;
 
-/// What else is in the database: names of queues and of processes, and counts.
+/// Keys that hold no jobs: names of queues and of processes, and counts.
 const NOTES: [&str; 4] = ["queues", "processes", "senate", "uniquejobs"];
 
-/// Likewise, with more behind it.
-const NOTES_THAT_BEGIN_SO: [&str; 6] = ["stat:", "j|", "limit", "periodic:", "unique:", "sidekiq:"];
+/// Prefixes of such keys.
+const NOTE_PREFIXES: [&str; 6] = ["stat:", "j|", "limit", "periodic:", "unique:", "sidekiq:"];
 
-/// The last piece of the keys in which a process says what it does: `HOST:PID:NONCE:work`.
-const NOTES_THAT_END_SO: [&str; 3] = [":work", ":workers", "-signals"];
+/// Suffixes of the keys in which a process says what it does: `HOST:PID:NONCE:work`.
+const NOTE_SUFFIXES: [&str; 3] = [":work", ":workers", "-signals"];
 
 /// The jobs of [Sidekiq](https://github.com/sidekiq/sidekiq/wiki/Job-Format), and of what speaks its format.
 ///
@@ -79,7 +79,7 @@ impl JobFormat for Sidekiq {
             // Of Sidekiq's enterprise edition, and of rusty-sidekiq: when the next job of a kind is to be queued.
             None if name == "periodic" => Key::Times(Unit::SECONDS),
             None if NOTES.contains(&name) || is_process(name) => Key::Other,
-            None if NOTES_THAT_BEGIN_SO.iter().any(|start| name.starts_with(start)) => Key::Other,
+            None if NOTE_PREFIXES.iter().any(|start| name.starts_with(start)) => Key::Other,
             None => Key::Unknown,
         }
     }
@@ -123,7 +123,7 @@ impl JobFormat for Sidekiq {
 
 /// `HOST:PID:NONCE`, and what a process keeps under that.
 fn is_process(name: &str) -> bool {
-    let is_noted = NOTES_THAT_END_SO.iter().any(|end| name.ends_with(end));
+    let is_noted = NOTE_SUFFIXES.iter().any(|end| name.ends_with(end));
     let mut pieces = name.rsplitn(3, ':');
     let nonce = pieces.next().is_some_and(|nonce| nonce.len() == 12 && nonce.bytes().all(|b| b.is_ascii_hexdigit()));
     is_noted || (nonce && pieces.next().is_some_and(|pid| pid.parse::<u32>().is_ok()))
@@ -131,7 +131,7 @@ fn is_process(name: &str) -> bool {
 
 /// # Errors
 ///
-/// What makes it no job of Sidekiq.
+/// Why it is not a job of Sidekiq.
 fn read(message: &Value) -> Result<Job, String> {
     let text = |field| message.get(field).and_then(Value::as_str);
     let name = text("wrapped").or(text("class")).ok_or(say::NO_CLASS)?;

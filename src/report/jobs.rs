@@ -12,36 +12,36 @@ const SHOWN: usize = 120;
 // Why a message of Celery can't be read.
 pub(crate) const NO_HEADERS: &str = "it has no headers";
 pub(crate) const NO_BODY: &str = "it has no body";
-pub(crate) const NO_NAME_IN_BODY: &str = "its body names none, as protocol 1 does";
+pub(crate) const NO_NAME_IN_BODY: &str = "neither does its body";
 
 // Why a job of Sidekiq can't be read.
 #[cfg(feature = "sidekiq")]
 pub(crate) const NO_CLASS: &str = "it names no class";
 #[cfg(feature = "sidekiq")]
-pub(crate) const NO_ARGS: &str = "it has no array of args";
+pub(crate) const NO_ARGS: &str = "its args are not an array";
 
 // What Sidekiq can't express.
 #[cfg(feature = "sidekiq")]
-pub(crate) const NO_KWARGS: &str = "Sidekiq has no arguments by name";
+pub(crate) const NO_KWARGS: &str = "a Sidekiq job has no keyword arguments";
 #[cfg(feature = "sidekiq")]
-pub(crate) const NO_PRIORITY_OR_EXPIRY: &str = "Sidekiq has no priority of a job and no expiry";
+pub(crate) const NO_PRIORITY_OR_EXPIRY: &str = "a Sidekiq job has no priority and no expiry";
 
-// Of a format that keeps ids.
-pub(crate) const NO_BODY_OF_ID: &str = "the job of this id is not there";
+// Where queues hold ids.
+pub(crate) const NO_BODY_OF_ID: &str = "its id is queued, but the job is missing";
 
 pub(crate) const NEVER_STILL: &str =
-    "list the queued jobs: new keys appear all the time; stop who queues, or wait for what is queued";
+    "list the queued jobs: new keys kept appearing meanwhile. Stop the producers and workers first, or wait for them";
 
 // Why a job can't be queued.
 pub(crate) const NO_NAME: &str = "it has no name";
 pub(crate) const NO_TIME_IN_TEXT: &str = "its eta or expiry is before 1970 or after 9999";
 
 pub(crate) fn no_name(why: &str) -> String {
-    format!("its headers name no task, as protocol 2 does, and {why}")
+    format!("its headers name no task, and {why}")
 }
 
 pub(crate) fn no_time(field: &str, text: &str) -> String {
-    format!("its {field} {text:?} is no time")
+    format!("its {field} {text:?} is not a time")
 }
 
 pub(crate) fn body_is_no_json(content_type: Option<&str>) -> String {
@@ -53,7 +53,7 @@ pub(crate) fn other_body(error: &dyn Display) -> String {
 }
 
 pub(crate) fn no_base64(error: &dyn Display) -> String {
-    format!("its body is no Base64: {error}")
+    format!("its body is not Base64: {error}")
 }
 
 pub(crate) fn compressed(how: &str) -> String {
@@ -99,7 +99,7 @@ pub(crate) fn only(expected: &str) -> String {
 }
 
 pub(crate) fn readable(expected: &str, why: &str) -> String {
-    format!("{expected} whose arguments can be read, and of one they can't ({why})")
+    format!("{expected} with readable arguments, but those of one can't be read ({why})")
 }
 
 /// What failed, all jobs that are queued, and the keys in which the format knows no jobs.
@@ -122,9 +122,9 @@ pub(crate) fn unexpected(
     }
     list(&mut text, jobs);
     if !foreign.is_empty() {
-        text.push_str("\nThese keys of the job database are not the format's. They may be jobs of another one:");
+        text.push_str("\nThe format does not know these keys of the job database. They may hold other jobs:");
         list(&mut text, foreign.iter());
-        text.push_str("\nChoose the format with jobs_of(…), or leave out what is no job with ignoring_keys(…).");
+        text.push_str("\nName their format with jobs_of(…), or exclude keys without jobs with ignoring_keys(…).");
     }
     text
 }

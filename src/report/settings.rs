@@ -127,10 +127,9 @@ fn hint(nearest: Option<&str>) -> String {
 
 /// Why a setting of the session libraries has no effect here.
 pub(crate) const IS_A_SERIALIZER: &str = "sessions are read and written here as JSON, so give the application json";
-pub(crate) const IS_PYTHON: &str =
-    "it names a part of the application's code, which a test of another language can't run";
+pub(crate) const IS_PYTHON: &str = "it names Python code of the application, which is not run here";
 pub(crate) const IS_A_SIGNER: &str =
-    "it names a part of the application's code; cookies are signed here with redis.sessions.secret";
+    "it names Python code of the application; cookies are signed here with redis.sessions.secret";
 pub(crate) const IS_OF_THE_CLIENT: &str = "it is for the application's own connection to Redis";
 pub(crate) const IS_NO_ATTRIBUTE: &str =
     "Set-Cookie lines have no such attribute here; redis.sessions.cookie_max_age ends a cookie";
@@ -155,7 +154,7 @@ pub(crate) fn two_names(path: &Path, first: usize, second: usize, one: &str, oth
 
 pub(crate) fn no_secrets_file(path: &Path, line: usize, name: &str) -> String {
     format!(
-        "{}:{line}: websauna.secrets_file names {}, and there is no such file beside the settings; nothing of it is known",
+        "{}:{line}: websauna.secrets_file names {}, but there is no such file, so its settings are missing",
         path.display(),
         shown(name)
     )
@@ -163,7 +162,7 @@ pub(crate) fn no_secrets_file(path: &Path, line: usize, name: &str) -> String {
 
 pub(crate) fn no_variable(place: &dyn Display, key: &str, variable: &str) -> String {
     format!(
-        "{place}: {} is the value of {} in the environment, which is not set; set it or give the value",
+        "{place}: {} comes from the environment variable {}, which is not set; set it, or write the value here",
         shown(key),
         shown(variable)
     )
@@ -175,5 +174,5 @@ pub(crate) fn more_notes(count: usize) -> String {
 
 pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {
     let name = shown(name);
-    format!("{}:{line}: {name} was not included; there is no such file that was not read already", path.display())
+    format!("{}:{line}: {name} was not included: the file is missing, or was read already", path.display())
 }

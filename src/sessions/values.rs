@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// The values of a session by their names, in the application's order. Each is its JSON text and stays so, byte for
-/// byte, until it is set: numbers of any size, `NaN`, and texts that are no Unicode are no matter.
+/// byte, until it is set: numbers of any size, `NaN` and invalid Unicode are kept.
 ///
 /// ```
 /// use transient_fixtures::SessionValues;
@@ -39,15 +39,15 @@ impl SessionValues {
     ///
     /// # Errors
     ///
-    /// When the bytes are no object.
+    /// When the bytes are not a JSON object.
     pub fn from_json(object: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut members = Vec::new();
-        for piece in split(object, b'{', b'}').ok_or("it is no JSON object")? {
-            let quoted = text_at(piece).ok_or("a name in it is no text")?;
+        for piece in split(object, b'{', b'}').ok_or("it is not a JSON object")? {
+            let quoted = text_at(piece).ok_or("a name in it is not a string")?;
             let (quoted, rest) = piece.split_at(quoted);
             let text = trim(rest).strip_prefix(b":").map(trim).filter(|text| !text.is_empty());
             let text = text.ok_or("a name in it has no value")?.to_vec();
-            // A name that is no Unicode is known by its escapes.
+            // A name of invalid Unicode keeps its escapes.
             let name = serde_json::from_slice(quoted)
                 .unwrap_or_else(|_| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned());
             members.push(Member { name, quoted: quoted.to_vec(), text });

@@ -116,7 +116,7 @@ impl Files {
     }
 }
 
-/// The keys of a file. What has two names has the value of either under the one that the settings know.
+/// The keys of a file. A setting with two names is kept under the one that the settings know.
 ///
 /// # Errors
 ///

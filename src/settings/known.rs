@@ -23,7 +23,7 @@ pub(super) const URL: Known = known(
     "a URL such as redis://127.0.0.1:6379, redis://:password@host:6379 or unix:///run/redis.sock",
 );
 // The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
-// Beside the URL, and without a meaning where there is one, as in both libraries.
+// These have no effect where there is a URL, as in both libraries.
 pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "the name or address of a host");
 pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "the number of a port, 1 to 65535");
 pub(super) const DB: Known = known("redis.sessions.db", None, "0", "the number of a database");
@@ -108,7 +108,7 @@ pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
 pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
 pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
 
-/// Names that `pyramid_session_redis` 1.7 and 1.8 have for what `pyramid_redis_sessions` called otherwise.
+/// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` called otherwise.
 pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_url", URL),
     ("redis.sessions.redis_host", HOST),
@@ -118,7 +118,7 @@ pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_unix_socket_path", SOCKET),
 ];
 
-/// What else the two libraries read from `redis.sessions.*`, and why it has no effect here.
+/// Other keys of the two libraries under `redis.sessions.*`, and why they have no effect here.
 pub(super) const NOT_READ: [(&str, &str); 27] = [
     ("serialize", report::IS_A_SERIALIZER),
     ("deserialize", report::IS_A_SERIALIZER),

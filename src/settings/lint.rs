@@ -1,4 +1,4 @@
-//! What a test that has passed must not leave: the words of `redis.lint` and `#[clean_redis(lint = "…")]`.
+//! What a test must not leave when it has passed: the words of `redis.lint` and `#[clean_redis(lint = "…")]`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Bound {
     }
 }
 
-/// `None` where it is no lint. The macro has the same grammar.
+/// `None` where it is not a lint. The macro has the same grammar (`macros/src/options.rs`).
 pub(crate) fn parse(text: &str) -> Option<Lint> {
     match text.trim() {
         "none" => return Some(Lint::None),

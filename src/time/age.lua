@@ -80,8 +80,8 @@ local function age_hashes()
     until cursor == '0'
 end
 
--- Times are seconds, milliseconds or microseconds since 1970: where no unit is said, one that is near is the unit. What
--- is no time where a unit is said (-1, inf) stays.
+-- Times are seconds, milliseconds or microseconds since 1970: where no unit is given, the size of the score tells it.
+-- Where one is given, a score that is not a time (-1, inf) stays.
 local function age_scores(key, per_second)
     local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for number = 1, #members, 2 do

@@ -316,7 +316,7 @@ fn a_time_in_other_words_is_read(
     let since = job.eta.and_then(|eta| eta.duration_since(SystemTime::UNIX_EPOCH).ok());
     assert_eq!(since.map(|since| since.as_secs()), seconds);
     let why = job.unreadable.unwrap_or_default();
-    assert_eq!(why.contains("its eta \"tomorrow\" is no time"), eta == "tomorrow", "{why}");
+    assert_eq!(why.contains("its eta \"tomorrow\" is not a time"), eta == "tomorrow", "{why}");
     Ok(())
 }
 

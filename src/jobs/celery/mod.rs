@@ -25,7 +25,7 @@ const REPLIES: &str = ".reply.celery.pidbox";
 /// The priorities that have a list of their own, unless the application says otherwise.
 const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
 
-/// What else is in the database: notes of kombu, and results and locks of Celery.
+/// Keys that hold no jobs: kombu's bindings, and Celery's results and locks.
 const NOTES: [&str; 6] = [
     "_kombu.binding.",
     "_kombu.binding_permanent.",
@@ -106,7 +106,7 @@ impl Default for Celery {
 
 impl JobFormat for Celery {
     fn places(&self, queue: &str) -> Vec<Place> {
-        // The list of the queue's own name is there for whoever writes without priorities.
+        // Producers without priorities write to the list of the queue's own name.
         let steps = self.steps.iter().copied().filter(|step| *step > 0);
         let lists = std::iter::once(0).chain(steps).map(|step| self.list_of_step(queue, step));
         lists.map(|list| Place::list(list).newest_first()).collect()
