@@ -44,7 +44,8 @@ finish() {
 
 # A forked child of the owner may hold the pipe open: so the owner's pid is watched as well.
 (
-    trap 'kill "$pause"; wait "$pause"; exit' USR1
+    # The pause ignores what we ignore, and would last to its end.
+    trap 'kill -KILL "$pause"; wait "$pause"; exit' USR1
     while runs "$owner"; do
         sleep 0.5 &
         pause=$!
