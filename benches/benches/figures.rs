@@ -112,7 +112,7 @@ fn sessions() {
         })
     };
     let (ours, floor) = in_turns(5_000, ours, by_hand);
-    row("a session: load, set, save", ours, ("GETEX and SET by hand", floor), "1.3");
+    row("a session: load, set, save", ours, ("GETEX and SET by hand", floor), "1.1");
 }
 
 /// All jobs of a queue, and the same by hand: one LRANGE, and what a message of Celery takes to decode.
@@ -138,7 +138,7 @@ fn jobs() {
         })
     };
     let (ours, floor) = in_turns(20, ours, by_hand);
-    row("10,000 queued jobs listed", ours, ("one LRANGE and decoding by hand", floor), "1 round trip");
+    row("10,000 queued jobs listed", ours, ("one LRANGE and decoding by hand", floor), "1.2");
 }
 
 const MANY: usize = 100_000;
