@@ -85,7 +85,7 @@ struct Kept {
     connection: Option<Connection>,
     /// When the server last answered.
     answered: Instant,
-    /// Whether the connection was closed by the server, so that others may have come in.
+    /// Whether the server may have closed the connection, so that others may have come in.
     was_dropped: bool,
     is_lost: bool,
     /// Cleared by a loss, and by the lease when it ends.
@@ -101,7 +101,7 @@ impl Kept {
             match question(connection) {
                 // Also after a time-out: the late reply would answer the next question.
                 Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
-                    self.was_dropped = error.is_connection_dropped();
+                    self.was_dropped = !error.is_timeout();
                     self.connection = None;
                 }
                 answer => {

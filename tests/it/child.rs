@@ -122,6 +122,32 @@ impl Running {
         }
     }
 
+    /// Stops it, as Ctrl-Z does, with all its threads.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let is_stopped = |thread: &Path| {
+            let line = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+            line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        let threads = || std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        // A signal takes a moment to reach all threads. Where there is no /proc, nothing can be waited for.
+        let deadline = Instant::now() + LIMIT;
+        while !threads().all(|thread| is_stopped(&thread.path())) {
+            assert!(Instant::now() < deadline, "the process did not stop");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    /// By a shell, which is there when `PATH` is empty.
+    fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &command]).status().expect("a shell").success());
+    }
+
     /// Waits for its end, no longer than `limit`: then it is killed, and the test fails.
     pub(crate) fn wait(mut self, limit: Duration) -> Ended {
         let status = loop {

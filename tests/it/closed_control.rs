@@ -180,15 +180,11 @@ fn a_lease_that_another_test_has_taken_writes_nothing() {
 fn a_process_that_was_stopped_has_lost_its_lease() {
     let world = World::new(&[]);
     let child = world.start("is_lost");
-    let signal = |name: &str| {
-        let mut kill = std::process::Command::new("kill");
-        assert!(kill.args([name, &child.child.id().to_string()]).status().expect("kill").success());
-    };
-    signal("-STOP");
+    child.stop();
     world.close(world.holder().expect("a holder"));
     // Longer than the five seconds after which a closed connection counts as a lost lease.
     thread::sleep(Duration::from_secs(6));
-    signal("-CONT");
+    child.go_on();
     child.wait_for("another test may have them");
     child.wait(Duration::from_secs(100)).assert_passed();
 }

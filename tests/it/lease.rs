@@ -112,21 +112,6 @@ fn a_waiter_says_for_whom_it_waits() {
     waiter.wait(Duration::from_secs(60)).assert_passed();
 }
 
-/// A signal takes a moment to reach all threads, of which one may get the lock meanwhile.
-fn wait_until_stopped(process: u32) {
-    let state = |thread: &std::path::Path| {
-        let line = fs::read_to_string(thread.join("stat")).unwrap_or_default();
-        line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
-    };
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    let threads = || fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    // Where there is no /proc, nothing can be waited for.
-    while !threads().all(|thread| state(&thread.path())) {
-        assert!(std::time::Instant::now() < deadline, "the process did not stop");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// One that stands in front of the others and does not go on, as after Ctrl-Z.
 #[test]
 fn a_stopped_waiter_is_passed() {
@@ -136,17 +121,12 @@ fn a_stopped_waiter_is_passed() {
     holder.wait_for("holding");
     let front = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
     front.wait_for("waiting for");
-    let signal = |name: &str| {
-        let command = format!("kill -{name} {}", front.child.id());
-        assert!(std::process::Command::new("/bin/sh").args(["-c", &command]).status().expect("a shell").success());
-    };
-    signal("STOP");
-    wait_until_stopped(front.child.id());
+    front.stop();
     fs::write(go_on, "").expect("write");
     holder.wait(Duration::from_secs(30)).assert_passed();
     let other = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
     let ended = other.wait(Duration::from_secs(30));
-    signal("CONT");
+    front.go_on();
     ended.assert_passed();
     front.wait(Duration::from_secs(60)).assert_passed();
 }
