@@ -35,7 +35,7 @@ impl Control {
     pub(super) fn keep(connection: Connection, running: &Running, run_id: &str, test: &str) -> Self {
         let kept = Kept {
             connection: Some(connection),
-            answered: Instant::now(),
+            held_at: Instant::now(),
             was_dropped: false,
             is_lost: false,
             is_held: Arc::new(AtomicBool::new(true)),
@@ -83,8 +83,9 @@ impl Drop for Control {
 
 struct Kept {
     connection: Option<Connection>,
-    /// When the server last answered.
-    answered: Instant,
+    /// When the last question was sent that the server has answered: its answer may have been read much later, by a
+    /// process that was stopped meanwhile.
+    held_at: Instant,
     /// Whether the server may have closed the connection, so that others may have come in.
     was_dropped: bool,
     is_lost: bool,
@@ -97,6 +98,7 @@ struct Kept {
 
 impl Kept {
     fn ask<T>(&mut self, mut question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+        let asked = Instant::now();
         if let Some(connection) = &mut self.connection {
             match question(connection) {
                 // Also after a time-out: the late reply would answer the next question.
@@ -105,22 +107,21 @@ impl Kept {
                     self.connection = None;
                 }
                 answer => {
-                    self.answered = Instant::now();
+                    self.held_at = asked;
                     return answer;
                 }
             }
         }
         let connection = self.connect_again().map_err(into_redis_error)?;
-        let answer = question(self.connection.insert(connection));
-        self.answered = Instant::now();
-        answer
+        self.held_at = Instant::now();
+        question(self.connection.insert(connection))
     }
 
     /// # Errors
     ///
     /// When the server does not answer, or may be another test's by now.
     fn connect_again(&mut self) -> Result<Connection, Error> {
-        self.is_lost |= self.was_dropped && self.answered.elapsed() > LOST_AFTER;
+        self.is_lost |= self.was_dropped && self.held_at.elapsed() > LOST_AFTER;
         if !self.is_lost {
             let (mut connection, server) = self.running.connect()?;
             self.is_lost = server.run_id() != self.run_id
