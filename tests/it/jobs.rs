@@ -163,7 +163,9 @@ fn listing_takes_no_round_trip_for_each_job(test_request: TestRequest) -> Result
     let mut count = || -> u64 {
         let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).expect("INFO");
         let calls = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
-        calls.map(|(_, rest)| rest.split(',').next().and_then(|count| count.parse::<u64>().ok()).expect("a count")).sum()
+        calls
+            .map(|(_, rest)| rest.split(',').next().and_then(|count| count.parse::<u64>().ok()).expect("a count"))
+            .sum()
     };
     let commands = |count: &mut dyn FnMut() -> u64| -> Result<u64, Error> {
         let before = count();
