@@ -1,10 +1,12 @@
 //! What transient-fixtures costs: each figure beside its peer or its floor, measured in turns in one run, as the ratio
-//! of the medians. `cargo bench` in this directory prints the table; redis-server must be on PATH.
+//! of the medians. `cargo bench` in this directory prints the table, `cargo bench -- jobs travel` some of its rows;
+//! redis-server and redis-cli must be on PATH.
 
 use std::env;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,19 +30,27 @@ fn main() {
     if arguments.iter().any(|argument| argument == "left-keys") {
         return left_keys_in_this_process();
     }
+    let figures: [(&str, fn()); 13] = [
+        ("peers", peers),
+        ("first_server", first_server),
+        ("clean_lease", clean_lease),
+        ("sessions", sessions),
+        ("jobs", jobs),
+        ("travel", travel),
+        ("load", load),
+        ("snapshots", snapshots),
+        ("thousand_tests", thousand_tests),
+        ("two_hundred_processes", two_hundred_processes),
+        ("left_keys", left_keys),
+        ("container_processes", container_processes),
+        ("memory", memory),
+    ];
     println!("| figure | ours | beside | ratio | goal |\n| --- | --- | --- | --- | --- |");
-    peers();
-    first_server();
-    clean_lease();
-    sessions();
-    jobs();
-    travel();
-    load();
-    thousand_tests();
-    two_hundred_processes();
-    left_keys();
-    container_processes();
-    memory();
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let some = figures.iter().any(|(name, _)| is_named(name));
+    for (_, measure) in figures.iter().filter(|(name, _)| !some || is_named(name)) {
+        measure();
+    }
 }
 
 fn row(figure: &str, ours: Duration, beside: (&str, Duration), goal: &str) {
@@ -186,6 +196,71 @@ fn load() {
     let (ours, peer) = in_turns(10, ours, by_hand);
     row("100,000 SETs from a data file", ours, ("redis-cli --pipe", peer), "1.3");
     std::fs::remove_dir_all(&directory).expect("remove");
+}
+
+const MILLION: usize = 1_000_000;
+
+/// All keys of a full database, into a file and back, beside what redis-cli has for it.
+fn snapshots() {
+    let directory = env::temp_dir().join(format!("snapshots-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("mkdir");
+    let test_request = TestRequest::clean();
+    let commands = directory.join("commands");
+    let mut packed = Vec::new();
+    for number in 0..MILLION {
+        let mut set = cmd("SET");
+        set.arg(format!("session:{number:032}")).arg("x".repeat(100)).arg("PX").arg(1_000_000_000 + number);
+        packed.extend(set.get_packed_command());
+    }
+    std::fs::write(&commands, packed).expect("write");
+    let (password, port) = test_request.redis_url()[9..].split_once("@127.0.0.1:").expect("a URL");
+    let port = port.split('/').next().expect("a port");
+    let redis_cli = |arguments: &[&str], stdin: Stdio| {
+        let mut command = Command::new("redis-cli");
+        run(command.args(["-p", port, "-n", "14"]).args(arguments).env("REDISCLI_AUTH", password).stdin(stdin))
+    };
+    let pipe = || {
+        test_request.flush().expect("flush");
+        redis_cli(&["--pipe"], std::fs::File::open(&commands).expect("open").into())
+    };
+    pipe();
+    let (file, rdb) = (directory.join("snapshot.json"), directory.join("dump.rdb"));
+    let save = || time(|| test_request.snapshot().expect("snapshot").save(&file).expect("save"));
+    let dump = || redis_cli(&["--rdb", rdb.to_str().expect("UTF-8")], Stdio::null());
+    let (ours, peer) = in_turns(3, save, dump);
+    row("1,000,000 keys: snapshot and save", ours, ("redis-cli --rdb", peer), "2");
+    let snapshot = test_request.snapshot().expect("snapshot");
+    assert_eq!(snapshot.len(), MILLION);
+    let mut longest = Duration::ZERO;
+    let restore = || {
+        test_request.flush().expect("flush");
+        let (took, waited) = with_another_client(&test_request, || test_request.restore(&snapshot).expect("restore"));
+        longest = longest.max(waited);
+        took
+    };
+    let (ours, peer) = in_turns(3, restore, pipe);
+    row("1,000,000 keys: restore", ours, ("redis-cli --pipe", peer), "1.5");
+    println!("| the longest that another client waits meanwhile | {longest:.2?} | | | 50 ms |");
+    std::fs::remove_dir_all(&directory).expect("remove");
+}
+
+/// How long that takes, and how long another client waited at most for an answer meanwhile.
+fn with_another_client(test_request: &TestRequest, work: impl FnOnce()) -> (Duration, Duration) {
+    let is_over = AtomicBool::new(false);
+    let mut redis = get_redis(test_request).expect("connect");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let mut longest = Duration::ZERO;
+            while !is_over.load(Ordering::Relaxed) {
+                longest = longest.max(time(|| cmd("PING").exec(&mut redis).expect("PING")));
+                thread::sleep(Duration::from_millis(1));
+            }
+            longest
+        });
+        let took = time(work);
+        is_over.store(true, Ordering::Relaxed);
+        (took, waits.join().expect("the other client"))
+    })
 }
 
 /// The process, its socket and its port.

@@ -1,6 +1,5 @@
 //! A lease, and the one way to a connection of ours.
 
-#[cfg(any(feature = "session", feature = "jobs"))]
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +55,6 @@ pub(crate) struct Lease {
     /// What `hold` says, for those who must not wait for it.
     is_held: Arc<AtomicBool>,
     /// What all requests of the test share, one of each type. It goes before the server is looked at for clients.
-    #[cfg(any(feature = "session", feature = "jobs"))]
     shared: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -85,7 +83,6 @@ impl Lease {
             server,
             is_held: hold.held_flag(),
             hold: Mutex::new(Some(hold)),
-            #[cfg(any(feature = "session", feature = "jobs"))]
             shared: Mutex::default(),
         })
     }
@@ -102,6 +99,11 @@ impl Lease {
     pub(crate) fn databases(&self) -> [u32; 2] {
         let (sessions, jobs) = self.settings.databases();
         [sessions, jobs]
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn ran_for(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Whether the test still has the server.
@@ -232,7 +234,6 @@ impl Lease {
     }
 
     /// What all requests of the test share, made by the first.
-    #[cfg(any(feature = "session", feature = "jobs"))]
     pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.iter().find_map(|known| known.clone().downcast().ok()).unwrap_or_else(|| {
@@ -251,7 +252,6 @@ impl Lease {
             std::mem::forget(hold);
             return;
         }
-        #[cfg(any(feature = "session", feature = "jobs"))]
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
         hold.end(&self.test, self.settings, ending);
     }

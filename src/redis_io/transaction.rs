@@ -1,8 +1,9 @@
-//! Many commands in one MULTI, sent in one piece: all of them are taken, or none.
+//! Many commands, sent in one piece: in one MULTI, so that all of them are taken or none; or as they are.
 
 use redis::{Connection, RedisResult, Value};
 
 /// Commands, in the form in which they are sent.
+#[derive(Default)]
 pub(crate) struct Transaction {
     packed: Vec<u8>,
     count: usize,
@@ -21,12 +22,6 @@ pub(crate) enum Outcome {
 }
 
 impl Transaction {
-    pub(crate) fn new() -> Self {
-        let mut new = Self { packed: Vec::new(), count: 0 };
-        new.pack(&["MULTI"]);
-        new
-    }
-
     pub(crate) fn push(&mut self, arguments: &[impl AsRef<[u8]>]) {
         self.pack(arguments);
         self.count += 1;
@@ -35,6 +30,11 @@ impl Transaction {
     /// How many commands there are.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Their size, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.packed.len()
     }
 
     fn pack(&mut self, arguments: &[impl AsRef<[u8]>]) {
@@ -57,21 +57,13 @@ impl Transaction {
         self.packed.extend_from_slice(b"\r\n");
     }
 
+    /// In one MULTI.
+    ///
     /// # Errors
     ///
     /// When the server does not answer. What it says of the commands is an [`Outcome`].
-    pub(crate) fn run(mut self, redis: &mut Connection) -> RedisResult<Outcome> {
-        self.pack(&["EXEC"]);
-        redis.send_packed_command(&self.packed)?;
-        // MULTI's own.
-        words(redis.recv_response()?)
-            .map_err(|words| redis::RedisError::from((redis::ErrorKind::Extension, "MULTI", words)))?;
-        let mut refused = Vec::new();
-        for number in 0..self.count {
-            if let Err(words) = words(redis.recv_response()?) {
-                refused.push((number, words));
-            }
-        }
+    pub(crate) fn run(&self, redis: &mut Connection) -> RedisResult<Outcome> {
+        let refused = self.queue(redis, "EXEC")?;
         let replies = match redis.recv_response()? {
             Value::Array(replies) if refused.is_empty() => replies,
             Value::ServerError(error) if refused.is_empty() => return Err(error.into()),
@@ -87,6 +79,55 @@ impl Transaction {
             .collect();
         Ok(if errors.is_empty() { Outcome::Done } else { Outcome::Failed { errors, replies } })
     }
+
+    /// Which of them the server would refuse in a MULTI. Nothing is executed.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(crate) fn refused(&self, redis: &mut Connection) -> RedisResult<Vec<(usize, String)>> {
+        let refused = self.queue(redis, "DISCARD")?;
+        words(redis.recv_response()?).map_err(|words| failed("DISCARD", words))?;
+        Ok(refused)
+    }
+
+    /// The reply to `end` has not been read yet.
+    fn queue(&self, redis: &mut Connection, end: &str) -> RedisResult<Vec<(usize, String)>> {
+        let (mut begin, mut finish) = (Self::default(), Self::default());
+        begin.pack(&["MULTI"]);
+        finish.pack(&[end]);
+        for part in [&begin, self, &finish] {
+            part.send(redis)?;
+        }
+        words(redis.recv_response()?).map_err(|words| failed("MULTI", words))?;
+        self.errors(redis)
+    }
+
+    /// As they are; nobody has read the replies yet.
+    pub(crate) fn send(&self, redis: &mut Connection) -> RedisResult<()> {
+        if self.packed.is_empty() { Ok(()) } else { redis.send_packed_command(&self.packed) }
+    }
+
+    /// Reads the replies to what was sent: the errors among them, also those within the reply to an EXEC.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(crate) fn errors(&self, redis: &mut Connection) -> RedisResult<Vec<(usize, String)>> {
+        let mut errors = Vec::new();
+        for number in 0..self.count {
+            let reply = match redis.recv_response()? {
+                Value::Array(replies) => replies.into_iter().try_for_each(words),
+                reply => words(reply),
+            };
+            errors.extend(reply.err().map(|words| (number, words)));
+        }
+        Ok(errors)
+    }
+}
+
+fn failed(command: &'static str, words: String) -> redis::RedisError {
+    (redis::ErrorKind::Extension, command, words).into()
 }
 
 fn words(reply: Value) -> Result<(), String> {

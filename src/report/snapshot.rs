@@ -5,6 +5,12 @@ use std::path::Path;
 
 pub(crate) const NO_DIFFERENCE: &str = "no difference";
 
+pub(crate) const OPAQUE: &str = "that can't be read with commands of Redis itself";
+
+pub(crate) const OPAQUE_DIFFERS: &str = "its DUMP is another";
+
+pub(crate) const NOT_COMPARABLE: &str = "it can only be compared with what the same server holds, and not with a file";
+
 pub(crate) fn bounded(lines: &[String], more: usize) -> String {
     match (lines, more) {
         ([], 0) => NO_DIFFERENCE.to_owned(),
@@ -59,7 +65,7 @@ pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]
 pub(crate) fn not_restored(file: Option<&Path>, key: &str, words: &str, executed: Option<bool>) -> String {
     let name = name_of(file);
     if let Some(undone) = executed {
-        let then = if undone { "the test databases were emptied again" } else { "all other keys of it are there" };
+        let then = if undone { "the test databases were emptied again" } else { "other keys of it are there" };
         format!("restore {name}: {key}: {words}; {then}. Correct it")
     } else {
         let hint = if words.contains("HPEXPIRE") {

@@ -28,8 +28,9 @@ impl TestRequest {
     /// (a command for another type), Redis executes the others all the same; then the test databases are emptied again
     /// if the test began with empty ones, or if they were empty before.
     ///
-    /// A `.json` file is a snapshot's: [`Snapshot::save`]. Its keys replace those that are there. Where one fails, a test
-    /// that began with empty databases has them empty again. Where there are both of
+    /// A `.json` file is a snapshot's: [`Snapshot::save`]. Its keys replace those that are there, as
+    /// [`restore`](Self::restore) does it. Where one fails, a test that began with empty databases has them empty again.
+    /// Where there are both of
     /// one name, or the file is elsewhere, it is named with its ending.
     ///
     /// ```
@@ -68,10 +69,14 @@ impl TestRequest {
         capture::capture(&self.lease)
     }
 
-    /// Replaces **all** that is in the two test databases by what the snapshot says, in one MULTI: all of it is there
-    /// then, or, where the server refuses a command, what was there before. (Redis executes the rest of a MULTI of which
-    /// a command fails only then, as can happen with a file that was written by hand.) Timeouts have left what they had when it was
-    /// captured. Pending entries of streams stay with their consumers; how long these are idle begins anew.
+    /// Replaces **all** that is in the two test databases by what the snapshot says. Timeouts have left what they had when
+    /// it was captured. Pending entries of streams stay with their consumers; how long these are idle begins anew.
+    ///
+    /// Up to 5,000 elements (a key, or an element of a list, set, hash, sorted set or stream) are one MULTI: nobody sees a
+    /// part of them. More are restored key by key, while the server serves others; only a key of more than 1,000
+    /// elements can be seen half. Where the server refuses a command (an unknown one, for instance), nothing was
+    /// changed. Where a command fails when it is executed, as can happen with a file that was written by hand, both
+    /// databases are emptied.
     ///
     /// ```
     /// use redis::Commands;

@@ -17,7 +17,8 @@ impl TestRequest {
     /// Nobody sees one key aged and another one not. A key that another client refreshes meanwhile is aged before or
     /// not at all. Fields of hashes age as well where the server gives them timeouts (Redis 7.4, Valkey 9). Keys without
     /// a timeout stay as they are; those that come nearer to their end publish `expire`, and a WATCH on them is broken. It
-    /// is a call that blocks for a few milliseconds (2 to 3 µs a key), for tests with and without `async`.
+    /// is a call that blocks for a few milliseconds (2 to 3 µs a key), for tests with and without `async`. Redis counts in
+    /// milliseconds; what is over of one counts with the test's next travel.
     ///
     /// The server's own clock stays: TIME, ids of streams, and limiters and windows that are computed from them don't
     /// notice; neither do the idle times of keys, of consumers and of what they have pending in a stream. With `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under
@@ -56,7 +57,7 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// [`Error::is_server`], also when the server does not remove what has ended.
     pub fn travel(&self, duration: Duration) -> Result<(), Error> {
         self.travel_with_scores(duration, &[])
     }
@@ -86,6 +87,10 @@ impl TestRequest {
     ///
     /// [`Error::is_server`].
     pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
+        let duration = time::in_milliseconds(&self.lease, duration);
+        if duration.is_zero() {
+            return self.lease.check_held();
+        }
         let [sessions, jobs] = self.lease.databases();
         let named = keys.iter().flat_map(|key| [sessions, jobs].map(|database| (database, (*key).to_owned(), None)));
         #[cfg(feature = "jobs")]

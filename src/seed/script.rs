@@ -79,7 +79,7 @@ impl Script {
     ///
     /// When a line can't be read, or must not be sent.
     pub(super) fn parse(path: &Path, text: &[u8], (sessions, jobs): (u32, u32)) -> Result<Self, Error> {
-        let mut transaction = Transaction::new();
+        let mut transaction = Transaction::default();
         let [first, second] = [sessions, jobs].map(|database| database.to_string());
         for command in [&["SELECT", &second][..], &["DBSIZE"], &["SELECT", &first], &["DBSIZE"], &["SELECT", &first]] {
             transaction.push(command);

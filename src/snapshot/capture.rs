@@ -1,11 +1,13 @@
 //! Reads the test databases: a few round trips for any number of keys, never one for each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hmac_sha256::Hash;
 use redis::{Connection, Pipeline, RedisError, RedisResult, cmd, from_redis_value, pipe};
 
-use super::value::{Entry, Field, Group, Member, Pending, Stream, StreamEntry, StreamId, Value};
+use super::value::{Entry, Field, Group, Member, Opaque, Pending, Stream, StreamEntry, StreamId, Value};
 use super::{Bytes, Snapshot};
 use crate::error::Error;
 use crate::lease::guard::{MARKER, OLD_MARKER};
@@ -26,27 +28,32 @@ const ATTEMPTS: usize = 10;
 /// [`Error::is_server`].
 pub(crate) fn capture(lease: &Lease) -> Result<Snapshot, Error> {
     let mut redis = lease.connect(Database::Sessions)?;
-    capture_with(&mut redis, lease.databases()).map_err(|error| lease.no_answer(error))
+    capture_with(&mut redis, lease).map_err(|error| lease.no_answer(error))
 }
 
-fn capture_with(redis: &mut Connection, numbers: [u32; 2]) -> RedisResult<Snapshot> {
+fn capture_with(redis: &mut Connection, lease: &Lease) -> RedisResult<Snapshot> {
+    let server: Arc<str> = lease.server.run_id().into();
     let has_field_ttls = knows(redis, "HPTTL")?;
     let mut databases = BTreeMap::new();
-    let captured = Instant::now();
-    for database in numbers {
+    let (captured, ran_for) = (Instant::now(), Some(lease.ran_for()));
+    for database in lease.databases() {
         let () = cmd("SELECT").arg(database).query(redis)?;
-        let keys = scan(redis)?;
-        let mut entries = BTreeMap::new();
-        for keys in keys.chunks(READ_AT_ONCE) {
-            let mut read = read(redis, keys)?;
+        let (mut keys, mut entries) = (scan(redis)?.into_iter(), Vec::new());
+        loop {
+            let some: Vec<_> = keys.by_ref().take(READ_AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            let mut read = read(redis, some, &server)?;
             if has_field_ttls {
                 read_field_ttls(redis, &mut read)?;
             }
             entries.append(&mut read);
         }
-        databases.insert(database, entries);
+        // All at once: they are in order already.
+        databases.insert(database, entries.into_iter().collect());
     }
-    Ok(Snapshot { databases, captured, is_live: true, took: captured.elapsed() })
+    Ok(Snapshot { databases, captured, ran_for, took: captured.elapsed() })
 }
 
 /// All keys, but for the one that we leave there ourselves. SCAN may tell one twice.
@@ -69,9 +76,9 @@ fn scan(redis: &mut Connection) -> RedisResult<Vec<Bytes>> {
 }
 
 /// Those of the keys that are still there.
-fn read(redis: &mut Connection, keys: &[Bytes]) -> RedisResult<BTreeMap<Bytes, Entry>> {
-    let mut entries = BTreeMap::new();
-    let mut open = keys.to_vec();
+fn read(redis: &mut Connection, keys: Vec<Bytes>, server: &Arc<str>) -> RedisResult<Vec<(Bytes, Entry)>> {
+    let mut entries = Vec::with_capacity(keys.len());
+    let mut open = keys;
     for _ in 0..ATTEMPTS {
         let mut ask = pipe();
         for key in &open {
@@ -93,12 +100,16 @@ fn read(redis: &mut Connection, keys: &[Bytes]) -> RedisResult<BTreeMap<Bytes, E
                 // Its end came between the two commands.
                 Ok(_) if left == -2 => {}
                 Ok(reply) => {
-                    if let Some(value) = decode(kind, reply, now)? {
-                        entries.insert(key, Entry { value, ttl: milliseconds(left) });
+                    if let Some(value) = decode(kind, reply, now, server)? {
+                        entries.push((key, Entry { value, ttl: milliseconds(left) }));
                     }
                 }
                 Err(error) if error.code() == Some("WRONGTYPE") => changed.push(key),
                 Err(error) if is_gone(&error) => {}
+                // DUMP is not allowed, or the module has none.
+                Err(_) if !is_known(&kind) => {
+                    entries.push((key, Entry { value: Value::Other(kind.into()), ttl: milliseconds(left) }));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -108,6 +119,11 @@ fn read(redis: &mut Connection, keys: &[Bytes]) -> RedisResult<BTreeMap<Bytes, E
         }
     }
     Ok(entries)
+}
+
+/// Whether Redis's own commands read values of that type.
+fn is_known(kind: &str) -> bool {
+    matches!(kind, "none" | "string" | "list" | "set" | "hash" | "zset" | "stream")
 }
 
 /// Two commands: for the value and for the time that is left.
@@ -120,13 +136,14 @@ fn ask_for(ask: &mut Pipeline, key: &Bytes, kind: &str) {
         "hash" => ask.cmd("HGETALL").arg(key),
         "zset" => ask.cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES"),
         "stream" => ask.cmd("XINFO").arg("STREAM").arg(key).arg("FULL").arg("COUNT").arg(0),
-        _ => ask.cmd("TYPE").arg(key),
+        "none" => ask.cmd("PING"),
+        _ => ask.cmd("DUMP").arg(key),
     };
     ask.cmd("PTTL").arg(key);
 }
 
 /// Nothing where the key has gone since its type was told: Redis has no empty lists and no empty sets.
-fn decode(kind: String, reply: redis::Value, now: u64) -> RedisResult<Option<Value>> {
+fn decode(kind: String, reply: redis::Value, now: u64, server: &Arc<str>) -> RedisResult<Option<Value>> {
     let value = match kind.as_str() {
         "none" => return Ok(None),
         "string" => return Ok(from_redis_value::<Option<Bytes>>(reply)?.map(Value::String)),
@@ -141,7 +158,10 @@ fn decode(kind: String, reply: redis::Value, now: u64) -> RedisResult<Option<Val
             Value::SortedSet(members.map(|(member, score)| Member { member, score }).collect())
         }
         "stream" => Value::Stream(decode_stream(reply, now)?),
-        _ => return Ok((from_redis_value::<String>(reply)? == kind).then_some(Value::Other(kind))),
+        _ => {
+            let dump: Option<Vec<u8>> = from_redis_value(reply)?;
+            return Ok(dump.map(|dump| Value::Other(Opaque::new(kind, Some((server.clone(), Hash::hash(&dump)))))));
+        }
     };
     Ok(Some(value).filter(|value| !value.is_empty()))
 }
@@ -229,10 +249,10 @@ fn milliseconds(left: i64) -> Option<Duration> {
 }
 
 /// How long the fields of hashes still live. One that has gone meanwhile is left out, and a hash that has no other too.
-fn read_field_ttls(redis: &mut Connection, entries: &mut BTreeMap<Bytes, Entry>) -> RedisResult<()> {
+fn read_field_ttls(redis: &mut Connection, entries: &mut Vec<(Bytes, Entry)>) -> RedisResult<()> {
     let mut ask = pipe();
     ask.ignore_errors();
-    for (key, entry) in entries.iter() {
+    for (key, entry) in &*entries {
         if let Value::Hash(fields) = &entry.value {
             let names: Vec<&[u8]> = fields.keys().map(AsRef::as_ref).collect();
             ask.cmd("HPTTL").arg(key.as_ref()).arg("FIELDS").arg(names.len()).arg(names);
@@ -242,7 +262,7 @@ fn read_field_ttls(redis: &mut Connection, entries: &mut BTreeMap<Bytes, Entry>)
         return Ok(());
     }
     let mut replies = ask.query::<Vec<RedisResult<redis::Value>>>(redis)?.into_iter();
-    for entry in entries.values_mut() {
+    for (_, entry) in &mut *entries {
         let Value::Hash(fields) = &mut entry.value else { continue };
         // A key that has another type by now: what was read of it is as good as what is there.
         let Some(Ok(reply)) = replies.next() else { continue };
@@ -254,6 +274,6 @@ fn read_field_ttls(redis: &mut Connection, entries: &mut BTreeMap<Bytes, Entry>)
             left != -2
         });
     }
-    entries.retain(|_, entry| !entry.value.is_empty());
+    entries.retain(|(_, entry)| !entry.value.is_empty());
     Ok(())
 }

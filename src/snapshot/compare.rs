@@ -6,6 +6,7 @@ use std::fmt::Display;
 use super::text::{key, pair, score, shown};
 use super::value::{Field, Group, Stream, StreamEntry, Value};
 use super::{Bytes, text};
+use crate::report;
 
 /// How many parts of one value a line names.
 const PARTS: usize = 5;
@@ -47,6 +48,9 @@ pub(super) fn difference(before: &Value, after: &Value) -> String {
             maps(&before, &after, |member, value| format!("{}: {}", shown(member), score(value)), changed)
         }
         (Value::Stream(before), Value::Stream(after)) => streams(before, after),
+        (Value::Other(before), Value::Other(after)) if before.type_name == after.type_name => {
+            vec![report::snapshot::OPAQUE_DIFFERS.to_owned()]
+        }
         _ => return format!("{before} -> {after}"),
     };
     let more = parts.len().saturating_sub(PARTS);

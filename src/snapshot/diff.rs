@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::value::{Entry, Value};
 use super::{Bytes, Snapshot, compare, text};
@@ -54,6 +54,17 @@ pub enum Change {
         /// What it holds.
         after: Value,
     },
+    /// A key of a type that can't be compared here: see [`Opaque`](super::Opaque). Nobody knows whether it holds
+    /// something else.
+    #[non_exhaustive]
+    NotComparable {
+        /// Its database.
+        database: u32,
+        /// The key.
+        key: Bytes,
+        /// The name that the command TYPE has for its type.
+        type_name: String,
+    },
     /// A timeout that was set, taken away or moved, by more than a second.
     #[non_exhaustive]
     TtlMoved {
@@ -74,17 +85,12 @@ impl Snapshot {
     /// What has changed from this snapshot to a later one.
     ///
     /// A timeout has moved when it is off by more than a second from where it would be by now; so one that was set again
-    /// to the same (a session that is used, [`restore`](crate::TestRequest::restore)) has moved too. For one that was
-    /// read from a file, where nobody knows when it began to run, everything from what stands there to that less the
-    /// time since the file was read has not moved.
+    /// to the same (a session that is used, [`restore`](crate::TestRequest::restore)) has moved too. Nobody knows when one
+    /// from a file began to run: compared with it, a timeout has not moved that could have run from there while its test
+    /// ran, or since the file was read. The file may be on either side.
     #[must_use]
     pub fn diff(&self, later: &Self) -> Diff {
-        let between = later.captured.saturating_duration_since(self.captured);
-        let clock = Clock {
-            passed: if self.is_live { between } else { Duration::ZERO },
-            at_most: between,
-            tolerance: TOLERANCE + self.took + later.took,
-        };
+        let clock = Clock::between(self, later);
         let nothing = BTreeMap::new();
         let mut changes = Vec::new();
         let mut databases: Vec<_> = self.databases.keys().chain(later.databases.keys()).collect();
@@ -109,24 +115,48 @@ impl Snapshot {
     }
 }
 
-/// How much time has passed for timeouts, at least and at most.
+/// How timeouts ran from one snapshot to another.
 #[derive(Clone, Copy)]
 struct Clock {
-    passed: Duration,
-    at_most: Duration,
-    tolerance: Duration,
+    /// How much may be left of one that has not moved: less than before by so much at least, and at most. In seconds,
+    /// below 0 where it has run the other way.
+    less: (f64, f64),
+    /// By how much, where that is known.
+    passed: Option<f64>,
+    tolerance: f64,
 }
 
 impl Clock {
-    fn has_moved(self, before: Option<Duration>, after: Option<Duration>) -> bool {
-        match (before, after) {
-            (Some(before), Some(after)) => {
-                let latest = before.saturating_sub(self.passed) + self.tolerance;
-                let earliest = before.saturating_sub(self.at_most).saturating_sub(self.tolerance);
-                !(earliest..=latest).contains(&after)
-            }
-            (before, after) => before != after,
+    fn between(before: &Snapshot, after: &Snapshot) -> Self {
+        let elapsed = |from: Instant, to: Instant| {
+            to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
+        };
+        let passed = elapsed(before.captured, after.captured);
+        // One from a file may have begun to run at any time. What is compared with it has run since its test began.
+        let is_known = before.ran_for.is_some() && after.ran_for.is_some();
+        let less = match (before.ran_for, after.ran_for) {
+            (Some(_), Some(_)) => (passed, passed),
+            (None, Some(ran)) => (passed.min(0.0), passed.max(ran.as_secs_f64())),
+            (Some(ran), None) => (passed.min(-ran.as_secs_f64()), passed.max(0.0)),
+            (None, None) => (passed.min(0.0), passed.max(0.0)),
+        };
+        Self {
+            less,
+            passed: is_known.then_some(passed),
+            tolerance: (TOLERANCE + before.took + after.took).as_secs_f64(),
         }
+    }
+
+    fn has_moved(self, before: Option<Duration>, after: Option<Duration>) -> bool {
+        let (Some(before), Some(after)) = (before, after) else { return before != after };
+        let less = before.as_secs_f64() - after.as_secs_f64();
+        less < self.less.0 - self.tolerance || less > self.less.1 + self.tolerance
+    }
+
+    /// What would be left of it, where that is known.
+    fn expected(self, before: Duration) -> Duration {
+        let left = before.as_secs_f64() - self.passed.unwrap_or_default();
+        Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(before)
     }
 }
 
@@ -137,13 +167,17 @@ fn compare_entries(
     after: &Entry,
     clock: Clock,
 ) {
-    if compare::differ(&before.value, &after.value) {
+    if let (Value::Other(one), Value::Other(other)) = (&before.value, &after.value)
+        && one.compare(other).is_none()
+    {
+        changes.push(Change::NotComparable { database, key: key.clone(), type_name: one.type_name.clone() });
+    } else if compare::differ(&before.value, &after.value) {
         let (before, after) = (before.value.clone(), after.value.clone());
         changes.push(Change::Changed { database, key: key.clone(), before, after });
     }
     let mut compare_ttls = |field: Option<&Bytes>, before, after| {
         if clock.has_moved(before, after) {
-            let before = before.map(|before: Duration| before.saturating_sub(clock.passed));
+            let before = before.map(|before| clock.expected(before));
             changes.push(Change::TtlMoved { database, key: key.clone(), field: field.cloned(), before, after });
         }
     };
@@ -185,7 +219,8 @@ impl Change {
             Self::Added { .. } => 0,
             Self::Removed { .. } => 1,
             Self::Changed { .. } => 2,
-            Self::TtlMoved { .. } => 3,
+            Self::NotComparable { .. } => 3,
+            Self::TtlMoved { .. } => 4,
         }
     }
 
@@ -197,7 +232,8 @@ impl Change {
             Self::Changed { .. } => 2,
             Self::Added { entry: Entry { ttl: None, .. }, .. } => 3,
             Self::TtlMoved { .. } => 4,
-            Self::Added { .. } => 5,
+            Self::NotComparable { .. } => 5,
+            Self::Added { .. } => 6,
         }
     }
 }
@@ -224,6 +260,10 @@ impl fmt::Display for Change {
             }
             Self::Changed { database, key, before, after } => {
                 write!(formatter, "changed {database} {} {}", text::key(key), compare::difference(before, after))
+            }
+            Self::NotComparable { database, key, type_name } => {
+                let why = report::snapshot::NOT_COMPARABLE;
+                write!(formatter, "not comparable {database} {} {type_name}: {why}", text::key(key))
             }
             Self::TtlMoved { database, key, field, before, after } => {
                 write!(formatter, "TTL moved {database} {}", text::key(key))?;

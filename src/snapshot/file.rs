@@ -1,7 +1,9 @@
 //! The file form: JSON with one line a key, so that a change reads well under version control.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,14 +21,14 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub(super) struct Form {
     transient_fixtures_snapshot: u32,
-    databases: BTreeMap<u32, Vec<Keyed>>,
+    databases: BTreeMap<u32, Vec<Keyed<'static>>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keyed {
-    key: Bytes,
-    value: Value,
+struct Keyed<'a> {
+    key: Cow<'a, Bytes>,
+    value: Cow<'a, Value>,
     #[serde(rename = "ttl_ms", with = "milliseconds", default, skip_serializing_if = "Option::is_none")]
     ttl: Option<Duration>,
 }
@@ -34,7 +36,8 @@ struct Keyed {
 impl From<Snapshot> for Form {
     fn from(snapshot: Snapshot) -> Self {
         let keyed = |entries: BTreeMap<Bytes, Entry>| {
-            entries.into_iter().map(|(key, Entry { value, ttl })| Keyed { key, value, ttl }).collect()
+            let keyed = |(key, Entry { value, ttl })| Keyed { key: Cow::Owned(key), value: Cow::Owned(value), ttl };
+            entries.into_iter().map(keyed).collect()
         };
         let databases = snapshot.databases.into_iter().map(|(number, entries)| (number, keyed(entries))).collect();
         Self { transient_fixtures_snapshot: VERSION, databases }
@@ -52,17 +55,20 @@ impl TryFrom<Form> for Snapshot {
         for (number, keyed) in form.databases {
             let mut entries = BTreeMap::new();
             for Keyed { key, value, ttl } in keyed {
-                let name = text::key(&key);
+                let (key, value) = (key.into_owned(), value.into_owned());
                 if value.is_empty() {
-                    return Err(report::snapshot::empty(number, &name, value.type_name()));
+                    return Err(report::snapshot::empty(number, &text::key(&key), value.type_name()));
                 }
-                if entries.insert(key, Entry { value, ttl }).is_some() {
-                    return Err(report::snapshot::twice(number, &name));
-                }
+                match entries.entry(key) {
+                    btree_map::Entry::Vacant(place) => place.insert(Entry { value, ttl }),
+                    btree_map::Entry::Occupied(place) => {
+                        return Err(report::snapshot::twice(number, &text::key(place.key())));
+                    }
+                };
             }
             databases.insert(number, entries);
         }
-        Ok(Self { databases, captured: Instant::now(), is_live: false, took: Duration::ZERO })
+        Ok(Self { databases, captured: Instant::now(), ran_for: None, took: Duration::ZERO })
     }
 }
 
@@ -88,9 +94,10 @@ impl Snapshot {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let write = || {
-            let text = self.to_lines()?;
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(path, text)
+            let mut file = BufWriter::new(File::create(path)?);
+            self.write_lines(&mut file)?;
+            file.flush()
         };
         write().map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_written(path, &error), error))
     }
@@ -110,18 +117,18 @@ impl Snapshot {
         })
     }
 
-    fn to_lines(&self) -> Result<String, serde_json::Error> {
-        let mut text = format!("{{\n  \"transient_fixtures_snapshot\": {VERSION},\n  \"databases\": {{");
+    fn write_lines(&self, file: &mut impl Write) -> io::Result<()> {
+        write!(file, "{{\n  \"transient_fixtures_snapshot\": {VERSION},\n  \"databases\": {{")?;
         for (number, (database, entries)) in self.databases.iter().enumerate() {
-            text += &format!("{}\n    \"{database}\": [", if number > 0 { "," } else { "" });
+            write!(file, "{}\n    \"{database}\": [", if number > 0 { "," } else { "" })?;
             for (number, (key, entry)) in entries.iter().enumerate() {
-                let keyed = Keyed { key: key.clone(), value: entry.value.clone(), ttl: entry.ttl };
-                text += if number > 0 { ",\n      " } else { "\n      " };
-                text += &serde_json::to_string(&keyed)?;
+                let keyed = Keyed { key: Cow::Borrowed(key), value: Cow::Borrowed(&entry.value), ttl: entry.ttl };
+                file.write_all(if number > 0 { b",\n      " } else { b"\n      " })?;
+                serde_json::to_writer(&mut *file, &keyed)?;
             }
-            text += if entries.is_empty() { "]" } else { "\n    ]" };
+            file.write_all(if entries.is_empty() { b"]" } else { b"\n    ]" })?;
         }
-        Ok(text + "\n  }\n}\n")
+        file.write_all(b"\n  }\n}\n")
     }
 }
 

@@ -11,6 +11,7 @@ mod file;
 pub(crate) mod restore;
 mod text;
 mod value;
+mod write;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 pub use bytes::Bytes;
 pub use diff::{Change, Diff};
 use serde::{Deserialize, Serialize};
-pub use value::{Entry, Field, Group, Member, Pending, Stream, StreamEntry, StreamId, Value};
+pub use value::{Entry, Field, Group, Member, Opaque, Pending, Stream, StreamEntry, StreamId, Value};
 
 /// What was in the two test databases.
 ///
@@ -65,8 +66,8 @@ pub struct Snapshot {
     databases: BTreeMap<u32, BTreeMap<Bytes, Entry>>,
     /// When what is left of the timeouts was, or was taken to be, what it says.
     captured: Instant,
-    /// Whether time has passed for the timeouts since: not for those that stood in a file.
-    is_live: bool,
+    /// How long its test had run by then; `None` for one from a file, whose timeouts may have begun to run at any time.
+    ran_for: Option<Duration>,
     /// How long the capture took.
     took: Duration,
 }
@@ -116,7 +117,12 @@ impl Snapshot {
 
     /// Of databases that are empty.
     pub(crate) fn empty() -> Self {
-        Self { databases: BTreeMap::new(), captured: Instant::now(), is_live: true, took: Duration::ZERO }
+        Self {
+            databases: BTreeMap::new(),
+            captured: Instant::now(),
+            ran_for: Some(Duration::ZERO),
+            took: Duration::ZERO,
+        }
     }
 
     /// How many keys there are.

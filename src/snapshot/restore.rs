@@ -1,21 +1,25 @@
-//! Brings a snapshot back by typed commands, in one MULTI.
+//! Brings a snapshot back by typed commands: in one MULTI, or in steps where that would keep the server from everybody
+//! else for too long.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::mem;
 use std::path::Path;
-use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, RedisResult};
 
-use super::value::{Field, Group, Stream, StreamEntry, StreamId, Value};
-use super::{Bytes, Entry, Snapshot, text};
+use super::value::{Entry, Value};
+use super::write::{ADDED_AT_ONCE, ServerFacts, Writer, number};
+use super::{Bytes, Snapshot, text};
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
 use crate::redis_io::transaction::{Outcome, Transaction};
-use crate::redis_io::{self, knows};
 use crate::report;
 
-/// How many elements one command adds.
-const ADDED_AT_ONCE: usize = 1_000;
+/// How many elements of values go into one MULTI. The server takes about 10 ms for them.
+const AT_ONCE: usize = 5_000;
+
+/// How many bytes of commands are sent in one step.
+const STEP: usize = 1 << 18;
 
 /// What becomes of the keys that are there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,201 +36,179 @@ pub(crate) enum Before {
 ///
 /// As [`TestRequest::restore`](crate::TestRequest::restore).
 pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: Option<&Path>) -> Result<(), Error> {
-    let (sessions, jobs) = lease.settings.databases();
-    for (database, key, entry) in snapshot.entries() {
-        if let Value::Other(name) = &entry.value {
-            return Err(Error::new(Kind::Data, report::snapshot::unwritable(file, database, &text::key(key), name)));
-        }
-        if ![sessions, jobs].contains(&database) {
-            return Err(Error::new(Kind::Data, report::snapshot::other_database(file, database, [sessions, jobs])));
-        }
-    }
+    check(lease, snapshot, file)?;
     let lost = |error| lease.no_answer(error);
     let mut redis = lease.connect(Database::Sessions)?;
     let server = ServerFacts::ask(&mut redis).map_err(lost)?;
-    let mut commands = Commands { transaction: Transaction::new(), keys: BTreeMap::new(), server };
-    for database in [sessions, jobs] {
-        commands.push([&b"SELECT"[..], number(database).as_bytes()]);
-        if before == Before::Clear {
-            commands.push([&b"FLUSHDB"[..]]);
-        }
-        for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
-            commands.keys.insert(commands.transaction.len(), (database, key.clone()));
-            if before != Before::Clear {
-                commands.push([&b"DEL"[..], key]);
-            }
-            commands.write(key, entry);
-        }
+    let elements: usize = snapshot.entries().map(|(_, _, entry)| entry.value.len()).sum();
+    let restore = if elements <= AT_ONCE { at_once } else { in_steps };
+    let Some(failed) = restore(&mut redis, server, snapshot, lease.databases(), before).map_err(lost)? else {
+        return Ok(());
+    };
+    let undo = failed.was_executed && before != Before::Keep { undo: false };
+    if undo {
+        lease.flush()?;
     }
-    let Commands { transaction, keys, .. } = commands;
-    match transaction.run(&mut redis).map_err(lost)? {
-        Outcome::Done => Ok(()),
-        Outcome::Refused(errors) => Err(refused(file, &keys, &errors, None)),
-        Outcome::Failed { errors, .. } => {
-            let undo = before == Before::Keep { undo: true };
-            if undo {
-                lease.flush()?;
-            }
-            Err(refused(file, &keys, &errors, Some(undo)))
-        }
-    }
+    let key = format!("{} {}", failed.database, text::key(failed.key));
+    let executed = failed.was_executed.then_some(undo);
+    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, &key, &failed.words, executed)))
 }
 
-fn refused(
-    file: Option<&Path>,
-    keys: &BTreeMap<usize, (u32, Bytes)>,
-    errors: &[(usize, String)],
-    executed: Option<bool>,
-) -> Error {
-    let (command, words) = errors.first().cloned().unwrap_or_default();
+/// # Errors
+///
+/// When there is something in it that can't be written to the test databases.
+fn check(lease: &Lease, snapshot: &Snapshot, file: Option<&Path>) -> Result<(), Error> {
+    let legal = lease.databases();
+    for (database, key, entry) in snapshot.entries() {
+        if let Value::Other(other) = &entry.value {
+            let report = report::snapshot::unwritable(file, database, &text::key(key), &other.type_name);
+            return Err(Error::new(Kind::Data, report));
+        }
+        if !legal.contains(&database) {
+            return Err(Error::new(Kind::Data, report::snapshot::other_database(file, database, legal)));
+        }
+    }
+    Ok(())
+}
+
+/// The server does not take a key.
+struct Failed<'a> {
+    database: u32,
+    key: &'a Bytes,
+    /// In the server's words.
+    words: String,
+    /// Whether other keys were written.
+    was_executed: bool,
+}
+
+/// Which keys commands write: for each of them the number of its first command.
+type Keys<'a> = Vec<(usize, (u32, &'a Bytes))>;
+
+fn failed<'a>(keys: &Keys<'a>, errors: Vec<(usize, String)>, was_executed: bool) -> Option<Failed<'a>> {
+    let (command, words) = errors.into_iter().next()?;
     // The last key that begins at or before that command.
-    let key = keys.range(..=command).next_back().map(|(_, (database, key))| format!("{database} {}", text::key(key)));
-    Error::new(Kind::Data, report::snapshot::not_restored(file, &key.unwrap_or_default(), &words, executed))
+    let (_, (database, key)) = keys.iter().rfind(|(first, _)| *first <= command)?;
+    Some(Failed { database: *database, key, words, was_executed })
 }
 
-#[derive(Clone, Copy)]
-struct ServerFacts {
-    /// In milliseconds since 1970.
-    now: u64,
-    /// Streams with counters: Redis 7, Valkey.
-    has_counters: bool,
-}
-
-impl ServerFacts {
-    fn ask(redis: &mut Connection) -> RedisResult<Self> {
-        // Of the same version as the counters.
-        let has_counters = knows(redis, "PEXPIRETIME")?;
-        let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-        Ok(Self { now: seconds * 1000 + micros / 1000, has_counters })
-    }
-}
-
-struct Commands {
-    transaction: Transaction,
-    /// By the number of their first command.
-    keys: BTreeMap<usize, (u32, Bytes)>,
+/// In one MULTI.
+fn at_once<'a>(
+    redis: &mut Connection,
     server: ServerFacts,
+    snapshot: &'a Snapshot,
+    databases: [u32; 2],
+    before: Before,
+) -> RedisResult<Option<Failed<'a>>> {
+    let (mut writer, mut keys) = (Writer::new(server), Keys::new());
+    for database in databases {
+        select(&mut writer, database, before);
+        for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
+            keys.push((writer.commands.len(), (database, key)));
+            replace(&mut writer, key, entry, before);
+        }
+    }
+    Ok(match writer.commands.run(redis)? {
+        Outcome::Done => None,
+        Outcome::Refused(errors) => failed(&keys, errors, false),
+        Outcome::Failed { errors, .. } => failed(&keys, errors, true),
+    })
 }
 
-impl Commands {
-    fn push<'a>(&mut self, arguments: impl IntoIterator<Item = &'a [u8]>) {
-        self.transaction.push(&arguments.into_iter().collect::<Vec<_>>());
+/// Key by key: each is there as a whole or not at all, but for those that are very large.
+fn in_steps<'a>(
+    redis: &mut Connection,
+    server: ServerFacts,
+    snapshot: &'a Snapshot,
+    databases: [u32; 2],
+    before: Before,
+) -> RedisResult<Option<Failed<'a>>> {
+    let refused = refused(redis, server, snapshot)?;
+    if refused.is_some() {
+        return Ok(refused);
     }
-
-    fn write(&mut self, key: &Bytes, entry: &Entry) {
-        match &entry.value {
-            Value::String(value) => self.push([&b"SET"[..], key, value]),
-            Value::List(items) => self.add(b"RPUSH", key, items.iter().map(|item| [&item[..]])),
-            Value::Set(members) => self.add(b"SADD", key, members.iter().map(|member| [&member[..]])),
-            Value::Hash(fields) => {
-                self.add(b"HSET", key, fields.iter().map(|(name, field)| [&name[..], &field.value]));
-                self.field_ttls(key, fields);
-            }
-            Value::SortedSet(members) => {
-                let scores: Vec<_> = members.iter().map(|one| text::score(one.score)).collect();
-                let pairs = scores.iter().zip(members).map(|(score, one)| [score.as_bytes(), &one.member]);
-                self.add(b"ZADD", key, pairs);
-            }
-            Value::Stream(stream) => self.stream(key, stream),
-            Value::Other(_) => {}
-        }
-        if let Some(ttl) = entry.ttl {
-            self.push([&b"PEXPIRE"[..], key, milliseconds(ttl).as_bytes()]);
-        }
+    let mut clear = Writer::new(server);
+    for database in databases {
+        select(&mut clear, database, before);
     }
-
-    fn add<'a, const N: usize>(&mut self, command: &[u8], key: &[u8], items: impl Iterator<Item = [&'a [u8]; N]>) {
-        let items: Vec<_> = items.collect();
-        for items in items.chunks(ADDED_AT_ONCE) {
-            self.push([command, key].into_iter().chain(items.iter().flatten().copied()));
-        }
-    }
-
-    fn field_ttls(&mut self, key: &Bytes, fields: &BTreeMap<Bytes, Field>) {
-        for (name, field) in fields {
-            if let Some(ttl) = field.ttl {
-                self.push([&b"HPEXPIRE"[..], key, milliseconds(ttl).as_bytes(), b"FIELDS", b"1", name]);
+    clear.commands.run(redis)?;
+    let mut steps = Steps { redis, server, writer: Writer::new(server), keys: Keys::new(), sent: None, failed: None };
+    'all: for database in databases {
+        steps.writer.push([&b"SELECT"[..], number(database).as_bytes()]);
+        for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
+            steps.replace(database, key, entry, before);
+            if steps.writer.commands.size() > STEP {
+                steps.send()?;
+                if steps.failed.is_some() {
+                    break 'all;
+                }
             }
         }
     }
+    // The last one, and the replies to it.
+    steps.send()?;
+    steps.send()?;
+    Ok(steps.failed)
+}
 
-    fn stream(&mut self, key: &Bytes, stream: &Stream) {
-        // What is pending can be claimed only while it is there: an entry that was deleted since is deleted again.
-        let mut deleted: Vec<StreamId> =
-            stream.groups.values().flat_map(|group| &group.pending).map(|one| one.id).collect();
-        deleted.sort_unstable();
-        deleted.dedup();
-        deleted.retain(|id| stream.entries.binary_search_by_key(id, |entry| entry.id).is_err());
-        let mut entries: Vec<_> = stream.entries.clone();
-        let stand_in = |id: &StreamId| StreamEntry { id: *id, fields: vec![("".into(), "".into())] };
-        entries.extend(deleted.iter().map(stand_in));
-        entries.sort_by_key(|entry| entry.id);
-        // A stream without entries is made by a group, and stays without it.
-        self.push([&b"XGROUP"[..], b"CREATE", key, b"transient-fixtures", b"$", b"MKSTREAM"]);
-        self.push([&b"XGROUP"[..], b"DESTROY", key, b"transient-fixtures"]);
-        for entry in &entries {
-            let id = entry.id.to_string();
-            let fields = entry.fields.iter().flat_map(|(name, value)| [&name[..], value]);
-            self.push([&b"XADD"[..], key, id.as_bytes()].into_iter().chain(fields));
+struct Steps<'a, 'c> {
+    redis: &'c mut Connection,
+    server: ServerFacts,
+    /// The next one.
+    writer: Writer,
+    keys: Keys<'a>,
+    /// The one whose replies have not been read yet.
+    sent: Option<(Transaction, Keys<'a>)>,
+    failed: Option<Failed<'a>>,
+}
+
+impl<'a> Steps<'a, '_> {
+    fn replace(&mut self, database: u32, key: &'a Bytes, entry: &Entry, before: Before) {
+        self.keys.push((self.writer.commands.len(), (database, key)));
+        let is_alone = entry.value.len() > ADDED_AT_ONCE || matches!(entry.value, Value::String(_));
+        if is_alone {
+            return replace(&mut self.writer, key, entry, before);
         }
-        for (name, group) in &stream.groups {
-            self.group(key, name, group);
-        }
-        // XDEL would raise the largest id that was ever deleted: what is above was trimmed, which is always the oldest.
-        let (deleted, trimmed): (Vec<_>, Vec<_>) =
-            deleted.into_iter().partition(|id| stream.max_deleted_id.is_none_or(|largest| *id <= largest));
-        for id in deleted {
-            self.push([&b"XDEL"[..], key, id.to_string().as_bytes()]);
-        }
-        if let Some(last) = trimmed.last() {
-            self.push([&b"XTRIM"[..], key, b"MINID", last.next().to_string().as_bytes()]);
-        }
-        self.last_id(key, stream);
+        self.writer.push([&b"MULTI"[..]]);
+        replace(&mut self.writer, key, entry, before);
+        self.writer.push([&b"EXEC"[..]]);
     }
 
-    fn group(&mut self, key: &Bytes, name: &Bytes, group: &Group) {
-        let at = group.last_delivered_id.to_string();
-        let read = group.entries_read.filter(|_| self.server.has_counters).map(number);
-        let counter = read.iter().flat_map(|read| [&b"ENTRIESREAD"[..], read.as_bytes()]);
-        self.push([&b"XGROUP"[..], b"CREATE", key, name, at.as_bytes()].into_iter().chain(counter));
-        for consumer in &group.consumers {
-            self.push([&b"XGROUP"[..], b"CREATECONSUMER", key, name, consumer]);
-        }
-        for pending in &group.pending {
-            let delivered = number(self.server.now.saturating_sub(redis_io::milliseconds(pending.idle)));
-            let (id, deliveries) = (pending.id.to_string(), number(pending.deliveries));
-            self.push([
-                &b"XCLAIM"[..],
-                key,
-                name,
-                &pending.consumer,
-                b"0",
-                id.as_bytes(),
-                b"TIME",
-                delivered.as_bytes(),
-                b"RETRYCOUNT",
-                deliveries.as_bytes(),
-                b"FORCE",
-                b"JUSTID",
-            ]);
-        }
-    }
-
-    fn last_id(&mut self, key: &Bytes, stream: &Stream) {
-        let last = stream.last_id.to_string();
-        let added = stream.entries_added.filter(|_| self.server.has_counters).map(number);
-        let deleted = stream.max_deleted_id.filter(|_| self.server.has_counters).map(|id| id.to_string());
-        let added = added.iter().flat_map(|added| [&b"ENTRIESADDED"[..], added.as_bytes()]);
-        let deleted = deleted.iter().flat_map(|id| [&b"MAXDELETEDID"[..], id.as_bytes()]);
-        self.push([&b"XSETID"[..], key, last.as_bytes()].into_iter().chain(added).chain(deleted));
+    /// The server works while the replies to the step before are read.
+    fn send(&mut self) -> RedisResult<()> {
+        let writer = mem::replace(&mut self.writer, Writer::new(self.server));
+        writer.commands.send(self.redis)?;
+        let sent = self.sent.replace((writer.commands, mem::take(&mut self.keys)));
+        let Some((commands, keys)) = sent else { return Ok(()) };
+        let failed = failed(&keys, commands.errors(self.redis)?, true);
+        self.failed = self.failed.take().or(failed);
+        Ok(())
     }
 }
 
-fn number(number: impl Into<u64>) -> String {
-    number.into().to_string()
+/// Asks the server about one key of each type, before anything is changed.
+fn refused<'a>(redis: &mut Connection, server: ServerFacts, snapshot: &'a Snapshot) -> RedisResult<Option<Failed<'a>>> {
+    let (mut writer, mut keys, mut known) = (Writer::new(server), Keys::new(), BTreeSet::new());
+    for (database, key, entry) in snapshot.entries() {
+        if known.insert((entry.value.type_name(), entry.ttl.is_some(), entry.value.has_field_ttls())) {
+            keys.push((writer.commands.len(), (database, key)));
+            writer.write(key, entry);
+        }
+    }
+    Ok(failed(&keys, writer.commands.refused(redis)?, false))
 }
 
-fn milliseconds(ttl: Duration) -> String {
-    // 0 would delete the key.
-    redis_io::milliseconds(ttl).max(1).to_string()
+/// Both databases begin so.
+fn select(writer: &mut Writer, database: u32, before: Before) {
+    writer.push([&b"SELECT"[..], number(database).as_bytes()]);
+    if before == Before::Clear {
+        // The server gives the memory back in the background.
+        writer.push([&b"FLUSHDB"[..], b"ASYNC"]);
+    }
+}
+
+fn replace(writer: &mut Writer, key: &Bytes, entry: &Entry, before: Before) {
+    if before != Before::Clear && !matches!(entry.value, Value::String(_)) {
+        writer.push([&b"UNLINK"[..], key]);
+    }
+    writer.write(key, entry);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::value::{Entry, Stream, Value};
 use super::{Bytes, Snapshot};
+use crate::report;
 
 /// How much of one string is shown, in characters.
 const SHOWN: usize = 80;
@@ -133,7 +134,7 @@ impl Display for Value {
                 parts('{', items, "members", '}')
             }
             Self::Stream(value) => stream(value),
-            Self::Other(_) => "that can't be read with commands of Redis itself".to_owned(),
+            Self::Other(_) => report::snapshot::OPAQUE.to_owned(),
         };
         write!(formatter, "{} {text}", self.type_name())
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,8 @@ pub enum Value {
     SortedSet(Vec<Member>),
     /// A stream with its consumer groups.
     Stream(Stream),
-    /// A type of a module, or one that is newer than this crate, by the name that TYPE has for it. Its content is not
-    /// read.
-    Other(String),
+    /// A type of a module, or one that is newer than this crate. Its content is compared, and not shown.
+    Other(Opaque),
 }
 
 impl Value {
@@ -66,19 +66,31 @@ impl Value {
             Self::Hash(_) => "hash",
             Self::SortedSet(_) => "sorted set",
             Self::Stream(_) => "stream",
-            Self::Other(name) => name,
+            Self::Other(other) => &other.type_name,
+        }
+    }
+
+    /// How many elements it has; 1 where it has none by its type.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::List(items) => items.len(),
+            Self::Set(members) => members.len(),
+            Self::Hash(fields) => fields.len(),
+            Self::SortedSet(members) => members.len(),
+            Self::Stream(stream) => {
+                1 + stream.entries.len() + stream.groups.values().map(|group| group.pending.len()).sum::<usize>()
+            }
+            Self::String(_) | Self::Other(_) => 1,
         }
     }
 
     /// A list, a set, a hash or a sorted set without elements, which Redis does not have.
     pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Self::List(items) => items.is_empty(),
-            Self::Set(members) => members.is_empty(),
-            Self::Hash(fields) => fields.is_empty(),
-            Self::SortedSet(members) => members.is_empty(),
-            Self::String(_) | Self::Stream(_) | Self::Other(_) => false,
-        }
+        self.len() == 0
+    }
+
+    pub(super) fn has_field_ttls(&self) -> bool {
+        matches!(self, Self::Hash(fields) if fields.values().any(|field| field.ttl.is_some()))
     }
 }
 
@@ -104,6 +116,54 @@ fn same_string(one: &[u8], other: &[u8]) -> bool {
     }
     one[..HYPERLOGLOG_COUNT.start] == other[..HYPERLOGLOG_COUNT.start]
         && one[HYPERLOGLOG_COUNT.end..] == other[HYPERLOGLOG_COUNT.end..]
+}
+
+/// A value of a type that commands of Redis itself don't read.
+///
+/// Two of one server are equal where their DUMP is. Those of different servers, and those from files, can't be compared:
+/// they are never equal, and [`Diff`](super::Diff) names them as [`NotComparable`](super::Change::NotComparable).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+#[non_exhaustive]
+pub struct Opaque {
+    /// The name that the command TYPE has for its type.
+    pub type_name: String,
+    /// The server's run id, and the SHA-256 of what DUMP says there.
+    digest: Option<(Arc<str>, [u8; 32])>,
+}
+
+impl Opaque {
+    pub(super) fn new(type_name: String, digest: Option<(Arc<str>, [u8; 32])>) -> Self {
+        Self { type_name, digest }
+    }
+
+    /// Whether both hold the same; `None` where that can't be told.
+    pub(super) fn compare(&self, other: &Self) -> Option<bool> {
+        if self.type_name != other.type_name {
+            return Some(false);
+        }
+        let ((server, one), (other_server, other)) = (self.digest.as_ref()?, other.digest.as_ref()?);
+        (server == other_server).then_some(one == other)
+    }
+}
+
+impl PartialEq for Opaque {
+    fn eq(&self, other: &Self) -> bool {
+        self.compare(other) == Some(true)
+    }
+}
+
+/// As it stands in a file, where it is nothing but the type.
+impl From<String> for Opaque {
+    fn from(type_name: String) -> Self {
+        Self { type_name, digest: None }
+    }
+}
+
+impl From<Opaque> for String {
+    fn from(opaque: Opaque) -> Self {
+        opaque.type_name
+    }
 }
 
 /// The value of a hash's field.

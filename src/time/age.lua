@@ -2,7 +2,8 @@
 -- ARGV: milliseconds for keys and for due times; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1
 -- where fields of hashes have an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many
 -- databases, and each; then of each sorted set of times: database, key, and how many units a second has (0: as it looks).
--- Returns 0 where nothing has ended, 1 where a key has, 3 where a field has.
+-- Returns 0 where nothing has ended, 1 where a key has, 3 where a field has; and when, in milliseconds since 1970, all of
+-- them have ended.
 
 local by, due_by, tells_end, has_fields = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local last, databases = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -106,13 +107,14 @@ end
 
 -- Until that moment is over, so that nobody sees what has ended. Newer servers stop the clock for a script: there, the
 -- processor's own time tells.
+local from = now()
 if ended then
     local clock = rawget(_G, 'os') and os.clock
-    local from, started = now(), clock and clock()
+    local started = clock and clock()
     local turns = 0
     repeat
         turns = turns + 1
     until now() > from + last or (started and clock() > started + (last + 1) / 1000) or turns > 1000000
 end
 
-return (ended and 1 or 0) + (fields_ended and 2 or 0)
+return {(ended and 1 or 0) + (fields_ended and 2 or 0), whole(from + last)}

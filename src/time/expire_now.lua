@@ -1,6 +1,6 @@
 -- Meets every key, so that those that have ended are removed now, with the event `expired`. ARGV: 1 where hashes are to
 -- be looked at, whose ended fields are hidden at once and removed a moment later; and the databases. Returns how many
--- hashes still have such fields.
+-- such fields there still are.
 local hiding = 0
 
 for number = 2, #ARGV do
@@ -14,7 +14,7 @@ for number = 2, #ARGV do
         cursor = found[1]
         for _, key in ipairs(found[2]) do
             local shown = #redis.call('HKEYS', key)
-            if shown == 0 or shown ~= redis.call('HLEN', key) then hiding = hiding + 1 end
+            hiding = hiding + math.max(redis.call('HLEN', key) - shown, shown == 0 and 1 or 0)
         end
     until cursor == '0'
 end

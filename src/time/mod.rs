@@ -5,8 +5,7 @@
 //! so that the server removes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-#[cfg(unix)]
-use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,13 +23,12 @@ const TOUCH: &str = include_str!("expire_now.lua");
 /// Longer than any life: a thousand years. No clock and no date goes further; the ends of keys do.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
-/// The server reads how far its clock is moved whenever it asks for the time.
-#[cfg(unix)]
+/// The server reads how far its clock is moved whenever it asks for the time, which never stands still.
 const CLOCK_MOVED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A server removes the ended fields of hashes about ten times a second. Nobody sees them meanwhile, but in HLEN and
-/// EXISTS.
-const FIELDS_GONE_WITHIN: Duration = Duration::from_secs(2);
+/// A server removes ended fields of hashes about ten times a second, some thousand at a time. Nobody sees them meanwhile,
+/// but in HLEN and EXISTS.
+const NEXT_FIELDS_GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What PTTL says where there is no key; where the key has no end it says -1.
 pub(crate) const NO_KEY: i64 = -2;
@@ -86,19 +84,59 @@ fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
     commands.query(&mut redis).map_err(|error| lease.no_answer(error))
 }
 
+/// What is left of a test's travels that were not whole milliseconds, which is how Redis counts.
+#[derive(Default)]
+struct Rest(Mutex<Duration>);
+
+/// That time in whole milliseconds. What is over counts with the next one.
+pub(crate) fn in_milliseconds(lease: &Lease, time: Duration) -> Duration {
+    let rest = lease.shared(Rest::default);
+    let mut rest = rest.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let time = time.saturating_add(*rest);
+    *rest = Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000));
+    time.saturating_sub(*rest)
+}
+
 /// Lets time pass for both test databases; and the scores of these sorted sets, which are times, are that much earlier.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// [`Error::is_server`], also when what ends is still there after all.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
-    age_with(lease, &mut redis, time, sets)
-        .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error))
+    let unfinished = age_with(lease, &mut redis, time, sets).map_err(|error| {
+        Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error)
+    })?;
+    let Some(unfinished) = unfinished else { return Ok(()) };
+    Err(Error::new(
+        Kind::Server,
+        match unfinished {
+            Unfinished::Clock => report::travel::clock_stands_still(&lease.server, CLOCK_MOVED_WITHIN),
+            Unfinished::Fields(count) => report::travel::fields_stay(&lease.server, count, NEXT_FIELDS_GONE_WITHIN),
+        },
+    ))
 }
 
-fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, sets: &[TimedSet]) -> RedisResult<()> {
-    let moved = move_clock(lease, redis, time.min(FAR))?;
+/// What a travel has waited for in vain.
+enum Unfinished {
+    Clock,
+    /// So many ended fields of hashes are still there.
+    Fields(u64),
+}
+
+fn age_with(
+    lease: &Lease,
+    redis: &mut Connection,
+    time: Duration,
+    sets: &[TimedSet],
+) -> RedisResult<Option<Unfinished>> {
+    let moved_to = move_clock(lease, redis, time.min(FAR))?;
+    if let Some(moment) = moved_to
+        && !has_come(redis, moment)?
+    {
+        return Ok(Some(Unfinished::Clock));
+    }
+    let moved = moved_to.is_some();
     let (tells_end, has_fields) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
     let [sessions, jobs] = lease.databases();
     // With the clock, the keys have aged already. Due times have not: the application's clock is not the server's.
@@ -112,42 +150,58 @@ fn age_with(lease: &Lease, redis: &mut Connection, time: Duration, sets: &[Timed
     for ((database, key), unit) in sets {
         age.arg(database).arg(key).arg(unit.unwrap_or_default());
     }
-    let ended: u8 = age.query(redis)?;
+    let (ended, ends_at): (u8, u64) = age.query(redis)?;
     let fields_ended = has_fields && (moved || ended & 2 != 0);
     if ended == 0 && !moved {
-        return Ok(());
+        return Ok(None);
+    }
+    // The script has waited for it, but not where the clock stands still for scripts.
+    if !has_come(redis, Duration::from_millis(ends_at + 1))? {
+        return Ok(Some(Unfinished::Clock));
     }
     let mut touch = cmd("EVAL");
     touch.arg(TOUCH).arg(0).arg(u8::from(fields_ended)).arg(sessions).arg(jobs);
-    let deadline = Instant::now() + FIELDS_GONE_WITHIN;
-    while touch.query::<u64>(redis)? > 0 && Instant::now() < deadline {
+    let (mut fewest, mut since) = (u64::MAX, Instant::now());
+    loop {
+        match touch.query::<u64>(redis)? {
+            0 => return Ok(None),
+            hiding if hiding < fewest => (fewest, since) = (hiding, Instant::now()),
+            hiding if since.elapsed() > NEXT_FIELDS_GONE_WITHIN => return Ok(Some(Unfinished::Fields(hiding))),
+            _ => {}
+        }
         thread::sleep(Duration::from_millis(5));
     }
-    Ok(())
 }
 
-/// Moves the server's own clock, where that is possible, and waits until the server has seen it. False where it is not.
-#[cfg(unix)]
-fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisResult<bool> {
-    let Some(clock) = lease.server.clock() else { return Ok(false) };
-    let now = |redis: &mut Connection| -> RedisResult<Duration> {
-        let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-        Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
-    };
-    let before = now(redis)?;
-    clock.advance(time)?;
+/// Waits until the server's clock says so. False where it never does.
+fn has_come(redis: &mut Connection, moment: Duration) -> RedisResult<bool> {
     let deadline = Instant::now() + CLOCK_MOVED_WITHIN;
-    while now(redis)? < before + time {
+    while now(redis)? < moment {
         if Instant::now() > deadline {
-            return Err(io::Error::other("its clock did not move").into());
+            return Ok(false);
         }
     }
     Ok(true)
 }
 
+/// The server's time, since 1970.
+fn now(redis: &mut Connection) -> RedisResult<Duration> {
+    let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
+    Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
+}
+
+/// Moves the server's own clock, where that is possible: to what it says when it has seen it.
+#[cfg(unix)]
+fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisResult<Option<Duration>> {
+    let Some(clock) = lease.server.clock() else { return Ok(None) };
+    let before = now(redis)?;
+    clock.advance(time)?;
+    Ok(Some(before + time))
+}
+
 #[cfg(not(unix))]
-fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<bool> {
-    Ok(false)
+fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<Option<Duration>> {
+    Ok(None)
 }
 
 /// What is about to end is given that long. Redis before 7.2 looks at the clock twice, when an end is set and when it is

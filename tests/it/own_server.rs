@@ -122,15 +122,17 @@ impl Drop for OwnServer {
     }
 }
 
-/// A server binary: the machine's, else the downloaded one.
+/// A server binary: the one that is meant, the machine's, or the downloaded one.
 pub(crate) fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY
         .get_or_init(|| {
             let path = env::var_os("PATH").unwrap_or_default();
-            env::split_paths(&path)
-                .flat_map(|directory| ["redis-server", "valkey-server"].map(|name| directory.join(name)))
-                .find(|path| path.is_file())
+            let mut on_path = env::split_paths(&path)
+                .flat_map(|directory| ["redis-server", "valkey-server"].map(|name| directory.join(name)));
+            env::var_os("TRANSIENT_SERVER_BINARY")
+                .map(PathBuf::from)
+                .or_else(|| on_path.find(|path| path.is_file()))
                 .unwrap_or_else(downloaded)
         })
         .clone()

@@ -5,6 +5,7 @@ macro_rules! commands {
 }
 
 mod kept;
+mod large;
 pub(crate) mod shown;
 
 use std::fs;
@@ -337,20 +338,35 @@ fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
 #[clean_redis]
 fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
     let mut redis = connect(&test_request);
-    let added = redis::cmd("VADD").arg(&["vectors", "VALUES", "2", "1", "2", "a"]).exec(&mut redis);
+    let mut add = |name: &str| redis::cmd("VADD").arg(&["vectors", "VALUES", "2", "1", "2", name]).exec(&mut redis);
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let snapshot = if added.is_ok() {
+    let has_vectors = add("a").is_ok();
+    let snapshot = if has_vectors {
         test_request.snapshot().expect("snapshot")
     } else {
         let text = r#"{"transient_fixtures_snapshot": 1, "databases": {"14": [{"key": "vectors", "value": {"other": "vectorset"}}]}}"#;
         fs::write(file.path(), text).expect("write");
         Snapshot::from_file(file.path()).expect("read")
     };
-    assert_eq!(snapshot.get("vectors").expect("the key").value, Value::Other("vectorset".into()));
+    assert_eq!(snapshot.get("vectors").expect("the key").value.type_name(), "vectorset");
     assert!(snapshot.to_string().contains("  vectors vectorset that can't be read"), "{snapshot}");
     let error = test_request.restore(&snapshot).expect_err("no commands");
     assert!(
         error.is_data() && error.to_string().contains("key vectors of database 14 is of the type vectorset"),
         "{error}"
     );
+    snapshot.save(file.path()).expect("save");
+    let read = Snapshot::from_file(file.path()).expect("read");
+    for diff in [read.diff(&snapshot), snapshot.diff(&read), read.diff(&read)] {
+        assert!(matches!(diff.changes(), [Change::NotComparable { key, .. }] if *key == "vectors"), "{diff}");
+        assert!(!diff.is_empty() && diff.to_string().starts_with("not comparable 14 vectors vectorset: "), "{diff}");
+    }
+    assert!(read != snapshot && read != read.clone(), "nobody knows");
+    if has_vectors {
+        assert_eq!(test_request.snapshot().expect("snapshot"), snapshot);
+        add("b").expect("VADD");
+        let later = test_request.snapshot().expect("snapshot");
+        assert_ne!(later, snapshot);
+        assert_eq!(snapshot.diff(&later).to_string(), "changed 14 vectors vectorset: its DUMP is another");
+    }
 }

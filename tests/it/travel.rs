@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use redis::{Commands, Connection};
 use rstest::rstest;
+use tempfile::TempDir;
 use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
+
+use crate::child::Child;
+use crate::own_server::{self, OwnServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -251,6 +255,47 @@ fn fields_of_hashes_age_too(test_request: TestRequest) {
     assert_eq!(redis.exists::<_, bool>("code"), Ok(false));
     assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut redis), Ok(1));
     assert_eq!(redis.hkeys::<_, Vec<String>>("visitor"), Ok(vec!["name".to_owned()]));
+}
+
+/// What has ended is there no more, or travel says so. This server is told to keep it.
+#[test]
+fn a_travel_that_does_not_finish_is_an_error() {
+    let server = OwnServer::start();
+    let (known,): (redis::Value,) =
+        redis::cmd("COMMAND").arg(&["INFO", "HEXPIRE"]).query(&mut server.connection(0)).expect("COMMAND");
+    if known == redis::Value::Nil {
+        return println!("{} gives fields no timeouts", own_server::binary().display());
+    }
+    let server = OwnServer::with(TempDir::new().expect("a directory"), &["--enable-debug-command", "yes"]);
+    redis::cmd("DEBUG").arg(&["SET-ACTIVE-EXPIRE", "0"]).exec(&mut server.connection(0)).expect("DEBUG");
+    Child::test("travel::travels_past_a_field").env("TRANSIENT_REDIS_URL", server.url()).run().assert_passed();
+}
+
+#[rstest]
+#[ignore = "run by the test above"]
+#[clean_redis]
+fn travels_past_a_field(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    redis.hset::<_, _, _, ()>("visitor", "code", 1).expect("HSET");
+    redis::cmd("HEXPIRE").arg(&["visitor", "100", "FIELDS", "1", "code"]).exec(&mut redis).expect("HEXPIRE");
+    let error = test_request.travel(HOUR).expect_err("the field stays");
+    assert!(error.is_server() && error.to_string().contains("1 ended fields"), "{error}");
+}
+
+/// Redis counts milliseconds.
+#[rstest]
+#[clean_redis]
+fn parts_of_a_millisecond_add_up(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    redis.zadd::<_, _, _, ()>("due", "job", 1_000_000_000_000_u64).expect("ZADD");
+    redis.pset_ex::<_, _, ()>("code", "x", 100_000_000).expect("PSETEX");
+    for _ in 0..240 {
+        test_request.clone().travel_with_scores(Duration::from_micros(999), &["due"]).expect("travel");
+    }
+    test_request.travel_with_scores(Duration::from_micros(1_240), &["due"]).expect("travel");
+    // 241 ms in all.
+    assert_eq!(redis.zscore("due", "job"), Ok(1_000_000_000_000_u64 - 241));
+    assert!(redis.pttl::<_, i64>("code").expect("PTTL") <= 100_000_000 - 241);
 }
 
 /// What is under test may hold connections of a runtime meanwhile.

@@ -163,10 +163,22 @@ fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
         moved.strip_prefix("TTL moved 14 refreshed: ").expect("one line").split_once(" -> ").expect("an arrow");
     let seconds = |text: &str| text.trim_end_matches(" s").parse::<u64>().expect("seconds");
     assert!((5_900..=5_998).contains(&seconds(from)) && seconds(to) > seconds(from), "{moved}");
+    // The other way round, they have run backwards.
+    let back = later.diff(&before).to_string();
+    assert!(back.starts_with("TTL moved 14 refreshed: ") && back.lines().count() == 1, "{back}");
     // Nobody knows when a file's timeouts began to run.
-    assert!(read.diff(&later).is_empty(), "{}", read.diff(&later));
+    let read_later = Snapshot::from_file(file.path()).expect("read");
+    for file in [&read, &read_later] {
+        for live in [&before, &later] {
+            for diff in [file.diff(live), live.diff(file)] {
+                assert!(diff.is_empty(), "{diff}");
+            }
+        }
+    }
     test_request.travel(Duration::from_secs(3_000)).expect("travel");
-    let aged = read.diff(&test_request.snapshot().expect("snapshot")).to_string();
+    let aged = test_request.snapshot().expect("snapshot");
+    assert_eq!(aged.diff(&read).changes().len(), 2);
+    let aged = read.diff(&aged).to_string();
     assert_eq!(aged.lines().count(), 2, "{aged}");
     assert!(rounded(&aged).starts_with("TTL moved 14 refreshed: 6000 s -> 3000 s"), "{aged}");
 }

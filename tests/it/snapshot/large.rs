@@ -1,0 +1,117 @@
+//! Snapshots that are restored in steps: more than one MULTI would take without keeping the server to itself.
+
+use std::fs;
+
+use redis::Commands;
+use rstest::rstest;
+use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
+
+use super::{connect, run};
+
+/// Keys of every type, in both databases, some with more elements than one step has.
+fn fill(test_request: &TestRequest) {
+    let mut fill = redis::pipe();
+    for number in 0..3_000 {
+        fill.cmd("SET").arg(format!("code:{number}")).arg(number).arg("EX").arg(100_000 + number).ignore();
+        fill.cmd("SADD").arg(format!("tags:{number}")).arg(&["å", "b"]).ignore();
+        fill.cmd("EXPIRE").arg(format!("tags:{number}")).arg(200_000).ignore();
+        fill.cmd("HSET").arg(format!("cart:{number}")).arg(&["brand", "1"]).ignore();
+    }
+    for number in 0..6_500 {
+        fill.cmd("RPUSH").arg("seen").arg(number).ignore();
+        fill.cmd("ZADD").arg("ranking").arg(number / 2).arg(format!("visitor {number}")).ignore();
+        fill.cmd("XADD").arg("events").arg(format!("{}-0", number + 1)).arg(&["seen", "1"]).ignore();
+    }
+    fill.cmd("XGROUP").arg(&["CREATE", "events", "mail", "0"]).ignore();
+    fill.cmd("XREADGROUP").arg(&["GROUP", "mail", "asa", "COUNT", "1500", "STREAMS", "events", ">"]).ignore();
+    fill.cmd("EXPIRE").arg("seen").arg(300_000).ignore();
+    fill.exec(&mut connect(test_request)).expect("fill");
+    let mut jobs = redis::pipe();
+    (0..1_200).fold(&mut jobs, |jobs, number| jobs.lpush("celery", number).ignore());
+    jobs.exec(&mut get_jobs_redis(test_request).expect("connect")).expect("fill");
+}
+
+/// A snapshot's file: a key of its own, and so many besides.
+fn file(count: usize, entry: &str) -> tempfile::NamedTempFile {
+    let many = |number| format!(r#", {{"key": "k{number}", "value": {{"string": "x"}}}}"#);
+    let many = (0..count).map(many).collect::<Vec<_>>().concat();
+    let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
+    let text = format!(r#"{{"transient_fixtures_snapshot": 1, "databases": {{"14": [{entry}{many}]}}}}"#);
+    fs::write(file.path(), text).expect("write");
+    file
+}
+
+#[rstest]
+#[clean_redis]
+fn what_is_large_is_restored_too(test_request: TestRequest) {
+    fill(&test_request);
+    let before = test_request.snapshot().expect("snapshot");
+    assert_eq!(before.len(), 9_004);
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["SET", "new", "x"; "RPUSH", "seen", "more"; "DEL", "events", "code:1";]);
+    test_request.restore(&before).expect("restore");
+    let after = test_request.snapshot().expect("snapshot");
+    assert!(after == before, "{}", before.diff(&after));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    after.save(file.path()).expect("save");
+    assert!(Snapshot::from_file(file.path()).expect("read") == before);
+}
+
+/// Of a file, only the keys that it names are replaced.
+#[rstest]
+#[clean_redis]
+fn a_large_file_is_loaded_beside_what_is_there(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["SET", "stays", "x"; "RPUSH", "k7", "other"; "SET", "list", "other";]);
+    let file = file(6_000, r#"{"key": "list", "value": {"list": ["a", "b"]}, "ttl_ms": 1000000}"#);
+    test_request.load(file.path().to_str().expect("UTF-8")).expect("load");
+    assert_eq!(redis.get("stays"), Ok("x".to_owned()));
+    assert_eq!(redis.get("k7"), Ok("x".to_owned()));
+    assert_eq!(redis.lrange("list", 0, -1), Ok(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(redis::cmd("DBSIZE").query(&mut redis), Ok(6_002));
+}
+
+#[rstest]
+#[clean_redis]
+fn of_a_large_one_that_fails_nothing_is_left(
+    test_request: TestRequest,
+    #[values(false, true)] load: bool,
+    // In the first step, or in the last one.
+    #[values("a", "z")] name: &str,
+) {
+    connect(&test_request).set::<_, _, ()>("before", "x").expect("SET");
+    let file =
+        file(6_000, &format!(r#"{{"key": "{name}", "value": {{"set": ["x"]}}, "ttl_ms": 18446744073709551615}}"#));
+    let error = if load {
+        test_request.load(file.path().to_str().expect("UTF-8"))
+    } else {
+        test_request.restore(&Snapshot::from_file(file.path()).expect("read"))
+    };
+    let error = error.expect_err("no such end");
+    assert!(error.is_data() && error.to_string().contains(&format!("14 {name}: ERR")), "{error}");
+    assert!(test_request.snapshot().expect("snapshot").is_empty());
+}
+
+/// What the server would refuse anywhere in it is found out before anything is changed.
+#[rstest]
+#[clean_redis]
+fn a_large_one_that_is_refused_changes_nothing(test_request: TestRequest) {
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["SET", "before", "x";]);
+    let before = test_request.snapshot().expect("snapshot");
+    let file = file(6_000, r#"{"key": "z", "value": {"hash": [{"field": "a", "value": "x", "ttl_ms": 100000}]}}"#);
+    let restored = test_request.restore(&Snapshot::from_file(file.path()).expect("read"));
+    if redis::cmd("HTTL")
+        .arg(&["before", "FIELDS", "1", "a"])
+        .exec(&mut redis)
+        .is_err_and(|error| error.code() == Some("ERR"))
+    {
+        let error = restored.expect_err("fields have no timeouts here");
+        assert!(error.is_data() && error.to_string().contains("14 z: ERR"), "{error}");
+        assert_eq!(test_request.snapshot().expect("snapshot"), before);
+    } else {
+        restored.expect("fields have timeouts here");
+        assert_eq!(redis.hget("z", "a"), Ok("x".to_owned()));
+        assert_eq!(test_request.snapshot().expect("snapshot").len(), 6_001);
+    }
+}
