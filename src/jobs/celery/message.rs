@@ -1,10 +1,14 @@
 //! What one message of Celery says: the name and all that is said of the job, whatever its body is.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
@@ -15,29 +19,151 @@ use crate::report::jobs as say;
 /// How long a body may be that was compressed, in bytes. No job of a test has more.
 const LONGEST_BODY: usize = 64 * 1024 * 1024;
 
+/// A message, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(expecting = "a message of Celery")]
+struct Message<'a> {
+    #[serde(borrow)]
+    headers: Option<Facts<'a>>,
+    #[serde(borrow)]
+    properties: Option<Properties<'a>>,
+    #[serde(default, borrow, rename = "content-type")]
+    content_type: Fact<'a>,
+    #[serde(default, borrow)]
+    body: Fact<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, expecting = "an object")]
+struct Properties<'a> {
+    #[serde(borrow)]
+    priority: Fact<'a>,
+    #[serde(borrow)]
+    body_encoding: Fact<'a>,
+}
+
+/// What is said of a job: in protocol 2 by the headers, in protocol 1 by the body.
+#[derive(Deserialize, Default)]
+#[serde(default, expecting = "an object")]
+struct Facts<'a> {
+    #[serde(borrow)]
+    task: Fact<'a>,
+    #[serde(borrow)]
+    id: Fact<'a>,
+    #[serde(borrow)]
+    eta: Fact<'a>,
+    #[serde(borrow)]
+    expires: Fact<'a>,
+    #[serde(borrow)]
+    retries: Fact<'a>,
+    #[serde(borrow)]
+    group: Fact<'a>,
+    #[serde(borrow)]
+    taskset: Fact<'a>,
+    #[serde(borrow)]
+    root_id: Fact<'a>,
+    #[serde(borrow)]
+    compression: Fact<'a>,
+}
+
+/// One of them. What has another type than it should have is not there.
+#[derive(Default)]
+enum Fact<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+    #[default]
+    Missing,
+}
+
+impl Fact<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number<T: TryFrom<u64>>(&self) -> Option<T> {
+        match self {
+            Self::Number(number) => (*number).try_into().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fact<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Fact<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("JSON")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Fact<'de>, E> {
+                Ok(Fact::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Fact<'de>, E> {
+                Ok(Fact::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Fact<'de>, E> {
+                Ok(Fact::Number(number))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Fact<'de>, E> {
+                Ok(Fact::Missing)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Fact<'de>, E> {
+                Ok(Fact::Missing)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Fact<'de>, E> {
+                Ok(Fact::Missing)
+            }
+
+            fn visit_unit<E>(self) -> Result<Fact<'de>, E> {
+                Ok(Fact::Missing)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Fact<'de>, A::Error> {
+                IgnoredAny.visit_seq(items).map(|_| Fact::Missing)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Fact<'de>, A::Error> {
+                IgnoredAny.visit_map(fields).map(|_| Fact::Missing)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
 /// A message of protocol 2, whose headers say what it is; or of protocol 1, whose body does.
 ///
 /// # Errors
 ///
 /// What makes it neither.
-pub(super) fn read(queue: &str, message: &Value) -> Result<Job, String> {
-    let headers = message.get("headers").ok_or(say::NO_HEADERS)?;
-    let mut job = match headers.get("task").and_then(Value::as_str) {
-        Some(name) => protocol_2(Job::new(name), headers, message),
-        None => protocol_1(message).map_err(|why| say::no_name(&why))?,
+pub(super) fn read(queue: &str, message: &[u8]) -> Result<Job, String> {
+    let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;
+    let headers = message.headers.as_ref().ok_or(say::NO_HEADERS)?;
+    let mut job = match headers.task.text() {
+        Some(name) => protocol_2(Job::new(name), headers, &message),
+        None => protocol_1(&message).map_err(|why| say::no_name(&why))?,
     };
-    let priority = message.pointer("/properties/priority").and_then(Value::as_u64);
-    job.priority = priority.and_then(|priority| priority.try_into().ok());
+    job.priority = message.properties.as_ref().and_then(|properties| properties.priority.number());
     queue.clone_into(&mut job.queue);
     Ok(job)
 }
 
-fn protocol_2(mut job: Job, headers: &Value, message: &Value) -> Job {
+fn protocol_2(mut job: Job, headers: &Facts<'_>, message: &Message<'_>) -> Job {
     read_facts(&mut job, headers);
-    job.group = text(headers, "group");
-    job.root = text(headers, "root_id");
+    job.group = headers.group.text().map(str::to_owned);
+    job.root = headers.root_id.text().map(str::to_owned);
     let arguments = body(message).and_then(|body| {
-        serde_json::from_slice::<(Vec<Value>, Map<String, Value>, Value)>(&body)
+        serde_json::from_slice::<(Vec<Value>, Map<String, Value>, IgnoredAny)>(&body)
             .map_err(|error| say::other_body(&error))
     });
     match arguments {
@@ -47,23 +173,33 @@ fn protocol_2(mut job: Job, headers: &Value, message: &Value) -> Job {
     job
 }
 
-fn protocol_1(message: &Value) -> Result<Job, String> {
-    let task: Value = serde_json::from_slice(&body(message)?).map_err(|error| say::other_body(&error))?;
-    let name = task.get("task").and_then(Value::as_str).ok_or(say::NO_NAME_IN_BODY)?;
-    let mut job = Job::new(name);
-    read_facts(&mut job, &task);
-    job.group = text(&task, "taskset");
-    job.args = task.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
-    job.kwargs = task.get("kwargs").and_then(Value::as_object).cloned().unwrap_or_default();
+fn protocol_1(message: &Message<'_>) -> Result<Job, String> {
+    /// As they are named there.
+    #[derive(Deserialize)]
+    struct Arguments {
+        #[serde(default)]
+        args: Value,
+        #[serde(default)]
+        kwargs: Value,
+    }
+    let body = body(message)?;
+    let other = |error| say::other_body(&error);
+    let facts: Facts<'_> = serde_json::from_slice(&body).map_err(other)?;
+    let Arguments { args, kwargs } = serde_json::from_slice(&body).map_err(other)?;
+    let mut job = Job::new(facts.task.text().ok_or(say::NO_NAME_IN_BODY)?);
+    read_facts(&mut job, &facts);
+    job.group = facts.taskset.text().map(str::to_owned);
+    job.args = args.as_array().cloned().unwrap_or_default();
+    job.kwargs = kwargs.as_object().cloned().unwrap_or_default();
     Ok(job)
 }
 
 /// What both protocols say in the same words.
-fn read_facts(job: &mut Job, facts: &Value) {
-    job.id = text(facts, "id");
-    job.retries = facts.get("retries").and_then(Value::as_u64).and_then(|count| count.try_into().ok()).unwrap_or(0);
-    for (name, place) in [("eta", &mut job.eta), ("expires", &mut job.expires)] {
-        let Some(text) = facts.get(name).and_then(Value::as_str) else { continue };
+fn read_facts(job: &mut Job, facts: &Facts<'_>) {
+    job.id = facts.id.text().map(str::to_owned);
+    job.retries = facts.retries.number().unwrap_or(0);
+    for (name, fact, place) in [("eta", &facts.eta, &mut job.eta), ("expires", &facts.expires, &mut job.expires)] {
+        let Some(text) = fact.text() else { continue };
         *place = time(text);
         if place.is_none() {
             job.unreadable = Some(say::no_time(name, text));
@@ -71,29 +207,27 @@ fn read_facts(job: &mut Job, facts: &Value) {
     }
 }
 
-fn text(facts: &Value, name: &str) -> Option<String> {
-    facts.get(name).and_then(Value::as_str).map(str::to_owned)
-}
-
 /// The JSON text of the body.
 ///
 /// # Errors
 ///
 /// Why it can't be read.
-fn body(message: &Value) -> Result<Vec<u8>, String> {
-    let stated = |pointer| message.pointer(pointer).and_then(Value::as_str);
-    let body = stated("/body").ok_or(say::NO_BODY)?;
-    match stated("/content-type") {
+fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
+    let body = message.body.text().ok_or(say::NO_BODY)?;
+    match message.content_type.text() {
         Some("application/json") => {}
         other => return Err(say::body_is_no_json(other)),
     }
-    let body = match stated("/properties/body_encoding") {
-        Some("base64") => BASE64_STANDARD.decode(body).map_err(|error| say::no_base64(&error))?,
-        _ => body.as_bytes().to_vec(),
+    let encoding = message.properties.as_ref().and_then(|properties| properties.body_encoding.text());
+    let body = match encoding {
+        Some("base64") => BASE64_STANDARD.decode(body).map_err(|error| say::no_base64(&error))?.into(),
+        _ => Cow::Borrowed(body.as_bytes()),
     };
-    match stated("/headers/compression") {
+    match message.headers.as_ref().and_then(|headers| headers.compression.text()) {
         None => Ok(body),
-        Some(compression) => decompress(compression, &body).ok_or_else(|| say::compressed(compression)),
+        Some(compression) => {
+            decompress(compression, &body).map(Cow::Owned).ok_or_else(|| say::compressed(compression))
+        }
     }
 }
 
@@ -115,23 +249,23 @@ fn decompress(compression: &str, body: &[u8]) -> Option<Vec<u8>> {
 /// The same message with an earlier due time. In place: written anew, its numbers and the order of its fields might be
 /// others.
 pub(super) fn earlier(raw: &[u8], by: Duration) -> Option<Vec<u8>> {
-    let message: Value = serde_json::from_slice(raw).ok()?;
+    let message: Message<'_> = serde_json::from_slice(raw).ok()?;
     let text = std::str::from_utf8(raw).ok()?;
-    if let Some(eta) = message.pointer("/headers/eta").and_then(Value::as_str) {
+    let headers = message.headers.as_ref()?;
+    if let Some(eta) = headers.eta.text() {
         return with_earlier_eta(text, eta, by).map(String::into_bytes);
     }
     // Protocol 1 has it in the body.
-    if message.pointer("/headers/compression").is_some() {
+    if headers.compression.text().is_some() {
         return None;
     }
-    let body = String::from_utf8(body(&message).ok()?).ok()?;
-    let eta = serde_json::from_str::<Value>(&body).ok()?.get("eta")?.as_str()?.to_owned();
-    let (before, after) = (message.get("body")?.as_str()?, with_earlier_eta(&body, &eta, by)?);
-    let after = match message.pointer("/properties/body_encoding").and_then(Value::as_str) {
-        Some("base64") => BASE64_STANDARD.encode(after),
-        _ => return None,
-    };
-    Some(text.replacen(before, &after, 1).into_bytes())
+    let body = body(&message).ok()?;
+    let facts: Facts<'_> = serde_json::from_slice(&body).ok()?;
+    let after = with_earlier_eta(std::str::from_utf8(&body).ok()?, facts.eta.text()?, by)?;
+    match message.properties.as_ref()?.body_encoding.text() {
+        Some("base64") => Some(text.replacen(message.body.text()?, &BASE64_STANDARD.encode(after), 1).into_bytes()),
+        _ => None,
+    }
 }
 
 fn with_earlier_eta(text: &str, eta: &str, by: Duration) -> Option<String> {

@@ -136,8 +136,7 @@ impl JobFormat for Celery {
         if entry.is_taken() {
             return decode_taken(raw);
         }
-        let message = serde_json::from_slice(raw).map_err(|error| error.to_string());
-        message.and_then(|message| read(queue, &message)).unwrap_or_else(|why| Job::unreadable(queue, raw, why))
+        read(queue, raw).unwrap_or_else(|why| Job::unreadable(queue, raw, why))
     }
 
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
@@ -160,19 +159,20 @@ impl JobFormat for Celery {
 fn decode_taken(raw: &[u8]) -> Job {
     let parts: Result<(Value, Value, String), _> = serde_json::from_slice(raw);
     match parts {
-        Ok((message, _, queue)) => match read(&queue, &message) {
-            Ok(job) => Job { raw: message.to_string().into_bytes(), ..job },
-            Err(why) => Job::unreadable(&queue, raw, why),
-        },
+        Ok((message, _, queue)) => {
+            let message = message.to_string().into_bytes();
+            match read(&queue, &message) {
+                Ok(job) => Job { raw: message, ..job },
+                Err(why) => Job::unreadable(&queue, raw, why),
+            }
+        }
         Err(error) => Job::unreadable("", raw, error.to_string()),
     }
 }
 
 /// Whether its message still says what it says: one that a worker had taken is queued again as it was.
 fn is_unchanged(job: &Job) -> bool {
-    let message = serde_json::from_slice::<Value>(&job.raw).ok();
-    let before = message.and_then(|message| read(&job.queue, &message).ok());
-    before.is_some_and(|before| Job { raw: job.raw.clone(), ..before } == *job)
+    read(&job.queue, &job.raw).is_ok_and(|before| Job { raw: job.raw.clone(), ..before } == *job)
 }
 
 fn encode(job: &Job) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
