@@ -60,6 +60,7 @@ const MOST_TRIES: u32 = 25;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Apalis {}
 
 impl Apalis {

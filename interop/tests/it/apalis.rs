@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apalis::prelude::*;
 use apalis_codec::msgpack::MsgPackCodec;
+use apalis_redis::queries::fetch_next;
 use apalis_redis::{Config, RedisStorage};
 use redis::Commands;
 use rstest::rstest;
@@ -75,6 +76,8 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     let mut numbers = self::storage::<u32>(&test_request).await.with_config(config);
     numbers.push_task(TaskBuilder::new(7).idempotency_key("order 7").build()).await?;
 
+    // The one for now is among those for later.
+    assert_eq!(get_jobs_redis(&test_request)?.zcard::<_, usize>(format!("{}:scheduled", mails()))?, 2);
     jobs.assert_enqueued(mails()).on_queue(mails()).times(2).with_args(mail("ÅÄÖ 🦊", 3)).times(1);
     jobs.assert_enqueued("shop:numbers").with_args(7).times(1);
     jobs.assert_not_enqueued("shop:mail");
@@ -87,9 +90,10 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     // What it has for later is due for it after a travel.
     test_request.travel(Duration::from_secs(601))?;
     assert!(jobs.scheduled()?.is_empty());
+    let pending: Vec<_> = jobs.pending(mails())?.into_iter().filter_map(|job| job.id).collect();
     let done = work!(storage, "one", 2);
-    assert_eq!(done[0], ("later".to_owned(), 1, 1, "mine".to_owned()));
-    assert_eq!((done[1].0.as_str(), done[1].1), ("ÅÄÖ 🦊", 3));
+    assert_eq!(done[1], ("later".to_owned(), 1, 1, "mine".to_owned()));
+    assert_eq!(done.into_iter().map(|(.., id)| id).collect::<Vec<_>>(), pending);
     jobs.assert_enqueued("shop:numbers").times(1).only();
     // And the key that kept it from being queued twice has ended.
     assert!(!get_jobs_redis(&test_request)?.exists::<_, bool>("shop:numbers:idempotency:order 7")?);
@@ -121,29 +125,29 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     Ok(())
 }
 
-/// What its producer has said besides is still there when it is queued again, or changed.
+/// What its producer has said besides is still there when it is queued again.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
 async fn metadata_stay(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_of(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
-    let mut metadata = MetadataStore::default();
-    let _ = metadata.insert("trace", "7".to_owned());
+    let metadata = MetadataStore::from_map([("trace".to_owned(), "7".to_owned())].into());
     storage.push_task(TaskBuilder::new(mail("asa", 1)).with_metadata(metadata).max_attempts(3).build()).await?;
     for job in jobs.drain(mails())? {
         jobs.enqueue(job)?;
     }
-    let found = Arc::new(Mutex::new(None));
-    let seen = found.clone();
-    let look = move |_: SendMail, context: Arc<ExecutionContext>, worker: WorkerContext| {
-        let trace = context.metadata().get("trace").map(ToString::to_string);
-        *seen.lock().expect("seen") = Some((trace, context.max_attempts()));
+    let (saw, mut seen) = unbounded_channel();
+    let look = move |_: SendMail, metadata: MetadataStore, id: TaskId, worker: WorkerContext| {
+        saw.send((metadata.get("trace").map(str::to_owned), id.to_string())).expect("send");
         worker.stop().expect("stop");
-        async move {}
+        async {}
     };
     WorkerBuilder::new("one").backend(storage).build(look).run().await?;
-    assert_eq!(*found.lock().expect("found"), Some((Some("7".to_owned()), Some(3))));
+    let (trace, id) = seen.recv().await.expect("a job");
+    assert_eq!(trace.as_deref(), Some("7"));
+    let most: u32 = get_jobs_redis(&test_request)?.hget(format!("{}:meta:{id}", mails()), "max_attempts")?;
+    assert_eq!(most, 3);
     Ok(())
 }
 
@@ -208,17 +212,22 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
     assert!(worker.await.is_err_and(|error| error.is_cancelled()));
     assert_eq!(jobs.taken()?, taken);
 
-    // A worker takes as many at once as it is told to. The others are in the list then.
+    // It takes as many as it is told to. The others that are due are in its list then.
     for copies in 2..=4 {
         storage.push(mail("bo", copies)).await?;
     }
+    let config = Config::default().queue("mail").batch_size(1);
+    fetch_next(storage.get_connection(), &WorkerContext::new("one"), &config).await?;
+    assert_eq!(get_jobs_redis(&test_request)?.llen::<_, usize>("mail:active")?, 2);
+    jobs.assert_enqueued("mail").times(2).only();
+    assert_eq!(jobs.taken()?.len(), 2);
+
     test_request.travel(Duration::from_secs(60))?;
-    let config = Config::default().queue("mail").batch_size(2);
-    assert_eq!(work!(storage.with_config(config), "one", 1)[0].1, 1);
-    let mut redis = get_jobs_redis(&test_request)?;
-    let (listed, held) = (redis.llen::<_, usize>("mail:active")?, jobs.taken()?.len());
-    jobs.assert_enqueued("mail").times(listed).only();
-    assert_eq!((listed > 0, listed + held), (true, 3));
+    let mut copies: Vec<_> = work!(storage, "one", 4).into_iter().map(|(_, copies, ..)| copies).collect();
+    copies.sort_unstable();
+    assert_eq!(copies, [1, 2, 3, 4]);
+    jobs.assert_nothing_enqueued();
+    assert!(jobs.taken()?.is_empty());
     Ok(())
 }
 

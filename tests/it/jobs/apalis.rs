@@ -71,6 +71,25 @@ fn half_a_job_is_not_passed_over(test_request: TestRequest, #[case] missing: &st
     assert_eq!(jobs.pending("mail").expect("the jobs")[0].name, None);
 }
 
+/// Its name is known whatever its body is.
+#[rstest]
+#[clean_redis]
+fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
+    jobs.enqueue(Job::new("mail").id("1"))?;
+    redis.hset::<_, _, &[u8], ()>("mail:data", "1", b"\x92\xa3asa\x01").expect("HSET");
+    jobs.assert_not_enqueued("other");
+    let text = refusal(|| jobs.assert_enqueued("mail").times(1).only().with_args(("asa", 1)));
+    assert!(text.contains("its body is not the JSON that it should be"), "{text}");
+    let mut job = jobs.drain("mail")?.remove(0);
+    jobs.enqueue(job.clone())?;
+    assert_eq!(jobs.pending("mail")?, [job.clone()]);
+    job.retries = 1;
+    let error = jobs.enqueue(job).expect_err("arguments that can't be read");
+    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    Ok(())
+}
+
 /// What apalis keeps beside its jobs is known, of its own type only; and a queue may be named like anything.
 #[rstest]
 #[clean_redis]
