@@ -140,8 +140,8 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     /// it, are added where the format leaves them out.
     fn decode(&self, entry: &Entry) -> Job;
 
-    /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id
-    /// and a queue.
+    /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id,
+    /// and a queue unless the [default queue](Self::default_queue) is empty.
     ///
     /// # Errors
     ///
