@@ -63,6 +63,8 @@ mod time;
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
 pub use error::Error;
+#[cfg(feature = "apalis")]
+pub use jobs::Apalis;
 #[cfg(feature = "sidekiq")]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]

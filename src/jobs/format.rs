@@ -8,8 +8,8 @@ use redis::Pipeline;
 
 use super::{Entry, Job, Key, Place};
 
-/// How a job queue keeps its jobs in Redis: implemented here for [`Celery`](super::Celery), and with the feature
-/// `sidekiq` for Sidekiq. An application with a queue of its own implements it.
+/// How a job queue keeps its jobs in Redis: implemented here for [`Celery`](super::Celery), and with the features
+/// `sidekiq` and `apalis` for Sidekiq and apalis-redis. An application with a queue of its own implements it.
 ///
 /// A format says five things: in which [places](Place) a queue's jobs are, what each key of the database is to it, how an
 /// [entry](Entry) of a place reads, which commands queue a job, and how a message is made due earlier. Here the list
@@ -140,8 +140,8 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     /// it, are added where the format leaves them out.
     fn decode(&self, entry: &Entry) -> Job;
 
-    /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id
-    /// and a queue.
+    /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id,
+    /// and a queue unless the [default queue](Self::default_queue) is empty.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
         None
     }
 
-    /// The queue of a job that names none.
+    /// The queue of a job that names none. Empty where `encode` knows it by the job's name.
     #[expect(clippy::unnecessary_literal_bound, reason = "a format may have a setting for it")]
     fn default_queue(&self) -> &str {
         "default"

@@ -1,6 +1,8 @@
 //! The jobs in database 15, and how an application's own queue describes its keys: [`JobFormat`].
 
 mod ageing;
+#[cfg(feature = "apalis")]
+mod apalis;
 mod assertion;
 mod celery;
 mod format;
@@ -15,6 +17,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use ageing::{age, timed_sets};
+#[cfg(feature = "apalis")]
+pub use apalis::Apalis;
 pub use assertion::Enqueued;
 pub use celery::Celery;
 pub use format::JobFormat;

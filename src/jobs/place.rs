@@ -23,6 +23,7 @@ pub struct Place {
     pub(super) newest_first: bool,
     pub(super) unit: Option<Unit>,
     pub(super) scores_are_due: bool,
+    pub(super) or_now: bool,
     pub(super) state: State,
     pub(super) queue_field: Option<String>,
     pub(super) bodies: Vec<Body>,
@@ -53,6 +54,7 @@ impl Place {
             newest_first: false,
             unit: None,
             scores_are_due: false,
+            or_now: false,
             state: State::Waiting,
             queue_field: None,
             bodies: Vec::new(),
@@ -109,6 +111,14 @@ impl Place {
     #[must_use]
     pub fn times_in(mut self, unit: Unit) -> Self {
         (self.unit, self.scores_are_due) = (Some(unit), false);
+        self
+    }
+
+    /// For a sorted set of [due times](Self::due_in): it has the jobs for now as well, with the time at which they were
+    /// queued. What is due when it is read has no due time then.
+    #[must_use]
+    pub fn or_now(mut self) -> Self {
+        self.or_now = true;
         self
     }
 
@@ -247,6 +257,9 @@ pub enum Key {
     Times(Unit),
     /// Anything else that the format keeps: the bodies of jobs, the names of queues, notes of workers, results.
     Other,
+    /// As [`Other`](Self::Other), if it is of that type, as Redis' command TYPE says it. For names that other keys may
+    /// have too.
+    Note(&'static str),
     /// Not a key of the format.
     Unknown,
 }
@@ -261,6 +274,8 @@ pub struct Entry {
     pub(super) bodies: Vec<Option<Found>>,
     /// Of a stream's entry.
     pub(super) taken: bool,
+    /// It was due when it was read, where the place has jobs for now as well.
+    pub(super) is_for_now: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -274,7 +289,7 @@ impl Entry {
     #[must_use]
     pub fn new(place: Place, queue: Option<&str>, value: impl Into<Vec<u8>>) -> Self {
         let (place, queue) = (Arc::new(place), queue.map(Arc::from));
-        Self { place, queue, value: value.into(), score: None, bodies: Vec::new(), taken: false }
+        Self { place, queue, value: value.into(), score: None, bodies: Vec::new(), taken: false, is_for_now: false }
     }
 
     /// The queue; `None` in a place that several queues share.
@@ -318,7 +333,7 @@ impl Entry {
     /// When it is due, where the place says so.
     #[must_use]
     pub fn due(&self) -> Option<SystemTime> {
-        let unit = self.place.unit.filter(|_| self.place.scores_are_due);
+        let unit = self.place.unit.filter(|_| self.place.scores_are_due && !self.is_for_now);
         unit.zip(self.score).and_then(|(unit, score)| unit.time(score))
     }
 

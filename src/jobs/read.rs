@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use redis::{Pipeline, Value, pipe};
 
@@ -88,6 +89,7 @@ impl Jobs {
                 Ok(Key::Place(place)) if is_there(&place) => single.push(place),
                 Ok(Key::Times(_)) if kind == "zset" => {}
                 Ok(Key::Other) => {}
+                Ok(Key::Note(wanted)) if kind == wanted => {}
                 _ => continue,
             }
             known.insert(key.clone());
@@ -207,6 +209,8 @@ fn entries(queue: Option<&str>, place: &Place, found: Value) -> Vec<Entry> {
     let mut bodies: Vec<_> = bodies.into_iter().map(|column| array(column).into_iter()).collect();
     let is_stream = matches!(place.kind, Kind::Stream { .. });
     let (shared_place, queue) = (Arc::new(place.clone()), queue.map(Arc::<str>::from));
+    let now = SystemTime::now();
+    let is_due = |score| place.unit.is_some_and(|unit| unit.time(score).is_some_and(|due| due <= now));
     let mut entries: Vec<_> = values
         .into_iter()
         .map(|value| {
@@ -217,6 +221,7 @@ fn entries(queue: Option<&str>, place: &Place, found: Value) -> Vec<Entry> {
                 value: bytes(value),
                 score: score.filter(|_| !is_stream),
                 taken: is_stream && score == Some(1.0),
+                is_for_now: place.or_now && score.is_some_and(is_due),
                 bodies: bodies.iter_mut().map(|column| body(column.next().unwrap_or(Value::Nil))).collect(),
             }
         })

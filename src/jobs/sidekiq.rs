@@ -95,10 +95,10 @@ impl JobFormat for Sidekiq {
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
         let name = job.name.as_deref().ok_or(say::NO_NAME)?;
         if !job.kwargs.is_empty() {
-            return Err(say::NO_KWARGS.into());
+            return Err(say::no_kwargs("a Sidekiq job").into());
         }
         if job.priority.is_some() || job.expires.is_some() {
-            return Err(say::NO_PRIORITY_OR_EXPIRY.into());
+            return Err(say::no_priority_or_expiry("a Sidekiq job").into());
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         let mut message = json!({

@@ -20,11 +20,28 @@ pub(crate) const NO_CLASS: &str = "it names no class";
 #[cfg(feature = "sidekiq")]
 pub(crate) const NO_ARGS: &str = "its args are not an array";
 
-// What Sidekiq can't express.
-#[cfg(feature = "sidekiq")]
-pub(crate) const NO_KWARGS: &str = "a Sidekiq job has no keyword arguments";
-#[cfg(feature = "sidekiq")]
-pub(crate) const NO_PRIORITY_OR_EXPIRY: &str = "a Sidekiq job has no priority and no expiry";
+// Why a job of apalis can't be read.
+#[cfg(feature = "apalis")]
+pub(crate) const NO_ATTEMPTS: &str = "its metadata do not say how often it was tried, so that no worker can read it";
+
+// What these queues can't express.
+#[cfg(any(feature = "sidekiq", feature = "apalis"))]
+pub(crate) fn no_kwargs(job: &str) -> String {
+    format!("{job} has no keyword arguments")
+}
+
+#[cfg(any(feature = "sidekiq", feature = "apalis"))]
+pub(crate) fn no_priority_or_expiry(job: &str) -> String {
+    format!("{job} has no priority and no expiry")
+}
+
+#[cfg(feature = "apalis")]
+pub(crate) const ONE_ARGUMENT: &str = "an apalis job has one argument: make a tuple of several, and give it as the one";
+
+#[cfg(feature = "apalis")]
+pub(crate) fn name_of_other_queue(queue: &str) -> String {
+    format!("an apalis job has the name of its queue, which is {queue:?}: leave the queue out")
+}
 
 // Where queues hold ids.
 pub(crate) const NO_BODY_OF_ID: &str = "its id is queued, but the job is missing";

@@ -1,5 +1,7 @@
 //! Jobs in Celery's format, as somebody who tests an application uses them. Celery itself: `interop/`.
 
+#[cfg(feature = "apalis")]
+mod apalis;
 mod messages;
 mod places;
 mod random;

@@ -1,6 +1,7 @@
 //! Sessions and jobs are what the frameworks say they are: each test has the real one beside it, on the same Redis.
 
 mod actix_session;
+mod apalis;
 mod axum_session;
 mod celery;
 mod celery_worker;

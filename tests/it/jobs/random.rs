@@ -27,21 +27,28 @@ fn holds(assertion: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(assertion)).is_ok()
 }
 
-/// `list_of` is the key of a queue's list.
+/// The key of a queue's list; and what the job of a number is called in the queue of another.
+type KeysAndNames = (fn(&str) -> String, fn(u8, u8) -> String);
+
+fn its_own_name(name: u8, _queue: u8) -> String {
+    format!("job {name}")
+}
+
 fn check(
     test_request: &TestRequest,
     jobs: &Jobs,
-    list_of: fn(&str) -> String,
+    keys_and_names: KeysAndNames,
     history: Vec<Queued>,
 ) -> Result<(), TestCaseError> {
+    let (list_of, name_of) = keys_and_names;
     let mut redis = get_jobs_redis(test_request).expect("connect");
     let (mut names, mut unreadable, mut foreign) = (Vec::new(), 0, 0);
     for queued in history {
         match queued {
             Queued::Job { name, queue, later } => {
-                let job = Job::new(format!("job {name}")).args((name,)).queue(format!("queue {queue}"));
+                let job = Job::new(name_of(name, queue)).args((name,)).queue(format!("queue {queue}"));
                 jobs.enqueue(if later { job.countdown(Duration::from_secs(60)) } else { job }).expect("enqueue");
-                names.push(format!("job {name}"));
+                names.push(name_of(name, queue));
             }
             Queued::Rubbish { queue, bytes } => {
                 redis
@@ -70,7 +77,7 @@ fn check(
     prop_assert_eq!(all.iter().filter(|job| job.unreadable.is_some()).count(), unreadable);
     let is_hidden = unreadable > 0 || foreign > 0;
     prop_assert_eq!(holds(|| jobs.assert_nothing_enqueued()), names.is_empty() && !is_hidden);
-    for name in (0..3).map(|name| format!("job {name}")) {
+    for name in (0..3).map(|number| name_of(number, number)) {
         prop_assert_eq!(holds(|| jobs.assert_not_enqueued(&name)), !names.contains(&name) && !is_hidden);
         let is_alone = !is_hidden && !names.is_empty() && names.iter().all(|other| *other == name);
         prop_assert_eq!(holds(|| drop(jobs.assert_enqueued(&name).only())), is_alone);
@@ -92,35 +99,43 @@ fn check(
     Ok(())
 }
 
-fn run(format: impl JobFormat + Clone, list_of: fn(&str) -> String) {
+fn run(format: impl JobFormat + Clone, keys_and_names: KeysAndNames) {
     let test_request = TestRequest::clean();
     let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let jobs = test_request.jobs_of(format);
     let outcome = runner.run(&proptest::collection::vec(queued(), 0..12), |history| {
         test_request.flush().expect("flush");
-        check(&test_request, &jobs, list_of, history)
+        check(&test_request, &jobs, keys_and_names, history)
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
 fn of_celery() {
-    run(Celery::new(), str::to_owned);
+    run(Celery::new(), (str::to_owned, its_own_name));
 }
 
 #[test]
 fn of_celery_with_a_prefix() {
-    run(Celery::new().with_key_prefix("shop:"), |queue| format!("shop:{queue}"));
+    run(Celery::new().with_key_prefix("shop:"), (|queue| format!("shop:{queue}"), its_own_name));
 }
 
 #[cfg(feature = "sidekiq")]
 #[test]
 fn of_sidekiq() {
-    run(transient_fixtures::Sidekiq::new(), |queue| format!("queue:{queue}"));
+    run(transient_fixtures::Sidekiq::new(), (|queue| format!("queue:{queue}"), its_own_name));
+}
+
+/// Its jobs have the names of their queues.
+#[cfg(feature = "apalis")]
+#[test]
+fn of_apalis() {
+    let name_of = |_, queue| format!("queue {queue}");
+    run(transient_fixtures::Apalis::new(), (|queue| format!("{queue}:active"), name_of));
 }
 
 #[test]
 fn of_places_of_every_kind() {
-    run(super::places::Mixed, |queue| format!("{queue}:ids"));
+    run(super::places::Mixed, (|queue| format!("{queue}:ids"), its_own_name));
 }
