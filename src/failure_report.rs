@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[cfg(any(feature = "snapshot", feature = "jobs"))]
 use crate::error::Error;
 #[cfg(feature = "jobs")]
-use crate::jobs::{self, Celery};
+use crate::jobs;
 use crate::lease::Lease;
 use crate::report;
 #[cfg(feature = "snapshot")]
@@ -111,9 +111,7 @@ impl Start {
 /// Where they can't be listed, that is said of the changes as well.
 #[cfg(feature = "jobs")]
 fn jobs(lease: &Arc<Lease>) -> String {
-    jobs::jobs(lease, Celery::new())
-        .all()
-        .map_or_else(|_: Error| String::new(), |jobs| report::failure::jobs(jobs.iter(), LINES))
+    jobs::waiting(lease).map_or_else(|_: Error| String::new(), |jobs| report::failure::jobs(jobs.iter(), LINES))
 }
 
 #[cfg(not(feature = "jobs"))]

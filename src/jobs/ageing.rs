@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::pipe;
 
 use super::place::{BodyKind, Entry, Found, Kind, State};
-use super::{Celery, JobFormat, Jobs, Key, jobs};
+use super::{Celery, JobFormat, Jobs, Key};
 use crate::error::Error;
 use crate::lease::{Formats, Lease};
 
@@ -46,11 +46,10 @@ struct Ageing(Mutex<()>);
 ///
 /// [`Error::is_server`].
 pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error> {
-    let jobs = jobs(lease, Celery::new());
-    let (keys, _) = jobs.read(&[], None, true)?;
+    let (keys, _) = Jobs::new(lease, Arc::new(Celery::new())).read(&[], None, true)?;
     let mut sets = BTreeMap::new();
-    for format in lease.shared(Formats::<dyn JobFormat>::default).all() {
-        let jobs = Jobs { format, ..jobs.clone() };
+    for format in formats(lease) {
+        let jobs = Jobs::new(lease, format);
         let (places, _) = jobs.sort_keys(&keys);
         let places = places.into_iter().filter(|(_, place)| place.kind == Kind::SortedSet);
         sets.extend(places.filter_map(|(_, place)| Some((place.key, place.unit?.number()))));
@@ -74,11 +73,10 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
     // One at a time: two that read the same due time would make it earlier only once.
     let ageing = lease.shared(Ageing::default);
     let _one_at_a_time = ageing.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let jobs = jobs(lease, Celery::new());
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
     // One that several formats can read is made earlier once.
-    for format in lease.shared(Formats::<dyn JobFormat>::default).all() {
-        let jobs = Jobs { format, ..jobs.clone() };
+    for format in formats(lease) {
+        let jobs = Jobs::new(lease, format);
         for entry in jobs.contents(State::Waiting)?.entries {
             let Some(earlier) = jobs.format.earlier(entry.message(), by) else { continue };
             let Some(place) = place_of_message(&entry) else { continue };
@@ -90,7 +88,16 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
         let messages: Vec<_> = messages.iter().collect();
         replace.cmd("EVAL").arg(REPLACE).arg(0).arg(kind).arg(key).arg(field).arg(messages).ignore();
     }
-    if messages.is_empty() { Ok(()) } else { jobs.query(&replace) }
+    if messages.is_empty() { Ok(()) } else { Jobs::new(lease, Arc::new(Celery::new())).query(&replace) }
+}
+
+/// Celery's, and those that the test has used.
+fn formats(lease: &Lease) -> Vec<Arc<dyn JobFormat>> {
+    let formats = Formats::<dyn JobFormat>::default();
+    let celery: Arc<dyn JobFormat> = Arc::new(Celery::new());
+    formats.add(&celery);
+    lease.shared(Formats::<dyn JobFormat>::default).all().iter().for_each(|format| formats.add(format));
+    formats.all()
 }
 
 /// Type, key and field; `None` where a message can't be replaced.

@@ -12,7 +12,7 @@ mod read;
 #[cfg(feature = "sidekiq")]
 mod sidekiq;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,12 +71,41 @@ impl Debug for Jobs {
 
 /// The jobs of a format, of which travel takes care from now on.
 pub(crate) fn jobs(lease: &Arc<Lease>, format: impl JobFormat) -> Jobs {
-    let jobs = Jobs { lease: lease.clone(), format: Arc::new(format), ignored: Vec::new(), connection: Arc::default() };
+    let jobs = Jobs::new(lease, Arc::new(format));
     lease.shared(Formats::<dyn JobFormat>::default).add(&jobs.format);
     jobs
 }
 
+/// The jobs that wait, in the formats that the test has asked for, else in Celery's. What several of them take for their
+/// own is the one's that reads more of it.
+///
+/// # Errors
+///
+/// [`Error::is_server`].
+pub(crate) fn waiting(lease: &Arc<Lease>) -> Result<Vec<Job>, Error> {
+    let mut formats = lease.shared(Formats::<dyn JobFormat>::default).all();
+    if formats.is_empty() {
+        formats.push(Arc::new(Celery::new()));
+    }
+    let unreadable = |jobs: &[Job]| jobs.iter().filter(|job| job.unreadable.is_some()).count();
+    let mut places = BTreeMap::<String, Vec<Job>>::new();
+    for format in formats {
+        let mut own = BTreeMap::<String, Vec<Job>>::new();
+        for job in Jobs::new(lease, format).all()? {
+            let key = job.origin.get().map(|entry| entry.place.key.clone());
+            own.entry(key.unwrap_or_default()).or_default().push(job);
+        }
+        own.retain(|key, jobs| places.get(key).is_none_or(|known| unreadable(jobs) < unreadable(known)));
+        places.append(&mut own);
+    }
+    Ok(places.into_values().flatten().collect())
+}
+
 impl Jobs {
+    fn new(lease: &Arc<Lease>, format: Arc<dyn JobFormat>) -> Self {
+        Self { lease: lease.clone(), format, ignored: Vec::new(), connection: Arc::default() }
+    }
+
     /// The same jobs, without the keys that begin with this prefix: the negative assertions pass over them. For data that
     /// an application keeps beside its jobs.
     ///

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::{Job, TestRequest, clean_redis, get_redis, redis, test_request};
+use transient_fixtures::jobs::{Entry, Key, Place};
+use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Ended};
 use crate::own_server::own_rung;
 
 mod failing {
-    use super::{Commands, Duration, Job, TestRequest, clean_redis, get_redis, redis, rstest, test_request};
+    use super::{
+        Commands, Duration, Entry, Job, JobFormat, Key, Place, TestRequest, clean_redis, get_redis, redis, rstest,
+        test_request,
+    };
 
     fn work(test_request: &TestRequest) {
         let mut redis = get_redis(test_request).expect("connect");
@@ -26,6 +30,41 @@ mod failing {
     #[clean_redis]
     fn panics(test_request: TestRequest) {
         work(&test_request);
+        panic!("on purpose");
+    }
+
+    /// Messages that are nothing but a name, in lists that are named as their queue.
+    #[derive(Debug)]
+    struct Names;
+
+    impl JobFormat for Names {
+        fn places(&self, queue: &str) -> Vec<Place> {
+            vec![Place::list(format!("names:{queue}"))]
+        }
+        fn key(&self, key: &str) -> Key {
+            key.strip_prefix("names:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
+        }
+        fn decode(&self, entry: &Entry) -> Job {
+            Job::new(entry.text())
+        }
+        fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
+            let mut commands = redis::pipe();
+            commands.rpush(format!("names:{}", job.queue), job.name.as_deref().ok_or("no name")?);
+            Ok(commands)
+        }
+    }
+
+    /// Of two queues, each in its own words.
+    #[rstest]
+    #[ignore = "run by the tests below"]
+    #[clean_redis]
+    fn has_two_queues(test_request: TestRequest) {
+        let jobs = test_request.jobs_of(Names);
+        for name in ["send_mail", "send_mail", "count"] {
+            jobs.enqueue(Job::new(name).queue("shop")).expect("enqueue");
+        }
+        work(&test_request);
+        test_request.travel(Duration::from_secs(1)).expect("travel");
         panic!("on purpose");
     }
 
@@ -181,6 +220,7 @@ fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
 #[rstest]
 #[case("panics")]
 #[case("changes_what_was_loaded")]
+#[case("has_two_queues")]
 fn what_is_said_is_golden(#[case] name: &str) {
     let ended = run(name);
     let told = told(&ended);

@@ -225,9 +225,7 @@ fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
     };
     match message.headers.as_ref().and_then(|headers| headers.compression.text()) {
         None => Ok(body),
-        Some(compression) => {
-            decompress(compression, &body).map(Cow::Owned).ok_or_else(|| say::compressed(compression))
-        }
+        Some(compression) => decompress(compression, &body).map(Cow::Owned).ok_or_else(|| say::compressed(compression)),
     }
 }
 
