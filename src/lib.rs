@@ -63,6 +63,8 @@ mod time;
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
 pub use error::Error;
+#[cfg(feature = "rq")]
+pub use jobs::Rq;
 #[cfg(feature = "sidekiq")]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]

@@ -9,5 +9,5 @@ done
 run process-nextest "${process[@]}" cargo nextest run --workspace --success-output immediate
 # With the features that are no default.
 run process-doctests env TRANSIENT_PROVIDER=process cargo test --doc --all-features
-run process-sidekiq env TRANSIENT_PROVIDER=process cargo test --features sidekiq --test it -- jobs::
+run process-jobs env TRANSIENT_PROVIDER=process cargo test --features sidekiq,rq --test it -- jobs::
 served process "$logs"/process-*.log

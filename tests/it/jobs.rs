@@ -3,6 +3,8 @@
 mod messages;
 mod places;
 mod random;
+#[cfg(feature = "rq")]
+mod rq;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};

@@ -120,6 +120,18 @@ fn of_sidekiq() {
     run(transient_fixtures::Sidekiq::new(), |queue| format!("queue:{queue}"));
 }
 
+#[cfg(feature = "rq")]
+#[test]
+fn of_rq() {
+    run(transient_fixtures::Rq::new(), |queue| format!("rq:queue:{queue}"));
+}
+
+#[cfg(feature = "rq")]
+#[test]
+fn of_rq_with_json() {
+    run(transient_fixtures::Rq::new().with_json_serializer(), |queue| format!("rq:queue:{queue}"));
+}
+
 #[test]
 fn of_places_of_every_kind() {
     run(super::places::Mixed, |queue| format!("{queue}:ids"));
