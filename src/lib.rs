@@ -65,6 +65,8 @@ pub use connections::{get_jobs_redis, get_redis};
 pub use error::Error;
 #[cfg(feature = "apalis")]
 pub use jobs::Apalis;
+#[cfg(feature = "rq")]
+pub use jobs::Rq;
 #[cfg(feature = "sidekiq")]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]

@@ -9,7 +9,7 @@ use redis::Pipeline;
 use super::{Entry, Job, Key, Place};
 
 /// How a job queue keeps its jobs in Redis: implemented here for [`Celery`](super::Celery), and with the features
-/// `sidekiq` and `apalis` for Sidekiq and apalis-redis. An application with a queue of its own implements it.
+/// `sidekiq`, `apalis` and `rq` for Sidekiq, apalis-redis and RQ. An application with a queue of its own implements it.
 ///
 /// A format says five things: in which [places](Place) a queue's jobs are, what each key of the database is to it, how an
 /// [entry](Entry) of a place reads, which commands queue a job, and how a message is made due earlier. Here the list

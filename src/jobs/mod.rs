@@ -9,6 +9,8 @@ mod format;
 mod job;
 mod place;
 mod read;
+#[cfg(feature = "rq")]
+mod rq;
 #[cfg(feature = "sidekiq")]
 mod sidekiq;
 
@@ -25,6 +27,8 @@ pub use format::JobFormat;
 pub use job::Job;
 pub use place::{Body, Entry, Key, Place, Unit};
 use redis::{FromRedisValue, Pipeline, Value};
+#[cfg(feature = "rq")]
+pub use rq::Rq;
 use serde::Serialize;
 #[cfg(feature = "sidekiq")]
 pub use sidekiq::Sidekiq;

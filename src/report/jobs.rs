@@ -43,6 +43,17 @@ pub(crate) fn name_of_other_queue(queue: &str) -> String {
     format!("an apalis job has the name of its queue, which is {queue:?}: leave the queue out")
 }
 
+// Why a job of RQ can't be read.
+#[cfg(feature = "rq")]
+pub(crate) const NO_DATA: &str = "its hash has no field data";
+#[cfg(feature = "rq")]
+pub(crate) const NO_PLAIN_PICKLE: &str =
+    "its data is a pickle of more than JSON has (dates, objects, bytes, one list twice), which only Python reads";
+
+// What RQ can't express.
+#[cfg(feature = "rq")]
+pub(crate) const NO_PRIORITY_OR_EXPIRY_OF_RQ: &str = "an RQ job has no priority, and no expiry that can be given here";
+
 // Where queues hold ids.
 pub(crate) const NO_BODY_OF_ID: &str = "its id is queued, but the job is missing";
 
@@ -71,6 +82,21 @@ pub(crate) fn other_body(error: &dyn Display) -> String {
 
 pub(crate) fn no_base64(error: &dyn Display) -> String {
     format!("its body is not Base64: {error}")
+}
+
+#[cfg(feature = "rq")]
+pub(crate) fn no_json_data(error: &dyn Display) -> String {
+    format!("its data is neither a pickle nor JSON: {error}")
+}
+
+#[cfg(feature = "rq")]
+pub(crate) fn other_data(error: &dyn Display) -> String {
+    format!("its data is not the call of a function: {error}")
+}
+
+#[cfg(feature = "rq")]
+pub(crate) fn no_id_of_rq(id: &str) -> String {
+    format!("its id {id:?} has letters that RQ refuses: it takes a to z, A to Z, 0 to 9, _ and -")
 }
 
 pub(crate) fn compressed(how: &str) -> String {

@@ -1,4 +1,4 @@
-//! The Python side: a shop on Pyramid, an application that queues jobs, and a worker.
+//! The Python side: a shop on Pyramid, applications that queue jobs, and workers.
 
 use std::env;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -67,8 +67,7 @@ impl Shop {
         }
         let mut command = python();
         if version == "1.7" {
-            let python = env::var_os("INTEROP_PYTHON").map(PathBuf::from).expect("INTEROP_PYTHON");
-            command.env("PYTHONPATH", python.ancestors().nth(2).expect("its environment").join("1.7"));
+            command.env("PYTHONPATH", beside("1.7"));
         }
         command.arg("shop.py").arg(settings.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start Python");
@@ -93,13 +92,48 @@ impl Shop {
 
 /// Queues jobs with Celery, as `produce.py` says. `conf` is the application's.
 pub(crate) fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
-    let mut command = celery(test_request, conf);
-    let mut child =
-        command.arg("produce.py").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
+    ids_from(celery(test_request, conf).arg("produce.py"), calls)
+}
+
+/// Queues jobs with that version of RQ, as `rq_produce.py` says.
+pub(crate) fn rq_produce(test_request: &TestRequest, version: &str, calls: &Value) -> Vec<Value> {
+    ids_from(rq(test_request, version).arg("rq_produce.py"), calls)
+}
+
+fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
     child.stdin.take().expect("its stdin").write_all(calls.to_string().as_bytes()).expect("tell it");
     let output = child.wait_with_output().expect("its output");
-    assert!(output.status.success(), "produce.py has failed; see its stderr");
+    assert!(output.status.success(), "{command:?} has failed; see its stderr");
     serde_json::from_slice(&output.stdout).expect("ids")
+}
+
+/// That version of RQ; what stands behind it is for its environment.
+fn rq(test_request: &TestRequest, version: &str) -> Command {
+    let mut command = python();
+    let (version, setting) = version.split_once(' ').unwrap_or((version, ""));
+    command.envs(setting.split_once('='));
+    if version != "3.0" {
+        command.env("PYTHONPATH", beside(&format!("rq-{version}")));
+    }
+    command.env("JOBS_URL", test_request.jobs_url()).env("RESULTS_URL", test_request.redis_url());
+    command.env("RQ_VERSION", version);
+    command
+}
+
+/// Lets RQ's worker do all that is due, with its scheduler before it.
+pub(crate) fn rq_work(test_request: &TestRequest, version: &str, serializer: Option<&str>, queues: &[&str]) {
+    let mut worker = rq(test_request, version);
+    worker.args(["-m", "rq.cli", "worker", "--burst", "--with-scheduler", "--url", test_request.jobs_url()]);
+    worker.args(serializer.map(|serializer| format!("--serializer={serializer}"))).args(queues);
+    let output = worker.stdin(Stdio::null()).output().expect("start Python");
+    assert!(output.status.success(), "the worker has failed: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A package of another version, in a directory of its own.
+fn beside(name: &str) -> PathBuf {
+    let python = env::var_os("INTEROP_PYTHON").map(PathBuf::from).expect("INTEROP_PYTHON");
+    python.ancestors().nth(2).expect("its environment").join(name)
 }
 
 fn celery(test_request: &TestRequest, conf: &Value) -> Command {
@@ -109,7 +143,7 @@ fn celery(test_request: &TestRequest, conf: &Value) -> Command {
     command
 }
 
-/// A Celery worker that takes jobs from some queues, one at a time.
+/// A worker that takes jobs from some queues, one at a time.
 pub(crate) struct Worker {
     process: Process,
     log: std::fs::File,
@@ -117,10 +151,21 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(test_request: &TestRequest, queues: &str, conf: &Value) -> Self {
-        let log = tempfile::tempfile().expect("a file for its output");
         let mut command = celery(test_request, conf);
         command.args(["-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "--concurrency", "1"]);
         command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning", "-Q", queues]);
+        Self::run(&mut command)
+    }
+
+    /// Of RQ, without a process for each job.
+    pub(crate) fn of_rq(test_request: &TestRequest, version: &str, queue: &str) -> Self {
+        let mut command = rq(test_request, version);
+        command.args(["-m", "rq.cli", "worker", "--worker-class", "rq.SimpleWorker"]);
+        Self::run(command.args(["--url", test_request.jobs_url(), queue]))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let log = tempfile::tempfile().expect("a file for its output");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("duplicate"));
         command.stderr(log.try_clone().expect("duplicate"));
         Self { process: Process(command.spawn().expect("start Python")), log }

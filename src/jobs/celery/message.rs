@@ -17,7 +17,7 @@ use super::super::job::Job;
 use crate::report::jobs as say;
 
 /// How long a body may be that was compressed, in bytes. No job of a test has more.
-const LONGEST_BODY: usize = 64 * 1024 * 1024;
+pub(in super::super) const LONGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// A message, as far as it matters here.
 #[derive(Deserialize)]
@@ -275,7 +275,7 @@ fn with_earlier_eta(text: &str, eta: &str, by: Duration) -> Option<String> {
 }
 
 /// As Python's `isoformat`: Celery before 5.3 drops a job whose time has more digits, or other letters behind it.
-pub(super) fn iso_format(time: SystemTime) -> Option<String> {
+pub(in super::super) fn iso_format(time: SystemTime) -> Option<String> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     let time = OffsetDateTime::UNIX_EPOCH.checked_add(since.try_into().ok()?)?;
     let (date, microsecond) = (time.date(), time.microsecond());

@@ -10,7 +10,10 @@ use base64::prelude::BASE64_STANDARD;
 use redis::{Pipeline, pipe};
 use serde_json::{Value, json};
 
-use self::message::{iso_format, read};
+#[cfg(feature = "rq")]
+pub(super) use self::message::LONGEST_BODY;
+pub(super) use self::message::iso_format;
+use self::message::read;
 use super::format::JobFormat;
 use super::job::{Job, uuid};
 use super::place::{Entry, Key, Place, Unit};

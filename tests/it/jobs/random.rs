@@ -135,6 +135,18 @@ fn of_apalis() {
     run(transient_fixtures::Apalis::new(), (|queue| format!("{queue}:active"), name_of));
 }
 
+#[cfg(feature = "rq")]
+#[test]
+fn of_rq() {
+    run(transient_fixtures::Rq::new(), (|queue| format!("rq:queue:{queue}"), its_own_name));
+}
+
+#[cfg(feature = "rq")]
+#[test]
+fn of_rq_with_json() {
+    run(transient_fixtures::Rq::new().with_json_serializer(), (|queue| format!("rq:queue:{queue}"), its_own_name));
+}
+
 #[test]
 fn of_places_of_every_kind() {
     run(super::places::Mixed, (|queue| format!("{queue}:ids"), its_own_name));

@@ -1,0 +1,326 @@
+//! Jobs in RQ's layout. RQ itself: `interop/`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::{Commands, Connection};
+use rstest::rstest;
+use serde_json::{Value, json};
+use transient_fixtures::{Error, Job, Rq, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
+
+use super::{names, refusal};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn connect(test_request: &TestRequest) -> Connection {
+    get_jobs_redis(test_request).expect("connect")
+}
+
+/// As RQ writes a job, but for its compression.
+fn put_job(redis: &mut Connection, id: &str, data: &[u8]) {
+    let fields: [(&str, &[u8]); 4] = [("data", data), ("origin", b"mail"), ("status", b"queued"), ("group_id", b"")];
+    redis.hset_multiple::<_, _, _, ()>(format!("rq:job:{id}"), &fields).expect("HSET");
+}
+
+fn call(name: &str, args: &Value) -> Vec<u8> {
+    json!([name, null, args, {}]).to_string().into_bytes()
+}
+
+#[rstest]
+#[clean_redis]
+fn a_job_comes_back_as_it_was_queued(
+    test_request: TestRequest,
+    #[values(Rq::new(), Rq::new().with_json_serializer(), Rq::new().with_key_prefix("shop:rq"))] format: Rq,
+) -> Result<(), Error> {
+    let jobs = test_request.jobs_of(format);
+    let args = json!(["ÅÄÖ 🦊", 3, -1.5, null, [true, []], {"a": {"b": "\u{0}"}}, u64::MAX, i64::MIN]);
+    let mut job = Job::new("shop.send_mail").args(&args).kwarg("copy", true).queue("kö");
+    (job.retries, job.group) = (2, Some("spring".to_owned()));
+    let id = jobs.enqueue(job.clone())?;
+    let later = job.clone().eta(UNIX_EPOCH + Duration::from_millis(4_102_444_800_500));
+    jobs.enqueue(later.clone().id("later_1-A"))?;
+
+    let mut found = jobs.pending("kö")?;
+    assert_eq!((found[0].id.as_ref(), found[1].id.as_deref()), (Some(&id), Some("later_1-A")));
+    assert_eq!(jobs.all()?, found);
+    assert_eq!(jobs.drain("kö")?, found);
+    jobs.assert_nothing_enqueued();
+    for job in found.clone() {
+        jobs.enqueue(job)?;
+    }
+    assert_eq!(jobs.pending("kö")?, found);
+    for job in &mut found {
+        (job.id, job.raw) = (None, Vec::new());
+    }
+    assert_eq!(found, [job, later]);
+    Ok(())
+}
+
+/// Whatever has a due time, or is to end, is that much nearer to it; and what never ends stays so.
+#[rstest]
+#[clean_redis]
+fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    jobs.enqueue(Job::new("later").queue("mail").countdown(HOUR * 3))?;
+    let sets = [
+        "deferred:mail",
+        "ready:mail",
+        "wip:mail",
+        "failed:mail",
+        "finished:mail",
+        "canceled:mail",
+        "executions:1",
+        "rl:smtp:rate_limited",
+        "rl:smtp:allowed",
+        "scheduler:scheduled_jobs",
+        "cron_job:daily:jobs",
+        "cron_jobs",
+        "cron_schedulers",
+    ];
+    for set in sets {
+        let members = [(4_102_444_800_i64, "1"), (-1, "always")];
+        redis.zadd_multiple::<_, _, _, ()>(format!("rq:{set}"), &members).expect("ZADD");
+    }
+    test_request.travel(HOUR)?;
+    let left = jobs.pending("mail")?[0].eta.expect("a time").duration_since(SystemTime::now()).expect("in the future");
+    assert!(left > HOUR && left <= HOUR * 2, "{left:?}");
+    for set in sets {
+        assert_eq!(redis.zscore(format!("rq:{set}"), "1"), Ok(4_102_441_200_i64), "{set}");
+        assert_eq!(redis.zscore(format!("rq:{set}"), "always"), Ok(-1), "{set}");
+    }
+    Ok(())
+}
+
+/// Where a job may be that will run, sooner or later.
+#[rstest]
+#[case::list("queue:mail", true)]
+#[case::later("scheduled:mail", true)]
+#[case::after_another_job("deferred:mail", true)]
+#[case::after_another_job_that_is_done("ready:mail", true)]
+#[case::another_package("scheduler:scheduled_jobs", false)]
+#[case::held_back("rl:smtp:rate_limited", false)]
+#[case::being_compacted("queue:_compact:5", false)]
+#[clean_redis]
+fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_queue: bool) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    put_job(&mut redis, "1", &call("shop.send_mail", &json!([1])));
+    let key = format!("rq:{key}");
+    if key.starts_with("rq:queue") {
+        redis.rpush::<_, _, ()>(&key, "1").expect("RPUSH");
+    } else {
+        redis.zadd::<_, _, _, ()>(&key, "1", 4_102_444_800_u64).expect("ZADD");
+    }
+    let enqueued = jobs.assert_enqueued("shop.send_mail").with_args((1,)).times(1).only();
+    let eta = enqueued.jobs()[0].eta.is_some();
+    assert_eq!(eta, key.contains("scheduled"), "{key}");
+    assert_eq!(enqueued.jobs()[0].queue, if key.contains("compact") { "_compact:5" } else { "mail" });
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains("shop.send_mail(1)"));
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("shop.send_mail(1)"));
+    jobs.assert_not_enqueued("shop.other");
+    assert_eq!(jobs.pending("mail")?.len(), usize::from(in_queue));
+    assert!(jobs.taken()?.is_empty() && jobs.dead()?.is_empty());
+
+    // Its hash is lost.
+    redis.del::<_, ()>("rq:job:1").expect("DEL");
+    let text = refusal(|| jobs.assert_not_enqueued("shop.other"));
+    assert!(text.contains("unreadable (its id is queued, but the job is missing), 1 bytes: \"1\""), "{text}");
+    assert_eq!(jobs.drain("mail")?.len(), usize::from(in_queue));
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn what_a_worker_has_and_what_has_failed_waits_no_longer(test_request: TestRequest) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    for (id, name) in [("1", "moved"), ("2", "runs"), ("3:x", "runs on RQ 1"), ("4", "failed"), ("5", "done")] {
+        put_job(&mut redis, id, &call(name, &json!([])));
+    }
+    let execution = "0123456789abcdef0123456789abcdef";
+    redis.rpush::<_, _, ()>("rq:queue:mail:intermediate", "1").expect("RPUSH");
+    redis.zadd::<_, _, _, ()>("rq:wip:mail", format!("2:{execution}"), 2).expect("ZADD");
+    redis.zadd::<_, _, _, ()>("rq:wip:mail", "3:x", 3).expect("ZADD");
+    redis.zadd::<_, _, _, ()>("rq:failed:mail", "4", 4).expect("ZADD");
+    redis.zadd::<_, _, _, ()>("rq:finished:mail", "5", 5).expect("ZADD");
+    redis.zadd::<_, _, _, ()>("rq:canceled:mail", "6", 6).expect("ZADD");
+    let taken = jobs.taken()?;
+    assert_eq!(names(&taken), ["moved", "runs", "runs on RQ 1"]);
+    assert_eq!(taken.iter().filter_map(|job| job.id.as_deref()).collect::<Vec<_>>(), ["1", "2", "3:x"]);
+    assert_eq!(names(&jobs.dead()?), ["failed"]);
+    assert!(jobs.scheduled()?.is_empty());
+    jobs.assert_nothing_enqueued();
+    Ok(())
+}
+
+const DATE: &[u8] =
+    b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N\x8c\x08datetime\x94\x8c\x04date\x94\x93\x94\
+    C\x04\x084\x01\x01\x94\x85\x94R\x94\x85\x94}\x94t\x94.";
+const OLD_DATE: &[u8] =
+    b"\x80\x02(X\x0e\0\0\0shop.send_mailq\0Ncdatetime\ndate\nq\x01c_codecs\nencode\nq\x02X\x04\0\0\0\
+    \x084\x01\x01q\x03X\x06\0\0\0latin1q\x04\x86q\x05Rq\x06\x85q\x07Rq\x08\x85q\t}q\ntq\x0b.";
+const BYTES: &[u8] = b"\x80\x05\x95\x1e\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94NC\x01x\x94\x85\x94}\x94t\x94.";
+const SET: &[u8] =
+    b"\x80\x05\x95\"\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N\x8f\x94(\x8c\x01x\x94\x90\x85\x94}\x94t\x94.";
+const NAN: &[u8] = b"\x80\x05\x95#\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94NG\x7f\xf8\0\0\0\0\0\0\x85\x94}\x94t\x94.";
+const KEY: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N}\x94K\x01K\x02s\x85\x94}\x94t\x94.";
+const OBJECT: &[u8] =
+    b"\x80\x05\x95=\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N\x8c\x04shop\x94\x8c\x05Money\x94\x93\x94)\x81\
+    \x94}\x94\x8c\x06amount\x94K\x03sb\x85\x94}\x94t\x94.";
+/// One list, which stands there twice.
+const SHARED: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N]\x94K\x01ah\x01\x86\x94}\x94t\x94.";
+
+/// The name is known; only the arguments are not.
+#[rstest]
+#[case::date(DATE, "a pickle of more than JSON has")]
+#[case::date_of_protocol_2(OLD_DATE, "a pickle of more than JSON has")]
+#[case::cut_off(&DATE[..30], "a pickle of more than JSON has")]
+#[case::object(OBJECT, "a pickle of more than JSON has")]
+#[case::the_same_twice(SHARED, "a pickle of more than JSON has")]
+#[case::bytes(BYTES, "a pickle of more than JSON has")]
+#[case::set(SET, "a pickle of more than JSON has")]
+#[case::nan(NAN, "a pickle of more than JSON has")]
+#[case::key_that_is_no_text(KEY, "a pickle of more than JSON has")]
+#[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, "neither a pickle nor JSON")]
+#[case::not_four(br#"["shop.send_mail", null]"#, "not the call of a function")]
+#[clean_redis]
+fn arguments_that_cannot_be_read_are_opaque(
+    test_request: TestRequest,
+    #[case] data: &[u8],
+    #[case] why: &str,
+) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    put_job(&mut redis, "1", data);
+    redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
+    let job = jobs.assert_enqueued("shop.send_mail").times(1).only().jobs()[0].clone();
+    assert!(job.opaque.as_ref().is_some_and(|opaque| opaque.contains(why)), "{job:?}");
+    assert_eq!((job.raw.as_slice(), job.id.as_deref(), job.unreadable.as_ref()), (data, Some("1"), None));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
+    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
+    jobs.assert_not_enqueued("shop.other");
+
+    // As it was, and not in another form.
+    let drained = jobs.drain("mail")?.remove(0);
+    jobs.enqueue(drained.clone())?;
+    assert_eq!(redis.hget::<_, _, Vec<u8>>("rq:job:1", "data").expect("HGET"), data);
+    let error = jobs.enqueue(drained.queue("other")).expect_err("no arguments");
+    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    Ok(())
+}
+
+#[rstest]
+#[case::another_serializer(b"\x94\xaeshop.send_mail\xc0\x91\x01\x80", "neither a pickle nor JSON")]
+#[case::no_name(b"\x80\x05N.", "not the call of a function")]
+#[case::no_list(br#"{"f": "shop.send_mail"}"#, "not the call of a function")]
+#[case::name_is_no_text(b"[1, null, [], {}]", "not the call of a function")]
+#[case::short(b"\x80", "a pickle of more than JSON has")]
+#[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", "a pickle of more than JSON has")]
+#[case::empty(b"", "neither a pickle nor JSON")]
+#[clean_redis]
+fn what_names_no_function_is_unreadable(
+    test_request: TestRequest,
+    #[case] data: &[u8],
+    #[case] why: &str,
+) -> Result<(), Error> {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    put_job(&mut redis, "1", data);
+    redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
+    let job = jobs.pending("mail")?.remove(0);
+    assert!(job.unreadable.as_ref().is_some_and(|text| text.contains(why)), "{job:?}");
+    assert_eq!((job.id.as_deref(), job.queue.as_str(), job.name), (Some("1"), "mail", None));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(why));
+
+    // Without its data, and of another type.
+    redis.hdel::<_, _, ()>("rq:job:1", "data").expect("HDEL");
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains("its hash has no field data"));
+    redis.set::<_, _, ()>("rq:job:1", "text").expect("SET");
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("WRONGTYPE"));
+    Ok(())
+}
+
+/// However a job is broken, no negative assertion passes over it.
+#[rstest]
+#[clean_redis]
+fn what_is_broken_is_not_passed_over(test_request: TestRequest, #[values(DATE, OLD_DATE, OBJECT, SHARED)] data: &[u8]) {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
+    for place in 0..data.len() {
+        for broken in [data[..place].to_vec(), [&data[..place], b"\xff", &data[place + 1..]].concat()] {
+            // Its name may be another one now.
+            let is_named = broken.windows(14).any(|part| part == b"shop.send_mail");
+            put_job(&mut redis, "1", &broken);
+            refusal(|| jobs.assert_nothing_enqueued());
+            let job = jobs.pending("mail").expect("the jobs").remove(0);
+            if is_named || job.name.is_none() {
+                refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+            }
+        }
+    }
+}
+
+/// Pickles of older protocols are read too, and large numbers as JSON has them here.
+#[rstest]
+#[clean_redis]
+fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let data = b"\x80\x02(X\x0e\0\0\0shop.send_mailq\0NX\x04\0\0\0\xc3\xa5saq\x01]q\x02(G?\xf8\0\0\0\0\0\0N}q\x03\
+        X\x01\0\0\0aq\x04\x88se\x86q\x05}q\x06X\x01\0\0\0nq\x07\x8a\t\0\0\0\0\0\0\0\0@stq\x08.";
+    put_job(&mut redis, "1", data);
+    redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
+    let enqueued = jobs.assert_enqueued("shop.send_mail").with_args(("åsa", (1.5, (), json!({"a": true}))));
+    enqueued.with_kwargs(json!({"n": 2_f64.powi(70)})).times(1);
+}
+
+/// What RQ and rq-scheduler keep besides is no job; anything else is not passed over.
+#[rstest]
+#[clean_redis]
+fn notes_of_rq_are_no_jobs(test_request: TestRequest) {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    for note in [
+        "queues",
+        "workers",
+        "workers:mail",
+        "worker:one",
+        "worker:one:executions",
+        "job:1",
+        "job:1:dependents",
+        "job::1:dependencies",
+        "execution:1:2",
+        "results:1",
+        "group:spring",
+        "groups",
+        "clean_groups",
+        "clean_registries:mail",
+        "queue:mail:intermediate:first_seen:1",
+        "scheduler:one",
+        "scheduler-lock:mail",
+        "scheduler_instance:one",
+        "scheduler_lock",
+        "cron_scheduler:one",
+        "suspended",
+        "rl-keys",
+        "rl:smtp",
+    ] {
+        redis.set::<_, _, ()>(format!("rq:{note}"), "x").expect("SET");
+    }
+    jobs.assert_nothing_enqueued();
+    for other in ["rq:registry:mail", "rq:other", "rq", "rqueue", "celery", "rq:finished:mail", "rq:deferred:mail"] {
+        redis.set::<_, _, ()>(other, "x").expect("SET");
+        let text = refusal(|| jobs.assert_nothing_enqueued());
+        assert!(text.contains(&format!("{other:?} (string)")), "{text}");
+        redis.del::<_, ()>(other).expect("DEL");
+    }
+    // With another prefix, all of them are.
+    let other = test_request.jobs_of(Rq::new().with_key_prefix("shop"));
+    assert!(refusal(|| other.assert_not_enqueued("shop.send_mail")).contains("rq:queues"));
+}
+
+#[rstest]
+#[case(Job::new("x").priority(1), "no priority")]
+#[case(Job::new("x").expires(SystemTime::now()), "no expiry")]
+#[case(Job::new("x").id("a:b"), "\"a:b\" has letters that RQ refuses")]
+#[case(Job::new("x").id(""), "\"\" has letters that RQ refuses")]
+#[clean_redis]
+fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
+    let jobs = test_request.jobs_of(Rq::new());
+    let error = jobs.enqueue(job).expect_err("no such job");
+    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    jobs.assert_nothing_enqueued();
+}
