@@ -5,6 +5,7 @@ mod ageing;
 mod apalis;
 mod assertion;
 mod celery;
+mod fact;
 mod format;
 mod job;
 mod place;

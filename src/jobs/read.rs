@@ -299,9 +299,10 @@ fn body(value: Value) -> Option<Found> {
     }
 }
 
+/// Also as RESP3 has it, where the server's URL asks for that.
 fn array(value: Value) -> Vec<Value> {
     match value {
-        Value::Array(values) => values,
+        Value::Array(values) | Value::Set(values) => values,
         _ => Vec::new(),
     }
 }
@@ -310,11 +311,16 @@ fn bytes(value: Value) -> Vec<u8> {
     match value {
         Value::BulkString(bytes) => bytes,
         Value::SimpleString(text) => text.into_bytes(),
+        Value::Double(number) => number.to_string().into_bytes(),
         _ => Vec::new(),
     }
 }
 
+/// One after another, or, in RESP3, in an array each.
 fn pairs(values: Vec<Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut values = values.into_iter().map(bytes);
-    std::iter::from_fn(|| values.next().zip(values.next())).collect()
+    let mut values = values.into_iter().flat_map(|value| match value {
+        Value::Array(pair) => pair,
+        value => vec![value],
+    });
+    std::iter::from_fn(|| values.next().map(bytes).zip(values.next().map(bytes))).collect()
 }

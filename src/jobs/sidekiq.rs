@@ -4,8 +4,10 @@ use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::{Pipeline, pipe};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::fact::Fact;
 use super::format::JobFormat;
 use super::job::Job;
 use super::place::{Entry, Key, Place, Unit};
@@ -86,10 +88,7 @@ impl JobFormat for Sidekiq {
 
     fn decode(&self, entry: &Entry) -> Job {
         let raw = entry.message();
-        let message = serde_json::from_slice::<Value>(raw).map_err(|error| error.to_string());
-        message
-            .and_then(|message| read(&message))
-            .unwrap_or_else(|why| Job::unreadable(entry.queue().unwrap_or_default(), raw, why))
+        read(raw).unwrap_or_else(|why| Job::unreadable(entry.queue().unwrap_or_default(), raw, why))
     }
 
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
@@ -132,13 +131,30 @@ fn is_process(name: &str) -> bool {
 /// # Errors
 ///
 /// Why it is not a job of Sidekiq.
-fn read(message: &Value) -> Result<Job, String> {
-    let text = |field| message.get(field).and_then(Value::as_str);
-    let name = text("wrapped").or(text("class")).ok_or(say::NO_CLASS)?;
-    let args = message.get("args").and_then(Value::as_array).ok_or(say::NO_ARGS)?;
-    let mut job = Job::new(name).args(args).queue(text("queue").unwrap_or("default"));
-    job.id = text("jid").map(str::to_owned);
-    let failed = message.get("retry_count").and_then(Value::as_u64).and_then(|count| count.try_into().ok());
-    job.retries = failed.map_or(0, |count: u32| count.saturating_add(1));
+fn read(message: &[u8]) -> Result<Job, String> {
+    /// As far as it matters here.
+    #[derive(Deserialize)]
+    #[serde(expecting = "a job of Sidekiq")]
+    struct Message<'a> {
+        #[serde(default, borrow)]
+        class: Fact<'a>,
+        #[serde(default, borrow)]
+        wrapped: Fact<'a>,
+        #[serde(default)]
+        args: Value,
+        #[serde(default, borrow)]
+        queue: Fact<'a>,
+        #[serde(default, borrow)]
+        jid: Fact<'a>,
+        #[serde(default, borrow)]
+        retry_count: Fact<'a>,
+    }
+    let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;
+    let Value::Array(args) = message.args else { return Err(say::NO_ARGS.to_owned()) };
+    let name = message.wrapped.text().or(message.class.text()).ok_or(say::NO_CLASS)?;
+    let mut job = Job::new(name).queue(message.queue.text().unwrap_or("default"));
+    job.args = args;
+    job.id = message.jid.text().map(str::to_owned);
+    job.retries = message.retry_count.number().map_or(0, |count: u32| count.saturating_add(1));
     Ok(job)
 }

@@ -9,6 +9,8 @@ use transient_fixtures::jobs::{Body, Entry, Key, Place, Unit};
 use transient_fixtures::{Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
 use super::{names, refusal};
+use crate::child::Child;
+use crate::own_server::OwnServer;
 
 /// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, in sets of what is taken, one of
 /// each worker; and the names of the jobs in strings, or in a hash.
@@ -135,4 +137,48 @@ fn draining_does_not_wait_for_those_who_queue(test_request: TestRequest) -> Resu
         assert!(began.elapsed().expect("a time") < Duration::from_secs(10));
         result
     })
+}
+
+/// RESP3 has sets, maps and numbers where RESP2 has arrays.
+#[test]
+fn places_are_read_in_resp3_too() {
+    let server = OwnServer::start();
+    let url = format!("{}?protocol=resp3", server.url());
+    Child::test("jobs::places::in_resp3").env("TRANSIENT_REDIS_URL", url).run().assert_passed();
+}
+
+#[rstest]
+#[ignore = "run by places_are_read_in_resp3_too"]
+#[clean_redis]
+fn in_resp3(test_request: TestRequest) -> Result<(), Error> {
+    /// Names in places of every type, without bodies.
+    #[derive(Debug)]
+    struct Names;
+    impl JobFormat for Names {
+        fn places(&self, _: &str) -> Vec<Place> {
+            let later = Place::sorted_set("names:later").due_in(Unit::SECONDS);
+            vec![Place::list("names:list"), Place::set("names:set"), Place::hash("names:hash"), later]
+        }
+        fn key(&self, key: &str) -> Key {
+            if key.starts_with("names:") { Key::Queue("names".to_owned()) } else { Key::Unknown }
+        }
+        fn decode(&self, entry: &Entry) -> Job {
+            Job::new(entry.text())
+        }
+        fn encode(&self, _: &Job) -> Result<redis::Pipeline, Box<dyn StdError + Send + Sync>> {
+            Err("not asked for".into())
+        }
+    }
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.rpush::<_, _, ()>("names:list", "one").expect("RPUSH");
+    redis.sadd::<_, _, ()>("names:set", "two").expect("SADD");
+    redis.hset::<_, _, _, ()>("names:hash", "field", "three").expect("HSET");
+    redis.zadd::<_, _, _, ()>("names:later", "four", 1.5).expect("ZADD");
+    let found: redis::Value = redis.smembers("names:set").expect("SMEMBERS");
+    assert!(matches!(found, redis::Value::Set(_)), "{found:?}");
+
+    let jobs = test_request.jobs_of(Names).all()?;
+    assert_eq!(names(&jobs), ["one", "two", "three", "four"]);
+    assert_eq!(jobs[3].eta, Some(UNIX_EPOCH + Duration::from_millis(1_500)));
+    Ok(())
 }
