@@ -62,8 +62,9 @@ pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]
     )
 }
 
-pub(crate) fn not_restored(file: Option<&Path>, key: &str, words: &str, executed: Option<bool>) -> String {
-    let name = name_of(file);
+/// Without a key, it is not about one.
+pub(crate) fn not_restored(file: Option<&Path>, key: Option<&str>, words: &str, executed: Option<bool>) -> String {
+    let (name, key) = (name_of(file), key.unwrap_or("the test databases"));
     if let Some(undone) = executed {
         let then = if undone { "the test databases were emptied again" } else { "other keys of it are there" };
         format!("restore {name}: {key}: {words}; {then}. Correct it")

@@ -49,9 +49,9 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     if undo {
         lease.flush()?;
     }
-    let key = format!("{} {}", failed.database, text::key(failed.key));
+    let key = failed.key.map(|(database, key)| format!("{database} {}", text::key(key)));
     let executed = failed.was_executed.then_some(undo);
-    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, &key, &failed.words, executed)))
+    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, key.as_deref(), &failed.words, executed)))
 }
 
 /// # Errors
@@ -71,10 +71,10 @@ fn check(lease: &Lease, snapshot: &Snapshot, file: Option<&Path>) -> Result<(), 
     Ok(())
 }
 
-/// The server does not take a key.
+/// What the server does not take.
 struct Failed<'a> {
-    database: u32,
-    key: &'a Bytes,
+    /// With its database; `None` where it is not about a key.
+    key: Option<(u32, &'a Bytes)>,
     /// In the server's words.
     words: String,
     /// Whether other keys were written.
@@ -87,8 +87,8 @@ type Keys<'a> = Vec<(usize, (u32, &'a Bytes))>;
 fn failed<'a>(keys: &Keys<'a>, errors: Vec<(usize, String)>, was_executed: bool) -> Option<Failed<'a>> {
     let (command, words) = errors.into_iter().next()?;
     // The last key that begins at or before that command.
-    let (_, (database, key)) = keys.iter().rfind(|(first, _)| *first <= command)?;
-    Some(Failed { database: *database, key, words, was_executed })
+    let key = keys.iter().rfind(|(first, _)| *first <= command).map(|(_, key)| *key);
+    Some(Failed { key, words, was_executed })
 }
 
 /// In one MULTI.
@@ -107,10 +107,14 @@ fn at_once<'a>(
             replace(&mut writer, key, entry, before);
         }
     }
+    run(redis, &writer, &keys)
+}
+
+fn run<'a>(redis: &mut Connection, writer: &Writer, keys: &Keys<'a>) -> RedisResult<Option<Failed<'a>>> {
     Ok(match writer.commands.run(redis)? {
         Outcome::Done => None,
-        Outcome::Refused(errors) => failed(&keys, errors, false),
-        Outcome::Failed { errors, .. } => failed(&keys, errors, true),
+        Outcome::Refused(errors) => failed(keys, errors, false),
+        Outcome::Failed { errors, .. } => failed(keys, errors, true),
     })
 }
 
@@ -130,7 +134,10 @@ fn in_steps<'a>(
     for database in databases {
         select(&mut clear, database, before);
     }
-    clear.commands.run(redis)?;
+    let refused = run(redis, &clear, &Keys::new())?;
+    if refused.is_some() {
+        return Ok(refused);
+    }
     let mut steps = Steps { redis, server, writer: Writer::new(server), keys: Keys::new(), sent: None, failed: None };
     'all: for database in databases {
         steps.writer.push([&b"SELECT"[..], number(database).as_bytes()]);

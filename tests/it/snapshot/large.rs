@@ -4,7 +4,7 @@ use std::fs;
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
+use transient_fixtures::{Provider, Snapshot, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
 use super::{connect, run};
 
@@ -114,4 +114,19 @@ fn a_large_one_that_is_refused_changes_nothing(test_request: TestRequest) {
         assert_eq!(redis.hget("z", "a"), Ok("x".to_owned()));
         assert_eq!(test_request.snapshot().expect("snapshot").len(), 6_001);
     }
+}
+
+/// Not about a key.
+#[rstest]
+#[clean_redis]
+fn databases_that_can_not_be_cleared_stay(test_request: TestRequest, #[values(1, 6_000)] count: usize) {
+    if test_request.server().provider() == Provider::Running {
+        return println!("not on a server that we have not started");
+    }
+    let mut redis = connect(&test_request);
+    run(&mut redis, commands!["SET", "before", "x"; "ACL", "SETUSER", "default", "-flushdb";]);
+    let file = file(count, r#"{"key": "a", "value": {"string": "x"}}"#);
+    let error = test_request.restore(&Snapshot::from_file(file.path()).expect("read")).expect_err("no permission");
+    assert!(error.is_data() && error.to_string().contains("NOPERM"), "{error}");
+    assert_eq!(redis::cmd("DBSIZE").query(&mut redis), Ok(1));
 }

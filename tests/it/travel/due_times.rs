@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::jobs::{Entry, Key, Place};
+use transient_fixtures::jobs::{Body, Entry, Key, Place};
 use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
 use super::{HOUR, connect};
@@ -47,6 +47,52 @@ fn due_times_of_other_formats_age_too(test_request: TestRequest) {
     test_request.travel(HOUR).expect("travel");
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
+}
+
+/// Wherever the message is: in a sorted set, in a string, in a field of a hash.
+#[rstest]
+#[clean_redis]
+fn due_times_in_messages_of_every_place_age(test_request: TestRequest) {
+    #[derive(Debug)]
+    struct Due;
+    impl JobFormat for Due {
+        fn places(&self, _: &str) -> Vec<Place> {
+            vec![
+                Place::sorted_set("due:members"),
+                Place::list("due:strings").body(Body::string("body:")),
+                Place::list("due:fields").body(Body::field_of("bodies")),
+            ]
+        }
+        fn key(&self, key: &str) -> Key {
+            if key.starts_with("due:") { Key::Queue("due".to_owned()) } else { Key::Other }
+        }
+        fn decode(&self, entry: &Entry) -> Job {
+            let message = std::str::from_utf8(entry.message()).expect("text");
+            Job::new("due").eta(SystemTime::UNIX_EPOCH + Duration::from_secs(message.parse().expect("seconds")))
+        }
+        fn encode(&self, _: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
+            Err("not asked for".into())
+        }
+        fn earlier(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
+            let seconds: u64 = std::str::from_utf8(message).ok()?.parse().ok()?;
+            Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
+        }
+    }
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.zadd::<_, _, _, ()>("due:members", "10000", 7).expect("ZADD");
+    redis.rpush::<_, _, ()>("due:strings", "a").expect("RPUSH");
+    redis.set_ex::<_, _, ()>("body:a", "20000", 100_000).expect("SETEX");
+    redis.rpush::<_, _, ()>("due:fields", "b").expect("RPUSH");
+    redis.hset_multiple::<_, _, _, ()>("bodies", &[("b", "30000"), ("other", "x")]).expect("HSET");
+
+    let jobs = test_request.jobs_of(Due);
+    test_request.travel(HOUR).expect("travel");
+    let due = |job: &Job| job.eta.expect("a time").duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
+    assert_eq!(jobs.all().expect("the jobs").iter().map(due).collect::<Vec<_>>(), [6_400, 16_400, 26_400]);
+    // What stands beside them stays, and the string has a timeout as before.
+    assert_eq!(redis.zscore("due:members", "6400"), Ok(7));
+    assert!((90_000..=96_400).contains(&redis.ttl::<_, i64>("body:a").expect("TTL")));
+    assert_eq!(redis.hget("bodies", "other"), Ok("x".to_owned()));
 }
 
 #[rstest]
