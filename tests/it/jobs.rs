@@ -5,6 +5,8 @@ mod apalis;
 mod messages;
 mod places;
 mod random;
+#[cfg(feature = "sidekiq")]
+mod sidekiq;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
