@@ -93,12 +93,15 @@ impl Shop {
 
 /// Queues jobs with Celery, as `produce.py` says. `conf` is the application's.
 pub(crate) fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
-    let mut command = celery(test_request, conf);
-    let mut child =
-        command.arg("produce.py").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
+    ids_from(celery(test_request, conf).arg("produce.py"), calls)
+}
+
+/// What a program prints that is told of these calls.
+pub(crate) fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the program");
     child.stdin.take().expect("its stdin").write_all(calls.to_string().as_bytes()).expect("tell it");
     let output = child.wait_with_output().expect("its output");
-    assert!(output.status.success(), "produce.py has failed; see its stderr");
+    assert!(output.status.success(), "{command:?} has failed; see its stderr");
     serde_json::from_slice(&output.stdout).expect("ids")
 }
 
@@ -109,7 +112,7 @@ fn celery(test_request: &TestRequest, conf: &Value) -> Command {
     command
 }
 
-/// A Celery worker that takes jobs from some queues, one at a time.
+/// A worker that takes jobs from some queues, one at a time.
 pub(crate) struct Worker {
     process: Process,
     log: std::fs::File,
@@ -117,13 +120,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(test_request: &TestRequest, queues: &str, conf: &Value) -> Self {
-        let log = tempfile::tempfile().expect("a file for its output");
         let mut command = celery(test_request, conf);
         command.args(["-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "--concurrency", "1"]);
         command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning", "-Q", queues]);
+        Self::run(&mut command)
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let log = tempfile::tempfile().expect("a file for its output");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("duplicate"));
         command.stderr(log.try_clone().expect("duplicate"));
-        Self { process: Process(command.spawn().expect("start Python")), log }
+        Self { process: Process(command.spawn().expect("start the program")), log }
     }
 
     /// Asks until there is an answer.
