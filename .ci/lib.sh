@@ -116,7 +116,7 @@ needs() {
 }
 
 need_packages() {
-    local packages=(redis-server redis-tools busybox-static libfaketime openssl iproute2 util-linux)
+    local packages=(redis-server redis-tools busybox-static libfaketime openssl iproute2 util-linux ruby-sidekiq ruby-redis-namespace)
     dpkg --status "${packages[@]}" >/dev/null 2>&1 ||
         { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; }
 }

@@ -1,4 +1,4 @@
-# The real frameworks: tower-sessions, axum_session, actix-session, Pyramid, Celery, rusty-sidekiq, apalis-redis, RQ.
+# The real frameworks: tower-sessions, axum_session, actix-session, Pyramid, Celery, Sidekiq, rusty-sidekiq, apalis-redis, RQ.
 # Beside what follows.
 # Other steps have tests that wait for something meanwhile.
 run interop-build nice -n 15 interop/run --no-run

@@ -13,20 +13,29 @@ use super::job::Job;
 use super::place::{Entry, Key, Place, Unit};
 use crate::report::jobs as say;
 
-/// Keys that hold no jobs: names of queues and of processes, and counts.
-const NOTES: [&str; 4] = ["queues", "processes", "senate", "uniquejobs"];
+/// Keys that hold no jobs, with their types: names of queues and of processes, as [Sidekiq's API][api] reads them; and of
+/// later versions, that dead processes were looked for.
+///
+/// [api]: https://github.com/sidekiq/sidekiq/blob/main/lib/sidekiq/api.rb
+const NOTES: [(&str, &str); 3] = [("queues", "set"), ("processes", "set"), ("process_cleanup", "string")];
 
-/// Prefixes of such keys.
-const NOTE_PREFIXES: [&str; 6] = ["stat:", "j|", "limit", "periodic:", "unique:", "sidekiq:"];
+/// Prefixes of such keys: counts; which jobs are not queued twice, by Sidekiq's enterprise edition and by rusty-sidekiq;
+/// how long jobs took.
+const NOTE_PREFIXES: [(&str, &str); 4] =
+    [("stat:", "string"), ("unique:", "string"), ("sidekiq:unique:", "string"), ("j|", "hash")];
 
-/// Suffixes of the keys in which a process says what it does: `HOST:PID:NONCE:work`.
-const NOTE_SUFFIXES: [&str; 3] = [":work", ":workers", "-signals"];
+/// Suffixes of the keys in which a process [says what it does][launcher], and is told what to do: `HOST:PID:NONCE:work`.
+///
+/// [launcher]: https://github.com/sidekiq/sidekiq/blob/main/lib/sidekiq/launcher.rb
+const NOTE_SUFFIXES: [(&str, &str); 4] = [(":work", "hash"), (":workers", "hash"), ("-signals", "list"), ("", "hash")];
 
 /// The jobs of [Sidekiq](https://github.com/sidekiq/sidekiq/wiki/Job-Format), and of what speaks its format.
 ///
 /// Its lists are `queue:NAME`; `schedule` and `retry` have the jobs for later, whose times travel; `dead` has those that
 /// [`Jobs::dead`](super::Jobs::dead) lists. Workers keep what they have taken to themselves, so that
 /// [`Jobs::taken`](super::Jobs::taken) has none. A job of Active Job has the name of the class that it wraps.
+///
+/// Tested against Ruby's Sidekiq 6.4.1 and rusty-sidekiq 0.15.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,9 +89,8 @@ impl JobFormat for Sidekiq {
             Some(queue) => Key::Queue(queue.to_owned()),
             // Of Sidekiq's enterprise edition, and of rusty-sidekiq: when the next job of a kind is to be queued.
             None if name == "periodic" => Key::Times(Unit::SECONDS),
-            None if NOTES.contains(&name) || is_process(name) => Key::Other,
-            None if NOTE_PREFIXES.iter().any(|start| name.starts_with(start)) => Key::Other,
-            None => Key::Unknown,
+            // Of another type, it may be a queue under a namespace.
+            None => note(name).map_or(Key::Unknown, Key::Note),
         }
     }
 
@@ -120,12 +128,19 @@ impl JobFormat for Sidekiq {
     }
 }
 
-/// `HOST:PID:NONCE`, and what a process keeps under that.
+/// The type of a key that holds no jobs.
+fn note(name: &str) -> Option<&'static str> {
+    let by_name = NOTES.iter().find(|(note, _)| name == *note);
+    let by_prefix = || NOTE_PREFIXES.iter().find(|(start, _)| name.starts_with(start));
+    let of_process = || NOTE_SUFFIXES.iter().find(|(end, _)| name.strip_suffix(end).is_some_and(is_process));
+    by_name.or_else(by_prefix).or_else(of_process).map(|(_, kind)| *kind)
+}
+
+/// `HOST:PID:NONCE`.
 fn is_process(name: &str) -> bool {
-    let is_noted = NOTE_SUFFIXES.iter().any(|end| name.ends_with(end));
     let mut pieces = name.rsplitn(3, ':');
     let nonce = pieces.next().is_some_and(|nonce| nonce.len() == 12 && nonce.bytes().all(|b| b.is_ascii_hexdigit()));
-    is_noted || (nonce && pieces.next().is_some_and(|pid| pid.parse::<u32>().is_ok()))
+    nonce && pieces.next().is_some_and(|pid| pid.parse::<u32>().is_ok())
 }
 
 /// # Errors

@@ -7,6 +7,8 @@ mod places;
 mod random;
 #[cfg(feature = "rq")]
 mod rq;
+#[cfg(feature = "sidekiq")]
+mod sidekiq;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};

@@ -12,6 +12,7 @@ mod pyramid;
 mod pyramid_1_7;
 mod python;
 mod rq;
+mod ruby_sidekiq;
 mod rusty_celery;
 mod sidekiq;
 mod tls;

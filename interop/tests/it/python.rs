@@ -100,8 +100,9 @@ pub(crate) fn rq_produce(test_request: &TestRequest, version: &str, calls: &Valu
     ids_from(rq(test_request, version).arg("rq_produce.py"), calls)
 }
 
-fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
+/// What a program prints that is told of these calls.
+pub(crate) fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the program");
     child.stdin.take().expect("its stdin").write_all(calls.to_string().as_bytes()).expect("tell it");
     let output = child.wait_with_output().expect("its output");
     assert!(output.status.success(), "{command:?} has failed; see its stderr");
@@ -164,11 +165,11 @@ impl Worker {
         Self::run(command.args(["--url", test_request.jobs_url(), queue]))
     }
 
-    fn run(command: &mut Command) -> Self {
+    pub(crate) fn run(command: &mut Command) -> Self {
         let log = tempfile::tempfile().expect("a file for its output");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("duplicate"));
         command.stderr(log.try_clone().expect("duplicate"));
-        Self { process: Process(command.spawn().expect("start Python")), log }
+        Self { process: Process(command.spawn().expect("start the program")), log }
     }
 
     /// Asks until there is an answer.
