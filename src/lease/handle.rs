@@ -169,16 +169,7 @@ impl Lease {
 
     fn open(&self, database: Database) -> RedisResult<Connection> {
         let mut connection = self.endpoint(database).client.get_connection()?;
-        let greeting = self.greeting();
-        let answer: Vec<InfoDict> = if self.server.has_password_of_its_own() {
-            // It says nothing that we need: a round trip less.
-            let mut silent = pipe().cmd("CLIENT").arg("REPLY").arg("SKIP").get_packed_pipeline();
-            silent.extend(greeting.get_packed_pipeline());
-            connection.send_packed_command(&silent)?;
-            Vec::new()
-        } else {
-            greeting.query(&mut connection)?
-        };
+        let answer: Vec<InfoDict> = self.greeting().query(&mut connection)?;
         self.check_identity(&answer)?;
         Ok(connection)
     }
