@@ -9,5 +9,6 @@ done
 run process-nextest "${process[@]}" cargo nextest run --workspace --success-output immediate
 # With the features that are no default.
 run process-doctests env TRANSIENT_PROVIDER=process cargo test --doc --all-features
+run process-library env TRANSIENT_PROVIDER=process cargo test --lib --all-features
 run process-jobs env TRANSIENT_PROVIDER=process cargo test --features sidekiq,apalis,rq --test it -- jobs::
 served process "$logs"/process-*.log

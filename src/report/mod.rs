@@ -6,6 +6,18 @@
 pub(crate) mod data;
 pub(crate) mod download;
 pub(crate) mod failure;
+// What is not built is not rendered.
+#[cfg(all(
+    test,
+    unix,
+    feature = "apalis",
+    feature = "container",
+    feature = "http",
+    feature = "rq",
+    feature = "sidekiq",
+    feature = "snapshot",
+))]
+mod golden;
 #[cfg(feature = "jobs")]
 pub(crate) mod jobs;
 pub(crate) mod lease;

@@ -198,6 +198,55 @@ fn reports_import_only_std() {
     }
 }
 
+/// The constants and functions of a report file, but for those that a build with all features leaves out.
+fn sentences(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).expect("read");
+    let mut found = BTreeSet::new();
+    let (mut module, mut is_built, mut before) = (String::new(), true, "");
+    for line in text.lines() {
+        if line == "}" {
+            (module, is_built) = (String::new(), true);
+        }
+        let item_is_built = is_built && !before.trim_start().starts_with("#[cfg(not(");
+        before = line;
+        let Some(item) = line.trim_start().strip_prefix("pub(crate) ") else { continue };
+        let mut words = item.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        match (words.next(), words.next()) {
+            (Some("mod"), Some(name)) if item.ends_with('{') => {
+                (module, is_built) = (format!("{name}::"), item_is_built);
+            }
+            // They print what they are given.
+            (Some("fn"), Some("print" | "shout")) => {}
+            (Some("fn" | "const"), Some(name)) if item_is_built => {
+                found.insert(format!("{module}{name}"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_sentence_is_golden() {
+    let entries = fs::read_dir(root().join("src/report")).expect("read").flatten().map(|entry| entry.path());
+    let sources = entries.filter(|path| path.extension().is_some() && !path.ends_with("golden.rs"));
+    let mut count = 0;
+    for path in sources {
+        let file = match path.file_stem().and_then(|stem| stem.to_str()).expect("a name") {
+            "mod" => "report",
+            file => file,
+        };
+        let golden = read(format!("src/report/golden/{file}.txt"));
+        let headings = golden.lines().filter_map(|line| line.strip_prefix("## "));
+        let golden: BTreeSet<_> =
+            headings.filter_map(|heading| heading.split(", ").next()).map(str::to_owned).collect();
+        let sentences = sentences(&path);
+        assert_eq!(golden, sentences, "src/report/golden/{file}.rs does not render what {} has", path.display());
+        count += sentences.len();
+    }
+    assert!(count > 200, "{count}");
+}
+
 /// Every command of ours asks the lease: only the lease and the providers open connections.
 #[test]
 fn only_leases_and_providers_open_connections() {

@@ -1,0 +1,32 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::process::*;
+use super::super::running;
+use super::no_permission;
+
+#[test]
+fn process_is_golden() {
+    let binary = Path::new("/usr/bin/redis-server");
+    let tail = "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nBad directive or wrong number of arguments";
+    golden!(
+        "process",
+        [REMEDY],
+        [NOT_ON_PATH],
+        [NO_FAKETIME],
+        [UNDER_FAKETIME],
+        [started(binary)],
+        [no_port(&no_permission())],
+        [no_such_binary(binary)],
+        [not_started(binary, &no_permission())],
+        [ended(binary, tail), "it printed something"],
+        [ended(binary, ""), "it printed nothing"],
+        [floods(binary, "Hello")],
+        [too_old(binary, "5.0.3")],
+        [unfit(binary, &running::own_refused("CONFIG", true, "unknown command"))],
+        [never_ready(binary, Duration::from_secs(10), "Loading RDB")],
+        [no_free_port(binary, 5, "Could not create server TCP listening socket: bind: Address already in use")],
+        [no_directory(Path::new("/tmp/transient-fixtures-4711"), &no_permission())],
+        [no_keeper(&no_permission())],
+    );
+}

@@ -1,0 +1,62 @@
+use super::super::*;
+use super::{PLACE, SERVER, TEST, URL, WORDS, no_permission};
+
+#[test]
+fn report_is_golden() {
+    let image = "valkey/valkey:8";
+    let cli = "valkey-cli -h 127.0.0.1 -p 41023 -n 14";
+    let end = "kill 4711";
+    let providers = [
+        ["running", "nothing answers", running::REMEDY_GUESSED],
+        ["process", "it ended; its last output:\nout of memory", process::REMEDY],
+    ];
+    let started = process::started(Path::new("/usr/bin/valkey-server"));
+    golden!(
+        "report",
+        [redact("redis://asa:secret@redis.example.com/14"), "a password"],
+        [redact("asa:secret@redis.example.com"), "a password without a scheme"],
+        [redact("redis://127.0.0.1:6379/14"), "no password"],
+        [redact("redis://:secret"), "a password without a host"],
+        [redact("redis:/:secret"), "a slash is missing"],
+        [redact("redis.example.com"), "a host alone"],
+        [redact("redis+unix:///run/redis.sock?pass=secret"), "a password in the query"],
+        [shown("one line\nand another\u{7}"), "control characters"],
+        [shown(&"å".repeat(600)), "long text"],
+        [shorten_key(b"session:6fd1c0e3"), "with a colon"],
+        [shorten_key(b"6fd1c0e3\xff"), "without a colon"],
+        [server_taken(&SERVER, &started, TEST)],
+        [warning(&lease::second_server(TEST))],
+        [because([download::pip_failed(Path::new("/usr/bin/python3"), "ERROR"), started.clone()].into_iter())],
+        [note(&settings::unknown_key(&PLACE, "redis.clocks", Some("redis.clock")))],
+        [NO_WHOLE_CLOCK],
+        [REMEDY_NO_WHOLE_CLOCK],
+        [no_server(providers)],
+        [same_verdict(&no_server(providers))],
+        [container::REMEDY],
+        [container::started(image)],
+        [container::no_engine("Socket not found: /var/run/docker.sock")],
+        [container::remedy_podman(Path::new("/run/podman/podman.sock"))],
+        [container::not_started(image, "manifest unknown")],
+        [container::no_slot(Path::new("/home/asa/.cache/transient-fixtures"), &no_permission())],
+        [container::too_slow(image, Duration::from_secs(60))],
+        [container::remedy_image(image)],
+        [no_random_bytes(&"getrandom: this target is not supported")],
+        [refused::not_local("redis://192.0.2.7", &PLACE)],
+        [refused::replica(URL)],
+        [refused::loading(URL)],
+        [refused::mode(URL, "cluster")],
+        [refused::no_such_database(URL, 15, "ERR DB index is out of range")],
+        [refused::foreign_keys(URL, 14, 1, &shorten_key(b"cart:1"), false), "one key"],
+        [refused::foreign_keys(URL, 14, 20_000, &shorten_key(b"cart:1"), true), "an earlier run left too many"],
+        [no_lock(Path::new("/home/asa/.cache/transient-fixtures/running/lock"), &no_permission())],
+        [server_lost(&SERVER, &WORDS), "an error"],
+        [server_lost(&SERVER, &running::REPLACED), "another server"],
+        [no_answer(&SERVER, &WORDS), "an error"],
+        [no_answer(&SERVER, &lease::other_server(TEST, &SERVER)), "another server"],
+        [will_keep(&SERVER, cli, end)],
+        [kept(TEST, &SERVER, cli, end)],
+        [not_kept(&SERVER, cli)],
+        [test_cannot_run(TEST, &refused::replica(URL))],
+        [settings_unusable(&settings::not_unicode("TRANSIENT_REDIS_URL"))],
+    );
+}

@@ -1,0 +1,22 @@
+use std::time::Duration;
+
+use super::super::lease::lost;
+use super::super::travel::*;
+use super::{SERVER, TEST, WORDS};
+
+#[test]
+fn travel_is_golden() {
+    let minute = Duration::from_secs(60);
+    let range = minute..=2 * minute;
+    golden!(
+        "travel",
+        [not_travelled(&SERVER, &WORDS)],
+        [clock_stands_still(&SERVER, minute)],
+        [fields_stay(&SERVER, 3, minute)],
+        [no_end("cart:1")],
+        [no_ttl("cart:1", &lost(TEST))],
+        [other_ttl("cart:1", &range, Some(3 * minute), true), "another one"],
+        [other_ttl("cart:1", &range, None, true), "none"],
+        [other_ttl("cart:1", &range, None, false), "no key"],
+    );
+}
