@@ -27,9 +27,13 @@ fn snapshot_is_golden() {
         [unwritable(Some(path), 14, "brand:1", "vectorset"), "from a file"],
         [unwritable(None, 14, "brand:1", "vectorset"), "not from a file"],
         [other_database(Some(path), 3, [14, 15])],
-        [not_restored(Some(path), "14 cart:1", words, Some(true)), "executed, undone"],
-        [not_restored(Some(path), "14 cart:1", words, Some(false)), "executed, not undone"],
-        [not_restored(None, "14 cart:1", "unknown command 'HPEXPIRE'", None), "no timeouts of fields"],
-        [not_restored(None, "14 cart:1", "unknown command 'JSON.SET'", None), "refused"],
+        [not_restored(Some(path), Some("14 cart:1"), words, Some(true)), "executed, undone"],
+        [not_restored(Some(path), Some("14 cart:1"), words, Some(false)), "executed, not undone"],
+        [not_restored(None, Some("14 cart:1"), "unknown command 'HPEXPIRE'", None), "no timeouts of fields"],
+        [not_restored(None, Some("14 cart:1"), "unknown command 'JSON.SET'", None), "refused"],
+        [
+            not_restored(None, None, "NOPERM this user has no permissions to run the 'flushdb' command", None),
+            "not about a key"
+        ],
     );
 }
