@@ -134,7 +134,8 @@ pub(crate) fn in_queue(queue: &str) -> String {
 }
 
 pub(crate) fn times(expected: &str, count: usize, found: usize) -> String {
-    format!("{expected}, {count} times and not {found}")
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    format!("{expected}, {times} and not {found}")
 }
 
 pub(crate) fn only(expected: &str) -> String {
@@ -155,9 +156,10 @@ pub(crate) fn unexpected(
     let count = jobs.len();
     match count {
         0 if foreign.is_empty() => {
-            return text + "nothing is queued. Is the job queued in another database than 15, or not at all?";
+            return text
+                + "nothing is queued. Is the job queued in another database than that of jobs_url(), or not at all?";
         }
-        0 => text.push_str("no job can be read."),
+        0 => text.push_str("nothing is queued in the keys that the format knows."),
         1 => text.push_str("queued is:"),
         _ => {
             let _ = write!(text, "queued are {count}:");

@@ -169,7 +169,8 @@ pub(crate) fn no_variable(place: &dyn Display, key: &str, variable: &str) -> Str
 }
 
 pub(crate) fn more_notes(count: usize) -> String {
-    format!("and {count} more settings or variables that have no effect")
+    let have = if count == 1 { "setting or variable that has" } else { "settings or variables that have" };
+    format!("and {count} more {have} no effect")
 }
 
 pub(crate) fn skipped_include(path: &Path, line: usize, name: &str) -> String {

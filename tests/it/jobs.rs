@@ -368,7 +368,7 @@ fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Re
     let text = refusal(|| jobs.assert_enqueued("shop.send_mail"));
     assert_eq!(
         text,
-        "expected a job shop.send_mail; nothing is queued. Is the job queued in another database than 15, or not at all?"
+        "expected a job shop.send_mail; nothing is queued. Is the job queued in another database than that of jobs_url(), or not at all?"
     );
     jobs.enqueue(Job::new("shop.send_mail").args(("ÅÄÖ", 1)).kwarg("copy", true).queue("mail").priority(3))?;
     let assertions: [(Assertion, &str); 6] = [

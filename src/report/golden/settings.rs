@@ -42,7 +42,8 @@ fn settings_is_golden() {
         [two_names(path, 3, 7, "redis.sessions.host", "redis.sessions.redis_host")],
         [no_secrets_file(path, 3, "secrets.ini")],
         [no_variable(&PLACE, "redis.sessions.secret", "SHOP_SECRET")],
-        [more_notes(12)],
+        [more_notes(12), "several"],
+        [more_notes(1), "one"],
         [skipped_include(path, 3, "redis.ini")],
     );
 }
