@@ -7,9 +7,9 @@ use std::time::Duration;
 use redis::pipe;
 
 use super::place::{BodyKind, Entry, Found, Kind, State};
-use super::{Celery, JobFormat, Jobs, Key};
+use super::{Celery, JobFormat, Jobs, Key, formats};
 use crate::error::Error;
-use crate::lease::{Formats, Lease};
+use crate::lease::{Commands, Database, Formats, Lease};
 
 /// Puts new messages in the place of old ones, where they still are. ARGV: type, key, field; then each old message and
 /// its new one.
@@ -48,7 +48,7 @@ struct Ageing(Mutex<()>);
 pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error> {
     let (keys, _) = Jobs::new(lease, Arc::new(Celery::new())).read(&[], None, true)?;
     let mut sets = BTreeMap::new();
-    for format in formats(lease) {
+    for format in with_celery(lease) {
         let jobs = Jobs::new(lease, format);
         let (places, _) = jobs.sort_keys(&keys);
         let places = places.into_iter().filter(|(_, place)| place.kind == Kind::SortedSet);
@@ -75,7 +75,7 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
     let _one_at_a_time = ageing.0.lock().unwrap_or_else(PoisonError::into_inner);
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
     // One that several formats can read is made earlier once.
-    for format in formats(lease) {
+    for format in with_celery(lease) {
         let jobs = Jobs::new(lease, format);
         for entry in jobs.contents(State::Waiting)?.entries {
             let Some(earlier) = jobs.format.earlier(entry.message(), by) else { continue };
@@ -88,16 +88,17 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
         let messages: Vec<_> = messages.iter().collect();
         replace.cmd("EVAL").arg(REPLACE).arg(0).arg(kind).arg(key).arg(field).arg(messages).ignore();
     }
-    if messages.is_empty() { Ok(()) } else { Jobs::new(lease, Arc::new(Celery::new())).query(&replace) }
+    if messages.is_empty() { Ok(()) } else { Commands::default().query(lease, Database::Jobs, &replace) }
 }
 
-/// Celery's, and those that the test has used.
-fn formats(lease: &Lease) -> Vec<Arc<dyn JobFormat>> {
-    let formats = Formats::<dyn JobFormat>::default();
+/// Celery's format, and those that the test has asked for.
+fn with_celery(lease: &Lease) -> Vec<Arc<dyn JobFormat>> {
+    let all = Formats::<dyn JobFormat>::default();
     let celery: Arc<dyn JobFormat> = Arc::new(Celery::new());
-    formats.add(&celery);
-    lease.shared(Formats::<dyn JobFormat>::default).all().iter().for_each(|format| formats.add(format));
-    formats.all()
+    for format in [celery].iter().chain(&formats(lease).all()) {
+        all.add(format);
+    }
+    all.all()
 }
 
 /// Type, key and field; `None` where a message can't be replaced.

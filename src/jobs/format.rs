@@ -136,8 +136,8 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     /// its place has is an unknown one.
     fn key(&self, key: &str) -> Key;
 
-    /// One job; [`Job::unreadable`] for anything that is not of this format. Its message, and its due time where the place says
-    /// it, are added where the format leaves them out.
+    /// One job; [`Job::unreadable`] for anything that is not of this format. Its message, and its due time where the
+    /// place says it, are added where the format leaves them out.
     fn decode(&self, entry: &Entry) -> Job;
 
     /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id,

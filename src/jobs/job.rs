@@ -14,8 +14,8 @@ use crate::report;
 /// A job: one that was found in a queue, or one to be queued.
 ///
 /// A message that is not of the queue's format has only `raw` and [`unreadable`](Self::unreadable). A readable message
-/// with unreadable arguments (pickled, say) has everything else, and [`opaque`](Self::opaque) says why. Numbers in arguments are as JSON has them in Rust: a whole number beyond 64 bits
-/// becomes the nearest `f64`.
+/// with unreadable arguments (pickled, say) has everything else, and [`opaque`](Self::opaque) says why. Numbers in
+/// arguments are as JSON has them in Rust: a whole number beyond 64 bits becomes the nearest `f64`.
 ///
 /// ```
 /// use std::time::Duration;

@@ -9,6 +9,7 @@ mod fact;
 mod format;
 mod job;
 mod place;
+mod python;
 mod read;
 #[cfg(feature = "rq")]
 mod rq;
@@ -77,18 +78,23 @@ impl Debug for Jobs {
 /// The jobs of a format, of which travel takes care from now on.
 pub(crate) fn jobs(lease: &Arc<Lease>, format: impl JobFormat) -> Jobs {
     let jobs = Jobs::new(lease, Arc::new(format));
-    lease.shared(Formats::<dyn JobFormat>::default).add(&jobs.format);
+    formats(lease).add(&jobs.format);
     jobs
 }
 
-/// The jobs that wait, in the formats that the test has asked for, else in Celery's. What several of them take for their
-/// own is the one's that reads more of it.
+/// The formats that the test has asked for.
+fn formats(lease: &Lease) -> Arc<Formats<dyn JobFormat>> {
+    lease.shared(Formats::default)
+}
+
+/// The jobs that wait, in the formats that the test has asked for, else in Celery's. A place that several formats know is
+/// read in the one that can read most of its jobs.
 ///
 /// # Errors
 ///
 /// [`Error::is_server`].
 pub(crate) fn waiting(lease: &Arc<Lease>) -> Result<Vec<Job>, Error> {
-    let mut formats = lease.shared(Formats::<dyn JobFormat>::default).all();
+    let mut formats = formats(lease).all();
     if formats.is_empty() {
         formats.push(Arc::new(Celery::new()));
     }

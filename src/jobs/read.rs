@@ -129,18 +129,17 @@ impl Jobs {
         if has_script {
             commands.add_command(script(&scripted, queue, take, list_keys));
         }
-        let mut answers = self.query::<Vec<Value>>(&commands)?;
-        let of_script = if has_script { answers.pop() } else { None };
-        let mut of_script = array(of_script.unwrap_or(Value::Nil)).into_iter();
-        let keys = pairs(array(of_script.next().unwrap_or(Value::Nil)));
+        let mut plain = self.query::<Vec<Value>>(&commands)?;
+        let mut answer = array(plain.pop_if(|_| has_script).unwrap_or(Value::Nil)).into_iter();
+        let keys = pairs(array(answer.next().unwrap_or(Value::Nil)));
         let keys = keys.into_iter().map(|(key, kind)| (key, String::from_utf8_lossy(&kind).into_owned())).collect();
-        let (mut of_script, mut answers) =
-            (array(of_script.next().unwrap_or(Value::Nil)).into_iter(), answers.into_iter());
+        let mut scripted = array(answer.next().unwrap_or(Value::Nil)).into_iter();
+        let mut plain = plain.into_iter();
         let entries = places.iter().flat_map(|(queue, place)| {
             let columns = if by_script(place) {
-                of_script.next().map(array)
+                scripted.next().map(array)
             } else {
-                answers.next().map(|found| plain_columns(place, found))
+                plain.next().map(|found| plain_columns(place, found))
             };
             entries(queue.as_deref(), place, columns.unwrap_or_default())
         });

@@ -149,19 +149,19 @@ fn is_process(name: &str) -> bool {
 fn read(message: &[u8]) -> Result<Job, String> {
     /// As far as it matters here.
     #[derive(Deserialize)]
-    #[serde(expecting = "a job of Sidekiq")]
+    #[serde(bound(deserialize = "'de: 'a"), expecting = "a job of Sidekiq")]
     struct Message<'a> {
-        #[serde(default, borrow)]
+        #[serde(default)]
         class: Fact<'a>,
-        #[serde(default, borrow)]
+        #[serde(default)]
         wrapped: Fact<'a>,
         #[serde(default)]
         args: Value,
-        #[serde(default, borrow)]
+        #[serde(default)]
         queue: Fact<'a>,
-        #[serde(default, borrow)]
+        #[serde(default)]
         jid: Fact<'a>,
-        #[serde(default, borrow)]
+        #[serde(default)]
         retry_count: Fact<'a>,
     }
     let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;

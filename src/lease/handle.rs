@@ -101,6 +101,7 @@ impl Lease {
         [sessions, jobs]
     }
 
+    /// How long ago the lease began.
     #[cfg(feature = "snapshot")]
     pub(crate) fn ran_for(&self) -> Duration {
         self.began.elapsed()

@@ -172,7 +172,7 @@ pub(super) fn waits_for_itself() -> Option<String> {
     }
     let is_elsewhere = !task.is_none() || !is_named_as_a_test(&thread);
     match held.as_slice() {
-        // What a thread or a task has that is not a test's ends with its last clone, whoever waits for it.
+        // A thread or task that is not a test's gives its lease back with the last clone, so this wait may end.
         [only] if !only.is_of_a_test() => None,
         [only] if run::is_process_per_test() => Some(only.test.clone()),
         // Of several tests at once, this thread or task may be another one's.

@@ -4,7 +4,7 @@ mod client_name;
 mod commands;
 mod interrupted;
 #[cfg(feature = "snapshot")]
-pub(crate) mod transaction;
+pub(crate) mod packed_commands;
 
 pub(crate) use client_name::{HOLDER, WAITER, client_name, lease_name};
 pub(crate) use commands::{knows, milliseconds, select_each};

@@ -7,9 +7,9 @@ pub(crate) const NO_DIFFERENCE: &str = "no difference";
 
 pub(crate) const OPAQUE: &str = "that can't be read with commands of Redis itself";
 
-pub(crate) const OPAQUE_DIFFERS: &str = "its DUMP is another";
+pub(crate) const OPAQUE_DIFFERS: &str = "its DUMP differs";
 
-pub(crate) const NOT_COMPARABLE: &str = "it can only be compared with what the same server holds, and not with a file";
+pub(crate) const NOT_COMPARABLE: &str = "it can only be compared on the server that it is from, and not with a file";
 
 pub(crate) fn bounded(lines: &[String], more: usize) -> String {
     match (lines, more) {
@@ -62,7 +62,7 @@ pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]
     )
 }
 
-/// Without a key, it is not about one.
+/// `key`: with its database; `None` if the error is not about a key.
 pub(crate) fn not_restored(file: Option<&Path>, key: Option<&str>, words: &str, executed: Option<bool>) -> String {
     let (name, key) = (name_of(file), key.unwrap_or("the test databases"));
     if let Some(undone) = executed {

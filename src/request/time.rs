@@ -21,8 +21,9 @@ impl TestRequest {
     /// milliseconds; what is over of one counts with the test's next travel.
     ///
     /// The server's own clock stays: TIME, ids of streams, and limiters and windows that are computed from them don't
-    /// notice; neither do the idle times of keys, of consumers and of what they have pending in a stream. With `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under
-    /// libfaketime, it is moved instead, and they do; then the whole server ages, with all its databases.
+    /// notice; neither do the idle times of keys, of consumers and of what they have pending in a stream. With
+    /// `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under libfaketime,
+    /// it is moved instead, and they do; then the whole server ages, with all its databases.
     /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) says which it is.
     ///
     /// The application's own clock stays in any case. So, with the feature `session`, the end that a session carries in

@@ -14,7 +14,7 @@ use script::Script;
 
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
-use crate::redis_io::transaction::Outcome;
+use crate::redis_io::packed_commands::Outcome;
 use crate::report;
 use crate::snapshot::Snapshot;
 use crate::snapshot::restore::{Before, restore};
@@ -50,9 +50,9 @@ pub(crate) fn load(lease: &Lease, name: &str, is_clean: bool) -> Result<(), Erro
 
 fn run(lease: &Lease, path: &Path, text: &[u8], script: Script, is_clean: bool) -> Result<(), Error> {
     let lost = |error| lease.no_answer(error);
-    let Script { transaction, lines } = script;
+    let Script { commands, lines } = script;
     let mut redis = lease.connect(Database::Sessions)?;
-    let outcome = transaction.run(&mut redis).map_err(lost)?;
+    let outcome = commands.run(&mut redis).map_err(lost)?;
     let (errors, undone) = match outcome {
         Outcome::Done => return Ok(()),
         Outcome::Refused(errors) => (errors, None),

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::tokenize::split;
 use crate::error::{Error, Kind};
-use crate::redis_io::transaction::Transaction;
+use crate::redis_io::packed_commands::PackedCommands;
 use crate::report;
 
 /// What changes the server, other databases or the connection, runs scripts that could, or is no data. Sorted.
@@ -66,7 +66,7 @@ const OF_TRANSACTIONS: &[&str] = &["DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH
 
 /// A file's commands, ready to be sent.
 pub(super) struct Script {
-    pub(super) transaction: Transaction,
+    pub(super) commands: PackedCommands,
     /// The line of each command behind the first [`LEAD`](Self::LEAD), from 1.
     pub(super) lines: Vec<usize>,
 }
@@ -79,10 +79,10 @@ impl Script {
     ///
     /// When a line can't be read, or must not be sent.
     pub(super) fn parse(path: &Path, text: &[u8], (sessions, jobs): (u32, u32)) -> Result<Self, Error> {
-        let mut transaction = Transaction::default();
+        let mut commands = PackedCommands::default();
         let [first, second] = [sessions, jobs].map(|database| database.to_string());
         for command in [&["SELECT", &second][..], &["DBSIZE"], &["SELECT", &first], &["DBSIZE"], &["SELECT", &first]] {
-            transaction.push(command);
+            commands.push(command);
         }
         let (mut lines, mut unquoted, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in each_line(text) {
@@ -96,10 +96,10 @@ impl Script {
             let words: Vec<&[u8]> =
                 ends.iter().map(|end| &unquoted[std::mem::replace(&mut start, *end)..*end]).collect();
             check(&words, [sessions, jobs]).map_err(refuse)?;
-            transaction.push(&words);
+            commands.push(&words);
             lines.push(number);
         }
-        Ok(Self { transaction, lines })
+        Ok(Self { commands, lines })
     }
 
     /// Whether both test databases were empty before.

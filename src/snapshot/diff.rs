@@ -85,9 +85,9 @@ impl Snapshot {
     /// What has changed from this snapshot to a later one.
     ///
     /// A timeout has moved when it is off by more than a second from where it would be by now; so one that was set again
-    /// to the same (a session that is used, [`restore`](crate::TestRequest::restore)) has moved too. Nobody knows when one
-    /// from a file began to run: compared with it, a timeout has not moved that could have run from there while its test
-    /// ran, or since the file was read. The file may be on either side.
+    /// to the same (a session that is used, [`restore`](crate::TestRequest::restore)) has moved too. A file does not say
+    /// when its timeouts began to run: compared with a file, a timeout has not moved where it can have run from there
+    /// since its test began, or since the file was read. The file may be on either side.
     #[must_use]
     pub fn diff(&self, later: &Self) -> Diff {
         let clock = Clock::between(self, later);
@@ -115,13 +115,12 @@ impl Snapshot {
     }
 }
 
-/// How timeouts ran from one snapshot to another.
+/// How timeouts ran from one snapshot to another, in seconds. Negative where the second one was captured first.
 #[derive(Clone, Copy)]
 struct Clock {
-    /// How much may be left of one that has not moved: less than before by so much at least, and at most. In seconds,
-    /// below 0 where it has run the other way.
-    less: (f64, f64),
-    /// By how much, where that is known.
+    /// How long one that has not moved may have run: at least, and at most.
+    ran: (f64, f64),
+    /// How long it has run, where that is known.
     passed: Option<f64>,
     tolerance: f64,
 }
@@ -132,16 +131,16 @@ impl Clock {
             to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
         };
         let passed = elapsed(before.captured, after.captured);
-        // One from a file may have begun to run at any time. What is compared with it has run since its test began.
+        // One from a file may have begun to run at any time; the other one, since its test began.
         let is_known = before.ran_for.is_some() && after.ran_for.is_some();
-        let less = match (before.ran_for, after.ran_for) {
+        let ran = match (before.ran_for, after.ran_for) {
             (Some(_), Some(_)) => (passed, passed),
-            (None, Some(ran)) => (passed.min(0.0), passed.max(ran.as_secs_f64())),
-            (Some(ran), None) => (passed.min(-ran.as_secs_f64()), passed.max(0.0)),
+            (None, Some(longest)) => (passed.min(0.0), passed.max(longest.as_secs_f64())),
+            (Some(longest), None) => (passed.min(-longest.as_secs_f64()), passed.max(0.0)),
             (None, None) => (passed.min(0.0), passed.max(0.0)),
         };
         Self {
-            less,
+            ran,
             passed: is_known.then_some(passed),
             tolerance: (TOLERANCE + before.took + after.took).as_secs_f64(),
         }
@@ -150,7 +149,7 @@ impl Clock {
     fn has_moved(self, before: Option<Duration>, after: Option<Duration>) -> bool {
         let (Some(before), Some(after)) = (before, after) else { return before != after };
         let less = before.as_secs_f64() - after.as_secs_f64();
-        less < self.less.0 - self.tolerance || less > self.less.1 + self.tolerance
+        less < self.ran.0 - self.tolerance || less > self.ran.1 + self.tolerance
     }
 
     /// What would be left of it, where that is known.

@@ -66,7 +66,7 @@ pub struct Snapshot {
     databases: BTreeMap<u32, BTreeMap<Bytes, Entry>>,
     /// When what is left of the timeouts was, or was taken to be, what it says.
     captured: Instant,
-    /// How long its test had run by then; `None` for one from a file, whose timeouts may have begun to run at any time.
+    /// How long its test had run when it was captured; `None` for a snapshot from a file.
     ran_for: Option<Duration>,
     /// How long the capture took.
     took: Duration,

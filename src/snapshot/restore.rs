@@ -8,11 +8,10 @@ use std::path::Path;
 use redis::{Connection, RedisResult};
 
 use super::value::{Entry, Value};
-use super::write::{ADDED_AT_ONCE, ServerFacts, Writer, number};
+use super::write::{ADDED_AT_ONCE, Failed, ServerFacts, Writer};
 use super::{Bytes, Snapshot, text};
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
-use crate::redis_io::transaction::{Outcome, Transaction};
 use crate::report;
 
 /// How many elements of values go into one MULTI. The server takes about 10 ms for them.
@@ -41,10 +40,9 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     let mut redis = lease.connect(Database::Sessions)?;
     let server = ServerFacts::ask(&mut redis).map_err(lost)?;
     let elements: usize = snapshot.entries().map(|(_, _, entry)| entry.value.len()).sum();
-    let restore = if elements <= AT_ONCE { at_once } else { in_steps };
-    let Some(failed) = restore(&mut redis, server, snapshot, lease.databases(), before).map_err(lost)? else {
-        return Ok(());
-    };
+    let restore = Restore { snapshot, databases: lease.databases(), before, server };
+    let failed = if elements <= AT_ONCE { restore.at_once(&mut redis) } else { restore.in_steps(&mut redis) };
+    let Some(failed) = failed.map_err(lost)? else { return Ok(()) };
     let undo = failed.was_executed && before != Before::Keep { undo: false };
     if undo {
         lease.flush()?;
@@ -71,151 +69,121 @@ fn check(lease: &Lease, snapshot: &Snapshot, file: Option<&Path>) -> Result<(), 
     Ok(())
 }
 
-/// What the server does not take.
-struct Failed<'a> {
-    /// With its database; `None` where it is not about a key.
-    key: Option<(u32, &'a Bytes)>,
-    /// In the server's words.
-    words: String,
-    /// Whether other keys were written.
-    was_executed: bool,
-}
-
-/// Which keys commands write: for each of them the number of its first command.
-type Keys<'a> = Vec<(usize, (u32, &'a Bytes))>;
-
-fn failed<'a>(keys: &Keys<'a>, errors: Vec<(usize, String)>, was_executed: bool) -> Option<Failed<'a>> {
-    let (command, words) = errors.into_iter().next()?;
-    // The last key that begins at or before that command.
-    let key = keys.iter().rfind(|(first, _)| *first <= command).map(|(_, key)| *key);
-    Some(Failed { key, words, was_executed })
-}
-
-/// In one MULTI.
-fn at_once<'a>(
-    redis: &mut Connection,
-    server: ServerFacts,
+#[derive(Clone, Copy)]
+struct Restore<'a> {
     snapshot: &'a Snapshot,
     databases: [u32; 2],
     before: Before,
-) -> RedisResult<Option<Failed<'a>>> {
-    let (mut writer, mut keys) = (Writer::new(server), Keys::new());
-    for database in databases {
-        select(&mut writer, database, before);
-        for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
-            keys.push((writer.commands.len(), (database, key)));
-            replace(&mut writer, key, entry, before);
+    server: ServerFacts,
+}
+
+impl<'a> Restore<'a> {
+    /// In one MULTI.
+    fn at_once(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        let mut writer = Writer::new(self.server);
+        for database in self.databases {
+            self.select(&mut writer, database);
+            for (key, entry) in self.keys(database) {
+                writer.begin(database, key);
+                self.replace(&mut writer, key, entry);
+            }
         }
+        writer.run(redis)
     }
-    run(redis, &writer, &keys)
-}
 
-fn run<'a>(redis: &mut Connection, writer: &Writer, keys: &Keys<'a>) -> RedisResult<Option<Failed<'a>>> {
-    Ok(match writer.commands.run(redis)? {
-        Outcome::Done => None,
-        Outcome::Refused(errors) => failed(keys, errors, false),
-        Outcome::Failed { errors, .. } => failed(keys, errors, true),
-    })
-}
-
-/// Key by key: each is there as a whole or not at all, but for those that are very large.
-fn in_steps<'a>(
-    redis: &mut Connection,
-    server: ServerFacts,
-    snapshot: &'a Snapshot,
-    databases: [u32; 2],
-    before: Before,
-) -> RedisResult<Option<Failed<'a>>> {
-    let refused = refused(redis, server, snapshot)?;
-    if refused.is_some() {
-        return Ok(refused);
-    }
-    let mut clear = Writer::new(server);
-    for database in databases {
-        select(&mut clear, database, before);
-    }
-    let refused = run(redis, &clear, &Keys::new())?;
-    if refused.is_some() {
-        return Ok(refused);
-    }
-    let mut steps = Steps { redis, server, writer: Writer::new(server), keys: Keys::new(), sent: None, failed: None };
-    'all: for database in databases {
-        steps.writer.push([&b"SELECT"[..], number(database).as_bytes()]);
-        for (key, entry) in snapshot.databases.get(&database).into_iter().flatten() {
-            steps.replace(database, key, entry, before);
-            if steps.writer.commands.size() > STEP {
-                steps.send()?;
-                if steps.failed.is_some() {
-                    break 'all;
+    /// Key by key: each is there as a whole or not at all, but for those that are very large.
+    fn in_steps(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        if let Some(refused) = self.refused(redis)? {
+            return Ok(Some(refused));
+        }
+        let mut clear = Writer::new(self.server);
+        for database in self.databases {
+            self.select(&mut clear, database);
+        }
+        if let Some(failed) = clear.run(redis)? {
+            return Ok(Some(failed));
+        }
+        let mut steps = Steps { restore: self, redis, next: Writer::new(self.server), sent: None, failed: None };
+        'all: for database in self.databases {
+            steps.next.select(database);
+            for (key, entry) in self.keys(database) {
+                steps.replace(database, key, entry);
+                if steps.next.size() > STEP {
+                    steps.send()?;
+                    if steps.failed.is_some() {
+                        break 'all;
+                    }
                 }
             }
         }
+        // The last one, and the replies to it.
+        steps.send()?;
+        steps.send()?;
+        Ok(steps.failed)
     }
-    // The last one, and the replies to it.
-    steps.send()?;
-    steps.send()?;
-    Ok(steps.failed)
+
+    /// Asks the server about one key of each type, before anything is changed.
+    fn refused(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        let (mut writer, mut known) = (Writer::new(self.server), BTreeSet::new());
+        for (database, key, entry) in self.snapshot.entries() {
+            if known.insert((entry.value.type_name(), entry.ttl.is_some(), entry.value.has_field_ttls())) {
+                writer.begin(database, key);
+                writer.write(key, entry);
+            }
+        }
+        writer.refused(redis)
+    }
+
+    fn keys(self, database: u32) -> impl Iterator<Item = (&'a Bytes, &'a Entry)> {
+        self.snapshot.databases.get(&database).into_iter().flatten()
+    }
+
+    /// Both databases begin so.
+    fn select(self, writer: &mut Writer<'_>, database: u32) {
+        writer.select(database);
+        if self.before == Before::Clear {
+            // The server gives the memory back in the background.
+            writer.push([&b"FLUSHDB"[..], b"ASYNC"]);
+        }
+    }
+
+    fn replace(self, writer: &mut Writer<'_>, key: &Bytes, entry: &Entry) {
+        if self.before != Before::Clear && !matches!(entry.value, Value::String(_)) {
+            writer.push([&b"UNLINK"[..], key]);
+        }
+        writer.write(key, entry);
+    }
 }
 
 struct Steps<'a, 'c> {
+    restore: Restore<'a>,
     redis: &'c mut Connection,
-    server: ServerFacts,
-    /// The next one.
-    writer: Writer,
-    keys: Keys<'a>,
-    /// The one whose replies have not been read yet.
-    sent: Option<(Transaction, Keys<'a>)>,
+    next: Writer<'a>,
+    /// Its replies have not been read yet.
+    sent: Option<Writer<'a>>,
     failed: Option<Failed<'a>>,
 }
 
 impl<'a> Steps<'a, '_> {
-    fn replace(&mut self, database: u32, key: &'a Bytes, entry: &Entry, before: Before) {
-        self.keys.push((self.writer.commands.len(), (database, key)));
+    fn replace(&mut self, database: u32, key: &'a Bytes, entry: &Entry) {
+        self.next.begin(database, key);
         let is_alone = entry.value.len() > ADDED_AT_ONCE || matches!(entry.value, Value::String(_));
         if is_alone {
-            return replace(&mut self.writer, key, entry, before);
+            return self.restore.replace(&mut self.next, key, entry);
         }
-        self.writer.push([&b"MULTI"[..]]);
-        replace(&mut self.writer, key, entry, before);
-        self.writer.push([&b"EXEC"[..]]);
+        self.next.push([&b"MULTI"[..]]);
+        self.restore.replace(&mut self.next, key, entry);
+        self.next.push([&b"EXEC"[..]]);
     }
 
     /// The server works while the replies to the step before are read.
     fn send(&mut self) -> RedisResult<()> {
-        let writer = mem::replace(&mut self.writer, Writer::new(self.server));
-        writer.commands.send(self.redis)?;
-        let sent = self.sent.replace((writer.commands, mem::take(&mut self.keys)));
-        let Some((commands, keys)) = sent else { return Ok(()) };
-        let failed = failed(&keys, commands.errors(self.redis)?, true);
-        self.failed = self.failed.take().or(failed);
+        let next = mem::replace(&mut self.next, Writer::new(self.restore.server));
+        next.send(self.redis)?;
+        if let Some(sent) = self.sent.replace(next) {
+            let failed = sent.failed(self.redis)?;
+            self.failed = self.failed.take().or(failed);
+        }
         Ok(())
     }
-}
-
-/// Asks the server about one key of each type, before anything is changed.
-fn refused<'a>(redis: &mut Connection, server: ServerFacts, snapshot: &'a Snapshot) -> RedisResult<Option<Failed<'a>>> {
-    let (mut writer, mut keys, mut known) = (Writer::new(server), Keys::new(), BTreeSet::new());
-    for (database, key, entry) in snapshot.entries() {
-        if known.insert((entry.value.type_name(), entry.ttl.is_some(), entry.value.has_field_ttls())) {
-            keys.push((writer.commands.len(), (database, key)));
-            writer.write(key, entry);
-        }
-    }
-    Ok(failed(&keys, writer.commands.refused(redis)?, false))
-}
-
-/// Both databases begin so.
-fn select(writer: &mut Writer, database: u32, before: Before) {
-    writer.push([&b"SELECT"[..], number(database).as_bytes()]);
-    if before == Before::Clear {
-        // The server gives the memory back in the background.
-        writer.push([&b"FLUSHDB"[..], b"ASYNC"]);
-    }
-}
-
-fn replace(writer: &mut Writer, key: &Bytes, entry: &Entry, before: Before) {
-    if before != Before::Clear && !matches!(entry.value, Value::String(_)) {
-        writer.push([&b"UNLINK"[..], key]);
-    }
-    writer.write(key, entry);
 }

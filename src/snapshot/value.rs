@@ -70,7 +70,7 @@ impl Value {
         }
     }
 
-    /// How many elements it has; 1 where it has none by its type.
+    /// How many elements it has; 1 for a type without elements.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::List(items) => items.len(),
@@ -120,8 +120,9 @@ fn same_string(one: &[u8], other: &[u8]) -> bool {
 
 /// A value of a type that commands of Redis itself don't read.
 ///
-/// Two of one server are equal where their DUMP is. Those of different servers, and those from files, can't be compared:
-/// they are never equal, and [`Diff`](super::Diff) names them as [`NotComparable`](super::Change::NotComparable).
+/// Two values from one server are equal if their DUMP is the same. Values from different servers or from files can't be
+/// compared: they are never equal, and [`Diff`](super::Diff) names them as
+/// [`NotComparable`](super::Change::NotComparable).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
@@ -153,7 +154,7 @@ impl PartialEq for Opaque {
     }
 }
 
-/// As it stands in a file, where it is nothing but the type.
+/// In a file, only the type is kept.
 impl From<String> for Opaque {
     fn from(type_name: String) -> Self {
         Self { type_name, digest: None }

@@ -7,7 +7,7 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::value::{Entry, Field, Group, Stream, StreamEntry, StreamId, Value};
 use super::{Bytes, text};
-use crate::redis_io::transaction::Transaction;
+use crate::redis_io::packed_commands::{Outcome, PackedCommands};
 use crate::redis_io::{self, knows};
 
 /// How many elements one command adds.
@@ -31,18 +31,91 @@ impl ServerFacts {
     }
 }
 
+/// What the server does not take.
+pub(super) struct Failed<'a> {
+    /// With its database; `None` where it is not about a key.
+    pub(super) key: Option<(u32, &'a Bytes)>,
+    /// In the server's words.
+    pub(super) words: String,
+    /// Whether other commands were executed.
+    pub(super) was_executed: bool,
+}
+
 /// Values, as commands.
-pub(super) struct Writer {
-    pub(super) commands: Transaction,
+pub(super) struct Writer<'a> {
+    commands: PackedCommands,
+    /// By the number of their first command, in its order.
+    keys: Vec<(usize, (u32, &'a Bytes))>,
     server: ServerFacts,
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
     pub(super) fn new(server: ServerFacts) -> Self {
-        Self { commands: Transaction::default(), server }
+        Self { commands: PackedCommands::default(), keys: Vec::new(), server }
     }
 
-    pub(super) fn push<'a>(&mut self, arguments: impl IntoIterator<Item = &'a [u8]>) {
+    /// How many bytes will be sent.
+    pub(super) fn size(&self) -> usize {
+        self.commands.size()
+    }
+
+    /// In one MULTI.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(super) fn run(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        Ok(match self.commands.run(redis)? {
+            Outcome::Done => None,
+            Outcome::Refused(errors) => self.first(errors, false),
+            Outcome::Failed { errors, .. } => self.first(errors, true),
+        })
+    }
+
+    /// What the server would refuse in a MULTI. Nothing is executed.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(super) fn refused(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        Ok(self.first(self.commands.refused(redis)?, false))
+    }
+
+    /// As they are, without waiting for the replies.
+    ///
+    /// # Errors
+    ///
+    /// When the server is gone.
+    pub(super) fn send(&self, redis: &mut Connection) -> RedisResult<()> {
+        self.commands.send(redis)
+    }
+
+    /// Reads the replies to what was sent.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub(super) fn failed(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
+        Ok(self.first(self.commands.errors(redis)?, true))
+    }
+
+    fn first(&self, errors: Vec<(usize, String)>, was_executed: bool) -> Option<Failed<'a>> {
+        let (command, words) = errors.into_iter().next()?;
+        // The last key that begins at or before that command.
+        let key = self.keys.iter().rfind(|(first, _)| *first <= command).map(|(_, key)| *key);
+        Some(Failed { key, words, was_executed })
+    }
+
+    /// The commands that follow are that key's.
+    pub(super) fn begin(&mut self, database: u32, key: &'a Bytes) {
+        self.keys.push((self.commands.len(), (database, key)));
+    }
+
+    pub(super) fn select(&mut self, database: u32) {
+        self.push([&b"SELECT"[..], number(database).as_bytes()]);
+    }
+
+    pub(super) fn push<'b>(&mut self, arguments: impl IntoIterator<Item = &'b [u8]>) {
         self.commands.push(&arguments.into_iter().collect::<Vec<_>>());
     }
 
@@ -73,7 +146,7 @@ impl Writer {
         }
     }
 
-    fn add<'a, const N: usize>(&mut self, command: &[u8], key: &[u8], items: impl Iterator<Item = [&'a [u8]; N]>) {
+    fn add<'b, const N: usize>(&mut self, command: &[u8], key: &[u8], items: impl Iterator<Item = [&'b [u8]; N]>) {
         let items: Vec<_> = items.collect();
         for items in items.chunks(ADDED_AT_ONCE) {
             self.push([command, key].into_iter().chain(items.iter().flatten().copied()));
@@ -160,7 +233,7 @@ impl Writer {
     }
 }
 
-pub(super) fn number(number: impl Into<u64>) -> String {
+fn number(number: impl Into<u64>) -> String {
     number.into().to_string()
 }
 

@@ -23,7 +23,8 @@ const TOUCH: &str = include_str!("expire_now.lua");
 /// Longer than any life: a thousand years. No clock and no date goes further; the ends of keys do.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
-/// The server reads how far its clock is moved whenever it asks for the time, which never stands still.
+/// How long the server's clock may take to reach a moment. One under libfaketime reads its offset whenever it asks for the
+/// time.
 const CLOCK_MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A server removes ended fields of hashes about ten times a second, some thousand at a time. Nobody sees them meanwhile,
@@ -84,11 +85,11 @@ fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
     commands.query(&mut redis).map_err(|error| lease.no_answer(error))
 }
 
-/// What is left of a test's travels that were not whole milliseconds, which is how Redis counts.
+/// The part of a millisecond by which a test has travelled further than Redis counts.
 #[derive(Default)]
 struct Rest(Mutex<Duration>);
 
-/// That time in whole milliseconds. What is over counts with the next one.
+/// The time in whole milliseconds. The rest is added to the test's next travel.
 pub(crate) fn in_milliseconds(lease: &Lease, time: Duration) -> Duration {
     let rest = lease.shared(Rest::default);
     let mut rest = rest.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +102,7 @@ pub(crate) fn in_milliseconds(lease: &Lease, time: Duration) -> Duration {
 ///
 /// # Errors
 ///
-/// [`Error::is_server`], also when what ends is still there after all.
+/// [`Error::is_server`], also when the server does not remove what has ended.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
     let unfinished = age_with(lease, &mut redis, time, sets).map_err(|error| {
@@ -117,8 +118,9 @@ pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<()
     ))
 }
 
-/// What a travel has waited for in vain.
+/// Why a travel did not finish.
 enum Unfinished {
+    /// The server's clock stands still.
     Clock,
     /// So many ended fields of hashes are still there.
     Fields(u64),
@@ -155,7 +157,7 @@ fn age_with(
     if ended == 0 && !moved {
         return Ok(None);
     }
-    // The script has waited for it, but not where the clock stands still for scripts.
+    // The script has waited, except on servers that stop the clock for scripts.
     if !has_come(redis, Duration::from_millis(ends_at + 1))? {
         return Ok(Some(Unfinished::Clock));
     }
@@ -173,7 +175,7 @@ fn age_with(
     }
 }
 
-/// Waits until the server's clock says so. False where it never does.
+/// Waits until that moment by the server's clock. False if it does not come.
 fn has_come(redis: &mut Connection, moment: Duration) -> RedisResult<bool> {
     let deadline = Instant::now() + CLOCK_MOVED_WITHIN;
     while now(redis)? < moment {
@@ -190,7 +192,7 @@ fn now(redis: &mut Connection) -> RedisResult<Duration> {
     Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
-/// Moves the server's own clock, where that is possible: to what it says when it has seen it.
+/// Moves the server's own clock, where that is possible, and returns the time that it will show.
 #[cfg(unix)]
 fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisResult<Option<Duration>> {
     let Some(clock) = lease.server.clock() else { return Ok(None) };

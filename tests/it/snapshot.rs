@@ -367,6 +367,6 @@ fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
         add("b").expect("VADD");
         let later = test_request.snapshot().expect("snapshot");
         assert_ne!(later, snapshot);
-        assert_eq!(snapshot.diff(&later).to_string(), "changed 14 vectors vectorset: its DUMP is another");
+        assert_eq!(snapshot.diff(&later).to_string(), "changed 14 vectors vectorset: its DUMP differs");
     }
 }

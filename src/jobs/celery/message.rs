@@ -14,55 +14,40 @@ use time::format_description::well_known::Iso8601;
 
 use super::super::fact::Fact;
 use super::super::job::Job;
+use super::super::python::{LONGEST_BODY, inflate, iso_format};
 use crate::report::jobs as say;
-
-/// How long a body may be that was compressed, in bytes. No job of a test has more.
-pub(in super::super) const LONGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// A message, as far as it matters here.
 #[derive(Deserialize)]
-#[serde(expecting = "a message of Celery")]
+#[serde(bound(deserialize = "'de: 'a"), expecting = "a message of Celery")]
 struct Message<'a> {
-    #[serde(borrow)]
     headers: Option<Facts<'a>>,
-    #[serde(borrow)]
     properties: Option<Properties<'a>>,
-    #[serde(default, borrow, rename = "content-type")]
+    #[serde(default, rename = "content-type")]
     content_type: Fact<'a>,
-    #[serde(default, borrow)]
+    #[serde(default)]
     body: Fact<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "an object")]
+#[serde(default, bound(deserialize = "'de: 'a"), expecting = "an object")]
 struct Properties<'a> {
-    #[serde(borrow)]
     priority: Fact<'a>,
-    #[serde(borrow)]
     body_encoding: Fact<'a>,
 }
 
 /// What is said of a job: in protocol 2 by the headers, in protocol 1 by the body.
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "an object")]
+#[serde(default, bound(deserialize = "'de: 'a"), expecting = "an object")]
 struct Facts<'a> {
-    #[serde(borrow)]
     task: Fact<'a>,
-    #[serde(borrow)]
     id: Fact<'a>,
-    #[serde(borrow)]
     eta: Fact<'a>,
-    #[serde(borrow)]
     expires: Fact<'a>,
-    #[serde(borrow)]
     retries: Fact<'a>,
-    #[serde(borrow)]
     group: Fact<'a>,
-    #[serde(borrow)]
     taskset: Fact<'a>,
-    #[serde(borrow)]
     root_id: Fact<'a>,
-    #[serde(borrow)]
     compression: Fact<'a>,
 }
 
@@ -157,9 +142,7 @@ fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
 /// By kombu's names. Its "gzip" is zlib's format.
 fn decompress(compression: &str, body: &[u8]) -> Option<Vec<u8>> {
     match compression {
-        "application/x-gzip" | "gzip" | "zlib" => {
-            miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(body, LONGEST_BODY).ok()
-        }
+        "application/x-gzip" | "gzip" | "zlib" => inflate(body),
         "application/x-bz2" | "bzip2" | "bzip" => {
             let mut text = Vec::new();
             let mut limited = bzip2_rs::DecoderReader::new(body).take(LONGEST_BODY as u64);
@@ -197,15 +180,6 @@ fn with_earlier_eta(text: &str, eta: &str, by: Duration) -> Option<String> {
     let places = [format!("\"eta\": \"{eta}\""), format!("\"eta\":\"{eta}\"")];
     let place = places.iter().find(|place| text.contains(*place))?;
     Some(text.replacen(place, &format!("\"eta\": \"{after}\""), 1))
-}
-
-/// As Python's `isoformat`: Celery before 5.3 drops a job whose time has more digits, or other letters behind it.
-pub(in super::super) fn iso_format(time: SystemTime) -> Option<String> {
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    let time = OffsetDateTime::UNIX_EPOCH.checked_add(since.try_into().ok()?)?;
-    let (date, microsecond) = (time.date(), time.microsecond());
-    let (hour, minute, second) = time.to_hms();
-    Some(format!("{date}T{hour:02}:{minute:02}:{second:02}.{microsecond:06}+00:00"))
 }
 
 /// What Python's `isoformat` writes, and the shorter forms that Celery's workers read as well. Without a zone it is UTC,

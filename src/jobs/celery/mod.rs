@@ -10,13 +10,11 @@ use base64::prelude::BASE64_STANDARD;
 use redis::{Pipeline, pipe};
 use serde_json::{Value, json};
 
-#[cfg(feature = "rq")]
-pub(super) use self::message::LONGEST_BODY;
-pub(super) use self::message::iso_format;
 use self::message::read;
 use super::format::JobFormat;
 use super::job::{Job, uuid};
 use super::place::{Entry, Key, Place, Unit};
+use super::python::iso_format;
 use crate::report::jobs as say;
 
 /// What kombu puts between a queue's name and a priority.
@@ -28,15 +26,18 @@ const REPLIES: &str = ".reply.celery.pidbox";
 /// The priorities that have a list of their own, unless the application says otherwise.
 const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
 
-/// Keys that hold no jobs: kombu's bindings, and Celery's results and locks.
-const NOTES: [&str; 6] = [
-    "_kombu.binding.",
-    "_kombu.binding_permanent.",
-    "unacked_mutex",
-    "celery-task-meta-",
-    "celery-taskset-meta-",
-    "chord-unlock-",
+/// Keys that hold no jobs, by how their names begin, with their types: kombu's bindings and lock, Celery's results.
+const NOTES: [(&str, &str); 6] = [
+    ("_kombu.binding.", "set"),
+    ("_kombu.binding_permanent.", "set"),
+    ("unacked_mutex", "string"),
+    ("celery-task-meta-", "string"),
+    ("celery-taskset-meta-", "string"),
+    ("chord-unlock-", "string"),
 ];
+
+/// The results of a group, for its chord: a list or, in newer versions, a sorted set.
+const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 
 /// The jobs of Celery on kombu's Redis transport. What [`TestRequest::jobs`](crate::TestRequest::jobs) has.
 ///
@@ -128,9 +129,13 @@ impl JobFormat for Celery {
             _ if name == "unacked_index" => Key::Times(Unit::SECONDS),
             // Until when a queue that expires is bound.
             _ if name == "_kombu.binding_deadlines" => Key::Times(Unit::MILLISECONDS),
-            _ if name.ends_with(REPLIES) || NOTES.iter().any(|note| name.starts_with(note)) => Key::Other,
+            _ if name.ends_with(REPLIES) => Key::Other,
+            _ if name.starts_with(GROUP_RESULTS.0) && name.ends_with(GROUP_RESULTS.1) => Key::Other,
             Some((queue, step)) if known(step) => Key::Queue(queue.to_owned()),
-            _ => Key::Queue(name.to_owned()),
+            _ => {
+                let note = NOTES.iter().find(|(start, _)| name.starts_with(start));
+                note.map_or_else(|| Key::Queue(name.to_owned()), |(_, kind)| Key::Note(kind))
+            }
         }
     }
 

@@ -6,37 +6,37 @@ use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
-use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use redis::{Pipeline, pipe};
 use serde_json::{Map, Value, json};
 
-use super::celery::{LONGEST_BODY, iso_format};
 use super::format::JobFormat;
 use super::job::Job;
 use super::place::{Body, Entry, Key, Place, Unit};
+use super::python::{inflate, iso_format};
 use crate::report::jobs as say;
 
-/// Keys that hold no jobs that wait: their bodies and results, names of queues, workers and groups, locks.
-const NOTES: [&str; 18] = [
-    "job",
-    "queues",
-    "results",
-    "execution",
-    "worker",
-    "workers",
-    "group",
-    "groups",
-    "clean_groups",
-    "clean_registries",
-    "suspended",
-    "scheduler",
-    "scheduler-lock",
-    "cron_scheduler",
-    "rl",
-    "rl-keys",
+/// Keys that hold no jobs that wait, by what follows the prefix, with their types: bodies and results of jobs, names of
+/// queues, workers and groups, locks.
+const NOTES: [(&str, &str); 18] = [
+    ("job", "hash"),
+    ("queues", "set"),
+    ("results", "stream"),
+    ("execution", "hash"),
+    ("worker", "hash"),
+    ("workers", "set"),
+    ("group", "set"),
+    ("groups", "set"),
+    ("clean_groups", "string"),
+    ("clean_registries", "string"),
+    ("suspended", "string"),
+    ("scheduler", "hash"),
+    ("scheduler-lock", "string"),
+    ("cron_scheduler", "hash"),
+    ("rl", "hash"),
+    ("rl-keys", "set"),
     // Of rq-scheduler.
-    "scheduler_lock",
-    "scheduler_instance",
+    ("scheduler_lock", "string"),
+    ("scheduler_instance", "hash"),
 ];
 
 /// Sorted sets of what is done or was canceled, and of what runs or has run when.
@@ -151,7 +151,7 @@ impl JobFormat for Rq {
         let shared = |place: Place| Key::Place(place.body(self.job()));
         match kind {
             // When a job was first seen to be stuck there.
-            "queue" if name.contains(":intermediate:first_seen:") => Key::Other,
+            "queue" if name.contains(":intermediate:first_seen:") => Key::Note("string"),
             "queue" => Key::Queue(name.strip_suffix(":intermediate").unwrap_or(name).to_owned()),
             "scheduled" | "ready" | "deferred" | "wip" | "failed" => Key::Queue(name.to_owned()),
             // Of rq-scheduler.
@@ -160,8 +160,10 @@ impl JobFormat for Rq {
             // These are in their queues too.
             "rl" if name.ends_with(":allowed") => Key::Times(Unit::SECONDS),
             _ if TIMES.contains(&kind) => Key::Times(Unit::SECONDS),
-            _ if NOTES.contains(&kind) => Key::Other,
-            _ => Key::Unknown,
+            "job" if name.ends_with(":dependents") || name.ends_with(":dependencies") => Key::Note("set"),
+            "worker" if name.ends_with(":executions") => Key::Note("set"),
+            // Of another type, it may be a queue under a prefix.
+            _ => NOTES.iter().find(|(note, _)| *note == kind).map_or(Key::Unknown, |(_, kind)| Key::Note(kind)),
         }
     }
 
@@ -172,7 +174,7 @@ impl JobFormat for Rq {
             return Job::unreadable(&queue, entry.value(), say::NO_DATA);
         };
         // RQ takes what is not compressed as it is.
-        let data = decompress_to_vec_zlib_with_limit(data, LONGEST_BODY).unwrap_or_else(|_| data.to_vec());
+        let data = inflate(data).unwrap_or_else(|| data.to_vec());
         let job = read(&data).unwrap_or_else(|why| Job::unreadable(&queue, &data, why));
         let id = entry.text();
         let id =

@@ -185,6 +185,8 @@ fn notes_of_kombu_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
         redis.zadd::<_, _, _, ()>(format!("{prefix}unacked_index"), "tag", now).expect("ZADD");
         redis.set::<_, _, ()>(format!("{prefix}unacked_mutex"), "x").expect("SET");
         redis.set::<_, _, ()>(format!("{prefix}celery-task-meta-1"), "{}").expect("SET");
+        redis.set::<_, _, ()>(format!("{prefix}celery-taskset-meta-1.s"), 2).expect("SET");
+        redis.zadd::<_, _, _, ()>(format!("{prefix}celery-taskset-meta-1.j"), "{}", 0).expect("ZADD");
         redis.rpush::<_, _, ()>(format!("{prefix}8d5f.reply.celery.pidbox"), "{}").expect("RPUSH");
     };
     note("");
@@ -197,4 +199,16 @@ fn notes_of_kombu_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
     assert_eq!(redis.zscore("shop:unacked_index", "tag"), Ok(now - 3600));
     assert_eq!(redis.zscore("shop:_kombu.binding_deadlines", "x"), Ok((now - 3600) * 1000));
     Ok(())
+}
+
+/// A list that is called like a note is a queue of something else.
+#[rstest]
+#[clean_redis]
+fn lists_called_like_notes_are_not_passed_over(
+    test_request: TestRequest,
+    #[values("_kombu.binding.mail", "unacked_mutex", "celery-task-meta-mail", "chord-unlock-mail")] key: &str,
+) {
+    get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>(key, "a job").expect("LPUSH");
+    let text = refusal(|| test_request.jobs().assert_not_enqueued("shop.send_mail"));
+    assert!(text.contains(&format!("{key:?} (list)")), "{text}");
 }

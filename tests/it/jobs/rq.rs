@@ -268,48 +268,76 @@ fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
     enqueued.with_kwargs(json!({"n": 2_f64.powi(70)})).times(1);
 }
 
-/// What RQ and rq-scheduler keep besides is no job; anything else is not passed over.
+/// What RQ and rq-scheduler keep beside their jobs is known, of its own type only: a list of that name is a queue of
+/// something else.
+#[rstest]
+#[case::queues(&["SADD", "queues", "rq:queue:mail"])]
+#[case::workers(&["SADD", "workers", "x"])]
+#[case::workers_of_a_queue(&["SADD", "workers:mail", "x"])]
+#[case::worker(&["HSET", "worker:one", "birth", "x"])]
+#[case::executions_of_a_worker(&["SADD", "worker:one:executions", "x"])]
+#[case::job(&["HSET", "job:1", "data", "x"])]
+#[case::dependents(&["SADD", "job:1:dependents", "x"])]
+#[case::dependencies(&["SADD", "job::1:dependencies", "x"])]
+#[case::execution(&["HSET", "execution:1:2", "id", "x"])]
+#[case::results(&["XADD", "results:1", "*", "type", "1"])]
+#[case::group(&["SADD", "group:spring", "x"])]
+#[case::groups(&["SADD", "groups", "spring"])]
+#[case::lock_of_groups(&["SET", "clean_groups", "1"])]
+#[case::lock_of_registries(&["SET", "clean_registries:mail", "1"])]
+#[case::first_seen(&["SET", "queue:mail:intermediate:first_seen:1", "1"])]
+#[case::scheduler(&["HSET", "scheduler:one", "pid", "1"])]
+#[case::lock_of_a_scheduler(&["SET", "scheduler-lock:mail", "1"])]
+#[case::cron(&["HSET", "cron_scheduler:one", "pid", "1"])]
+#[case::suspended(&["SET", "suspended", "1"])]
+#[case::rate_limits(&["SADD", "rl-keys", "smtp"])]
+#[case::rate_limit(&["HSET", "rl:smtp", "concurrency", "1"])]
+#[case::instance_of_rq_scheduler(&["HSET", "scheduler_instance:one", "birth", "1"])]
+#[case::lock_of_rq_scheduler(&["SET", "scheduler_lock", "1"])]
+#[clean_redis]
+fn notes_of_rq_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) {
+    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let key = format!("rq:{}", note[1]);
+    redis::cmd(note[0]).arg(&key).arg(&note[2..]).exec(&mut redis).expect("a note");
+    jobs.assert_nothing_enqueued();
+    // With another prefix, it is unknown.
+    let other = test_request.jobs_of(Rq::new().with_key_prefix("shop"));
+    assert!(refusal(|| other.assert_not_enqueued("shop.send_mail")).contains(&key));
+
+    redis.del::<_, ()>(&key).expect("DEL");
+    redis.lpush::<_, _, ()>(&key, "a job").expect("LPUSH");
+    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(&format!("{key:?} (list)")));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(&format!("{key:?} (list)")));
+}
+
 #[rstest]
 #[clean_redis]
-fn notes_of_rq_are_no_jobs(test_request: TestRequest) {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
-    for note in [
-        "queues",
-        "workers",
-        "workers:mail",
-        "worker:one",
-        "worker:one:executions",
-        "job:1",
-        "job:1:dependents",
-        "job::1:dependencies",
-        "execution:1:2",
-        "results:1",
-        "group:spring",
-        "groups",
-        "clean_groups",
-        "clean_registries:mail",
-        "queue:mail:intermediate:first_seen:1",
-        "scheduler:one",
-        "scheduler-lock:mail",
-        "scheduler_instance:one",
-        "scheduler_lock",
-        "cron_scheduler:one",
-        "suspended",
-        "rl-keys",
-        "rl:smtp",
-    ] {
-        redis.set::<_, _, ()>(format!("rq:{note}"), "x").expect("SET");
-    }
-    jobs.assert_nothing_enqueued();
-    for other in ["rq:registry:mail", "rq:other", "rq", "rqueue", "celery", "rq:finished:mail", "rq:deferred:mail"] {
-        redis.set::<_, _, ()>(other, "x").expect("SET");
-        let text = refusal(|| jobs.assert_nothing_enqueued());
-        assert!(text.contains(&format!("{other:?} (string)")), "{text}");
-        redis.del::<_, ()>(other).expect("DEL");
-    }
-    // With another prefix, all of them are.
-    let other = test_request.jobs_of(Rq::new().with_key_prefix("shop"));
-    assert!(refusal(|| other.assert_not_enqueued("shop.send_mail")).contains("rq:queues"));
+fn what_rq_does_not_keep_is_not_passed_over(
+    test_request: TestRequest,
+    #[values("rq:registry:mail", "rq:other", "rq", "rqueue", "celery", "rq:finished:mail", "rq:deferred:mail")]
+    key: &str,
+) {
+    connect(&test_request).set::<_, _, ()>(key, "x").expect("SET");
+    let text = refusal(|| test_request.jobs_of(Rq::new()).assert_nothing_enqueued());
+    assert!(text.contains(&format!("{key:?} (string)")), "{text}");
+}
+
+/// Also where the prefix is called like a note.
+#[rstest]
+#[clean_redis]
+fn jobs_under_a_prefix_are_not_passed_over(
+    test_request: TestRequest,
+    #[values("rq:job", "rq:worker", "rq:group", "rq:rl", "rq:scheduler", "rq:results")] prefix: &str,
+    #[values(false, true)] later: bool,
+) -> Result<(), Error> {
+    let job = Job::new("shop.send_mail");
+    let job = if later { job.countdown(HOUR) } else { job };
+    test_request.jobs_of(Rq::new().with_key_prefix(prefix)).enqueue(job)?;
+    let jobs = test_request.jobs_of(Rq::new());
+    let key = if later { "scheduled:default\" (zset)" } else { "queue:default\" (list)" };
+    let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+    assert!(text.contains(&format!("\"{prefix}:{key}")), "{text}");
+    Ok(())
 }
 
 #[rstest]

@@ -4,7 +4,7 @@ use redis::{Connection, RedisResult, Value};
 
 /// Commands, in the form in which they are sent.
 #[derive(Default)]
-pub(crate) struct Transaction {
+pub(crate) struct PackedCommands {
     packed: Vec<u8>,
     count: usize,
 }
@@ -21,7 +21,7 @@ pub(crate) enum Outcome {
     },
 }
 
-impl Transaction {
+impl PackedCommands {
     pub(crate) fn push(&mut self, arguments: &[impl AsRef<[u8]>]) {
         self.pack(arguments);
         self.count += 1;
