@@ -1,10 +1,14 @@
-"""The jobs of the shop, on Celery. BROKER_URL and RESULTS_URL name the databases, CONF is more of its settings."""
+"""The jobs of the shop, on Celery. BROKER_URL and RESULTS_URL name the databases, CONF is more of its settings.
+EXPECTED_CELERY is how Celery's version must begin."""
 
 import json
 import os
 
+import celery
 import redis
 from celery import Celery
+
+assert celery.__version__.startswith(os.environ["EXPECTED_CELERY"]), celery.__version__
 
 app = Celery("shop", broker=os.environ["BROKER_URL"])
 app.conf.update(task_ignore_result=True, **json.loads(os.environ["CONF"]))

@@ -1,4 +1,4 @@
-//! Jobs that Celery has queued are read.
+//! Jobs that Celery has queued are read: 5.2 in the module `celery_5_2`, else 5.7.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, test_request};
 
-use crate::python::produce;
+use crate::python;
+
+/// The version that this module's Celery has.
+fn version() -> &'static str {
+    if module_path!().ends_with("5_2") { "5.2" } else { "5.7" }
+}
+
+fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
+    python::produce(test_request, version(), conf, calls)
+}
 
 /// The first argument of each, which is a number in these tests.
 fn numbers(jobs: &[Job]) -> Vec<u64> {

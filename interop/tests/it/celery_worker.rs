@@ -1,4 +1,5 @@
-//! A Celery worker does the jobs that were queued here, and what it is doing is read.
+//! A Celery worker does the jobs that were queued here, and what it is doing is read: 5.2 in the module
+//! `celery_worker_5_2`, else 5.7.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_redis, test_request};
 
-use crate::python::{Worker, produce};
+use crate::python::{self, Worker};
+
+/// The version that this module's Celery has.
+fn version() -> &'static str {
+    if module_path!().ends_with("5_2") { "5.2" } else { "5.7" }
+}
+
+fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
+    python::produce(test_request, version(), conf, calls)
+}
 
 /// The notes that the tasks leave, once there are that many.
 fn done(test_request: &TestRequest, worker: &mut Worker, count: usize) -> Vec<Value> {
@@ -24,7 +34,7 @@ fn a_job_is_done_with_its_arguments(test_request: TestRequest) -> Result<(), Err
     let jobs = test_request.jobs();
     let job = Job::new("shop.send_mail").args(("åsa@example.com", 3, 1.5, [None::<u8>], "\u{0}🦊"));
     let id = jobs.enqueue(job.kwarg("copy", true).kwarg("ämne", json!({"Hej": []})))?;
-    let mut worker = Worker::start(&test_request, "celery", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     let note = &done(&test_request, &mut worker, 1)[0];
     assert_eq!(note["args"], json!(["åsa@example.com", 3, 1.5, [null], "\u{0}🦊"]));
     assert_eq!(note["kwargs"], json!({"copy": true, "ämne": {"Hej": []}}));
@@ -47,7 +57,7 @@ fn jobs_are_done_in_the_order_of_their_priorities(test_request: TestRequest) -> 
     }
     let expected: Vec<_> = jobs.pending("mail")?.into_iter().map(|job| job.args[0].clone()).collect();
     assert_eq!(json!(expected), json!([2, 1, 0, 5, 4, 3, 8, 7, 6, 9]));
-    let mut worker = Worker::start(&test_request, "mail", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "mail", &json!({}));
     let notes = done(&test_request, &mut worker, 10);
     assert_eq!(notes.iter().map(|note| note["args"][0].clone()).collect::<Vec<_>>(), expected);
     assert!(notes.iter().all(|note| note["priority"] == note["args"][0]), "{notes:?}");
@@ -58,7 +68,7 @@ fn jobs_are_done_in_the_order_of_their_priorities(test_request: TestRequest) -> 
 #[rstest]
 #[clean_redis]
 fn a_job_for_later_is_done_later(test_request: TestRequest) -> Result<(), Error> {
-    let mut worker = Worker::start(&test_request, "celery", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     let jobs = test_request.jobs();
     // Once it has done this one, it is ready.
     jobs.enqueue(Job::new("shop.send_mail"))?;
@@ -104,7 +114,7 @@ fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -
     let before = jobs.scheduled()?;
     assert_eq!(before.len(), 2);
 
-    let mut worker = Worker::start(&test_request, "mail", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "mail", &json!({}));
     worker.wait_for("jobs taken", || (jobs.taken().expect("taken").len() == 2).then_some(()));
     jobs.assert_nothing_enqueued();
     let held = jobs.scheduled()?;
@@ -124,7 +134,7 @@ fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -
 fn a_job_that_is_tried_again_says_so(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let id = jobs.enqueue(Job::new("shop.charge").args(("ÅÄÖ", 100)).kwarg("currency", "SEK"))?;
-    let mut worker = Worker::start(&test_request, "celery", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     worker.wait_for("job for another try", || (!jobs.pending("later").expect("pending").is_empty()).then_some(()));
     let enqueued = jobs.assert_enqueued("shop.charge").on_queue("later").with_args(("ÅÄÖ", 100));
     let job = enqueued.with_kwargs(json!({"currency": "SEK"})).times(1).jobs()[0].clone();
@@ -136,7 +146,7 @@ fn a_job_that_is_tried_again_says_so(test_request: TestRequest) -> Result<(), Er
     let mut job = Job::new("shop.charge").args(("again",));
     job.retries = 2;
     jobs.enqueue(job)?;
-    let mut worker = Worker::start(&test_request, "celery", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     assert_eq!(done(&test_request, &mut worker, 1)[0]["retries"], 2);
     Ok(())
 }
@@ -149,7 +159,7 @@ fn a_worker_with_transport_options_finds_jobs(test_request: TestRequest) -> Resu
     jobs.enqueue(Job::new("shop.send_mail").args(1).priority(7))?;
     jobs.enqueue(Job::new("shop.send_mail").args(2))?;
     jobs.enqueue(Job::new("shop.send_mail").args(3).countdown(Duration::from_secs(3600)))?;
-    let mut worker = Worker::start(&test_request, "celery", &conf);
+    let mut worker = Worker::start(&test_request, version(), "celery", &conf);
     let notes = done(&test_request, &mut worker, 2);
     assert_eq!((&notes[0]["args"], &notes[1]["args"]), (&json!([2]), &json!([1])));
     worker.wait_for("one job held", || (jobs.taken().expect("taken").len() == 1).then_some(()));
@@ -163,7 +173,7 @@ fn a_worker_with_transport_options_finds_jobs(test_request: TestRequest) -> Resu
 fn a_chain_goes_on(test_request: TestRequest) {
     let mail = |number: u8| json!({"task": "shop.send_mail", "args": [number]});
     produce(&test_request, &json!({}), &json!([{"chain": [mail(1), mail(2)]}]));
-    let mut worker = Worker::start(&test_request, "celery", &json!({}));
+    let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     let notes = done(&test_request, &mut worker, 2);
     assert_eq!((&notes[0]["args"], &notes[1]["args"]), (&json!([1]), &json!([null, 2])));
 }

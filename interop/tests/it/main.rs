@@ -4,7 +4,13 @@ mod actix_session;
 mod apalis;
 mod axum_session;
 mod celery;
+#[path = "celery.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same tests with an old version")]
+mod celery_5_2;
 mod celery_worker;
+#[path = "celery_worker.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same tests with an old version")]
+mod celery_worker_5_2;
 mod clients;
 mod pyramid;
 #[path = "pyramid.rs"]

@@ -90,9 +90,9 @@ impl Shop {
     }
 }
 
-/// Queues jobs with Celery, as `produce.py` says. `conf` is the application's.
-pub(crate) fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value> {
-    ids_from(celery(test_request, conf).arg("produce.py"), calls)
+/// Queues jobs with that version of Celery, as `produce.py` says. `conf` is the application's.
+pub(crate) fn produce(test_request: &TestRequest, version: &str, conf: &Value, calls: &Value) -> Vec<Value> {
+    ids_from(celery(test_request, version, conf).arg("produce.py"), calls)
 }
 
 /// Queues jobs with that version of RQ, as `rq_produce.py` says.
@@ -137,8 +137,12 @@ fn beside(name: &str) -> PathBuf {
     python.ancestors().nth(2).expect("its environment").join(name)
 }
 
-fn celery(test_request: &TestRequest, conf: &Value) -> Command {
+fn celery(test_request: &TestRequest, version: &str, conf: &Value) -> Command {
     let mut command = python();
+    if version == "5.2" {
+        command.env("PYTHONPATH", beside("celery-5.2"));
+    }
+    command.env("EXPECTED_CELERY", version);
     command.env("BROKER_URL", test_request.jobs_url()).env("RESULTS_URL", test_request.redis_url());
     command.env("CONF", conf.to_string());
     command
@@ -151,8 +155,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(test_request: &TestRequest, queues: &str, conf: &Value) -> Self {
-        let mut command = celery(test_request, conf);
+    pub(crate) fn start(test_request: &TestRequest, version: &str, queues: &str, conf: &Value) -> Self {
+        let mut command = celery(test_request, version, conf);
         command.args(["-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "--concurrency", "1"]);
         command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning", "-Q", queues]);
         Self::run(&mut command)

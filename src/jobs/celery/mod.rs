@@ -39,7 +39,8 @@ const NOTES: [(&str, &str); 6] = [
 /// The results of a group, for its chord: a list or, in newer versions, a sorted set.
 const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 
-/// The jobs of Celery on kombu's Redis transport. What [`TestRequest::jobs`](crate::TestRequest::jobs) has.
+/// The jobs of Celery on kombu's Redis transport. What [`TestRequest::jobs`](crate::TestRequest::jobs) has. Tested against
+/// Celery 5.2 and 5.7.
 ///
 /// Of [protocol 2](https://docs.celeryq.dev/en/stable/internals/protocol.html) all but the arguments is read from the
 /// headers, whatever the body is. The body is read where it is JSON, also compressed by zlib (which kombu calls gzip) or
