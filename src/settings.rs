@@ -83,7 +83,7 @@ pub struct Settings {
 
 /// The typed values, parsed once.
 #[derive(Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate setting")]
 struct Checked {
     databases: Databases,
     provider: Option<Provider>,
