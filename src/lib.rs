@@ -46,6 +46,7 @@ mod lease;
 mod lint;
 mod macro_support;
 mod provider;
+mod random;
 mod redis_io;
 mod report;
 mod request;

@@ -27,7 +27,11 @@ impl Notes {
     ///
     /// When the cache can't be written.
     pub(super) fn of(run_id: &str, address: &str) -> io::Result<Self> {
-        Ok(Self { directory: cache::subdirectory("running")?, run_id: run_id.to_owned(), address: address.to_owned() })
+        Ok(Self {
+            directory: cache::shared_subdirectory("running")?,
+            run_id: run_id.to_owned(),
+            address: address.to_owned(),
+        })
     }
 
     /// The file whose lock keeps tests from using the server at once.

@@ -13,8 +13,8 @@ use super::ended::{self, Why};
 use super::{Ending, Hold, pool};
 #[cfg(unix)]
 use crate::provider::clock::Clock;
-use crate::provider::secret::random_hex;
 use crate::provider::{Owner, Server, Started};
+use crate::random;
 use crate::redis_io::{client_name, retry_if_interrupted, was_interrupted};
 use crate::report;
 use crate::settings::Settings;
@@ -180,7 +180,7 @@ impl OwnServer {
         if self.password.is_none() || std::mem::replace(&mut self.is_password_new, false) {
             return;
         }
-        let password = random_hex();
+        let password = random::hex();
         self.password_changes += 1;
         self.owner.password_changes(self.password_changes);
         commands.cmd("CONFIG").arg("SET").arg("requirepass").arg(&password).ignore();

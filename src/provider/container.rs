@@ -22,13 +22,12 @@ use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::create_watch::CreateWatch;
-use super::secret::{Secrets, random_hex};
+use super::secret::Secrets;
 use super::slot::{self, Left, Slot};
 use super::unique_name::unique_name;
 use super::{Owner, Server, Started, Unavailable};
-use crate::cache;
-use crate::report;
 use crate::settings::{Provider, Settings};
+use crate::{cache, random, report};
 
 const SCRIPT: &str = include_str!("container.sh");
 
@@ -64,7 +63,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
         .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
     // What is to be kept is never shared.
     if let Some((server, control, left)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
-        let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
+        let (password, left_with) = (settings.passwords().then(random::hex), Some(left.password_changes));
         let container = Container { server: server.clone(), started: None, slot, left, keep: false };
         return Ok(Started { server, control, owner: Box::new(container), password, left_with });
     }

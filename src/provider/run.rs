@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{env, fmt::Write as _, thread};
+use std::{env, thread};
 
 use crate::cache;
 
@@ -82,12 +82,7 @@ impl Shared {
     pub(super) fn new(what: &str) -> Self {
         let file = id().and_then(|run| {
             let directory = cache::subdirectory("runs").ok()?;
-            let hash = hmac_sha256::Hash::hash(format!("{run}\n{what}").as_bytes());
-            let name = hash[..16].iter().fold(String::new(), |mut name, byte| {
-                let _ = write!(name, "{byte:02x}");
-                name
-            });
-            Some(directory.join(name))
+            Some(directory.join(cache::file_name(&format!("{run}\n{what}"))))
         });
         Self { file }
     }

@@ -76,7 +76,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
 
 /// Leases on a shared server take turns by a file in the cache.
 fn check_cache() -> Result<(), Failure> {
-    let written = cache::subdirectory("running").and_then(|directory| {
+    let written = cache::shared_subdirectory("running").and_then(|directory| {
         let probe = directory.join(format!("probe-{}", std::process::id()));
         cache::write_private(&probe, "").and_then(|()| std::fs::remove_file(probe))
     });

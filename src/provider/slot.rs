@@ -60,12 +60,11 @@ impl Slot {
     ///
     /// When the cache can't be written.
     pub(super) fn take(directory: &str, kind: &str) -> io::Result<Self> {
-        let hash = hmac_sha256::Hash::hash(kind.as_bytes());
-        let kind = hash[..8].iter().fold(0_u64, |kind, byte| kind << 8 | u64::from(*byte));
+        let kind = cache::file_name(kind);
         let directory = cache::subdirectory(directory)?;
         let mut number = 0;
         loop {
-            let path = directory.join(format!("{kind:016x}-{number}"));
+            let path = directory.join(format!("{kind}-{number}"));
             // The text has a file of its own: on some platforms a locked one can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {
