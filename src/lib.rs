@@ -58,6 +58,7 @@ mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+mod sync;
 mod time;
 
 #[cfg(feature = "tokio")]

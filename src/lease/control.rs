@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::{into_redis_error, queue};
 use crate::error::{Error, Kind};
 use crate::provider::running::Running;
 use crate::report;
+use crate::sync::lock;
 
 /// The shortest `timeout` that a server knows is a second.
 const PING_EVERY: Duration = Duration::from_millis(400);
@@ -133,8 +134,4 @@ impl Kept {
         self.is_held.store(false, Ordering::Relaxed);
         Err(Error::new(Kind::Server, report::lease::lost(&self.test)))
     }
-}
-
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

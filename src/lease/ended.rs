@@ -2,9 +2,10 @@
 //! test of the process fails, since its failure may come from there.
 
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::report;
+use crate::sync::lock;
 
 /// How many of them are remembered.
 const REMEMBERED: usize = 8;
@@ -27,7 +28,7 @@ pub(super) fn remember(test: &str, server: &dyn Display, why: Why<'_>) {
         Why::StillConnected { next } => report::lease::ended_with_connection(test, server, next),
     };
     report::print(&report::warning(&sentence));
-    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ended = lock(&ENDED);
     if ended.len() < REMEMBERED {
         ended.push(sentence);
     }
@@ -35,5 +36,5 @@ pub(super) fn remember(test: &str, server: &dyn Display, why: Why<'_>) {
 
 /// What was said so far.
 pub(crate) fn remembered() -> Vec<String> {
-    ENDED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock(&ENDED).clone()
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{fmt, process};
 
@@ -20,6 +20,7 @@ use crate::provider::{Endpoint, Server};
 use crate::redis_io::client_name;
 use crate::report;
 use crate::settings::Settings;
+use crate::sync::lock;
 
 /// A server that a test has not left paused or stopped answers in a fraction of a millisecond.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -236,7 +237,7 @@ impl Lease {
 
     /// What all requests of the test share, made by the first.
     pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         shared.iter().find_map(|known| known.clone().downcast().ok()).unwrap_or_else(|| {
             let new = Arc::new(make());
             shared.push(new.clone());
@@ -253,12 +254,12 @@ impl Lease {
             std::mem::forget(hold);
             return;
         }
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.shared).clear();
         hold.end(&self.test, self.settings, ending);
     }
 
     fn hold(&self) -> MutexGuard<'_, Option<Box<dyn Hold>>> {
-        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hold)
     }
 }
 

@@ -4,7 +4,6 @@
 //! ends, and again when the next one begins where nobody knows how the last one ended.
 
 use std::collections::HashMap;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
@@ -18,6 +17,7 @@ use crate::random;
 use crate::redis_io::{client_name, retry_if_interrupted, was_interrupted};
 use crate::report;
 use crate::settings::Settings;
+use crate::sync::poll_until;
 
 /// How long a client that the test has closed may take to disappear from the server's list.
 const CLIENTS_GONE_WITHIN: Duration = Duration::from_millis(20);
@@ -257,15 +257,11 @@ impl OwnServer {
 
     /// Whether the others disconnect in the moment that the server may take to notice it.
     fn is_soon_alone(&mut self) -> RedisResult<bool> {
-        let deadline = Instant::now() + CLIENTS_GONE_WITHIN;
-        loop {
-            thread::sleep(Duration::from_millis(1));
-            let (clients,): (String,) = self.ask(pipe().cmd("CLIENT").arg("LIST"))?;
-            let alone = is_alone(&clients);
-            if alone || Instant::now() >= deadline {
-                return Ok(alone);
-            }
-        }
+        let list = || match self.ask::<(String,)>(pipe().cmd("CLIENT").arg("LIST")) {
+            Ok((clients,)) => is_alone(&clients).then_some(Ok(true)),
+            Err(error) => Some(Err(error)),
+        };
+        poll_until(Instant::now() + CLIENTS_GONE_WITHIN, Duration::from_millis(1), list).unwrap_or(Ok(false))
     }
 }
 

@@ -9,12 +9,13 @@ use std::backtrace::Backtrace;
 use std::cell::RefCell;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, TryLockError, Weak};
 use std::thread::{self, Thread, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Ending, Lease};
 use crate::provider::run;
+use crate::sync::{lock, poll_until};
 
 struct Entry {
     thread: Thread,
@@ -42,6 +43,10 @@ impl Entry {
 }
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// The panic hook waits this long for [`ENTRIES`]. Other threads lock them for microseconds; the panicking thread itself
+/// holds the lock only if the panic is a bug of ours, and must not wait for itself forever.
+const UNLOCKED_WITHIN: Duration = Duration::from_millis(100);
 
 /// How a lease comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,14 +212,10 @@ pub(crate) fn end_when_it_times_out() {
 
 /// The leases of that test which another thread has: the one that runs its body.
 fn timed_out(thread: ThreadId, name: Option<&str>) -> Vec<Arc<Lease>> {
-    // Another thread has them for a moment; this very thread only in the middle of a panic of our own: then not for ever.
-    let entries = (0..100).find_map(|_| match ENTRIES.try_lock() {
+    let entries = poll_until(Instant::now() + UNLOCKED_WITHIN, Duration::from_millis(1), || match ENTRIES.try_lock() {
         Ok(entries) => Some(entries),
         Err(TryLockError::Poisoned(entries)) => Some(entries.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            thread::sleep(Duration::from_millis(1));
-            None
-        }
+        Err(TryLockError::WouldBlock) => None,
     });
     let Some(entries) = entries else { return Vec::new() };
     let of_this_test = |entry: &&Entry| {
@@ -236,11 +237,11 @@ struct Panic {
 
 fn panicked() -> MutexGuard<'static, Vec<Panic>> {
     static PANICKED: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
-    PANICKED.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&PANICKED)
 }
 
 fn entries() -> MutexGuard<'static, Vec<Entry>> {
-    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&ENTRIES)
 }
 
 /// The task that runs, of tokio's. What runs outside of one is told apart by its thread.

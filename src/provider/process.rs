@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, thread};
+use std::{env, fs, io};
 
-use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, cmd};
+use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisResult, cmd};
 use url::Url;
 
 use super::clock::{self, Clock};
@@ -15,8 +15,9 @@ use super::keeper::{Keeper, ServerOwner};
 use super::run::{self, ProcessPerTest};
 use super::secret::{CONTROL_USER, Secrets};
 use super::slot::{Left, Slot};
-use super::{Owner, Server, Started, Unavailable, suitability};
+use super::{Owner, Server, Started, Unavailable, database_count, suitability};
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
 use crate::{random, report};
 
 /// From exec to the first answer. A healthy server takes about 7 ms.
@@ -187,8 +188,8 @@ fn start_on(
     within: Duration,
     slot: &mut Option<(ProcessPerTest, Slot)>,
 ) -> Result<Started, Failure> {
-    let (sessions, jobs) = settings.databases();
-    let databases = 16.max(sessions + 1).max(jobs + 1);
+    let (sessions, _) = settings.databases();
+    let databases = database_count(settings);
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();
     let started = if settings.whole_clock() {
@@ -272,34 +273,37 @@ fn first_answer(
         .and_then(|address| Client::open(address.set_redis_settings(user)))
         .map_err(|error| Failure::Other(error.to_string()))?;
     let deadline = Instant::now() + within;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail())));
-        }
-        if let Ok(mut connection) = client.get_connection_with_timeout(left) {
-            let left = deadline.saturating_duration_since(Instant::now()).max(EVERY);
-            connection.set_read_timeout(Some(left)).map_err(|error| Failure::Other(error.to_string()))?;
-            // All that is to be known of a server of our own; the whole takes an unoptimised build half a millisecond.
-            if let Ok(info) = cmd("INFO").arg("server").query(&mut connection) {
-                return Ok((connection, info));
-            }
-        }
-        if keeper.output_size() > MOST_OUTPUT {
-            return Err(Failure::Other(report::process::floods(binary, &keeper.output_tail())));
-        }
-        if keeper.has_ended() {
-            let tail = keeper.output_tail();
-            return Err(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
-                Failure::PortTaken(tail)
-            } else if let Some(version) = old_version(binary) {
-                Failure::Other(report::process::too_old(binary, &version))
-            } else {
-                Failure::Other(report::process::ended(binary, &tail))
-            });
-        }
-        thread::sleep(EVERY);
+    let connect = || -> RedisResult<(Connection, InfoDict)> {
+        let left = || deadline.saturating_duration_since(Instant::now()).max(EVERY);
+        let mut connection = client.get_connection_with_timeout(left())?;
+        connection.set_read_timeout(Some(left()))?;
+        // The section `server` has all that we need. An unoptimised build takes half a millisecond to parse a full INFO.
+        let info = cmd("INFO").arg("server").query(&mut connection)?;
+        Ok((connection, info))
+    };
+    let answer = poll_until(deadline, EVERY, || match connect() {
+        Ok(answer) => Some(Ok(answer)),
+        Err(_) => why_not_starting(keeper, binary).map(Err),
+    });
+    answer.unwrap_or_else(|| Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail()))))
+}
+
+/// Why a server will never answer, if that is certain.
+fn why_not_starting(keeper: &mut Keeper, binary: &Path) -> Option<Failure> {
+    if keeper.output_size() > MOST_OUTPUT {
+        return Some(Failure::Other(report::process::floods(binary, &keeper.output_tail())));
     }
+    if !keeper.has_ended() {
+        return None;
+    }
+    let tail = keeper.output_tail();
+    Some(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
+        Failure::PortTaken(tail)
+    } else if let Some(version) = old_version(binary) {
+        Failure::Other(report::process::too_old(binary, &version))
+    } else {
+        Failure::Other(report::process::ended(binary, &tail))
+    })
 }
 
 /// The version of a server binary, if a lease needs a newer one: it has ended at a line of its configuration.

@@ -1,7 +1,7 @@
 //! Tries the providers in order, once in a process, and remembers which one has a server.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::no_server_cache::Verdict;
@@ -10,6 +10,7 @@ use super::{Started, container, download, process, running};
 use crate::error::{Error, Kind};
 use crate::report;
 use crate::settings::{Origin, Provider, Settings};
+use crate::sync::lock;
 
 /// How long finding a server may take in all, whatever the providers do. Each has a limit of its own as well.
 const FOUND_WITHIN: Duration = Duration::from_secs(29);
@@ -50,7 +51,7 @@ type Selected = Result<Arc<Source>, Error>;
 static SELECTED: Mutex<Option<Selected>> = Mutex::new(None);
 
 fn selected() -> MutexGuard<'static, Option<Selected>> {
-    SELECTED.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&SELECTED)
 }
 
 /// The source of this process's servers. The first caller pays for finding out; the others wait for it, and are told
@@ -86,7 +87,7 @@ impl Source {
     ///
     /// [`Error::is_no_server`] when the provider has no more.
     pub(crate) fn start(&self, settings: &Settings) -> Result<Started, Error> {
-        if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(first) = lock(&self.first).take() {
             return Ok(first);
         }
         match &self.provider {
