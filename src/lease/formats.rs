@@ -1,11 +1,11 @@
-//! The formats of sessions or of jobs that a test has asked for: time travel ages what they keep.
+//! The formats of sessions or jobs that a test has used. Time travel ages the data that is stored in them.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
 
-/// Formats that look the same are the same.
+/// Formats with the same `Debug` output count as the same format.
 pub(crate) struct Formats<Format: ?Sized>(Mutex<Vec<Arc<Format>>>);
 
 impl<Format: ?Sized> Default for Formats<Format> {

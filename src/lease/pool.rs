@@ -1,4 +1,4 @@
-//! The own servers of this process that no test uses now. There are never more of them than tests that ran at once.
+//! The idle own servers of this process. There are never more of them than tests that ran at once.
 
 use std::sync::Mutex;
 

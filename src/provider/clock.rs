@@ -14,7 +14,7 @@ use crate::sync::lock;
 pub(super) const FILE: &str = "clock";
 
 /// What is in it at the start: no seconds.
-pub(super) const AT_THE_START: &str = "+0\n";
+pub(super) const INITIAL: &str = "+0\n";
 
 /// From exec to the first answer, under libfaketime. A build that takes it needs about 10 ms.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(4);
@@ -64,7 +64,7 @@ impl Clock {
 
     /// Whether it was moved.
     pub(crate) fn was_moved(&self) -> bool {
-        fs::read_to_string(&self.0).is_ok_and(|text| text != AT_THE_START)
+        fs::read_to_string(&self.0).is_ok_and(|text| text != INITIAL)
     }
 
     /// Moves it further.

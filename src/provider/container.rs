@@ -23,7 +23,7 @@ use url::Url;
 
 use super::create_watch::CreateWatch;
 use super::secret::Secrets;
-use super::slot::{self, Left, Slot};
+use super::slot::{self, Slot, SlotRecord};
 use super::unique_name::unique_name;
 use super::{Owner, Server, Started, Unavailable, database_count};
 use crate::settings::{Provider, Settings};
@@ -36,7 +36,7 @@ const SCRIPT: &str = include_str!("container.sh");
 const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server that is there answers at once.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The engine takes a quarter of a second.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
@@ -67,9 +67,10 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
         .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
     // What is to be kept is never shared.
     if let Some((server, control, left)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
-        let (password, left_with) = (settings.passwords().then(random::hex), Some(left.password_changes));
+        let (password, earlier_password_changes) =
+            (settings.passwords().then(random::hex), Some(left.password_changes));
         let container = Container { server: server.clone(), started: None, slot, left, keep: false };
-        return Ok(Started { server, control, owner: Box::new(container), password, left_with });
+        return Ok(Started { server, control, owner: Box::new(container), password, earlier_password_changes });
     }
     slot.put(None);
     let within = within.min(READY_WITHIN);
@@ -87,7 +88,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
         Ok((started, urls))
     })??;
     watch.end();
-    let started = Removed(Some(started));
+    let started = RemoveOnDrop(Some(started));
     let (url, control, info) = first_answer(&urls, &secrets.control, deadline).map_err(|error| {
         not_started(
             image,
@@ -99,15 +100,21 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     })?;
     let server = Server::new(Provider::Container, url, &info, sessions, Some(secrets.control))
         .map_err(|error| not_started(image, report::container::not_started(image, &error.to_string())))?;
-    let left = Left::new(&server);
+    let left = SlotRecord::new(&server);
     let container = Container { server: server.clone(), started: Some(started), slot, left, keep: settings.keep() };
-    container.leave();
-    Ok(Started { server, control, owner: Box::new(container), password: secrets.password, left_with: None })
+    container.publish();
+    Ok(Started {
+        server,
+        control,
+        owner: Box::new(container),
+        password: secrets.password,
+        earlier_password_changes: None,
+    })
 }
 
 /// The server of a slot, if it is still the one that was left there, and is not ending.
-fn claim(slot: &Slot, sessions: u32) -> Option<(Server, Connection, Left)> {
-    let (server, mut control, left) = slot.claim(Provider::Container, sessions, CLAIMED_WITHIN)?;
+fn claim(slot: &Slot, sessions: u32) -> Option<(Server, Connection, SlotRecord)> {
+    let (server, mut control, left) = slot.claim(Provider::Container, sessions, CLAIM_TIMEOUT)?;
     // We are connected already: one of us sees the other.
     let ending: bool = cmd("EXISTS").arg(ENDING).query(&mut control).ok()?;
     (!ending).then_some((server, control, left))
@@ -150,9 +157,9 @@ fn name_and_tag(image: &str) -> (&str, &str) {
 }
 
 /// A container that this process has started. Dropping it ends the container.
-struct Removed(Option<ContainerAsync<GenericImage>>);
+struct RemoveOnDrop(Option<ContainerAsync<GenericImage>>);
 
-impl Drop for Removed {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         if let Some(container) = self.0.take() {
             // Where the engine does not do it the container ends by itself, since nobody is connected.
@@ -166,9 +173,9 @@ impl Drop for Removed {
 struct Container {
     server: Server,
     /// Known only to the process that has started it.
-    started: Option<Removed>,
+    started: Option<RemoveOnDrop>,
     slot: Slot,
-    left: Left,
+    left: SlotRecord,
     keep: bool,
 }
 
@@ -203,7 +210,7 @@ fn default_gateway() -> Option<Ipv4Addr> {
 
 impl Container {
     /// Tells the next process where the server is. One that is to be kept is not shared.
-    fn leave(&self) {
+    fn publish(&self) {
         if !self.keep {
             self.slot.put(Some(&self.left));
         }
@@ -211,7 +218,7 @@ impl Container {
 
     /// One command on a connection of its own. Whoever asks can do without the answer.
     fn tell(&self, command: &redis::Cmd) -> RedisResult<()> {
-        command.exec(&mut self.server.connect(CLAIMED_WITHIN)?)
+        command.exec(&mut self.server.connect(CLAIM_TIMEOUT)?)
     }
 }
 
@@ -225,7 +232,7 @@ impl Owner for Container {
 
     fn password_changes(&mut self, count: u64) {
         self.left.password_changes = count;
-        self.leave();
+        self.publish();
     }
 
     fn is_shared(&self) -> bool {
@@ -256,7 +263,7 @@ fn first_answer(
         let url = urls_in_turn.next()?;
         let left = deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
         // Where there are several, one may lead nowhere.
-        let within = if urls.len() > 1 { left.min(CLAIMED_WITHIN) } else { left };
+        let within = if urls.len() > 1 { left.min(CLAIM_TIMEOUT) } else { left };
         match slot::connect(url.as_str(), secret, within) {
             Ok((control, info)) => Some((url.clone(), control, info)),
             Err(error) => {

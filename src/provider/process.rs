@@ -11,10 +11,10 @@ use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, Re
 use url::Url;
 
 use super::clock::{self, Clock};
-use super::keeper::{Keeper, ServerOwner};
 use super::run::{self, ProcessPerTest};
 use super::secret::{CONTROL_USER, Secrets};
-use super::slot::{Left, Slot};
+use super::slot::{Slot, SlotRecord};
+use super::supervisor::{ServerOwner, Supervisor};
 use super::{Owner, Server, Started, Unavailable, database_count, suitability};
 use crate::settings::{Provider, Settings};
 use crate::sync::poll_until;
@@ -24,13 +24,13 @@ use crate::{random, report};
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is asked meanwhile. (A timeout on a socket would be rounded up to the kernel's ticks, 4 ms and more.)
-const EVERY: Duration = Duration::from_micros(500);
+const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Between asking for a free port and the server taking it, another process may: then another port is tried.
 const PORT_ATTEMPTS: u32 = 10;
 
 /// What a server may print before it answers, in bytes. A healthy one prints 2 kB.
-const MOST_OUTPUT: u64 = 16 << 20;
+const MAX_OUTPUT: u64 = 16 << 20;
 
 /// What a Redis or Valkey prints when its port is taken.
 const PORT_TAKEN: [&str; 2] = ["Address already in use", "Failed listening on port"];
@@ -58,7 +58,7 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
 }
 
 /// How long a server that another process has left may take to answer.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server that another process of this run has left, else a new one: on a unix socket and a loopback port, without
 /// persistence, when it answers.
@@ -76,10 +76,11 @@ pub(crate) fn start(
         return start_on_free_port(binary, provider, settings, within, None);
     };
     let (sessions, _) = settings.databases();
-    if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIMED_WITHIN) {
-        let (password, left_with) = (settings.passwords().then(random::hex), Some(left.password_changes));
-        let owner = Box::new(OfTheRun { server: server.clone(), keeper: None, slot, left });
-        return Ok(Started { server, control, owner, password, left_with });
+    if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIM_TIMEOUT) {
+        let (password, earlier_password_changes) =
+            (settings.passwords().then(random::hex), Some(left.password_changes));
+        let owner = Box::new(RunServer { server: server.clone(), supervisor: None, slot, left });
+        return Ok(Started { server, control, owner, password, earlier_password_changes });
     }
     slot.put(None);
     start_on_free_port(binary, provider, settings, within, Some((run, slot)))
@@ -126,23 +127,23 @@ fn start_on_free_port(
         let port = free_port().map_err(|error| unavailable(report::process::no_port(&error)))?;
         match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
-            Err(Failure::PortTaken(output)) => tail = output,
-            Err(Failure::Other(why)) => return Err(unavailable(why)),
+            Err(StartError::PortTaken(output)) => tail = output,
+            Err(StartError::Other(why)) => return Err(unavailable(why)),
         }
     }
     Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
 }
 
 /// A server that the processes of one run share. Dropping it ends the server.
-struct OfTheRun {
+struct RunServer {
     server: Server,
     /// Known only to the process that has started it.
-    keeper: Option<Keeper>,
+    supervisor: Option<Supervisor>,
     slot: Slot,
-    left: Left,
+    left: SlotRecord,
 }
 
-impl Owner for OfTheRun {
+impl Owner for RunServer {
     fn leased(&mut self, _: bool) {}
 
     fn password_changes(&mut self, count: u64) {
@@ -155,24 +156,24 @@ impl Owner for OfTheRun {
     }
 }
 
-impl Drop for OfTheRun {
+impl Drop for RunServer {
     fn drop(&mut self) {
         self.slot.put(None);
-        if self.keeper.is_none() {
-            // Its keeper sees that it has ended. Where it does not answer, it ends with the run.
+        if self.supervisor.is_none() {
+            // Its supervisor sees that it has ended. Where it does not answer, it ends with the run.
             let shutdown = |mut control: Connection| cmd("SHUTDOWN").arg("NOSAVE").exec(&mut control);
-            let _ = self.server.connect(CLAIMED_WITHIN).and_then(shutdown);
+            let _ = self.server.connect(CLAIM_TIMEOUT).and_then(shutdown);
         }
     }
 }
 
-enum Failure {
+enum StartError {
     PortTaken(String),
     Other(String),
 }
 
-impl Failure {
-    fn under_faketime(self) -> Self {
+impl StartError {
+    fn with_faketime_hint(self) -> Self {
         match self {
             Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
             port_taken @ Self::PortTaken(_) => port_taken,
@@ -187,18 +188,18 @@ fn start_on(
     settings: &Settings,
     within: Duration,
     slot: &mut Option<(ProcessPerTest, Slot)>,
-) -> Result<Started, Failure> {
+) -> Result<Started, StartError> {
     let (sessions, _) = settings.databases();
     let databases = database_count(settings);
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();
     let started = if settings.whole_clock() {
-        let library = clock::library().ok_or_else(|| Failure::Other(report::process::NO_FAKETIME.to_owned()))?;
-        Keeper::start(
+        let library = clock::library().ok_or_else(|| StartError::Other(report::process::NO_FAKETIME.to_owned()))?;
+        Supervisor::start(
             Path::new("/usr/bin/env"),
             settings.keep(),
             ServerOwner::Process,
-            Some((clock::FILE, clock::AT_THE_START)),
+            Some((clock::FILE, clock::INITIAL)),
             &configuration,
             |directory| {
                 let mut command = clock::command(library, directory);
@@ -211,27 +212,27 @@ fn start_on(
         let owner = slot
             .as_ref()
             .map_or(ServerOwner::Process, |(run, slot)| ServerOwner::Runner { process: run.runner, slot: slot.path() });
-        Keeper::start(binary, settings.keep(), owner, None, &configuration, |directory| {
+        Supervisor::start(binary, settings.keep(), owner, None, &configuration, |directory| {
             arguments(directory, port, databases)
         })
     };
-    let mut keeper = started.map_err(Failure::Other)?;
-    let (control, info) = first_answer(&mut keeper, binary, &secrets.control, within)
-        .map_err(|failure| if settings.whole_clock() { failure.under_faketime() } else { failure })?;
-    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| Failure::Other(error.to_string()))?;
-    let clock = settings.whole_clock().then(|| Clock::of(keeper.directory()));
+    let mut supervisor = started.map_err(StartError::Other)?;
+    let (control, info) = first_answer(&mut supervisor, binary, &secrets.control, within)
+        .map_err(|error| if settings.whole_clock() { error.with_faketime_hint() } else { error })?;
+    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| StartError::Other(error.to_string()))?;
+    let clock = settings.whole_clock().then(|| Clock::of(supervisor.directory()));
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
-        .map_err(|error| Failure::Other(error.to_string()))?
+        .map_err(|error| StartError::Other(error.to_string()))?
         .with_clock(clock);
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
-            let left = Left::new(&server);
+            let left = SlotRecord::new(&server);
             slot.put(Some(&left));
-            Box::new(OfTheRun { server: server.clone(), keeper: Some(keeper), slot, left })
+            Box::new(RunServer { server: server.clone(), supervisor: Some(supervisor), slot, left })
         }
-        None => Box::new(keeper),
+        None => Box::new(supervisor),
     };
-    Ok(Started { server, control, owner, password: secrets.password, left_with: None })
+    Ok(Started { server, control, owner, password: secrets.password, earlier_password_changes: None })
 }
 
 fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {
@@ -261,48 +262,50 @@ fn socket(directory: &Path) -> PathBuf {
 /// Over the unix socket, which is nobody else's: the port could have been taken by a stranger's server. The server
 /// opens its port first, so an answer on the socket means that the port is its own as well.
 fn first_answer(
-    keeper: &mut Keeper,
+    supervisor: &mut Supervisor,
     binary: &Path,
     control: &str,
     within: Duration,
-) -> Result<(Connection, InfoDict), Failure> {
-    let address = ConnectionAddr::Unix(socket(keeper.directory()));
+) -> Result<(Connection, InfoDict), StartError> {
+    let address = ConnectionAddr::Unix(socket(supervisor.directory()));
     let user = RedisConnectionInfo::default().set_username(CONTROL_USER).set_password(control);
     let client = address
         .into_connection_info()
         .and_then(|address| Client::open(address.set_redis_settings(user)))
-        .map_err(|error| Failure::Other(error.to_string()))?;
+        .map_err(|error| StartError::Other(error.to_string()))?;
     let deadline = Instant::now() + within;
     let connect = || -> RedisResult<(Connection, InfoDict)> {
-        let left = || deadline.saturating_duration_since(Instant::now()).max(EVERY);
+        let left = || deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
         let mut connection = client.get_connection_with_timeout(left())?;
         connection.set_read_timeout(Some(left()))?;
         // The section `server` has all that we need. An unoptimised build takes half a millisecond to parse a full INFO.
         let info = cmd("INFO").arg("server").query(&mut connection)?;
         Ok((connection, info))
     };
-    let answer = poll_until(deadline, EVERY, || match connect() {
+    let answer = poll_until(deadline, ASK_EVERY, || match connect() {
         Ok(answer) => Some(Ok(answer)),
-        Err(_) => why_not_starting(keeper, binary).map(Err),
+        Err(_) => why_not_starting(supervisor, binary).map(Err),
     });
-    answer.unwrap_or_else(|| Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail()))))
+    answer.unwrap_or_else(|| {
+        Err(StartError::Other(report::process::never_ready(binary, within, &supervisor.output_tail())))
+    })
 }
 
 /// Why a server will never answer, if that is certain.
-fn why_not_starting(keeper: &mut Keeper, binary: &Path) -> Option<Failure> {
-    if keeper.output_size() > MOST_OUTPUT {
-        return Some(Failure::Other(report::process::floods(binary, &keeper.output_tail())));
+fn why_not_starting(supervisor: &mut Supervisor, binary: &Path) -> Option<StartError> {
+    if supervisor.output_size() > MAX_OUTPUT {
+        return Some(StartError::Other(report::process::floods(binary, &supervisor.output_tail())));
     }
-    if !keeper.has_ended() {
+    if !supervisor.has_ended() {
         return None;
     }
-    let tail = keeper.output_tail();
+    let tail = supervisor.output_tail();
     Some(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
-        Failure::PortTaken(tail)
+        StartError::PortTaken(tail)
     } else if let Some(version) = old_version(binary) {
-        Failure::Other(report::process::too_old(binary, &version))
+        StartError::Other(report::process::too_old(binary, &version))
     } else {
-        Failure::Other(report::process::ended(binary, &tail))
+        StartError::Other(report::process::ended(binary, &tail))
     })
 }
 

@@ -1,4 +1,4 @@
-//! The test run that this process belongs to, and what its processes tell each other.
+//! The test run that this process belongs to, and key its processes tell each other.
 //!
 //! A run of cargo-nextest has a process for every test and names itself; one of `cargo test` has a process for every test
 //! binary, and is known by the cargo that started them.
@@ -73,16 +73,16 @@ fn of_cargo() -> Option<String> {
 }
 
 /// Something that the processes of a run find out once.
-pub(super) struct Shared {
+pub(super) struct RunFact {
     file: Option<PathBuf>,
 }
 
-impl Shared {
-    /// `what` says what it depends on: two crates of one workspace may have other settings.
-    pub(super) fn new(what: &str) -> Self {
+impl RunFact {
+    /// `key` says key it depends on: two crates of one workspace may have other settings.
+    pub(super) fn new(key: &str) -> Self {
         let file = id().and_then(|run| {
             let directory = cache::subdirectory("runs").ok()?;
-            Some(directory.join(cache::file_name(&format!("{run}\n{what}"))))
+            Some(directory.join(cache::file_name(&format!("{run}\n{key}"))))
         });
         Self { file }
     }

@@ -8,7 +8,7 @@ use redis::{Client, Connection, InfoDict, RedisResult, cmd};
 use url::Url;
 
 use super::first_contact::{self, NoReplies};
-use super::run::Shared;
+use super::run::RunFact;
 use super::select::no_server;
 use super::suitability::{self, Unfit};
 use super::{Server, Unavailable, server};
@@ -35,26 +35,27 @@ pub(crate) struct Running {
 }
 
 /// Why there is no running server to use.
-pub(crate) enum Stop {
+pub(crate) enum AttemptError {
     /// Nothing is there, or only something that nobody named: the next provider is tried.
-    Next(Unavailable),
+    Skip(Unavailable),
     /// Somebody named this server, and it can't be used: that is for them to know.
-    End(Error),
+    Abort(Error),
 }
 
 /// # Errors
 ///
 /// When nothing answers, when what answers is no Redis that lets us in, and when it does not fit.
-pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
+pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
     let origin = settings.redis_url_origin();
     let is_named = origin != Origin::Default;
-    let no_url = || Stop::Next(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
+    let no_url =
+        || AttemptError::Skip(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
     let contact = Contact { url, is_named, databases: settings.databases().into() };
     // A guessed address that is silent takes its second once in a run.
-    let silence = Shared::new(&format!("silent {}", settings.redis_url()));
+    let silence = RunFact::new(&format!("silent {}", settings.redis_url()));
     if let Some(why) = silence.read().filter(|_| !is_named) {
-        return Err(Stop::Next(unavailable(why, is_named)));
+        return Err(AttemptError::Skip(unavailable(why, is_named)));
     }
     let found = contact
         .check_address(matches!(origin, Origin::Environment(_)), &origin)
@@ -64,23 +65,23 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
     match found {
         Ok(server) => Ok(Running { server, contact }),
         // Where a server answers and its name was given, another one would hide what is wrong.
-        Err(failure) if is_named && failure.answered => Err(Stop::End(failure.into_error())),
-        Err(failure) => {
-            if failure.is_silence && !is_named {
-                silence.write(&failure.why);
+        Err(error_) if is_named && error_.answered => Err(AttemptError::Abort(error_.into_error())),
+        Err(error_) => {
+            if error_.is_silence && !is_named {
+                silence.write(&error_.why);
             }
-            Err(Stop::Next(failure.into_unavailable(is_named)))
+            Err(AttemptError::Skip(error_.into_unavailable(is_named)))
         }
     }
 }
 
 /// Leases on a shared server take turns by a file in the cache.
-fn check_cache() -> Result<(), Failure> {
+fn check_cache() -> Result<(), ConnectError> {
     let written = cache::shared_subdirectory("running").and_then(|directory| {
         let probe = directory.join(format!("probe-{}", std::process::id()));
         cache::write_private(&probe, "").and_then(|()| std::fs::remove_file(probe))
     });
-    written.map_err(|error| Failure {
+    written.map_err(|error| ConnectError {
         why: report::running::no_cache(&cache::directory(), &error),
         remedy: Some(report::running::REMEDY_NO_CACHE.to_owned()),
         answered: true,
@@ -102,11 +103,11 @@ impl Running {
     /// [`Error::is_server`] when it answers no more; [`Error::is_refused`] when it does not fit any more.
     pub(crate) fn connect(&self) -> Result<(Connection, Server), Error> {
         let lost = |why: &dyn Display| report::server_lost(&self.server, why);
-        let info = self.contact.info().map_err(|failure| {
-            if failure.is_refusal {
-                Error::new(Kind::Refused, failure.why)
+        let info = self.contact.info().map_err(|error_| {
+            if error_.is_refusal {
+                Error::new(Kind::Refused, error_.why)
             } else {
-                Error::new(Kind::Server, lost(&failure.why))
+                Error::new(Kind::Server, lost(&error_.why))
             }
         })?;
         let connect = || -> RedisResult<(Connection, InfoDict)> {
@@ -125,7 +126,7 @@ impl Running {
         if run_id(&now) == self.server.run_id() {
             return Ok((connection, self.server.clone()));
         }
-        let server = self.contact.server(&now).map_err(|failure| Error::new(Kind::Server, lost(&failure.why)))?;
+        let server = self.contact.server(&now).map_err(|error_| Error::new(Kind::Server, lost(&error_.why)))?;
         Ok((connection, server))
     }
 
@@ -153,9 +154,9 @@ impl Contact {
     }
 
     /// What a server that fits says of itself.
-    fn info(&self) -> Result<InfoDict, Failure> {
+    fn info(&self) -> Result<InfoDict, ConnectError> {
         if matches!(self.url.scheme(), "rediss" | "valkeys") && !has_tls(&self.url) {
-            return Err(Failure::of(
+            return Err(ConnectError::of(
                 report::running::no_tls(&self.shown()),
                 Some(report::running::REMEDY_NO_TLS),
                 true,
@@ -164,57 +165,60 @@ impl Contact {
         let (auth, replies) = first_contact::ask(
             &self.url,
             &suitability::questions(self.databases),
-            &suitability::queued(),
+            &suitability::queued_commands(),
             self.within(),
         )
         .map_err(|error| self.explain(error))?;
-        suitability::judge(&self.url, &self.shown(), self.databases, auth, replies).map_err(Failure::from)
+        suitability::check_replies(&self.url, &self.shown(), self.databases, auth, replies).map_err(ConnectError::from)
     }
 
-    fn server(&self, info: &InfoDict) -> Result<Server, Failure> {
+    fn server(&self, info: &InfoDict) -> Result<Server, ConnectError> {
         let [sessions, _] = self.databases;
-        Server::new(Provider::Running, self.url.clone(), info, sessions, None)
-            .map_err(|error| Failure::of(report::running::unreachable(&self.shown(), &error.to_string()), None, false))
+        Server::new(Provider::Running, self.url.clone(), info, sessions, None).map_err(|error| {
+            ConnectError::of(report::running::unreachable(&self.shown(), &error.to_string()), None, false)
+        })
     }
 
-    fn explain(&self, error: NoReplies) -> Failure {
+    fn explain(&self, error: NoReplies) -> ConnectError {
         let shown = self.shown();
         match error {
             NoReplies::Unreachable(error) => self.explain_unreachable(&error),
             NoReplies::Silent if matches!(self.url.scheme(), "rediss" | "valkeys") => {
                 // A server without TLS waits for the end of the line.
                 let why = report::running::tls_failed(&shown, &report::running::silent(&shown, self.within()));
-                Failure::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
+                ConnectError::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
             }
             NoReplies::Silent => {
                 let why = report::running::silent(&shown, self.within());
-                Failure { is_silence: true, ..Failure::of(why, None, false) }
+                ConnectError { is_silence: true, ..ConnectError::of(why, None, false) }
             }
-            NoReplies::HungUp(replies) => match suitability::first_words(&replies) {
-                Some(words) => suitability::judge_first_words(&shown, &words).into(),
-                None => Failure::of(report::running::hung_up(&shown), Some(report::running::REMEDY_NOT_REDIS), true),
+            NoReplies::HungUp(replies) => match suitability::first_reply_text(&replies) {
+                Some(words) => suitability::check_first_reply(&shown, &words).into(),
+                None => {
+                    ConnectError::of(report::running::hung_up(&shown), Some(report::running::REMEDY_NOT_REDIS), true)
+                }
             },
             // The first bytes of a TLS alert.
             NoReplies::NotRedis(bytes) if bytes.starts_with(&[0x15, 0x03]) => {
-                Failure::of(report::running::speaks_tls(&shown), Some(report::running::REMEDY_SPEAKS_TLS), true)
+                ConnectError::of(report::running::speaks_tls(&shown), Some(report::running::REMEDY_SPEAKS_TLS), true)
             }
             NoReplies::NotRedis(bytes) => {
                 let words = String::from_utf8_lossy(&bytes);
                 let why = report::running::not_redis(&shown, &words);
-                Failure::of(why, Some(report::running::REMEDY_NOT_REDIS), true)
+                ConnectError::of(why, Some(report::running::REMEDY_NOT_REDIS), true)
             }
             NoReplies::Tls(error) if error.is_connection_refusal() => {
-                Failure::of(report::running::unreachable(&shown, &error.to_string()), None, false)
+                ConnectError::of(report::running::unreachable(&shown, &error.to_string()), None, false)
             }
             NoReplies::Tls(error) => {
                 let answered = !error.is_timeout();
                 let why = report::running::tls_failed(&shown, &error.to_string());
-                Failure::of(why, Some(report::running::REMEDY_TLS_FAILED), answered)
+                ConnectError::of(why, Some(report::running::REMEDY_TLS_FAILED), answered)
             }
         }
     }
 
-    fn explain_unreachable(&self, error: &io::Error) -> Failure {
+    fn explain_unreachable(&self, error: &io::Error) -> ConnectError {
         let why = report::running::unreachable(&self.shown(), &error.to_string());
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => Some(report::running::REMEDY_PERMISSION),
@@ -223,11 +227,11 @@ impl Contact {
             }
             _ => None,
         };
-        Failure::of(why, remedy, error.kind() == io::ErrorKind::PermissionDenied)
+        ConnectError::of(why, remedy, error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Only the environment can name a server on another machine: test.ini is shared, and copied.
-    fn check_address(&self, named_in_environment: bool, place: &dyn Display) -> Result<(), Failure> {
+    fn check_address(&self, named_in_environment: bool, place: &dyn Display) -> Result<(), ConnectError> {
         let host = self.url.host_str().filter(|host| !host.is_empty());
         let (false, Some(host)) = (named_in_environment, host) else { return Ok(()) };
         let addresses = first_contact::addresses(host, 0, self.within()).map_err(|error| self.explain(error))?;
@@ -235,7 +239,7 @@ impl Contact {
             return Ok(());
         }
         let why = report::refused::not_local(&report::redact(self.url.as_str()), place);
-        Err(Failure { is_refusal: true, ..Failure::of(why, None, true) })
+        Err(ConnectError { is_refusal: true, ..ConnectError::of(why, None, true) })
     }
 }
 
@@ -245,7 +249,7 @@ fn has_tls(url: &Url) -> bool {
 }
 
 /// Why a running server is not used.
-struct Failure {
+struct ConnectError {
     why: String,
     /// Nothing where the provider's own fits.
     remedy: Option<String>,
@@ -257,7 +261,7 @@ struct Failure {
     is_silence: bool,
 }
 
-impl Failure {
+impl ConnectError {
     fn of(why: String, remedy: Option<&str>, answered: bool) -> Self {
         Self { why, remedy: remedy.map(str::to_owned), answered, is_refusal: false, is_silence: false }
     }
@@ -276,7 +280,7 @@ impl Failure {
     }
 }
 
-impl From<Unfit> for Failure {
+impl From<Unfit> for ConnectError {
     fn from(unfit: Unfit) -> Self {
         let remedy = Some(unfit.remedy).filter(|remedy| !remedy.is_empty());
         Self { why: unfit.why, remedy, answered: true, is_refusal: unfit.is_refusal, is_silence: false }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::no_server_cache::Verdict;
-use super::running::{Running, Stop};
+use super::no_server_cache::NoServerCache;
+use super::running::{AttemptError, Running};
 use super::{Started, container, download, process, running};
 use crate::error::{Error, Kind};
 use crate::report;
@@ -13,7 +13,7 @@ use crate::settings::{Origin, Provider, Settings};
 use crate::sync::lock;
 
 /// How long finding a server may take in all, whatever the providers do. Each has a limit of its own as well.
-const FOUND_WITHIN: Duration = Duration::from_secs(29);
+const SELECT_TIMEOUT: Duration = Duration::from_secs(29);
 
 /// What the container engine leaves of it for the last provider, which takes a second where it works.
 const LEFT_FOR_DOWNLOAD: Duration = Duration::from_secs(6);
@@ -21,7 +21,7 @@ const LEFT_FOR_DOWNLOAD: Duration = Duration::from_secs(6);
 /// What a start has in any case: a healthy server takes a few milliseconds.
 const LEFT_FOR_START: Duration = Duration::from_secs(2);
 
-const IN_ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Container, Provider::Download];
+const ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Container, Provider::Download];
 
 /// A provider that has no server.
 #[derive(Clone, Debug)]
@@ -91,8 +91,8 @@ impl Source {
             return Ok(first);
         }
         match &self.provider {
-            Chosen::Binary(provider, path) => process::start(path, *provider, settings, FOUND_WITHIN),
-            Chosen::Image => container::start(settings, FOUND_WITHIN),
+            Chosen::Binary(provider, path) => process::start(path, *provider, settings, SELECT_TIMEOUT),
+            Chosen::Image => container::start(settings, SELECT_TIMEOUT),
             Chosen::Running(_) => unreachable!("a shared server is leased, not started"),
         }
         .map_err(|unavailable| no_server(&[unavailable]))
@@ -103,14 +103,14 @@ impl Source {
 fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let providers = match settings.provider() {
         Some(one) => vec![one],
-        None => IN_ORDER.to_vec(),
+        None => ORDER.to_vec(),
     };
-    let deadline = Instant::now() + FOUND_WITHIN;
-    let mut verdict = Verdict::of(settings)?;
+    let deadline = Instant::now() + SELECT_TIMEOUT;
+    let mut cache = NoServerCache::load(settings)?;
     for provider in providers.into_iter().skip(unavailable.len()) {
         if matches!(provider, Provider::Container | Provider::Download) {
             // Slow to fail: the other processes of this test run wait, and are told.
-            verdict.wait_for_others()?;
+            cache.wait_for_other_processes()?;
         }
         match attempt(provider, settings, deadline) {
             Ok((provider, first, why)) => {
@@ -118,12 +118,12 @@ fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
                 let (why, first) = (report::because(why), Mutex::new(first));
                 return Ok(Arc::new(Source { provider, why, first }));
             }
-            Err(Stop::Next(reason)) => unavailable.push(reason),
-            Err(Stop::End(error)) => return Err(error),
+            Err(AttemptError::Skip(reason)) => unavailable.push(reason),
+            Err(AttemptError::Abort(error)) => return Err(error),
         }
     }
     let error = no_server(&unavailable);
-    verdict.no_server(&error);
+    cache.store(&error);
     Err(error)
 }
 
@@ -136,11 +136,12 @@ fn attempt(
     provider: Provider,
     settings: &Settings,
     deadline: Instant,
-) -> Result<(Chosen, Option<Started>, String), Stop> {
+) -> Result<(Chosen, Option<Started>, String), AttemptError> {
     let left = || deadline.saturating_duration_since(Instant::now());
     let started = |path: PathBuf| {
-        let mut first = process::start(&path, provider, settings, left().max(LEFT_FOR_START)).map_err(Stop::Next)?;
-        process::check(&path, provider, &mut first).map_err(Stop::Next)?;
+        let mut first =
+            process::start(&path, provider, settings, left().max(LEFT_FOR_START)).map_err(AttemptError::Skip)?;
+        process::check(&path, provider, &mut first).map_err(AttemptError::Skip)?;
         let why = report::process::started(&path);
         Ok((Chosen::Binary(provider, path), Some(first), why))
     };
@@ -153,26 +154,31 @@ fn attempt(
             let why = report::running::taken(&settings.redis_url_origin());
             Ok((Chosen::Running(running), None, why))
         }
-        Provider::Process => started(process::find(settings).map_err(Stop::Next)?),
+        Provider::Process => started(process::find(settings).map_err(AttemptError::Skip)?),
         Provider::Container => {
-            let first = container::start(settings, left().saturating_sub(LEFT_FOR_DOWNLOAD)).map_err(Stop::Next)?;
+            let first =
+                container::start(settings, left().saturating_sub(LEFT_FOR_DOWNLOAD)).map_err(AttemptError::Skip)?;
             Ok((Chosen::Image, Some(first), report::container::started(settings.image())))
         }
         Provider::Download => match download::cached() {
             Some(path) => started(path),
-            None => started(download::fetch(settings, left()).map_err(Stop::Next)?),
+            None => started(download::fetch(settings, left()).map_err(AttemptError::Skip)?),
         },
     }
 }
 
 /// `redis.clock = whole` asks for what that provider can't give. A server that somebody named is not passed over in
 /// silence.
-fn no_whole_clock(provider: Provider, settings: &Settings) -> Stop {
+fn no_whole_clock(provider: Provider, settings: &Settings) -> AttemptError {
     let unavailable = Unavailable {
         provider: provider.to_string(),
         why: report::NO_WHOLE_CLOCK.to_owned(),
         remedy: report::REMEDY_NO_WHOLE_CLOCK.to_owned(),
     };
     let named = matches!(settings.redis_url_origin(), Origin::Environment(_));
-    if provider == Provider::Running && named { Stop::End(no_server(&[unavailable])) } else { Stop::Next(unavailable) }
+    if provider == Provider::Running && named {
+        AttemptError::Abort(no_server(&[unavailable]))
+    } else {
+        AttemptError::Skip(unavailable)
+    }
 }

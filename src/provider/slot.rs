@@ -29,7 +29,7 @@ pub(super) struct Slot {
 
 /// What a slot says of its server.
 #[derive(Clone)]
-pub(super) struct Left {
+pub(super) struct SlotRecord {
     pub(super) url: String,
     pub(super) run_id: String,
     /// Of its control user.
@@ -38,7 +38,7 @@ pub(super) struct Left {
     pub(super) password_changes: u64,
 }
 
-impl Left {
+impl SlotRecord {
     /// A server that was just started.
     pub(super) fn new(server: &Server) -> Self {
         let (url, secret) = server.control();
@@ -86,7 +86,7 @@ impl Slot {
         provider: Provider,
         sessions: u32,
         within: Duration,
-    ) -> Option<(Server, Connection, Left)> {
+    ) -> Option<(Server, Connection, SlotRecord)> {
         let left = self.read()?;
         let (control, info) = connect(&left.url, &left.secret, within).ok()?;
         let url = Url::parse(&left.url).ok()?;
@@ -94,18 +94,18 @@ impl Slot {
         (server.run_id() == left.run_id).then_some((server, control, left))
     }
 
-    fn read(&self) -> Option<Left> {
+    fn read(&self) -> Option<SlotRecord> {
         let text = fs::read_to_string(&self.path).ok()?;
         let mut words = text.split_whitespace().map(str::to_owned);
         let mut next = || words.next();
-        Some(Left { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
+        Some(SlotRecord { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
     }
 
     /// Leaves a server here for the next process, or none.
-    pub(super) fn put(&self, server: Option<&Left>) {
+    pub(super) fn put(&self, server: Option<&SlotRecord>) {
         // A process that can't read what is here starts a server: slower, not wrong.
         let _ = match server {
-            Some(Left { url, run_id, secret, password_changes }) => {
+            Some(SlotRecord { url, run_id, secret, password_changes }) => {
                 cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"))
             }
             None => fs::remove_file(&self.path),

@@ -13,7 +13,7 @@ pub(crate) struct Started {
     /// The password that its first lease has; `None` where `redis.password = none`.
     pub(crate) password: Option<String>,
     /// For a server that another process has left: how often its password was changed before.
-    pub(crate) left_with: Option<u64>,
+    pub(crate) earlier_password_changes: Option<u64>,
 }
 
 /// What ends a server: by being dropped, or when this process is gone.

@@ -1,7 +1,7 @@
-//! Whether a server that is there has what a lease needs: asked before it is taken, without changing anything.
+//! Whether a server that is there has what a lease required_commands: asked before it is taken, without changing anything.
 //!
 //! The commands are sent in a MULTI that is discarded, once the server has taken the MULTI. It looks at a command when it
-//! is queued: whether it knows it, whether the user may use it on those keys, and whether it takes writes at all. Those
+//! is queued_commands: whether it knows it, whether the user may use it on those keys, and whether it takes writes at all. Those
 //! that write have an argument too many besides, so that they would fail if they were executed all the same.
 
 use redis::{Cmd, Connection, InfoDict, RedisResult, Value, cmd, from_redis_value};
@@ -11,7 +11,7 @@ use super::first_contact::Reply;
 use crate::report::running as report;
 
 /// The oldest Redis that a lease works on.
-const OLDEST: (u32, u32) = (6, 2);
+const MIN_VERSION: (u32, u32) = (6, 2);
 
 /// A key of ours, as the marker beside what tests have left.
 const KEY: &str = "transient-fixtures:left";
@@ -32,13 +32,13 @@ pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     questions
 }
 
-/// What it is asked in that MULTI: what a lease needs.
-pub(super) fn queued() -> Vec<Cmd> {
-    needs().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
+/// What it is asked in that MULTI: what a lease required_commands.
+pub(super) fn queued_commands() -> Vec<Cmd> {
+    required_commands().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
 }
 
 /// The commands of a lease, and of what a test asks of it.
-fn needs() -> Vec<(&'static str, Cmd)> {
+fn required_commands() -> Vec<(&'static str, Cmd)> {
     let one = |name: &'static str, arguments: &[&str]| (name, cmd(name).arg(arguments).take());
     vec![
         one("CLIENT", &["SETNAME", "transient-fixtures"]),
@@ -62,7 +62,7 @@ fn needs() -> Vec<(&'static str, Cmd)> {
 /// # Errors
 ///
 /// What does not fit, the first thing first.
-pub(super) fn judge(
+pub(super) fn check_replies(
     url: &Url,
     shown: &str,
     databases: [u32; 2],
@@ -73,33 +73,33 @@ pub(super) fn judge(
         "" => "default",
         user => user,
     };
-    if let Some(Err(words)) = auth {
-        return Err(unfit(report::denied(shown, &words), report::REMEDY_DENIED));
+    if let Some(Err(message)) = auth {
+        return Err(unfit(report::denied(shown, &message), report::REMEDY_DENIED));
     }
     let mut replies = replies.into_iter();
     let mut next = || replies.next().unwrap_or_else(|| Err("no reply".to_owned()));
     let info = match next() {
         Ok(value) => from_redis_value::<InfoDict>(value).unwrap_or_else(|_| InfoDict::new("")),
-        Err(words) => return Err(refused_command(shown, user, "INFO", &words)),
+        Err(message) => return Err(refused_command(shown, user, "INFO", &message)),
     };
     check_role(shown, &info)?;
     for database in databases {
-        if let Err(words) = next() {
-            let refused = refused_command(shown, user, "SELECT", &words);
+        if let Err(message) = next() {
+            let refused = refused_command(shown, user, "SELECT", &message);
             let missing = || Unfit {
-                why: crate::report::refused::no_such_database(shown, database, &words),
+                why: crate::report::refused::no_such_database(shown, database, &message),
                 remedy: String::new(),
                 is_refusal: true,
             };
-            return Err(if words.contains("out of range") { missing() } else { refused });
+            return Err(if message.contains("out of range") { missing() } else { refused });
         }
     }
-    if let Err(words) = next() {
-        return Err(refused_command(shown, user, "MULTI", &words));
+    if let Err(message) = next() {
+        return Err(refused_command(shown, user, "MULTI", &message));
     }
-    for (name, _) in needs() {
-        if let Err(words) = next() {
-            return Err(refused_command(shown, user, name, &words));
+    for (name, _) in required_commands() {
+        if let Err(message) = next() {
+            return Err(refused_command(shown, user, name, &message));
         }
     }
     Ok(info)
@@ -131,29 +131,31 @@ fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
         return Err(unfit(report::untold(shown, "run_id"), report::REMEDY_UNFIT));
     }
     let version = field("redis_version");
-    match numbers(&version) {
+    match major_minor(&version) {
         None => Err(unfit(report::untold(shown, "version"), report::REMEDY_UNFIT)),
-        Some(numbers) if numbers < OLDEST => Err(unfit(report::too_old(shown, &version), report::REMEDY_TOO_OLD)),
+        Some(major_minor) if major_minor < MIN_VERSION => {
+            Err(unfit(report::too_old(shown, &version), report::REMEDY_TOO_OLD))
+        }
         Some(_) => Ok(()),
     }
 }
 
 /// Major and minor version.
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut major_minor = version.split('.').map(str::parse);
+    Some((major_minor.next()?.ok()?, major_minor.next()?.ok()?))
 }
 
 /// Whether a version is too old for a lease.
 pub(super) fn is_too_old(version: &str) -> bool {
-    numbers(version).is_some_and(|numbers| numbers < OLDEST)
+    major_minor(version).is_some_and(|major_minor| major_minor < MIN_VERSION)
 }
 
-fn refused_command(shown: &str, user: &str, command: &str, words: &str) -> Unfit {
-    let code = words.split(' ').next().unwrap_or_default();
-    let lower = words.to_lowercase();
+fn refused_command(shown: &str, user: &str, command: &str, message: &str) -> Unfit {
+    let code = message.split(' ').next().unwrap_or_default();
+    let lower = message.to_lowercase();
     match code {
-        "NOAUTH" | "WRONGPASS" => unfit(report::denied(shown, words), report::REMEDY_DENIED),
+        "NOAUTH" | "WRONGPASS" => unfit(report::denied(shown, message), report::REMEDY_DENIED),
         "NOPERM" if lower.contains("to access") => unfit(report::keys_forbidden(shown, user, KEY), report::REMEDY_KEYS),
         "NOPERM" => unfit(report::command_forbidden(shown, user, command), report::remedy_command(command)),
         "DENIED" => unfit(report::protected(shown), report::REMEDY_PROTECTED),
@@ -161,22 +163,22 @@ fn refused_command(shown: &str, user: &str, command: &str, words: &str) -> Unfit
             unfit(report::switched_off(shown, command), report::remedy_switched_off(command))
         }
         _ if lower.contains("max number of clients") => unfit(report::full(shown), report::REMEDY_FULL),
-        _ => unfit(report::answers_with_error(shown, command, words), report::REMEDY_ERROR),
+        _ => unfit(report::answers_with_error(shown, command, message), report::REMEDY_ERROR),
     }
 }
 
 /// Of a server that hung up: what it said instead of the first reply.
-pub(super) fn judge_first_words(shown: &str, words: &str) -> Unfit {
-    refused_command(shown, "default", "INFO", words)
+pub(super) fn check_first_reply(shown: &str, message: &str) -> Unfit {
+    refused_command(shown, "default", "INFO", message)
 }
 
-/// Whether an own server, whose binary may be a wrapper or built otherwise, has what a lease needs.
+/// Whether an own server, whose binary may be a wrapper or built otherwise, has what a lease required_commands.
 ///
 /// # Errors
 ///
 /// Which command it does not take.
 pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), String>> {
-    const NEEDS: [&[&str]; 8] = [
+    const REQUIRED: [&[&str]; 8] = [
         &["CLIENT", "SETNAME", "transient-fixtures"],
         &["CLIENT", "LIST"],
         &["CLIENT", "UNPAUSE"],
@@ -188,22 +190,22 @@ pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), Stri
     ];
     let mut commands = redis::pipe();
     commands.ignore_errors().cmd("MULTI");
-    for command in NEEDS {
+    for command in REQUIRED {
         commands.cmd(command[0]).arg(&command[1..]);
     }
     commands.cmd("DISCARD");
     let replies: Vec<RedisResult<Value>> = commands.query(control)?;
-    let refused = NEEDS.iter().zip(replies.into_iter().skip(1)).find_map(|(command, reply)| {
-        let words = reply.err()?.to_string();
-        Some(report::own_refused(command[0], words.to_lowercase().contains("unknown"), &words))
+    let refused = REQUIRED.iter().zip(replies.into_iter().skip(1)).find_map(|(command, reply)| {
+        let message = reply.err()?.to_string();
+        Some(report::own_refused(command[0], message.to_lowercase().contains("unknown"), &message))
     });
     Ok(refused.map_or(Ok(()), Err))
 }
 
 /// The text of a reply, for a peer that is no Redis.
-pub(super) fn first_words(replies: &[Reply]) -> Option<String> {
+pub(super) fn first_reply_text(replies: &[Reply]) -> Option<String> {
     match replies.first()? {
-        Err(words) | Ok(Value::SimpleString(words)) => Some(words.clone()),
+        Err(message) | Ok(Value::SimpleString(message)) => Some(message.clone()),
         Ok(_) => None,
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct PackedCommands {
 /// What came of them. A number is that of a command, the first being 0.
 pub(crate) enum Outcome {
     Done,
-    /// These were refused when they were queued, in the server's words. Nothing was executed.
+    /// These were refused when they were queued, in the server's message. Nothing was executed.
     Refused(Vec<(usize, String)>),
     /// These failed when they were executed; all others were executed, too.
     Failed {
@@ -73,7 +73,7 @@ impl PackedCommands {
             .iter()
             .enumerate()
             .filter_map(|(number, reply)| match reply {
-                Value::ServerError(error) => Some((number, error_words(error))),
+                Value::ServerError(error) => Some((number, error_message(error))),
                 _ => None,
             })
             .collect();
@@ -87,7 +87,7 @@ impl PackedCommands {
     /// When the server does not answer.
     pub(crate) fn refused(&self, redis: &mut Connection) -> RedisResult<Vec<(usize, String)>> {
         let refused = self.queue(redis, "DISCARD")?;
-        words(redis.recv_response()?).map_err(|words| failed("DISCARD", words))?;
+        message(redis.recv_response()?).map_err(|message| failed("DISCARD", message))?;
         Ok(refused)
     }
 
@@ -99,7 +99,7 @@ impl PackedCommands {
         for part in [&begin, self, &finish] {
             part.send(redis)?;
         }
-        words(redis.recv_response()?).map_err(|words| failed("MULTI", words))?;
+        message(redis.recv_response()?).map_err(|message| failed("MULTI", message))?;
         self.errors(redis)
     }
 
@@ -117,28 +117,28 @@ impl PackedCommands {
         let mut errors = Vec::new();
         for number in 0..self.count {
             let reply = match redis.recv_response()? {
-                Value::Array(replies) => replies.into_iter().try_for_each(words),
-                reply => words(reply),
+                Value::Array(replies) => replies.into_iter().try_for_each(message),
+                reply => message(reply),
             };
-            errors.extend(reply.err().map(|words| (number, words)));
+            errors.extend(reply.err().map(|message| (number, message)));
         }
         Ok(errors)
     }
 }
 
-fn failed(command: &'static str, words: String) -> redis::RedisError {
-    (redis::ErrorKind::Extension, command, words).into()
+fn failed(command: &'static str, message: String) -> redis::RedisError {
+    (redis::ErrorKind::Extension, command, message).into()
 }
 
-fn words(reply: Value) -> Result<(), String> {
+fn message(reply: Value) -> Result<(), String> {
     match reply {
-        Value::ServerError(error) => Err(error_words(&error)),
+        Value::ServerError(error) => Err(error_message(&error)),
         _ => Ok(()),
     }
 }
 
 /// As the server has put it.
-fn error_words(error: &redis::ServerError) -> String {
+fn error_message(error: &redis::ServerError) -> String {
     match error.details() {
         Some(details) => format!("{} {details}", error.code()),
         None => error.code().to_owned(),

@@ -21,7 +21,7 @@ use super::unique_name::unique_name;
 use crate::sync::lock;
 use crate::{cache, report};
 
-const SCRIPT: &str = include_str!("keeper.sh");
+const SCRIPT: &str = include_str!("supervisor.sh");
 
 /// `sockaddr_un` holds 104 bytes on macOS, 108 on Linux; the file name and a few to spare are taken off.
 const LONGEST_DIRECTORY: usize = 90;
@@ -58,7 +58,7 @@ impl<'slot> ServerOwner<'slot> {
 }
 
 /// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     children: Arc<Mutex<Children>>,
     directory: PathBuf,
     /// Whether the script needs to know if a test has the server.
@@ -75,7 +75,7 @@ struct Children {
     directory: PathBuf,
 }
 
-impl Keeper {
+impl Supervisor {
     /// Starts `binary`, for this process or for the processes of a run, with the arguments that it is to have for its
     /// directory, in which it finds that file, and that `configuration` on its standard input.
     ///
@@ -93,7 +93,7 @@ impl Keeper {
         let directory = new_directory_name();
         let no_keeper = |error| report::process::no_keeper(&error);
         let mut script = Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "transient-fixtures-keeper"])
+            .args(["-c", SCRIPT, "transient-fixtures-supervisor"])
             .arg(&directory)
             .arg(owner.process().to_string())
             .arg(if keep { "1" } else { "0" })
@@ -166,7 +166,7 @@ impl Keeper {
     }
 }
 
-impl Owner for Keeper {
+impl Owner for Supervisor {
     fn leased(&mut self, leased: bool) {
         if self.keep {
             // A script that is gone has ended its server, which the lease is about to notice.
