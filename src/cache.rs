@@ -30,8 +30,8 @@ const NAME: &str = "transient-fixtures";
 /// The version of the files below it. Increase it whenever one of them changes its name, its contents or its meaning.
 const LAYOUT: &str = "v1";
 
-/// `XDG_CACHE_HOME`/transient-fixtures or its like. A user without a home has one in the temporary directory, under a
-/// name of their own.
+/// Returns `XDG_CACHE_HOME`/transient-fixtures or the platform's equivalent. For a user without a home directory, it is
+/// in the temporary directory, with the user's id in its name.
 pub(crate) fn directory() -> PathBuf {
     match etcetera::choose_base_strategy() {
         Ok(base) if base.cache_dir().is_absolute() => base.cache_dir().join(NAME),
@@ -75,7 +75,7 @@ pub(crate) fn file_name(text: &str) -> String {
     hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A directory that this user alone can write.
+/// Creates a directory that only this user can write to.
 #[cfg(unix)]
 fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -102,14 +102,14 @@ fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
-/// The id of the user that this process runs as.
+/// Returns the id of the user of this process.
 fn user() -> Option<u32> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
 
         static USER: OnceLock<Option<u32>> = OnceLock::new();
-        // A file that was made belongs to its maker, where there is no /proc.
+        // Without /proc: a new file belongs to its creator.
         let of_a_file = || {
             let path = temporary_directory().join(format!("{NAME}-{}-user", process::id()));
             let file = File::options().create_new(true).write(true).open(&path).ok()?;
@@ -123,7 +123,8 @@ fn user() -> Option<u32> {
     None
 }
 
-/// The temporary directory, as an absolute path: a test may change the working directory. An empty `TMPDIR` is none.
+/// Returns the temporary directory as an absolute path, since a test may change the working directory. An empty
+/// `TMPDIR` is ignored.
 pub(crate) fn temporary_directory() -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let absolute = || {
@@ -136,11 +137,12 @@ pub(crate) fn temporary_directory() -> PathBuf {
     DIRECTORY.get_or_init(absolute).clone()
 }
 
-/// Writes a file that only the user can read, in one step: nobody reads half of it, and no link is followed.
+/// Writes a file that only the user can read. It is renamed into place, so it is never read half-written, and no link
+/// is followed.
 ///
 /// # Errors
 ///
-/// When it can't be written.
+/// Returns an error if the file can't be written.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension(format!("{}.new", process::id()));
     let mut options = File::options();
@@ -151,7 +153,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// The last bytes of a file, as text: it may be far larger than what is shown.
+/// Returns the last bytes of a file as text: the file may be far larger than a report.
 pub(crate) fn tail(path: &Path, bytes: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;

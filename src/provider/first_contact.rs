@@ -1,8 +1,8 @@
-//! What a server says when it is asked for the first time, within one deadline and one bound on bytes.
+//! The first conversation with an unknown server, within one deadline and one limit on bytes.
 //!
-//! What answers may be anything: silent, endless, or one byte a second. The redis crate has a limit for each read and
-//! none for all of them; so this conversation is held by hand, and a server is handed to the crate only afterwards.
-//! Only TLS can't be spoken by hand: there the crate is asked on a thread that nobody waits for longer than that.
+//! Anything can be at an address: a peer that is silent, endless, or sends one byte a second. The redis crate has a
+//! timeout for each read but none for the whole conversation. So this conversation is implemented here, and the crate
+//! connects only afterwards. TLS is the exception: there the crate asks, on a thread that is abandoned at the deadline.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -18,32 +18,32 @@ use url::Url;
 /// An INFO has 8 kB.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The answers have position most an array in an array.
+/// The replies contain at most an array in an array.
 const MAX_DEPTH: u32 = 4;
 
-/// A reply to one command: what it is, or the server's own message for why not.
+/// A reply to one command, or the server's own error message.
 pub(super) type Reply = Result<Value, String>;
 
-/// Why there were no replies.
+/// Why there are no replies.
 pub(super) enum NoReplies {
-    /// The name means nothing, or nothing listens there.
+    /// The name does not resolve, or nothing listens at the address.
     Unreachable(io::Error),
-    /// There is no answer in that time.
+    /// There was no answer in time.
     Silent,
-    /// It hung up, before it said anything or after these replies.
+    /// The peer closed the connection, before any reply or after these.
     HungUp(Vec<Reply>),
-    /// It says something else than a Redis.
+    /// The peer does not speak the Redis protocol. These are its bytes.
     NotRedis(Vec<u8>),
-    /// The redis crate, which speaks TLS for us, has no replies.
+    /// The redis crate, which speaks TLS for us, has failed.
     Tls(redis::RedisError),
 }
 
-/// The replies to AUTH, where the URL has a password, to the commands that come `first`, of which the last is MULTI, and, only
-/// if that was taken, to those `then`: without it they would be executed.
+/// Returns the replies to AUTH, if the URL has a password, to `first`, whose last command is MULTI, and to `then`.
+/// `then` is sent only if MULTI succeeded: otherwise the server would execute these commands.
 ///
 /// # Errors
 ///
-/// When there are none in that time.
+/// Returns an error if there are no replies in time.
 pub(super) fn ask(
     url: &Url,
     first: &[Cmd],
@@ -69,7 +69,7 @@ pub(super) fn ask(
     Ok((auth, replies))
 }
 
-/// Whether the last of these, MULTI, was taken.
+/// Returns whether the last of these commands, MULTI, succeeded.
 fn is_taken(replies: &[Reply]) -> bool {
     matches!(replies.last(), Some(Ok(Value::SimpleString(ok))) if ok == "OK")
         || matches!(replies.last(), Some(Ok(Value::Okay)))
@@ -112,12 +112,12 @@ fn ask_over_tls(
     replies.map(|replies| (None, replies)).map_err(NoReplies::Tls)
 }
 
-/// The server's own: code and text.
+/// Returns the server's own message: code and text.
 fn message(error: &redis::RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 
-/// What `work` returns, if it does so in time. Else its thread is remaining behind.
+/// Runs `work` on a thread and returns its result. After a timeout, the thread is abandoned.
 fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, within: Duration) -> Result<T, NoReplies> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(work()));
@@ -127,11 +127,11 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, wit
     })
 }
 
-/// The addresses of that host, looked up in that time.
+/// Resolves the host within a timeout.
 ///
 /// # Errors
 ///
-/// When its name means nothing, or the look-up takes longer.
+/// Returns an error if the name does not resolve, or not in time.
 pub(super) fn addresses(host: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, NoReplies> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     on_a_thread(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect), within)?
@@ -164,15 +164,15 @@ enum Stream {
 struct Conversation {
     stream: Stream,
     deadline: Instant,
-    /// How many may still come.
+    /// How many bytes may still arrive.
     bytes: usize,
     unread: Vec<u8>,
-    /// How many of `unread` have been read.
+    /// How many bytes of `unread` have been read.
     position: usize,
 }
 
 impl Conversation {
-    /// Sends those commands position once, and adds their replies.
+    /// Sends all commands at once and appends their replies.
     fn exchange<'a>(
         &mut self,
         commands: impl Iterator<Item = &'a Cmd> + Clone,
@@ -198,7 +198,7 @@ impl Conversation {
             Stream::Unix(stream) => stream.set_write_timeout(limit).and_then(|()| stream.write_all(bytes)),
         };
         match written {
-            // It may have said why.
+            // The peer may have sent a reason before it closed the connection.
             Err(error) if is_timeout(&error) => Err(NoReplies::Silent),
             _ => Ok(()),
         }
@@ -221,7 +221,7 @@ impl Conversation {
                     self.unread.extend_from_slice(&block[..read]);
                     Ok(())
                 }
-                // As after Ctrl-Z.
+                // After Ctrl-Z, for example.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_timeout(&error) => Err(NoReplies::Silent),
                 Err(_) => Err(NoReplies::HungUp(Vec::new())),
@@ -233,7 +233,7 @@ impl Conversation {
         NoReplies::NotRedis(self.unread[self.position.min(self.unread.len())..].to_vec())
     }
 
-    /// One line, without its end.
+    /// Reads one line, without its line break.
     fn line(&mut self) -> Result<Vec<u8>, NoReplies> {
         let mut searched = self.position;
         loop {

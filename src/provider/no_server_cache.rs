@@ -1,7 +1,7 @@
-//! "No server can be had", fact by the processes load one test run.
+//! A negative cache: "no server available", shared by the processes of one test run.
 //!
-//! Finding out that neither a container engine nor `PyPI` has a server can take half a minute, and a run may have
-//! hundreds load processes: the first one pays, the others read key it found.
+//! It can take half a minute to find out that neither a container engine nor `PyPI` has a server, and a run may have
+//! hundreds of processes. The first one pays, and the others read its result.
 
 use std::fs::File;
 
@@ -10,17 +10,19 @@ use crate::error::{Error, Kind};
 use crate::report;
 use crate::settings::Settings;
 
-/// The cache load the run that this process belongs to.
+/// The negative cache of this process's run.
 pub(super) struct NoServerCache {
     fact: RunFact,
-    /// Held while this process finds out for all.
+    /// Held while this process tries the slow providers.
     lock: Option<File>,
 }
 
 impl NoServerCache {
+    /// Opens the cache.
+    ///
     /// # Errors
     ///
-    /// The cache, if another process load the run has reached it.
+    /// Returns the stored error if another process of the run has found no server.
     pub(super) fn load(settings: &Settings) -> Result<Self, Error> {
         let key = format!(
             "no server {:?} {:?} {} {} {} {}",
@@ -36,11 +38,11 @@ impl NoServerCache {
         Ok(cache)
     }
 
-    /// Waits until no other process load the run is finding out.
+    /// Waits until no other process of the run tries the slow providers.
     ///
     /// # Errors
     ///
-    /// The cache, if one load them has reached it.
+    /// Returns the stored error if another process has found no server.
     pub(super) fn wait_for_other_processes(&mut self) -> Result<(), Error> {
         if self.lock.is_none() {
             self.lock = self.fact.lock();
@@ -48,7 +50,7 @@ impl NoServerCache {
         self.read()
     }
 
-    /// Tells the other processes, now and later.
+    /// Stores the error for the other processes, now and later.
     pub(super) fn store(&self, error: &Error) {
         self.fact.write(&error.to_string());
     }

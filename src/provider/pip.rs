@@ -1,8 +1,7 @@
-//! A wheel from `PyPI`, by whichever pip there is: that of a Python on `PATH`, the one that Python ships with itself, or
-//! uv's.
+//! Fetches a wheel from `PyPI` with any pip: that of a Python on `PATH`, the one that is bundled with Python, or uv's.
 //!
-//! What is run has our own directory as its working directory, and no variables that lead Python or pip elsewhere: what
-//! lies about in the crate under test is not executed. Which index, proxy and certificates are used is the user's.
+//! The working directory is our own, and variables that redirect Python or pip are removed: files in the crate under
+//! test are never executed. The user's settings for index, proxy and certificates apply.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,13 +13,14 @@ use std::{env, io};
 use crate::report::download as report;
 use crate::sync::poll_until;
 
-/// How often we look whether it is done.
+/// How often to check whether it has finished.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// How much of the output of a pip that failed is shown, in bytes.
+/// How much output of a failed pip is shown, in bytes.
 const TAIL: u64 = 2_000;
 
-/// The variables of pip that say where packages come from. All others may say where they go, or which are taken.
+/// The variables of pip that define where packages come from. The others can change where they are installed, or which
+/// ones are taken.
 const SOURCE_VARIABLES: [&str; 15] = [
     "PIP_CACHE_DIR",
     "PIP_CERT",
@@ -39,15 +39,15 @@ const SOURCE_VARIABLES: [&str; 15] = [
     "PIP_TRUSTED_HOST",
 ];
 
-/// The path of the bundled pip, from a Python that ships one.
+/// Prints the path of the pip that is bundled with Python.
 const BUNDLED: &str = "import ensurepip, glob, os
 print(glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled', 'pip-*.whl'))[0])";
 
-/// Fetches what `requirements.txt` in `staging` names, and unpacks it into `staging`; until `deadline`.
+/// Fetches the packages in `staging`/requirements.txt and unpacks them into `staging`.
 ///
 /// # Errors
 ///
-/// What the last one that could have done it said.
+/// Returns the message of the last program that could have done it.
 pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
     let runner = Runner { staging, deadline, limit };
     let pythons = programs("python3");
@@ -81,7 +81,7 @@ pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Resul
         .unwrap_or_else(|| if pythons.is_empty() { report::NO_PYTHON.to_owned() } else { report::no_pip(&pythons) }))
 }
 
-/// The programs of that name, in the order of `PATH`.
+/// Returns the programs with this name, in the order of `PATH`.
 fn programs(name: &str) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).filter(|directory| directory.is_absolute());
@@ -89,7 +89,7 @@ fn programs(name: &str) -> Vec<PathBuf> {
 }
 
 enum PipError {
-    /// That Python has none.
+    /// That Python has no pip.
     NoPip,
     TooSlow,
     Other(String),
@@ -110,7 +110,7 @@ impl Runner<'_> {
         self.run(&mut command)
     }
 
-    /// By zipfile, which is part of Python.
+    /// Unpacks with zipfile, which is part of Python.
     fn unpack(&self, python: &Path) -> Result<(), String> {
         let wheels = fs::read_dir(self.staging.join("wheels")).into_iter().flatten().flatten();
         for wheel in wheels.map(|entry| entry.path()) {
@@ -143,7 +143,7 @@ impl Runner<'_> {
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
             let of_pip = text.starts_with("PIP_") && !SOURCE_VARIABLES.contains(&text.as_ref());
-            // Of Python's own, those that say which code is run.
+            // The variables of Python that define which code is run.
             if of_pip || ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE"].contains(&text.as_ref()) {
                 command.env_remove(name);
             }
@@ -172,13 +172,13 @@ impl Runner<'_> {
         }
     }
 
-    /// Whether it succeeded; nothing where it was ended at the deadline.
+    /// Waits for the program and returns whether it succeeded, or `None` if it was killed at the deadline.
     fn wait(&self, child: &mut Child) -> Option<bool> {
         let status = poll_until(self.deadline, CHECK_EVERY, || child.try_wait().transpose());
         if let Some(Ok(status)) = status {
             return Some(status.success());
         }
-        // Our own child, not yet reaped.
+        // It is our own child and not yet reaped, so the pid is still its own.
         let _ = child.kill();
         let _ = child.wait();
         None

@@ -1,4 +1,4 @@
-//! The provider `process`: a server binary of this machine, started privately.
+//! The provider `process`: a server binary of this machine, started for the tests alone.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -20,26 +20,27 @@ use crate::settings::{Provider, Settings};
 use crate::sync::poll_until;
 use crate::{random, report};
 
-/// From exec to the first answer. A healthy server takes about 7 ms.
+/// The timeout from exec to the first answer. A healthy server takes about 7 ms.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is asked meanwhile. (A timeout on a socket would be rounded up to the kernel's ticks, 4 ms and more.)
+/// How often a new server is asked whether it answers. (A socket timeout would be rounded up to the kernel's ticks, 4
+/// ms and more.)
 const ASK_EVERY: Duration = Duration::from_micros(500);
 
-/// Between asking for a free port and the server taking it, another process may: then another port is tried.
+/// Another process may take a free port before the server does. Then another port is tried.
 const PORT_ATTEMPTS: u32 = 10;
 
-/// What a server may print before it answers, in bytes. A healthy one prints 2 kB.
+/// How much a server may print before it answers, in bytes. A healthy one prints 2 kB.
 const MAX_OUTPUT: u64 = 16 << 20;
 
-/// What a Redis or Valkey prints when its port is taken.
+/// The output of Redis or Valkey if its port is taken.
 const PORT_TAKEN: [&str; 2] = ["Address already in use", "Failed listening on port"];
 
-/// The server binary of this machine: the one that the settings name, else the first on `PATH`.
+/// Returns the server binary of this machine: the one in the settings, or the first one on `PATH`.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// Returns an error if there is none.
 pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
     if let Some(named) = settings.server_binary() {
         return if is_executable(named) {
@@ -60,12 +61,12 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
 /// How long a server that another process has left may take to answer.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A server that another process of this run has left, else a new one: on a unix socket and a loopback port, without
-/// persistence, when it answers.
+/// Claims a server that another process of this run has left, or starts one: on a unix socket and a loopback port,
+/// without persistence.
 ///
 /// # Errors
 ///
-/// When it ends at once, never answers, or finds no free port; with the end of what it printed.
+/// Returns an error, with the end of its output, if the server ends, does not answer in time, or finds no free port.
 pub(crate) fn start(
     binary: &Path,
     provider: Provider,
@@ -86,11 +87,11 @@ pub(crate) fn start(
     start_on_free_port(binary, provider, settings, within, Some((run, slot)))
 }
 
-/// Whether the server has what a lease needs: what is called one may be a wrapper around it.
+/// Checks that the server supports all commands of a lease: the binary may be a wrapper.
 ///
 /// # Errors
 ///
-/// When it has not, or has ended.
+/// Returns an error if it does not, or if it has ended.
 pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) -> Result<(), Unavailable> {
     let refused = match suitability::check_own(&mut started.control) {
         Ok(fits) => fits.err(),
@@ -104,12 +105,12 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
     }
 }
 
-/// The slot that this process has, where the processes of one run share servers. What is to be kept is never shared, nor
-/// is a clock that is moved.
+/// Returns the slot of this process, if the processes of this run share servers. A server that is kept, or whose clock
+/// can be moved, is never shared.
 fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
     let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
     let kind = format!("{} {} {:?} {}", run.id, binary.display(), settings.databases(), settings.passwords());
-    // Without a slot the server is this process's alone: slower, not wrong.
+    // Without a slot this process does not share its server: slower, not wrong.
     let slot = Slot::take("servers", &kind).ok()?;
     Some((run, slot))
 }
@@ -160,7 +161,7 @@ impl Drop for RunServer {
     fn drop(&mut self) {
         self.slot.put(None);
         if self.supervisor.is_none() {
-            // Its supervisor sees that it has ended. Where it does not answer, it ends with the run.
+            // The supervisor notices that the server has ended. If the server does not answer, it ends with the run.
             let shutdown = |mut control: Connection| cmd("SHUTDOWN").arg("NOSAVE").exec(&mut control);
             let _ = self.server.connect(CLAIM_TIMEOUT).and_then(shutdown);
         }
@@ -250,7 +251,7 @@ fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {
     .map(OsString::from)
     .collect();
     arguments.extend(["--dir".into(), directory.into(), "--unixsocket".into(), socket(directory).into()]);
-    // The rest of its configuration, which nobody is to see, comes by standard input.
+    // The rest of the configuration is secret, so it comes by standard input.
     arguments.push("-".into());
     arguments
 }
@@ -259,8 +260,8 @@ fn socket(directory: &Path) -> PathBuf {
     directory.join("redis.sock")
 }
 
-/// Over the unix socket, which is nobody else's: the port could have been taken by a stranger's server. The server
-/// opens its port first, so an answer on the socket means that the port is its own as well.
+/// Waits for the first answer on the unix socket, which only our server has: another server could have taken the port.
+/// The server opens its port first, so an answer on the socket means that it has the port, too.
 fn first_answer(
     supervisor: &mut Supervisor,
     binary: &Path,
@@ -278,7 +279,8 @@ fn first_answer(
         let left = || deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
         let mut connection = client.get_connection_with_timeout(left())?;
         connection.set_read_timeout(Some(left()))?;
-        // The section `server` has all that we need. An unoptimised build takes half a millisecond to parse a full INFO.
+        // The section `server` has everything that we need. An unoptimised build takes half a millisecond to parse a
+        // full INFO.
         let info = cmd("INFO").arg("server").query(&mut connection)?;
         Ok((connection, info))
     };
@@ -291,7 +293,7 @@ fn first_answer(
     })
 }
 
-/// Why a server will never answer, if that is certain.
+/// Returns why the server will never answer, if that is certain.
 fn why_not_starting(supervisor: &mut Supervisor, binary: &Path) -> Option<StartError> {
     if supervisor.output_size() > MAX_OUTPUT {
         return Some(StartError::Other(report::process::floods(binary, &supervisor.output_tail())));
@@ -309,7 +311,8 @@ fn why_not_starting(supervisor: &mut Supervisor, binary: &Path) -> Option<StartE
     })
 }
 
-/// The version of a server binary, if a lease needs a newer one: it has ended at a line of its configuration.
+/// Returns the version of a server binary if it is too old for a lease. Such a server ends at an unknown line of its
+/// configuration.
 fn old_version(binary: &Path) -> Option<String> {
     let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -317,7 +320,7 @@ fn old_version(binary: &Path) -> Option<String> {
     suitability::is_too_old(version).then(|| version.to_owned())
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,4 +1,4 @@
-//! The provider `running`: a server that was running before us, and that others may be using.
+//! The provider `running`: a server that was running before us, and that other programs may use.
 
 use std::fmt::Display;
 use std::io;
@@ -18,13 +18,13 @@ use crate::redis_io::retry_if_interrupted;
 use crate::report;
 use crate::settings::{Origin, Provider, Settings};
 
-/// For all of the first contact with a server that somebody named. A loopback server takes a fraction of a millisecond.
+/// The timeout of the first contact with a named server. A loopback server takes a fraction of a millisecond.
 const NAMED_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// The same for the address where a Redis usually is.
+/// The same for the default address.
 const GUESSED_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// For each answer afterwards.
+/// The timeout of each later answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running server that we may use.
@@ -36,15 +36,17 @@ pub(crate) struct Running {
 
 /// Why there is no running server to use.
 pub(crate) enum AttemptError {
-    /// Nothing is there, or only something that nobody named: the next provider is tried.
+    /// Nothing answers, or only a server that nobody named: try the next provider.
     Skip(Unavailable),
-    /// Somebody named this server, and it can't be used: that is for them to know.
+    /// The user named this server, and it can't be used: report it.
     Abort(Error),
 }
 
+/// Finds the running server.
+///
 /// # Errors
 ///
-/// When nothing answers, when what answers is no Redis that lets us in, and when it does not fit.
+/// Returns an error if nothing answers, the peer is not a Redis that accepts us, or the server is unsuitable.
 pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
     let origin = settings.redis_url_origin();
     let is_named = origin != Origin::Default;
@@ -52,7 +54,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
         || AttemptError::Skip(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
     let contact = Contact { url, is_named, databases: settings.databases().into() };
-    // A guessed address that is silent takes its second once in a run.
+    // A silent default address costs its one second only once in a run.
     let silence = RunFact::new(&format!("silent {}", settings.redis_url()));
     if let Some(why) = silence.read().filter(|_| !is_named) {
         return Err(AttemptError::Skip(unavailable(why, is_named)));
@@ -64,18 +66,18 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
         .and_then(|server| check_cache().map(|()| server));
     match found {
         Ok(server) => Ok(Running { server, contact }),
-        // Where a server answers and its name was given, another one would hide what is wrong.
-        Err(error_) if is_named && error_.answered => Err(AttemptError::Abort(error_.into_error())),
-        Err(error_) => {
-            if error_.is_silence && !is_named {
-                silence.write(&error_.why);
+        // A named server that answers but can't be used is an error: another server would hide it.
+        Err(failure) if is_named && failure.answered => Err(AttemptError::Abort(failure.into_error())),
+        Err(failure) => {
+            if failure.is_silence && !is_named {
+                silence.write(&failure.why);
             }
-            Err(AttemptError::Skip(error_.into_unavailable(is_named)))
+            Err(AttemptError::Skip(failure.into_unavailable(is_named)))
         }
     }
 }
 
-/// Leases on a shared server take turns by a file in the cache.
+/// Checks that the cache is writable: leases on a shared server take turns by a file there.
 fn check_cache() -> Result<(), ConnectError> {
     let written = cache::shared_subdirectory("running").and_then(|directory| {
         let probe = directory.join(format!("probe-{}", std::process::id()));
@@ -91,23 +93,24 @@ fn check_cache() -> Result<(), ConnectError> {
 }
 
 impl Running {
-    /// Whether somebody named it; else it is at the address where a Redis usually is.
+    /// Returns whether the user named the server. Otherwise it is at the default address.
     pub(crate) fn is_named(&self) -> bool {
         self.contact.is_named
     }
 
-    /// A connection for one lease, and the server that answers now: another one may have taken its place.
+    /// Opens a connection for one lease, and returns the server that answers now: another one may have taken its place.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`] when it answers no more; [`Error::is_refused`] when it does not fit any more.
+    /// Returns an error that [`Error::is_server`] if the server does not answer, or that [`Error::is_refused`] if its
+    /// data is not for tests.
     pub(crate) fn connect(&self) -> Result<(Connection, Server), Error> {
         let lost = |why: &dyn Display| report::server_lost(&self.server, why);
-        let info = self.contact.info().map_err(|error_| {
-            if error_.is_refusal {
-                Error::new(Kind::Refused, error_.why)
+        let info = self.contact.info().map_err(|failure| {
+            if failure.is_refusal {
+                Error::new(Kind::Refused, failure.why)
             } else {
-                Error::new(Kind::Server, lost(&error_.why))
+                Error::new(Kind::Server, lost(&failure.why))
             }
         })?;
         let connect = || -> RedisResult<(Connection, InfoDict)> {
@@ -126,17 +129,17 @@ impl Running {
         if run_id(&now) == self.server.run_id() {
             return Ok((connection, self.server.clone()));
         }
-        let server = self.contact.server(&now).map_err(|error_| Error::new(Kind::Server, lost(&error_.why)))?;
+        let server = self.contact.server(&now).map_err(|failure| Error::new(Kind::Server, lost(&failure.why)))?;
         Ok((connection, server))
     }
 
-    /// The URL as it may be shown.
+    /// Returns the URL for messages, without secrets.
     pub(crate) fn shown_url(&self) -> String {
         self.contact.shown()
     }
 }
 
-/// How a running server is asked for the first time.
+/// The address of a running server, for the first contact.
 #[derive(Clone)]
 struct Contact {
     url: Url,
@@ -153,7 +156,7 @@ impl Contact {
         if self.is_named { NAMED_ANSWERS_WITHIN } else { GUESSED_ANSWERS_WITHIN }
     }
 
-    /// What a server that fits says of itself.
+    /// Returns the INFO of a suitable server.
     fn info(&self) -> Result<InfoDict, ConnectError> {
         if matches!(self.url.scheme(), "rediss" | "valkeys") && !has_tls(&self.url) {
             return Err(ConnectError::of(
@@ -184,7 +187,7 @@ impl Contact {
         match error {
             NoReplies::Unreachable(error) => self.explain_unreachable(&error),
             NoReplies::Silent if matches!(self.url.scheme(), "rediss" | "valkeys") => {
-                // A server without TLS waits for the end of the line.
+                // A server without TLS waits for the end of a line.
                 let why = report::running::tls_failed(&shown, &report::running::silent(&shown, self.within()));
                 ConnectError::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
             }
@@ -230,7 +233,7 @@ impl Contact {
         ConnectError::of(why, remedy, error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Only the environment can name a server on another machine: test.ini is shared, and copied.
+    /// Rejects a server on another machine unless the environment names it: test.ini is shared and copied.
     fn check_address(&self, named_in_environment: bool, place: &dyn Display) -> Result<(), ConnectError> {
         let host = self.url.host_str().filter(|host| !host.is_empty());
         let (false, Some(host)) = (named_in_environment, host) else { return Ok(()) };
@@ -243,7 +246,7 @@ impl Contact {
     }
 }
 
-/// Whether this build of the redis crate speaks TLS.
+/// Returns whether this build of the redis crate supports TLS.
 fn has_tls(url: &Url) -> bool {
     Client::open(url.clone()).is_ok()
 }
@@ -251,9 +254,9 @@ fn has_tls(url: &Url) -> bool {
 /// Why a running server is not used.
 struct ConnectError {
     why: String,
-    /// Nothing where the provider's own fits.
+    /// `None` if the provider's default remedy applies.
     remedy: Option<String>,
-    /// Whether there is something at the address.
+    /// Whether a peer answered at this address.
     answered: bool,
     /// Whether its data is not for tests.
     is_refusal: bool,
@@ -287,7 +290,7 @@ impl From<Unfit> for ConnectError {
     }
 }
 
-/// A server that is not used since `refusal` says why.
+/// Describes a server that was refused.
 pub(super) fn refused(refusal: &Error) -> Unavailable {
     unavailable(report::running::not_used(&refusal.to_string()), false)
 }

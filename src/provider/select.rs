@@ -1,4 +1,4 @@
-//! Tries the providers in order, once in a process, and remembers which one has a server.
+//! Tries the providers in order, once in a process, and remembers the first one that has a server.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,18 +12,19 @@ use crate::report;
 use crate::settings::{Origin, Provider, Settings};
 use crate::sync::lock;
 
-/// How long finding a server may take in all, whatever the providers do. Each has a limit of its own as well.
+/// The timeout of finding a server, for all providers together: half a minute with the time for a report. Each provider
+/// has a shorter timeout of its own, and gets less if the earlier ones have used up this one.
 const SELECT_TIMEOUT: Duration = Duration::from_secs(29);
 
-/// What the container engine leaves of it for the last provider, which takes a second where it works.
+/// How much of it the container engine leaves for the last provider, whose download takes a second on a fast line.
 const LEFT_FOR_DOWNLOAD: Duration = Duration::from_secs(6);
 
-/// What a start has in any case: a healthy server takes a few milliseconds.
+/// A start always gets this much: a healthy server takes a few milliseconds.
 const LEFT_FOR_START: Duration = Duration::from_secs(2);
 
 const ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Container, Provider::Download];
 
-/// A provider that has no server.
+/// A provider without a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Unavailable {
     pub(crate) provider: String,
@@ -34,9 +35,9 @@ pub(crate) struct Unavailable {
 /// Where the servers of this process come from.
 pub(crate) struct Source {
     provider: Chosen,
-    /// Why it is this provider, for the line on a test's output.
+    /// Why this provider was chosen, for a line in the test's output.
     pub(crate) why: String,
-    /// The server that was started to find out that the provider can.
+    /// The server that was started to test the provider.
     first: Mutex<Option<Started>>,
 }
 
@@ -54,17 +55,18 @@ fn selected() -> MutexGuard<'static, Option<Selected>> {
     lock(&SELECTED)
 }
 
-/// The source of this process's servers. The first caller pays for finding out; the others wait for it, and are told
-/// the same, be it good or bad.
+/// Returns the source of this process's servers. The first caller selects a provider; the others wait for it and get
+/// the same result.
 ///
 /// # Errors
 ///
-/// [`Error::is_no_server`] when no provider has a server, [`Error::is_refused`] when one was named that we won't touch.
+/// Returns an error that [`Error::is_no_server`] if no provider has a server, or that [`Error::is_refused`] if a named
+/// server must not be used.
 pub(crate) fn source(settings: &Settings) -> Result<Arc<Source>, Error> {
     selected().get_or_insert_with(|| select(settings, Vec::new())).clone()
 }
 
-/// A server that nobody named turned out to hold somebody's data: from now on, the next provider is the source.
+/// Makes the next provider the source, because a server that nobody named holds foreign data.
 pub(crate) fn rule_out(source: &Arc<Source>, settings: &Settings, refusal: &Error) {
     let mut selected = selected();
     if selected.as_ref().is_some_and(|now| now.as_ref().is_ok_and(|now| Arc::ptr_eq(now, source))) {
@@ -73,7 +75,7 @@ pub(crate) fn rule_out(source: &Arc<Source>, settings: &Settings, refusal: &Erro
 }
 
 impl Source {
-    /// The shared server, if that is what there is.
+    /// Returns the shared server, if the source is one.
     pub(crate) fn running(&self) -> Option<&Running> {
         match &self.provider {
             Chosen::Running(running) => Some(running),
@@ -81,11 +83,11 @@ impl Source {
         }
     }
 
-    /// Another own server.
+    /// Starts another own server.
     ///
     /// # Errors
     ///
-    /// [`Error::is_no_server`] when the provider has no more.
+    /// Returns an error that [`Error::is_no_server`] if the provider fails.
     pub(crate) fn start(&self, settings: &Settings) -> Result<Started, Error> {
         if let Some(first) = lock(&self.first).take() {
             return Ok(first);
@@ -99,7 +101,7 @@ impl Source {
     }
 }
 
-/// `unavailable` are the providers that were ruled out already, which are the first ones.
+/// Selects a provider. `unavailable` has the first ones, which were ruled out already.
 fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let providers = match settings.provider() {
         Some(one) => vec![one],
@@ -109,7 +111,7 @@ fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let mut cache = NoServerCache::load(settings)?;
     for provider in providers.into_iter().skip(unavailable.len()) {
         if matches!(provider, Provider::Container | Provider::Download) {
-            // Slow to fail: the other processes of this test run wait, and are told.
+            // These providers are slow to fail: the other processes of this run wait for the result.
             cache.wait_for_other_processes()?;
         }
         match attempt(provider, settings, deadline) {
@@ -167,8 +169,8 @@ fn attempt(
     }
 }
 
-/// `redis.clock = whole` asks for what that provider can't give. A server that somebody named is not passed over in
-/// silence.
+/// Rejects a provider that does not support `redis.clock = whole`. A server that the environment names is not skipped
+/// silently.
 fn no_whole_clock(provider: Provider, settings: &Settings) -> AttemptError {
     let unavailable = Unavailable {
         provider: provider.to_string(),

@@ -1,11 +1,11 @@
-//! Own servers shared by several processes, one process at a time.
+//! Own servers that several processes share, one process at a time.
 //!
-//! Under cargo-nextest every test is a process, and a server takes longer to start than a test to run. So each shared
-//! server has a slot: a file that says where it is, locked by the process that uses it. When that process ends, the
-//! kernel releases the lock, and the next one finds the server there.
+//! With cargo-nextest every test is a process, and starting a server takes longer than running a test. So each shared
+//! server has a slot: a file with the server's address, locked by the process that uses it. When this process ends, the
+//! kernel releases the lock, and the next process finds the server there.
 //!
-//! The file alone leads nowhere: a server is taken for ours only if it lets in the control user with the secret that it
-//! was given at its start.
+//! The file alone proves nothing: a server counts as ours only if it accepts the control user with the secret that it
+//! got at its start.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,32 +21,32 @@ use crate::cache;
 use crate::redis_io::retry_if_interrupted;
 use crate::settings::Provider;
 
-/// A slot that this process has.
+/// A slot that this process has locked.
 pub(super) struct Slot {
     path: PathBuf,
     lock: File,
 }
 
-/// What a slot says of its server.
+/// The contents of a slot: how to reach its server.
 #[derive(Clone)]
 pub(super) struct SlotRecord {
     pub(super) url: String,
     pub(super) run_id: String,
-    /// Of its control user.
+    /// The password of the control user.
     pub(super) secret: String,
-    /// How often its password was changed.
+    /// How often the server's password was changed.
     pub(super) password_changes: u64,
 }
 
 impl SlotRecord {
-    /// A server that was just started.
+    /// The record of a new server.
     pub(super) fn new(server: &Server) -> Self {
         let (url, secret) = server.control();
         Self { url, run_id: server.run_id().to_owned(), secret, password_changes: 0 }
     }
 }
 
-/// Closing the file would do, but for a forked child that has it open as well.
+/// Closing the file is not enough: a forked child may have it open as well.
 impl Drop for Slot {
     fn drop(&mut self) {
         let _ = self.lock.unlock();
@@ -54,18 +54,18 @@ impl Drop for Slot {
 }
 
 impl Slot {
-    /// The first slot that nobody has, of those for servers of that kind, in a directory of that name in the cache.
+    /// Takes the first free slot for servers of this kind, in this directory of the cache.
     ///
     /// # Errors
     ///
-    /// When the cache can't be written.
+    /// Returns an error if the cache can't be written.
     pub(super) fn take(directory: &str, kind: &str) -> io::Result<Self> {
         let kind = cache::file_name(kind);
         let directory = cache::subdirectory(directory)?;
         let mut number = 0;
         loop {
             let path = directory.join(format!("{kind}-{number}"));
-            // The text has a file of its own: on some platforms a locked one can't be read.
+            // The record has a file of its own: on some platforms a locked file can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path, lock }),
@@ -75,12 +75,12 @@ impl Slot {
         }
     }
 
-    /// The slot's file.
+    /// Returns the path of the slot's file.
     pub(super) fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// The server that was left here, with a connection as its control user: if it is there, and ours.
+    /// Returns the server in this slot, with a connection as its control user, if it answers and is ours.
     pub(super) fn claim(
         &self,
         provider: Provider,
@@ -101,9 +101,9 @@ impl Slot {
         Some(SlotRecord { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
     }
 
-    /// Leaves a server here for the next process, or none.
+    /// Stores a server for the next process, or removes it.
     pub(super) fn put(&self, server: Option<&SlotRecord>) {
-        // A process that can't read what is here starts a server: slower, not wrong.
+        // A process that can't read the record starts a server: slower, not wrong.
         let _ = match server {
             Some(SlotRecord { url, run_id, secret, password_changes }) => {
                 cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"))
@@ -113,11 +113,11 @@ impl Slot {
     }
 }
 
-/// A connection to the own server at `url` as its control user, and its INFO.
+/// Connects to the own server at `url` as its control user, and returns its INFO.
 ///
 /// # Errors
 ///
-/// When there is none that knows the secret.
+/// Returns an error if the server does not answer, or does not accept the secret.
 pub(super) fn connect(url: &str, secret: &str, within: Duration) -> RedisResult<(Connection, InfoDict)> {
     let info = url.into_connection_info()?;
     let user = info.redis_settings().clone().set_username(CONTROL_USER).set_password(secret);

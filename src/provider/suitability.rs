@@ -1,8 +1,9 @@
-//! Whether a server that is there has what a lease required_commands: asked before it is taken, without changing anything.
+//! Checks that a server supports everything a lease needs, without changing anything.
 //!
-//! The commands are sent in a MULTI that is discarded, once the server has taken the MULTI. It looks at a command when it
-//! is queued_commands: whether it knows it, whether the user may use it on those keys, and whether it takes writes at all. Those
-//! that write have an argument too many besides, so that they would fail if they were executed all the same.
+//! The commands are sent in a MULTI that is discarded, after the server has accepted the MULTI. A server checks a
+//! command when it queues it: whether it supports the command, whether the user may run it on these keys, and whether
+//! it accepts writes at all. As a second safeguard, the commands that write have an argument too many, so that they
+//! would fail if they were executed.
 
 use redis::{Cmd, Connection, InfoDict, RedisResult, Value, cmd, from_redis_value};
 use url::Url;
@@ -10,21 +11,21 @@ use url::Url;
 use super::first_contact::Reply;
 use crate::report::running as report;
 
-/// The oldest Redis that a lease works on.
+/// The oldest Redis version that a lease supports.
 const MIN_VERSION: (u32, u32) = (6, 2);
 
-/// A key of ours, as the marker beside what tests have left.
+/// A key of ours: the marker that a release leaves.
 const KEY: &str = "transient-fixtures:left";
 
-/// What does not fit: why, and what to do.
+/// Why a server is unsuitable, and what to do.
 pub(super) struct Unfit {
     pub(super) why: String,
     pub(super) remedy: String,
-    /// The data on it is not for tests, so that it is refused whoever has named it.
+    /// Whether its data is not for tests, so that it is refused even if it was named.
     pub(super) is_refusal: bool,
 }
 
-/// What a server is asked first: itself, its test databases, and a MULTI.
+/// Returns the first commands: INFO, SELECT for each test database, and MULTI.
 pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     let mut questions = vec![cmd("INFO")];
     questions.extend(databases.map(|database| cmd("SELECT").arg(database).take()));
@@ -32,12 +33,12 @@ pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     questions
 }
 
-/// What it is asked in that MULTI: what a lease required_commands.
+/// Returns the commands that are queued in this MULTI.
 pub(super) fn queued_commands() -> Vec<Cmd> {
     required_commands().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
 }
 
-/// The commands of a lease, and of what a test asks of it.
+/// Returns the commands that a lease and its test need.
 fn required_commands() -> Vec<(&'static str, Cmd)> {
     let one = |name: &'static str, arguments: &[&str]| (name, cmd(name).arg(arguments).take());
     vec![
@@ -57,11 +58,11 @@ fn required_commands() -> Vec<(&'static str, Cmd)> {
     ]
 }
 
-/// What the server is, if it fits.
+/// Returns the INFO of a suitable server.
 ///
 /// # Errors
 ///
-/// What does not fit, the first thing first.
+/// Returns the first reason why the server is unsuitable.
 pub(super) fn check_replies(
     url: &Url,
     shown: &str,
@@ -109,7 +110,7 @@ fn unfit(why: String, remedy: impl Into<String>) -> Unfit {
     Unfit { why, remedy: remedy.into(), is_refusal: false }
 }
 
-/// Whether it is a server of its own, of a version that we know, that takes writes. What it does not say, it is not.
+/// Checks that it is a standalone primary of a supported version. A field that is missing fails the check.
 fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
     let field = |name: &str| info.get::<String>(name).unwrap_or_default();
     let refuse = |why: String| Err(Unfit { why, remedy: String::new(), is_refusal: true });
@@ -140,13 +141,13 @@ fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
     }
 }
 
-/// Major and minor version.
+/// Returns the major and minor version.
 fn major_minor(version: &str) -> Option<(u32, u32)> {
     let mut major_minor = version.split('.').map(str::parse);
     Some((major_minor.next()?.ok()?, major_minor.next()?.ok()?))
 }
 
-/// Whether a version is too old for a lease.
+/// Returns whether a version is too old for a lease.
 pub(super) fn is_too_old(version: &str) -> bool {
     major_minor(version).is_some_and(|major_minor| major_minor < MIN_VERSION)
 }
@@ -167,16 +168,16 @@ fn refused_command(shown: &str, user: &str, command: &str, message: &str) -> Unf
     }
 }
 
-/// Of a server that hung up: what it said instead of the first reply.
+/// Explains the first reply of a server that then closed the connection.
 pub(super) fn check_first_reply(shown: &str, message: &str) -> Unfit {
     refused_command(shown, "default", "INFO", message)
 }
 
-/// Whether an own server, whose binary may be a wrapper or built otherwise, has what a lease required_commands.
+/// Checks that an own server supports the commands of a lease: its binary may be a wrapper, or an unusual build.
 ///
 /// # Errors
 ///
-/// Which command it does not take.
+/// Returns the first command that the server rejects.
 pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), String>> {
     const REQUIRED: [&[&str]; 8] = [
         &["CLIENT", "SETNAME", "transient-fixtures"],
@@ -202,7 +203,7 @@ pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), Stri
     Ok(refused.map_or(Ok(()), Err))
 }
 
-/// The text of a reply, for a peer that is no Redis.
+/// Returns the text of the first reply, for a peer that may not be a Redis.
 pub(super) fn first_reply_text(replies: &[Reply]) -> Option<String> {
     match replies.first()? {
         Err(message) | Ok(Value::SimpleString(message)) => Some(message.clone()),
