@@ -65,13 +65,13 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     let slot = Slot::take("containers", &kind)
         .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
     // A container that will be kept is never shared.
-    if let Some((server, control, left)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
+    if let Some((server, control, record)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
         let (password, earlier_password_changes) =
-            (settings.passwords().then(random::hex), Some(left.password_changes));
-        let container = Container { server: server.clone(), started: None, slot, left, keep: false };
+            (settings.passwords().then(random::hex), Some(record.password_changes));
+        let container = Container { server: server.clone(), started: None, slot, record, keep: false };
         return Ok(Started { server, control, owner: Box::new(container), password, earlier_password_changes });
     }
-    slot.put(None);
+    slot.clear();
     let within = within.min(READY_WITHIN);
     let deadline = Instant::now() + within;
     let name = unique_name();
@@ -99,8 +99,8 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     })?;
     let server = Server::new(Provider::Container, url, &info, sessions, Some(secrets.control))
         .map_err(|error| not_started(image, report::container::not_started(image, &error.to_string())))?;
-    let left = SlotRecord::new(&server);
-    let container = Container { server: server.clone(), started: Some(started), slot, left, keep: settings.keep() };
+    let record = SlotRecord::new(&server);
+    let container = Container { server: server.clone(), started: Some(started), slot, record, keep: settings.keep() };
     container.publish();
     Ok(Started {
         server,
@@ -113,10 +113,10 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
 
 /// Returns the server of a slot, if it is still the one that was left there and is not ending.
 fn claim(slot: &Slot, sessions: u32) -> Option<(Server, Connection, SlotRecord)> {
-    let (server, mut control, left) = slot.claim(Provider::Container, sessions, CLAIM_TIMEOUT)?;
+    let (server, mut control, record) = slot.claim(Provider::Container, sessions, CLAIM_TIMEOUT)?;
     // We are already connected: either we see the key, or the container sees our connection.
     let ending: bool = cmd("EXISTS").arg(ENDING).query(&mut control).ok()?;
-    (!ending).then_some((server, control, left))
+    (!ending).then_some((server, control, record))
 }
 
 fn request(
@@ -175,7 +175,7 @@ struct Container {
     /// Known only to the process that has started it.
     started: Option<RemoveOnDrop>,
     slot: Slot,
-    left: SlotRecord,
+    record: SlotRecord,
     keep: bool,
 }
 
@@ -213,7 +213,7 @@ impl Container {
     /// Writes the server to the slot for the next process. A container that will be kept is not shared.
     fn publish(&self) {
         if !self.keep {
-            self.slot.put(Some(&self.left));
+            self.slot.store(&self.record);
         }
     }
 
@@ -232,7 +232,7 @@ impl Owner for Container {
     }
 
     fn password_changes(&mut self, count: u64) {
-        self.left.password_changes = count;
+        self.record.password_changes = count;
         self.publish();
     }
 
@@ -243,7 +243,7 @@ impl Owner for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.slot.put(None);
+        self.slot.clear();
         // If neither way works, the container ends by itself because our connection is closed.
         match self.started.take() {
             Some(started) => drop(started),

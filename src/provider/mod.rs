@@ -11,17 +11,17 @@
 
 #[cfg(unix)]
 pub(crate) mod clock;
-#[cfg_attr(not(feature = "container"), path = "no_container.rs")]
+#[cfg(feature = "container")]
 pub(crate) mod container;
 #[cfg(feature = "container")]
 mod create_watch;
-#[cfg_attr(not(unix), path = "no_download.rs")]
+#[cfg(unix)]
 pub(crate) mod download;
 mod first_contact;
 mod no_server_cache;
 #[cfg(unix)]
 mod pip;
-#[cfg_attr(not(unix), path = "no_process.rs")]
+#[cfg(unix)]
 pub(crate) mod process;
 pub(crate) mod run;
 pub(crate) mod running;
@@ -35,20 +35,24 @@ mod suitability;
 mod supervisor;
 #[cfg(any(unix, feature = "container"))]
 mod unique_name;
+#[cfg(not(all(unix, feature = "container")))]
+mod unsupported;
 
 pub(crate) use select::{Source, Unavailable};
 pub(crate) use server::Endpoint;
 pub use server::Server;
 pub(crate) use started::{Owner, Started};
-
-use crate::settings::Settings;
+#[cfg(not(feature = "container"))]
+pub(crate) use unsupported::container;
+#[cfg(not(unix))]
+pub(crate) use unsupported::{download, process};
 
 /// The number of databases of a server with the default configuration.
 const DEFAULT_DATABASES: u32 = 16;
 
 /// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.
 #[cfg(any(unix, feature = "container"))]
-fn database_count(settings: &Settings) -> u32 {
+fn database_count(settings: &crate::settings::Settings) -> u32 {
     let (sessions, jobs) = settings.databases();
     DEFAULT_DATABASES.max(sessions + 1).max(jobs + 1)
 }

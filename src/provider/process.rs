@@ -77,13 +77,13 @@ pub(crate) fn start(
         return start_on_free_port(binary, provider, settings, within, None);
     };
     let (sessions, _) = settings.databases();
-    if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIM_TIMEOUT) {
+    if let Some((server, control, record)) = slot.claim(provider, sessions, CLAIM_TIMEOUT) {
         let (password, earlier_password_changes) =
-            (settings.passwords().then(random::hex), Some(left.password_changes));
-        let owner = Box::new(RunServer { server: server.clone(), supervisor: None, slot, left });
+            (settings.passwords().then(random::hex), Some(record.password_changes));
+        let owner = Box::new(RunServer { server: server.clone(), supervisor: None, slot, record });
         return Ok(Started { server, control, owner, password, earlier_password_changes });
     }
-    slot.put(None);
+    slot.clear();
     start_on_free_port(binary, provider, settings, within, Some((run, slot)))
 }
 
@@ -141,15 +141,15 @@ struct RunServer {
     /// Known only to the process that has started it.
     supervisor: Option<Supervisor>,
     slot: Slot,
-    left: SlotRecord,
+    record: SlotRecord,
 }
 
 impl Owner for RunServer {
     fn leased(&mut self, _: bool) {}
 
     fn password_changes(&mut self, count: u64) {
-        self.left.password_changes = count;
-        self.slot.put(Some(&self.left));
+        self.record.password_changes = count;
+        self.slot.store(&self.record);
     }
 
     fn is_shared(&self) -> bool {
@@ -159,7 +159,7 @@ impl Owner for RunServer {
 
 impl Drop for RunServer {
     fn drop(&mut self) {
-        self.slot.put(None);
+        self.slot.clear();
         if self.supervisor.is_none() {
             // The supervisor notices that the server has ended. If the server does not answer, it ends with the run.
             let shutdown = |mut control: Connection| cmd("SHUTDOWN").arg("NOSAVE").exec(&mut control);
@@ -227,9 +227,9 @@ fn start_on(
         .with_clock(clock);
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
-            let left = SlotRecord::new(&server);
-            slot.put(Some(&left));
-            Box::new(RunServer { server: server.clone(), supervisor: Some(supervisor), slot, left })
+            let record = SlotRecord::new(&server);
+            slot.store(&record);
+            Box::new(RunServer { server: server.clone(), supervisor: Some(supervisor), slot, record })
         }
         None => Box::new(supervisor),
     };

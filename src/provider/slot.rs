@@ -87,11 +87,11 @@ impl Slot {
         sessions: u32,
         within: Duration,
     ) -> Option<(Server, Connection, SlotRecord)> {
-        let left = self.read()?;
-        let (control, info) = connect(&left.url, &left.secret, within).ok()?;
-        let url = Url::parse(&left.url).ok()?;
-        let server = Server::new(provider, url, &info, sessions, Some(left.secret.clone())).ok()?;
-        (server.run_id() == left.run_id).then_some((server, control, left))
+        let record = self.read()?;
+        let (control, info) = connect(&record.url, &record.secret, within).ok()?;
+        let url = Url::parse(&record.url).ok()?;
+        let server = Server::new(provider, url, &info, sessions, Some(record.secret.clone())).ok()?;
+        (server.run_id() == record.run_id).then_some((server, control, record))
     }
 
     fn read(&self) -> Option<SlotRecord> {
@@ -101,15 +101,16 @@ impl Slot {
         Some(SlotRecord { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
     }
 
-    /// Stores a server for the next process, or removes it.
-    pub(super) fn put(&self, server: Option<&SlotRecord>) {
+    /// Stores a server for the next process.
+    pub(super) fn store(&self, record: &SlotRecord) {
+        let SlotRecord { url, run_id, secret, password_changes } = record;
         // A process that can't read the record starts a server: slower, not wrong.
-        let _ = match server {
-            Some(SlotRecord { url, run_id, secret, password_changes }) => {
-                cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"))
-            }
-            None => fs::remove_file(&self.path),
-        };
+        let _ = cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"));
+    }
+
+    /// Removes the server: the next process starts one.
+    pub(super) fn clear(&self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 
