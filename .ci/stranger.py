@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""stranger.py STRANGER CORE: two packages out of what the README shows. One has its dependencies and, as tests, its
-Rust; the other has the library without features, and the first example and the one outside of rstest."""
+"""stranger.py STRANGER CORE: creates two packages from the README. One has its dependencies, and its Rust examples as
+tests. The other has the library without features, the first example and the one without rstest."""
 
 import pathlib
 import re
@@ -9,7 +9,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-# What the core can't do without: a test with the attribute, and a program.
+# The tests that must work without features: one with the attribute, and a program.
 CORE = ["fn brand_names_survive_the_cache(", "TestRequest::clean()"]
 
 PACKAGE = """[package]
@@ -37,7 +37,7 @@ def package(place, name, dependencies, tests):
     (place / "Cargo.toml").write_text(PACKAGE.format(name=name, dependencies=dependencies, root=ROOT))
     shutil.copy(ROOT / "Cargo.lock", place)
     for number, test in enumerate(tests, 1):
-        # What is a program in the README is a test here.
+        # A program in the README becomes a test here.
         (place / f"tests/block{number}.rs").write_text(test.replace("fn main()", "#[test]\nfn main()"))
 
 

@@ -1,4 +1,4 @@
-# A stranger who has read the README, without features and with them, beside somebody's Redis.
+# The README's examples in new projects, with foreign data on port 6379; without features and with them.
 needs packages
 stranger=$scratch/stranger core=$scratch/core
 .ci/stranger.py "$stranger" "$core"
