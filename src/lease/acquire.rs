@@ -21,7 +21,7 @@ pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> R
         let (server, hold): (Server, Box<dyn Hold>) = if let Some(running) = source.running() {
             match SharedServer::begin(running, settings, test, clean) {
                 Ok(shared) => (shared.server(), Box::new(shared)),
-                // A server that nobody named holds foreign data: try the next provider.
+                // The server at the default address holds foreign data: try the next provider.
                 Err(refusal) if refusal.is_refused() && !running.is_named() => {
                     select::rule_out(&source, settings, &refusal);
                     continue;

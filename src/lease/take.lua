@@ -1,11 +1,11 @@
--- Checks whose keys are in the test databases and, if all are known, takes the databases for a lease. One script does both,
--- so that no key can be written in between. The markers of databases that are not emptied stay until the caller has
--- written a note that the lease has begun.
+-- Checks whose keys are in the test databases and, if all are known, takes the databases for a lease. One script does
+-- both, so that no key can be written in between. The markers of databases that are not emptied stay until the caller
+-- has written a note that the lease has begun.
 -- ARGV: the marker's key and that of earlier versions; 1 to empty both databases; the largest number of keys to check;
--- then each database with its state: '' for unknown, 'open' if a lease on it has begun and was never released, 'adopt' if
--- foreign keys are accepted.
--- Returns 1 if the databases were taken, and for each of them: the number of foreign keys, the name of one, and 1 if the
--- marker states that there were too many keys to list.
+-- then each database with its state: '' for unknown, 'open' if a lease on it has begun and was never released, 'adopt'
+-- if foreign keys are accepted.
+-- Returns 1 if the databases were taken, and for each of them: the number of foreign keys, the name of one, and 1 if
+-- the marker states that there were too many keys to list.
 local marker, old_marker, clean, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 
 local function is_text(key)

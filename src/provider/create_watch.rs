@@ -28,7 +28,7 @@ impl CreateWatch {
     /// Starts to watch the container of this name. Best effort: does nothing without /bin/sh.
     pub(super) fn new(container: &str) -> Self {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "transient-fixtures-unstarted", container]);
+        command.args(["-c", SCRIPT, "transient-fixtures-create-watch", container]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // A signal to the tests' process group must not end the script.
         #[cfg(unix)]

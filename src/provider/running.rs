@@ -36,7 +36,7 @@ pub(crate) struct Running {
 
 /// Why there is no running server to use.
 pub(crate) enum AttemptError {
-    /// Nothing answers, or only a server that nobody named: try the next provider.
+    /// Nothing answers, or only an unsuitable server at the default address: try the next provider.
     Skip(Unavailable),
     /// The user named this server, and it can't be used: report it.
     Abort(Error),

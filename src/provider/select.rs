@@ -66,7 +66,7 @@ pub(crate) fn source(settings: &Settings) -> Result<Arc<Source>, Error> {
     selected().get_or_insert_with(|| select(settings, Vec::new())).clone()
 }
 
-/// Makes the next provider the source, because a server that nobody named holds foreign data.
+/// Makes the next provider the source, because the server at the default address holds foreign data.
 pub(crate) fn rule_out(source: &Arc<Source>, settings: &Settings, refusal: &Error) {
     let mut selected = selected();
     if selected.as_ref().is_some_and(|now| now.as_ref().is_ok_and(|now| Arc::ptr_eq(now, source))) {
