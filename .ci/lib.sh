@@ -56,10 +56,10 @@ served() {
         tee -a "$scratch/results/providers"
 }
 
-# The two commands that the README promises, exactly as they stand there.
+# The two commands that the README promises for this repository, exactly as it has them.
 promised() {
     local commands
-    mapfile -t commands < <(sed -n '/^```sh$/,/^```$/{//!p;}' README.md | head -n 2)
+    mapfile -t commands < <(sed -n '/^<!-- ci: repository -->$/,/^```$/{/^[<`]/!p;}' README.md)
     [ "${#commands[@]}" = 2 ] || fail "README.md does not show two commands"
     echo "${commands[$1]}"
 }

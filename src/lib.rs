@@ -40,6 +40,7 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+pub mod guide;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;
