@@ -63,7 +63,7 @@ mod time;
 #[cfg(feature = "tokio")]
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
-pub use error::Error;
+pub use error::{Error, Result};
 #[cfg(feature = "apalis")]
 pub use jobs::Apalis;
 #[cfg(feature = "rq")]

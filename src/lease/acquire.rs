@@ -48,7 +48,7 @@ fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> R
         let mut new = OwnServer::new(source.start(settings)?);
         let begun = new
             .begin(test, clean)
-            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server(), &error), error));
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server()), error));
         // Another process has left it otherwise than it was, or it has ended since.
         if new.was_left() && !matches!(begun, Ok(true)) {
             continue;

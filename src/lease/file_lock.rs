@@ -126,7 +126,7 @@ impl Waiter<'_, '_, '_> {
     /// Waits for the lock on that file. Where the one `behind` it is found free twice in a row, the one in front does not
     /// take it: it was stopped (Ctrl-Z), and is passed.
     fn wait(&mut self, path: &Path, behind: Option<&Path>) -> Result<Taken, Error> {
-        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
+        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path), error);
         let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
         let file = open(path)?;
         match file.try_lock() {

@@ -42,9 +42,8 @@ impl SharedServer {
     }
 
     fn try_begin(running: &Running, settings: &Settings, test: &str, clean: bool) -> Result<Self, Error> {
-        let no_lock = |error: std::io::Error| {
-            Error::with_source(Kind::Server, report::no_lock(&cache::directory(), &error), error)
-        };
+        let no_lock =
+            |error: std::io::Error| Error::with_source(Kind::Server, report::no_lock(&cache::directory()), error);
         let url = running.shown_url();
         let (sessions, jobs) = settings.databases();
         let databases = [sessions, jobs];
@@ -68,7 +67,7 @@ impl SharedServer {
         notes.open(databases).map_err(no_lock)?;
         if !clean {
             guard::forget(&mut control, databases)
-                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))?;
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server), error))?;
         }
         let control = Control::keep(control, running, &run_id, test);
         Ok(Self { server, control, databases, notes, _lock: lock })

@@ -60,8 +60,9 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     let databases = 16.max(sessions + 1).max(jobs + 1);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));
-    let slot = Slot::take("containers", &kind)
-        .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
+    let slot = Slot::take("containers", &kind).map_err(|error| {
+        unavailable(report::container::no_slot(&cache::directory(), &error), report::container::REMEDY_NO_SLOT)
+    })?;
     // What is to be kept is never shared.
     if let Some((server, control, left)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
         let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));

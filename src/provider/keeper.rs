@@ -19,7 +19,7 @@ use std::{env, fs, process};
 use super::Owner;
 use super::unique_name::unique_name;
 use crate::cache;
-use crate::report;
+use crate::report::{self, Reason};
 
 const SCRIPT: &str = include_str!("keeper.sh");
 
@@ -81,7 +81,7 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// When the script or the server can't be started or the directory can't be made, as a sentence.
+    /// When the script or the server can't be started, or the directory can't be created.
     pub(super) fn start(
         binary: &Path,
         keep: bool,
@@ -89,7 +89,7 @@ impl Keeper {
         file: Option<(&str, &str)>,
         configuration: &str,
         arguments: impl Fn(&Path) -> Vec<OsString>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Reason> {
         let directory = new_directory_name();
         let no_keeper = |error| report::process::no_keeper(&error);
         let mut script = Command::new("/bin/sh")

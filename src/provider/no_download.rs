@@ -12,9 +12,5 @@ pub(crate) fn cached() -> Option<PathBuf> {
 }
 
 pub(crate) fn fetch(_: &Settings, _: Duration) -> Result<PathBuf, Unavailable> {
-    Err(Unavailable {
-        provider: Provider::Download.to_string(),
-        why: report::download::NO_WHEEL.to_owned(),
-        remedy: report::download::REMEDY_NO_WHEEL.to_owned(),
-    })
+    Err(Unavailable::new(Provider::Download, report::download::no_wheel()))
 }

@@ -20,9 +20,5 @@ pub(crate) fn check(_: &Path, _: Provider, _: &mut Started) -> Result<(), Unavai
 }
 
 fn not_here() -> Unavailable {
-    Unavailable {
-        provider: Provider::Process.to_string(),
-        why: report::process::NOT_HERE.to_owned(),
-        remedy: report::process::REMEDY_NOT_HERE.to_owned(),
-    }
+    Unavailable::new(Provider::Process, report::process::not_here())
 }

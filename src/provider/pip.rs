@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
-use crate::report::download as report;
+use crate::report::{Reason, download as report};
 
 /// How often we look whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -47,7 +47,7 @@ print(glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled', 'p
 /// # Errors
 ///
 /// What the last one that could have done it said.
-pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
+pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Result<(), Reason> {
     let runner = Runner { staging, deadline, limit };
     let pythons = programs("python3");
     let mut failure = None;
@@ -76,8 +76,7 @@ pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Resul
             Err(Failed::Other(why)) => failure = Some(why),
         }
     }
-    Err(failure
-        .unwrap_or_else(|| if pythons.is_empty() { report::NO_PYTHON.to_owned() } else { report::no_pip(&pythons) }))
+    Err(failure.unwrap_or_else(|| if pythons.is_empty() { report::no_python() } else { report::no_pip(&pythons) }))
 }
 
 /// The programs of that name, in the order of `PATH`.
@@ -91,7 +90,7 @@ enum Failed {
     /// That Python has none.
     NoPip,
     TooSlow,
-    Other(String),
+    Other(Reason),
 }
 
 struct Runner<'fetch> {
@@ -110,7 +109,7 @@ impl Runner<'_> {
     }
 
     /// By zipfile, which is part of Python.
-    fn unpack(&self, python: &Path) -> Result<(), String> {
+    fn unpack(&self, python: &Path) -> Result<(), Reason> {
         let wheels = fs::read_dir(self.staging.join("wheels")).into_iter().flatten().flatten();
         for wheel in wheels.map(|entry| entry.path()) {
             let mut command = self.command(python);

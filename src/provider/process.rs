@@ -16,7 +16,7 @@ use super::run::{self, ProcessPerTest};
 use super::secret::{CONTROL_USER, Secrets, random_hex};
 use super::slot::{Left, Slot};
 use super::{Owner, Server, Started, Unavailable, suitability};
-use crate::report;
+use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
 
 /// From exec to the first answer. A healthy server takes about 7 ms.
@@ -53,7 +53,7 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
     candidates
         .into_iter()
         .find(|candidate| is_executable(candidate))
-        .ok_or_else(|| unavailable(report::process::NOT_ON_PATH.to_owned()))
+        .ok_or_else(|| unavailable(report::process::not_on_path()))
 }
 
 /// How long a server that another process has left may take to answer.
@@ -96,9 +96,7 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
     };
     match refused {
         None => Ok(()),
-        Some(why) => {
-            Err(Unavailable { provider: provider.to_string(), ..unavailable(report::process::unfit(binary, &why)) })
-        }
+        Some(why) => Err(Unavailable::new(provider, report::process::unfit(binary, &why))),
     }
 }
 
@@ -126,7 +124,7 @@ fn start_on_free_port(
         match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
             Err(Failure::PortTaken(output)) => tail = output,
-            Err(Failure::Other(why)) => return Err(unavailable(why)),
+            Err(Failure::Other(reason)) => return Err(unavailable(reason)),
         }
     }
     Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
@@ -167,13 +165,13 @@ impl Drop for OfTheRun {
 
 enum Failure {
     PortTaken(String),
-    Other(String),
+    Other(Reason),
 }
 
 impl Failure {
     fn under_faketime(self) -> Self {
         match self {
-            Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
+            Self::Other(reason) => Self::Other(report::process::under_faketime(&reason)),
             port_taken @ Self::PortTaken(_) => port_taken,
         }
     }
@@ -192,7 +190,7 @@ fn start_on(
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();
     let started = if settings.whole_clock() {
-        let library = clock::library().ok_or_else(|| Failure::Other(report::process::NO_FAKETIME.to_owned()))?;
+        let library = clock::library().ok_or_else(|| Failure::Other(report::process::no_faketime()))?;
         Keeper::start(
             Path::new("/usr/bin/env"),
             settings.keep(),
@@ -217,10 +215,11 @@ fn start_on(
     let mut keeper = started.map_err(Failure::Other)?;
     let (control, info) = first_answer(&mut keeper, binary, &secrets.control, within)
         .map_err(|failure| if settings.whole_clock() { failure.under_faketime() } else { failure })?;
-    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| Failure::Other(error.to_string()))?;
+    let url = Url::parse(&format!("redis://127.0.0.1:{port}"))
+        .map_err(|error| Failure::Other(report::process::other(binary, &error)))?;
     let clock = settings.whole_clock().then(|| Clock::of(keeper.directory()));
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
-        .map_err(|error| Failure::Other(error.to_string()))?
+        .map_err(|error| Failure::Other(report::process::other(binary, &error)))?
         .with_clock(clock);
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
@@ -270,7 +269,7 @@ fn first_answer(
     let client = address
         .into_connection_info()
         .and_then(|address| Client::open(address.set_redis_settings(user)))
-        .map_err(|error| Failure::Other(error.to_string()))?;
+        .map_err(|error| Failure::Other(report::process::other(binary, &error)))?;
     let deadline = Instant::now() + within;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -279,7 +278,9 @@ fn first_answer(
         }
         if let Ok(mut connection) = client.get_connection_with_timeout(left) {
             let left = deadline.saturating_duration_since(Instant::now()).max(EVERY);
-            connection.set_read_timeout(Some(left)).map_err(|error| Failure::Other(error.to_string()))?;
+            connection
+                .set_read_timeout(Some(left))
+                .map_err(|error| Failure::Other(report::process::other(binary, &error)))?;
             // All that is to be known of a server of our own; the whole takes an unoptimised build half a millisecond.
             if let Ok(info) = cmd("INFO").arg("server").query(&mut connection) {
                 return Ok((connection, info));
@@ -321,6 +322,6 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn unavailable(why: String) -> Unavailable {
-    Unavailable { provider: Provider::Process.to_string(), why, remedy: report::process::REMEDY.to_owned() }
+fn unavailable(reason: Reason) -> Unavailable {
+    Unavailable::new(Provider::Process, reason)
 }

@@ -8,7 +8,7 @@ use super::no_server_cache::Verdict;
 use super::running::{Running, Stop};
 use super::{Started, container, download, process, running};
 use crate::error::{Error, Kind};
-use crate::report;
+use crate::report::{self, Reason};
 use crate::settings::{Origin, Provider, Settings};
 
 /// How long finding a server may take in all, whatever the providers do. Each has a limit of its own as well.
@@ -27,7 +27,14 @@ const IN_ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider:
 pub(crate) struct Unavailable {
     pub(crate) provider: String,
     pub(crate) why: String,
+    /// Empty where the reason ends with one.
     pub(crate) remedy: String,
+}
+
+impl Unavailable {
+    pub(crate) fn new(provider: Provider, Reason { why, remedy }: Reason) -> Self {
+        Self { provider: provider.to_string(), why, remedy }
+    }
 }
 
 /// Where the servers of this process come from.

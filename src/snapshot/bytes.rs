@@ -158,8 +158,8 @@ impl<'de> Visitor<'de> for TextOrBase64 {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bytes, A::Error> {
         let entry = map.next_entry::<String, String>()?.filter(|(name, _)| name == BASE64);
         let (Some((_, encoded)), None) = (entry, map.next_key::<String>()?) else {
-            return Err(A::Error::custom(r#"this is not {"base64": "…"}"#));
+            return Err(A::Error::custom(r#"expected {"base64": "…"}"#));
         };
-        BASE64_STANDARD.decode(encoded).map(Bytes).map_err(|error| A::Error::custom(format!("no base64: {error}")))
+        BASE64_STANDARD.decode(encoded).map(Bytes).map_err(|error| A::Error::custom(format!("invalid Base64: {error}")))
     }
 }

@@ -99,7 +99,7 @@ impl Snapshot {
             self.write_lines(&mut file)?;
             file.flush()
         };
-        write().map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_written(path, &error), error))
+        write().map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_written(path), error))
     }
 
     /// Reads what [`save`](Self::save) has written, or somebody by hand. A relative path starts where the test runs,
@@ -110,10 +110,11 @@ impl Snapshot {
     /// [`Error::is_data`] when there is no such file, or it is no snapshot, with line and column.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = fs::read(path)
-            .map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_read(path, &error), error))?;
+        let text =
+            fs::read(path).map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_read(path), error))?;
         serde_json::from_slice(&text).map_err(|error| {
-            Error::with_source(Kind::Data, report::snapshot::no_snapshot(path, error.line(), &error), error)
+            let report = report::snapshot::no_snapshot(path, error.line(), error.column());
+            Error::with_source(Kind::Data, report, report::snapshot::without_place(&error))
         })
     }
 
@@ -190,7 +191,7 @@ pub(super) mod score {
         type Value = f64;
 
         fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            formatter.write_str(r#"a score: a number, or a number as text, "inf" or "-inf""#)
+            formatter.write_str(r#"a score (a number, or a string with a number, "inf" or "-inf")"#)
         }
 
         fn visit_f64<E: Error>(self, score: f64) -> Result<f64, E> {
@@ -207,7 +208,7 @@ pub(super) mod score {
 
         fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
             let score = text.parse().ok().filter(|score: &f64| !score.is_nan());
-            score.ok_or_else(|| E::custom(format!("{text:?} is no score")))
+            score.ok_or_else(|| E::custom(format!("{text:?} is not a score")))
         }
     }
 }

@@ -336,6 +336,6 @@ impl FromStr for StreamId {
         let id = text.split_once('-').and_then(|(milliseconds, sequence)| {
             Some(Self { milliseconds: milliseconds.parse().ok()?, sequence: sequence.parse().ok()? })
         });
-        id.ok_or_else(|| format!("{text:?} is no id of a stream's entry, as 1-0"))
+        id.ok_or_else(|| format!("{text:?} is not the ID of a stream entry, such as 1-0"))
     }
 }
