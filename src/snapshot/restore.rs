@@ -37,7 +37,7 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     check(lease, snapshot, file)?;
     let lost = |error| lease.no_answer(error);
     let mut redis = lease.connect(Database::Sessions)?;
-    let server = ServerFacts::ask(&mut redis).map_err(lost)?;
+    let server = ServerFacts::ask(&lease.server, &mut redis).map_err(lost)?;
     let elements: usize = snapshot.entries().map(|(_, _, entry)| entry.value.len()).sum();
     let restore = Restore { snapshot, databases: lease.databases(), before, server };
     let failed = if elements <= AT_ONCE { restore.at_once(&mut redis) } else { restore.in_steps(&mut redis) };

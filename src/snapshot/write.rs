@@ -7,8 +7,9 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::value::{Entry, Field, Group, RedisValue, Stream, StreamEntry, StreamId};
 use super::{RedisBytes, text};
+use crate::provider::Server;
+use crate::redis_io;
 use crate::redis_io::packed_commands::{Outcome, PackedCommands};
-use crate::redis_io::{self, knows};
 
 /// How many elements are added by one command.
 pub(super) const ADDED_AT_ONCE: usize = 1_000;
@@ -23,11 +24,9 @@ pub(super) struct ServerFacts {
 }
 
 impl ServerFacts {
-    pub(super) fn ask(redis: &mut Connection) -> RedisResult<Self> {
-        // Redis 7 added this command together with the counters.
-        let has_stream_counters = knows(redis, "PEXPIRETIME")?;
+    pub(super) fn ask(server: &Server, redis: &mut Connection) -> RedisResult<Self> {
         let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-        Ok(Self { now: seconds * 1000 + micros / 1000, has_stream_counters })
+        Ok(Self { now: seconds * 1000 + micros / 1000, has_stream_counters: server.is_at_least(7, 0) })
     }
 }
 

@@ -222,7 +222,7 @@ fn what_another_server_wrote_is_restored(test_request: TestRequest) {
 fn writes_its_file(test_request: TestRequest) {
     seed(&test_request);
     let server = test_request.server();
-    let name = format!("{}-{}.json", server.product().to_lowercase(), server.version());
+    let name = format!("{}-{}.json", server.product().to_lowercase(), server.version().expect("a version"));
     let snapshot = test_request.snapshot().expect("snapshot");
     snapshot.save(root().join("tests/it/written_by").join(name)).expect("save");
 }
