@@ -63,7 +63,7 @@ fn announce(server: &Server, source: &Source, settings: &Settings, test: &str) {
         report::print(&report::note(note));
     }
     if settings.keep() && source.running().is_none() {
-        report::shout(&report::will_keep(server, &server.cli(), &server.end_command()));
+        report::shout(&report::will_keep(server, &server.cli_command(), &server.end_command()));
     }
     if let Some(tests) = registry::tests_beside() {
         report::print(&report::warning(&report::lease::second_server(&tests)));

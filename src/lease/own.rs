@@ -293,7 +293,7 @@ impl Hold for OwnServer {
         if ending.failed && settings.keep() {
             // Once more, since the test may have flushed what tells a container to stay.
             self.owner.leased(true);
-            report::shout(&report::kept(test, &server, &server.cli(), &server.end_command()));
+            report::shout(&report::kept(test, &server, &server.cli_command(), &server.end_command()));
             // Its owner was told that a test has it, and not that the test has passed: it will leave it running.
             std::mem::forget(self);
             return;

@@ -50,7 +50,7 @@ impl SharedServer {
         let mut patience = Patience::new(&url, settings.lease_timeout());
         let mut run_id = running.server.run_id().to_owned();
         let (notes, mut lock, mut control, server) = loop {
-            let notes = Notes::of(&run_id, &running.server.address()).map_err(no_lock)?;
+            let notes = Notes::of(&run_id, running.server.address()).map_err(no_lock)?;
             let lock = Lock::acquire(&notes.lock_file(), &mut patience)?;
             let (control, server) = running.connect()?;
             if server.run_id() == run_id {
@@ -118,7 +118,7 @@ impl Hold for SharedServer {
             report::print(&report::warning(&report::lease::released_in_use(test, &self.server)));
         }
         if ending.failed && settings.keep() {
-            report::print(&report::not_kept(&self.server, &self.server.cli()));
+            report::print(&report::not_kept(&self.server, &self.server.cli_command()));
         }
         if let Err(error) = self.control.ask(|control| guard::leave(control, self.databases)) {
             report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));
