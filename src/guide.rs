@@ -14,6 +14,8 @@ macro_rules! links {
             "[evidence]: mod@super::leases#keeping-the-evidence\n",
             "[files]: mod@super::stability#files-on-your-machine\n",
             "[lints]: mod@super::lints\n",
+            "[not-supported]: mod@super::not_supported\n",
+            "[settings]: mod@super::settings\n",
             "[static-client]: mod@super::porting#from-a-static-client\n",
             "[time]: mod@super::time\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
