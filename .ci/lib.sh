@@ -56,10 +56,10 @@ check_provider() {
         tee -a "$scratch/results/providers"
 }
 
-# readme_command NUMBER: prints one of the README's first two commands, verbatim.
+# readme_command NUMBER: prints one of the README's two commands for this repository, verbatim.
 readme_command() {
     local commands
-    mapfile -t commands < <(sed -n '/^```sh$/,/^```$/{//!p;}' README.md | head -n 2)
+    mapfile -t commands < <(sed -n '/^<!-- ci: repository -->$/,/^```$/{/^[<`]/!p;}' README.md)
     [ "${#commands[@]}" = 2 ] || fail "README.md does not show two commands"
     echo "${commands[$1]}"
 }

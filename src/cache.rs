@@ -86,7 +86,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
     let found = fs::symlink_metadata(directory)?;
     if !found.is_dir() {
-        return Err(io::Error::other("it is not a directory, or a link to one"));
+        return Err(io::Error::other("not a directory, or a link to one"));
     }
     if user().is_some_and(|user| user != found.uid()) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));

@@ -40,6 +40,7 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+pub mod guide;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;
@@ -64,7 +65,7 @@ mod time;
 #[cfg(feature = "tokio")]
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
-pub use error::Error;
+pub use error::{Error, Result};
 #[cfg(feature = "apalis")]
 pub use jobs::Apalis;
 #[cfg(feature = "rq")]

@@ -49,7 +49,7 @@ fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> R
         let mut new = OwnServer::new(source.start(settings)?);
         let begun = new
             .begin(test, clean)
-            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server(), &error), error));
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server()), error));
         // A previous process has reconfigured the server, or the server has ended since.
         if new.is_from_another_process() && !matches!(begun, Ok(true)) {
             continue;
@@ -64,7 +64,7 @@ fn announce(server: &Server, source: &Source, settings: &Settings, test: &str) {
         report::print(&report::note(note));
     }
     if settings.keep() && source.running().is_none() {
-        report::shout(&report::will_keep(server, &server.cli(), &server.end_command()));
+        report::shout(&report::will_keep(server, &server.cli_command(), &server.end_command()));
     }
     if let Some(tests) = registry::concurrent_tests() {
         report::print(&report::warning(&report::lease::second_server(&tests)));

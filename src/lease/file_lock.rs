@@ -127,7 +127,7 @@ impl Waiter<'_, '_, '_> {
     /// Waits for the lock on `path`. If the `next` lock is free at two checks in a row, the head of the queue is
     /// suspended (Ctrl-Z) and is overtaken.
     fn wait(&mut self, path: &Path, next: Option<&Path>) -> Result<Locked, Error> {
-        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
+        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path), error);
         let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
         let file = open(path)?;
         match file.try_lock() {

@@ -55,9 +55,8 @@ pub(super) fn take(
         };
         script.arg(database).arg(known);
     }
-    let (taken, found): (bool, Vec<Found>) = script
-        .query(control)
-        .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))?;
+    let (taken, found): (bool, Vec<Found>) =
+        script.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url), error))?;
     for (database, (count, example, too_many)) in databases.into_iter().zip(found).filter(|(_, found)| found.0 > 0) {
         if !taken {
             let example = report::shorten_key(&example);

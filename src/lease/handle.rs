@@ -14,7 +14,7 @@ use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use redis::{Connection, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
 
-use super::{Ending, Hold, ended, into_redis_error};
+use super::{Ending, Hold, ended, into_redis_error, own_error};
 use crate::error::{Error, Kind};
 use crate::provider::{Endpoint, Server};
 use crate::redis_io::client_name;
@@ -73,7 +73,7 @@ impl Lease {
         let endpoint = |database| {
             server
                 .endpoint(database)
-                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server), error))
         };
         Ok(Self {
             test: test.to_owned(),
@@ -234,9 +234,17 @@ impl Lease {
         ping().map_err(|error| self.no_answer(error))
     }
 
-    /// Wraps an error that the server, or its absence, has caused.
+    /// Wraps an error of a command that failed on the lease's server.
     pub(crate) fn no_answer(&self, error: RedisError) -> Error {
-        Error::with_source(Kind::Server, report::no_answer(&self.server, &error), error)
+        if let Some(own) = own_error(&error) {
+            return own;
+        }
+        let report = match error.code() {
+            Some("WRONGTYPE") => report::wrong_type(&self.server),
+            None if error.is_io_error() || error.is_unrecoverable_error() => report::no_answer(&self.server),
+            _ => report::error_reply(&self.server),
+        };
+        Error::with_source(Kind::Server, report, error)
     }
 
     /// Returns the value of this type that all requests of the test share. The first caller makes it.

@@ -70,7 +70,32 @@ pub(crate) struct Ending {
     pub(crate) with_test: bool,
 }
 
-/// Wraps an error for callers that expect one of the redis crate.
+/// Wraps an error for callers that expect one of the redis crate. [`own_error`] reverses it.
 fn into_redis_error(error: Error) -> RedisError {
     io::Error::other(error).into()
+}
+
+/// Our own error in one of the redis crate, so that it is not wrapped in another report.
+fn own_error(error: &RedisError) -> Option<Error> {
+    // redis keeps an I/O error in an `Arc`, which is an error type of its own.
+    let source = std::error::Error::source(error)?;
+    let shared = || source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?.downcast_ref();
+    let io = source.downcast_ref::<io::Error>().or_else(shared)?;
+    io.get_ref()?.downcast_ref::<Error>().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::RedisError;
+
+    use super::{into_redis_error, io, own_error};
+    use crate::error::{Error, Kind};
+
+    #[test]
+    fn our_own_errors_come_back_out_of_those_of_redis() {
+        let own = own_error(&into_redis_error(Error::new(Kind::Busy, "timed out")));
+        assert!(own.is_some_and(|error| error.is_busy() && error.to_string() == "timed out"));
+        assert!(own_error(&RedisError::from(io::Error::from(io::ErrorKind::TimedOut))).is_none());
+        assert!(own_error(&RedisError::from((redis::ErrorKind::Parse, "wrong"))).is_none());
+    }
 }

@@ -291,7 +291,7 @@ impl Hold for OwnServer {
         if ending.failed && settings.keep() {
             // Again, since the test may have flushed the key that keeps a container running.
             self.owner.leased(true);
-            report::shout(&report::kept(test, &server, &server.cli(), &server.end_command()));
+            report::shout(&report::kept(test, &server, &server.cli_command(), &server.end_command()));
             // Its owner knows that a test has the server, and not that the test has passed, so it leaves the server
             // running.
             std::mem::forget(self);

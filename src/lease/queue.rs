@@ -85,7 +85,7 @@ fn set_name(prefix: &str, control: &mut Connection, test: &str, url: &str) -> Re
     let mut ask = pipe();
     ask.cmd("CLIENT").arg("SETNAME").arg(lease_name(prefix, test)).ignore();
     ask.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST");
-    ask.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))
+    ask.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url), error))
 }
 
 fn is_only_holder(id: u64, clients: &str) -> bool {

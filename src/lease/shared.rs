@@ -43,16 +43,15 @@ impl SharedServer {
     }
 
     fn try_begin(running: &Running, settings: &Settings, test: &str, clean: bool) -> Result<Self, Error> {
-        let no_lock = |error: std::io::Error| {
-            Error::with_source(Kind::Server, report::no_lock(&cache::directory(), &error), error)
-        };
+        let no_lock =
+            |error: std::io::Error| Error::with_source(Kind::Server, report::no_lock(&cache::directory()), error);
         let url = running.shown_url();
         let (sessions, jobs) = settings.databases();
         let databases = [sessions, jobs];
         let mut limit = WaitLimit::new(&url, settings.lease_timeout());
         let mut run_id = running.server.run_id().to_owned();
         let (notes, mut lock, mut control, server) = loop {
-            let notes = Notes::of(&run_id, &running.server.address()).map_err(no_lock)?;
+            let notes = Notes::of(&run_id, running.server.address()).map_err(no_lock)?;
             let lock = Lock::acquire(&notes.lock_file(), &mut limit)?;
             let (control, server) = running.connect()?;
             if server.run_id() == run_id {
@@ -69,7 +68,7 @@ impl SharedServer {
         notes.open(databases).map_err(no_lock)?;
         if !clean {
             guard::remove_markers(&mut control, databases)
-                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))?;
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server), error))?;
         }
         let control = Control::start(control, running, &run_id, test);
         Ok(Self { server, control, databases, notes, _lock: lock })
@@ -120,7 +119,7 @@ impl Hold for SharedServer {
             report::print(&report::warning(&report::lease::released_in_use(test, &self.server)));
         }
         if ending.failed && settings.keep() {
-            report::print(&report::not_kept(&self.server, &self.server.cli()));
+            report::print(&report::not_kept(&self.server, &self.server.cli_command()));
         }
         if let Err(error) = self.control.ask(|control| guard::write_markers(control, self.databases)) {
             report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));

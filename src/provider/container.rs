@@ -62,8 +62,9 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     let databases = database_count(settings);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));
-    let slot = Slot::take("containers", &kind)
-        .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
+    let slot = Slot::take("containers", &kind).map_err(|error| {
+        unavailable(report::container::no_slot(&cache::directory(), &error), report::container::REMEDY_NO_SLOT)
+    })?;
     // A container that will be kept is never shared.
     if let Some((server, control, record)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
         let (password, earlier_password_changes) =

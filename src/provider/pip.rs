@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, io};
 
-use crate::report::download as report;
+use crate::report::{Reason, download as report};
 use crate::sync::poll_until;
 
 /// How often to check whether it has finished.
@@ -47,8 +47,8 @@ print(glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled', 'p
 ///
 /// # Errors
 ///
-/// Returns the message of the last program that could have done it.
-pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Result<(), String> {
+/// Returns the reason of the last program that could have done it.
+pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Result<(), Reason> {
     let runner = Runner { staging, deadline, limit };
     let pythons = programs("python3");
     let mut failure = None;
@@ -77,8 +77,7 @@ pub(super) fn fetch(staging: &Path, deadline: Instant, limit: Duration) -> Resul
             Err(PipError::Other(why)) => failure = Some(why),
         }
     }
-    Err(failure
-        .unwrap_or_else(|| if pythons.is_empty() { report::NO_PYTHON.to_owned() } else { report::no_pip(&pythons) }))
+    Err(failure.unwrap_or_else(|| if pythons.is_empty() { report::no_python() } else { report::no_pip(&pythons) }))
 }
 
 /// Returns the programs with this name, in the order of `PATH`.
@@ -92,7 +91,7 @@ enum PipError {
     /// That Python has no pip.
     NoPip,
     TooSlow,
-    Other(String),
+    Other(Reason),
 }
 
 struct Runner<'fetch> {
@@ -111,7 +110,7 @@ impl Runner<'_> {
     }
 
     /// Unpacks with zipfile, which is part of Python.
-    fn unpack(&self, python: &Path) -> Result<(), String> {
+    fn unpack(&self, python: &Path) -> Result<(), Reason> {
         let wheels = fs::read_dir(self.staging.join("wheels")).into_iter().flatten().flatten();
         for wheel in wheels.map(|entry| entry.path()) {
             let mut command = self.command(python);

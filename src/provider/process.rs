@@ -16,9 +16,10 @@ use super::secret::{CONTROL_USER, Secrets};
 use super::slot::{Slot, SlotRecord};
 use super::supervisor::{ServerOwner, Supervisor};
 use super::{Owner, Server, Started, Unavailable, database_count, suitability};
+use crate::random;
+use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
 use crate::sync::poll_until;
-use crate::{random, report};
 
 /// The timeout from exec to the first answer. A healthy server takes about 7 ms.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
     candidates
         .into_iter()
         .find(|candidate| is_executable(candidate))
-        .ok_or_else(|| unavailable(report::process::NOT_ON_PATH.to_owned()))
+        .ok_or_else(|| unavailable(report::process::not_on_path()))
 }
 
 /// How long a server that another process has left may take to answer.
@@ -99,9 +100,7 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
     };
     match refused {
         None => Ok(()),
-        Some(why) => {
-            Err(Unavailable { provider: provider.to_string(), ..unavailable(report::process::unfit(binary, &why)) })
-        }
+        Some(why) => Err(Unavailable::new(provider, report::process::unfit(binary, &why))),
     }
 }
 
@@ -129,7 +128,7 @@ fn start_on_free_port(
         match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
             Err(StartError::PortTaken(output)) => tail = output,
-            Err(StartError::Other(why)) => return Err(unavailable(why)),
+            Err(StartError::Other(reason)) => return Err(unavailable(reason)),
         }
     }
     Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
@@ -170,13 +169,13 @@ impl Drop for RunServer {
 
 enum StartError {
     PortTaken(String),
-    Other(String),
+    Other(Reason),
 }
 
 impl StartError {
     fn with_faketime_hint(self) -> Self {
         match self {
-            Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
+            Self::Other(reason) => Self::Other(report::process::under_faketime(&reason)),
             port_taken @ Self::PortTaken(_) => port_taken,
         }
     }
@@ -195,7 +194,7 @@ fn start_on(
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();
     let started = if settings.whole_clock() {
-        let library = clock::library().ok_or_else(|| StartError::Other(report::process::NO_FAKETIME.to_owned()))?;
+        let library = clock::library().ok_or_else(|| StartError::Other(report::process::no_faketime()))?;
         Supervisor::start(
             Path::new("/usr/bin/env"),
             settings.keep(),
@@ -220,10 +219,11 @@ fn start_on(
     let mut supervisor = started.map_err(StartError::Other)?;
     let (control, info) = first_answer(&mut supervisor, binary, &secrets.control, within)
         .map_err(|error| if settings.whole_clock() { error.with_faketime_hint() } else { error })?;
-    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| StartError::Other(error.to_string()))?;
+    let url = Url::parse(&format!("redis://127.0.0.1:{port}"))
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
     let clock = settings.whole_clock().then(|| Clock::of(supervisor.directory()));
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
-        .map_err(|error| StartError::Other(error.to_string()))?
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?
         .with_clock(clock);
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
@@ -273,7 +273,7 @@ fn first_answer(
     let client = address
         .into_connection_info()
         .and_then(|address| Client::open(address.set_redis_settings(user)))
-        .map_err(|error| StartError::Other(error.to_string()))?;
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
     let deadline = Instant::now() + within;
     let connect = || -> RedisResult<(Connection, InfoDict)> {
         let left = || deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
@@ -331,6 +331,6 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn unavailable(why: String) -> Unavailable {
-    Unavailable { provider: Provider::Process.to_string(), why, remedy: report::process::REMEDY.to_owned() }
+fn unavailable(reason: Reason) -> Unavailable {
+    Unavailable::new(Provider::Process, reason)
 }

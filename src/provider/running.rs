@@ -50,8 +50,12 @@ pub(crate) enum AttemptError {
 pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
     let origin = settings.redis_url_origin();
     let is_named = origin != Origin::Default;
-    let no_url =
-        || AttemptError::Skip(unavailable(report::running::unreachable(settings.redis_url(), "no URL"), is_named));
+    let no_url = || {
+        AttemptError::Skip(unavailable(
+            report::running::unreachable(&report::redact(settings.redis_url()), report::running::NO_URL),
+            is_named,
+        ))
+    };
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
     let contact = Contact { url, is_named, databases: settings.databases().into() };
     // A silent default address costs its one second only once in a run.
@@ -105,13 +109,12 @@ impl Running {
     /// Returns an error that [`Error::is_server`] if the server does not answer, or that [`Error::is_refused`] if its
     /// data is not for tests.
     pub(crate) fn connect(&self) -> Result<(Connection, Server), Error> {
-        let lost = |why: &dyn Display| report::server_lost(&self.server, why);
+        let lost = |failure: ConnectError| {
+            let report = report::running::not_again(&self.server, &failure.why, failure.remedy.as_deref());
+            Error::new(Kind::Server, report)
+        };
         let info = self.contact.info().map_err(|failure| {
-            if failure.is_refusal {
-                Error::new(Kind::Refused, failure.why)
-            } else {
-                Error::new(Kind::Server, lost(&failure.why))
-            }
+            if failure.is_refusal { Error::new(Kind::Refused, failure.why) } else { lost(failure) }
         })?;
         let connect = || -> RedisResult<(Connection, InfoDict)> {
             let mut connection = Client::open(self.contact.url.clone())?.get_connection_with_timeout(ANSWER_WITHIN)?;
@@ -120,16 +123,16 @@ impl Running {
             let info = cmd("INFO").arg("server").query(&mut connection)?;
             Ok((connection, info))
         };
-        let (connection, now) =
-            retry_if_interrupted(connect).map_err(|error| Error::with_source(Kind::Server, lost(&error), error))?;
+        let (connection, now) = retry_if_interrupted(connect)
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&self.server), error))?;
         let run_id = |info: &InfoDict| info.get::<String>("run_id").unwrap_or_default();
         if run_id(&info) != run_id(&now) {
-            return Err(Error::new(Kind::Server, lost(&report::running::REPLACED)));
+            return Err(Error::new(Kind::Server, report::running::replaced(&self.server)));
         }
         if run_id(&now) == self.server.run_id() {
             return Ok((connection, self.server.clone()));
         }
-        let server = self.contact.server(&now).map_err(|failure| Error::new(Kind::Server, lost(&failure.why)))?;
+        let server = self.contact.server(&now).map_err(lost)?;
         Ok((connection, server))
     }
 
@@ -188,7 +191,7 @@ impl Contact {
             NoReplies::Unreachable(error) => self.explain_unreachable(&error),
             NoReplies::Silent if matches!(self.url.scheme(), "rediss" | "valkeys") => {
                 // A server without TLS waits for the end of a line.
-                let why = report::running::tls_failed(&shown, &report::running::silent(&shown, self.within()));
+                let why = report::running::tls_failed(&shown, &report::running::timed_out(self.within()));
                 ConnectError::of(why, Some(report::running::REMEDY_TLS_FAILED), false)
             }
             NoReplies::Silent => {
@@ -278,6 +281,8 @@ impl ConnectError {
         let unavailable = unavailable(why, is_named);
         match self.remedy {
             Some(remedy) => Unavailable { remedy, ..unavailable },
+            // A refusal ends with its remedy.
+            None if self.is_refusal => Unavailable { remedy: String::new(), ..unavailable },
             None => unavailable,
         }
     }
@@ -292,7 +297,8 @@ impl From<Unfit> for ConnectError {
 
 /// Describes a server that was refused.
 pub(super) fn refused(refusal: &Error) -> Unavailable {
-    unavailable(report::running::not_used(&refusal.to_string()), false)
+    let why = report::running::not_used(&refusal.to_string());
+    Unavailable { remedy: String::new(), ..unavailable(why, false) }
 }
 
 fn unavailable(why: String, is_named: bool) -> Unavailable {

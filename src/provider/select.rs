@@ -8,7 +8,7 @@ use super::no_server_cache::NoServerCache;
 use super::running::{AttemptError, Running};
 use super::{Started, container, download, process, running};
 use crate::error::{Error, Kind};
-use crate::report;
+use crate::report::{self, Reason};
 use crate::settings::{Origin, Provider, Settings};
 use crate::sync::lock;
 
@@ -29,7 +29,14 @@ const ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Co
 pub(crate) struct Unavailable {
     pub(crate) provider: String,
     pub(crate) why: String,
+    /// Empty where the reason ends with one.
     pub(crate) remedy: String,
+}
+
+impl Unavailable {
+    pub(crate) fn new(provider: Provider, Reason { why, remedy }: Reason) -> Self {
+        Self { provider: provider.to_string(), why, remedy }
+    }
 }
 
 /// Where the servers of this process come from.

@@ -17,8 +17,9 @@ use std::{env, fs, process};
 
 use super::Owner;
 use super::unique_name::unique_name;
+use crate::cache;
+use crate::report::{self, Reason};
 use crate::sync::lock;
-use crate::{cache, report};
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 
@@ -80,7 +81,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// Returns a message if the script or the server can't be started, or the directory can't be created.
+    /// Returns a reason if the script or the server can't be started, or the directory can't be created.
     pub(super) fn start(
         binary: &Path,
         keep: bool,
@@ -88,7 +89,7 @@ impl Supervisor {
         file: Option<(&str, &str)>,
         configuration: &str,
         arguments: impl Fn(&Path) -> Vec<OsString>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Reason> {
         let directory = new_directory_name();
         let no_keeper = |error| report::process::no_keeper(&error);
         let mut script = Command::new("/bin/sh")

@@ -31,11 +31,7 @@ pub(crate) mod download {
     }
 
     pub(crate) fn fetch(_: &Settings, _: Duration) -> Result<PathBuf, Unavailable> {
-        Err(Unavailable {
-            provider: Provider::Download.to_string(),
-            why: report::download::NO_WHEEL.to_owned(),
-            remedy: report::download::REMEDY_NO_WHEEL.to_owned(),
-        })
+        Err(Unavailable::new(Provider::Download, report::download::no_wheel()))
     }
 }
 
@@ -59,10 +55,6 @@ pub(crate) mod process {
     }
 
     fn not_here() -> Unavailable {
-        Unavailable {
-            provider: Provider::Process.to_string(),
-            why: report::process::NOT_HERE.to_owned(),
-            remedy: report::process::REMEDY_NOT_HERE.to_owned(),
-        }
+        Unavailable::new(Provider::Process, report::process::not_here())
     }
 }

@@ -47,7 +47,11 @@ mod tests {
         let of_kind = |kind| RedisError::from(io::Error::from(kind));
         assert!(was_interrupted(&of_kind(io::ErrorKind::Interrupted)));
         assert!(!was_interrupted(&of_kind(io::ErrorKind::TimedOut)));
-        assert!(was_interrupted(&Error::with_source(Kind::Server, "prepare it", of_kind(io::ErrorKind::Interrupted))));
+        assert!(was_interrupted(&Error::with_source(
+            Kind::Server,
+            "could not prepare it",
+            of_kind(io::ErrorKind::Interrupted)
+        )));
         assert!(!was_interrupted(&RedisError::from((redis::ErrorKind::Parse, "Interrupted"))));
     }
 }

@@ -310,14 +310,13 @@ impl Session {
 
 /// `value`, to be stored under `name`.
 fn to_json(name: &str, value: impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&value)
-        .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
+    serde_json::to_vec(&value).map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name), error))
 }
 
 fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(value).map_err(|error| {
         let shown = report::session::shown(&String::from_utf8_lossy(value));
-        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
+        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown), error)
     })
 }
 

@@ -127,7 +127,7 @@ impl SessionFormat for Pyramid {
     fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
         let whole = SessionValues::from_json(data.bytes())?;
         session.values = SessionValues::from_json(whole.get("m").ok_or("it has no values (m)")?)?;
-        session.created = Some(time(number(&whole, "c")?.ok_or("it has no beginning (c)")?));
+        session.created = Some(time(number(&whole, "c")?.ok_or("it has no creation time (c)")?));
         number(&whole, "v")?.ok_or("it has no version (v)")?;
         session.expires = number(&whole, "x")?.map(time);
         session.timeout = number(&whole, "t")?.filter(|timeout| *timeout > 0).map(Duration::from_secs);

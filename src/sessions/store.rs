@@ -188,9 +188,7 @@ impl Store {
                 }
                 Ok(Some((stored, left >= 0)))
             }
-            Err(error) => {
-                Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error))
-            }
+            Err(error) => Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format), error)),
         }
     }
 
@@ -199,7 +197,7 @@ impl Store {
     fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
         let data = self.format.encode(stored).map_err(|error| {
-            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
+            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format), error)
         })?;
         let timeout = lasting(stored).filter(|_| has_end).map(milliseconds);
         let mut commands = pipe();

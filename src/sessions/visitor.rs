@@ -102,7 +102,7 @@ impl Visitor {
             Received::Removed => self.store.set_id(self.store.format.new_id(super::format::random())),
             Received::Tampered => return Err(Error::new(Kind::Data, report::session::tampered(name))),
             Received::Malformed(error) => {
-                return Err(Error::with_source(Kind::Data, report::session::no_cookie(name, &error), error));
+                return Err(Error::with_source(Kind::Data, report::session::no_cookie(name), error));
             }
         }
         Ok(())

@@ -24,9 +24,9 @@ pub(super) const URL: Known = known(
 );
 // The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
 // These have no effect where there is a URL, as in both libraries.
-pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "the name or address of a host");
-pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "the number of a port, 1 to 65535");
-pub(super) const DB: Known = known("redis.sessions.db", None, "0", "the number of a database");
+pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "a host name or IP address");
+pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "a port number, 1 to 65535");
+pub(super) const DB: Known = known("redis.sessions.db", None, "0", "a database number");
 pub(super) const SERVER_PASSWORD: Known = known("redis.sessions.password", None, "", "any text");
 pub(super) const SOCKET: Known =
     known("redis.sessions.unix_socket_path", None, "", "the absolute path of a unix socket");
@@ -49,24 +49,24 @@ pub(super) const SECRETS_FILE: Known =
     known("websauna.secrets_file", None, "", "the path, file:// URL or resource:// URL of an INI file");
 pub(super) const DATABASES: Known = known("redis.databases", None, "14, 15", values::DATABASES_TEXT);
 pub(super) const PROVIDER: Known = known("redis.provider", Some("TRANSIENT_PROVIDER"), "auto", values::PROVIDERS);
-pub(super) const IMAGE: Known = known(
-    "redis.image",
-    Some("TRANSIENT_IMAGE"),
-    "redis:8.2.1-alpine",
-    "the name of an image, such as valkey/valkey:9.0",
+pub(super) const IMAGE: Known =
+    known("redis.image", Some("TRANSIENT_IMAGE"), "redis:8.2.1-alpine", "an image name such as valkey/valkey:9.0");
+pub(super) const SERVER_BINARY: Known = known(
+    "redis.server_binary",
+    Some("TRANSIENT_SERVER_BINARY"),
+    "",
+    "the path of a redis-server or valkey-server executable",
 );
-pub(super) const SERVER_BINARY: Known =
-    known("redis.server_binary", Some("TRANSIENT_SERVER_BINARY"), "", "the path of a redis-server or valkey-server");
 pub(super) const DOWNLOAD: Known = known("redis.download", None, "true", values::BOOLEAN);
 pub(super) const PASSWORD: Known = known("redis.password", Some("TRANSIENT_PASSWORD"), "random", values::PASSWORDS);
 pub(super) const ADOPT: Known = known("redis.adopt", Some("TRANSIENT_ADOPT"), "false", values::BOOLEAN);
 pub(super) const CLOCK: Known = known("redis.clock", Some("TRANSIENT_CLOCK"), "ageing", values::CLOCKS);
 pub(super) const LINT: Known = known("redis.lint", None, "none", values::LINTS);
-pub(super) const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "patterns of keys such as config:*");
+pub(super) const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "key patterns such as config:*");
 pub(super) const LEASE_TIMEOUT: Known =
     known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
 
-/// Every setting, in the order of the README's table.
+/// Every setting, in the order of the table in docs/settings.md.
 pub(crate) const ALL: [Known; 33] = [
     URL,
     HOST,

@@ -14,16 +14,16 @@ use crate::error::{Error, Kind};
 use crate::report;
 
 pub(super) const SECONDS: &str = "a whole number of seconds, 1 or more";
-pub(super) const SECONDS_OR_NONE: &str = "a whole number of seconds, or 0 or None for none";
-pub(super) const COOKIE_TEXT: &str = "printable ASCII without a ;";
+pub(super) const SECONDS_OR_NONE: &str = "a whole number of seconds, or 0 or None for no limit";
+pub(super) const COOKIE_TEXT: &str = "printable ASCII without ;";
 pub(super) const SAME_SITES: &str = "strict, lax or none";
 pub(super) const BOOLEAN: &str = "true or false";
 pub(super) const PROVIDERS: &str = "auto, running, process, container or download";
-pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
+pub(super) const DATABASES_TEXT: &str = "two different database numbers other than 0, 1 and 3, such as 14, 15";
 pub(super) const CLOCKS: &str = "ageing or whole";
 pub(super) const PASSWORDS: &str = "random or none";
 pub(super) const LINTS: &str = "none, ttl, a bound such as ttl <= 7d (ms, s, m, h, d, w), or empty";
-pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
+pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits, -, _ and .";
 
 /// # Errors
 ///

@@ -369,7 +369,7 @@ fn finds_it_closed(test_request: TestRequest) {
     let container = containers.first().and_then(|line| line.split(' ').nth(1)).expect("a container");
     let output = std::process::Command::new("docker").args(inspect).arg(container).output().expect("docker");
     let own_address = String::from_utf8(output.stdout).expect("UTF-8");
-    for address in [test_request.server().address(), format!("{}:6379", own_address.trim())] {
+    for address in [test_request.server().address().to_owned(), format!("{}:6379", own_address.trim())] {
         let client = redis::Client::open(format!("redis://{address}")).expect("a URL");
         let answer = client.get_connection().and_then(|mut redis| redis::cmd("GET").arg("foo").exec(&mut redis));
         let error = answer.expect_err("it is closed");

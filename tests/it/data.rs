@@ -100,7 +100,7 @@ fn redis_cli_has_the_same_words(test_request: TestRequest) {
     let ours: Vec<Vec<u8>> = redis.lrange("words", 0, -1).expect("LRANGE");
     let () = redis.del("words").expect("DEL");
     let cli = std::process::Command::new("/bin/sh")
-        .args(["-c", &format!("command -v redis-cli >/dev/null || exit 127; {}", test_request.server().cli())])
+        .args(["-c", &format!("command -v redis-cli >/dev/null || exit 127; {}", test_request.server().cli_command())])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn();

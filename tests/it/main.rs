@@ -6,6 +6,7 @@ mod own_server;
 mod clean;
 mod closed_control;
 mod data;
+mod documents;
 mod download;
 mod failure;
 mod first_contact;

@@ -166,8 +166,8 @@ fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
     let results = [
         ("restore", test_request.restore(&snapshot)),
         ("travel", test_request.travel(Duration::from_secs(5_000))),
-        ("travel_with_scores", test_request.travel_with_scores(Duration::from_secs(5_000), &["schedule"])),
-        ("far_future", test_request.far_future()),
+        ("travel_with_due_times", test_request.travel_with_due_times(Duration::from_secs(5_000), &["schedule"])),
+        ("expire_all", test_request.expire_all()),
         ("load", test_request.load("brands")),
         ("flush", test_request.flush()),
         ("session", session.set("name", "ours")),

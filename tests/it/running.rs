@@ -17,7 +17,7 @@ fn says_its_url(test_request: TestRequest) {
     crate::clean::assert_clean_but_for(&[], &test_request);
     println!("sessions at {}", test_request.redis_url());
     println!("jobs at {}", test_request.jobs_url());
-    println!("look around with {}", test_request.server().cli());
+    println!("look around with {}", test_request.server().cli_command());
     println!("{test_request:?} {:?} {:?}", test_request.server(), test_request.settings());
 }
 

@@ -24,11 +24,14 @@ fn files_that_are_wrong_are_named_with_their_line(test_request: TestRequest) {
         ),
         (form(r#"{"key": "a", "value": {"string": "x"}, "ttl": 7}"#), ":3: unknown field `ttl`, expected one of"),
         (form(r#"{"key": "a", "value": {"text": "x"}}"#), ":3: unknown variant `text`"),
-        (form(r#"{"key": {"base64": "?"}, "value": {"string": "x"}}"#), ":3: no base64"),
-        (form(r#"{"key": {"hex": "00"}, "value": {"string": "x"}}"#), ":3: this is not {\"base64\""),
-        (form(r#"{"key": "a", "value": {"sorted_set": [{"member": "a", "score": "NaN"}]}}"#), "\"NaN\" is no score"),
+        (form(r#"{"key": {"base64": "?"}, "value": {"string": "x"}}"#), ":3: invalid base64"),
+        (form(r#"{"key": {"hex": "00"}, "value": {"string": "x"}}"#), ":3: expected a string or {\"base64\""),
+        (form(r#"{"key": "a", "value": {"sorted_set": [{"member": "a", "score": "NaN"}]}}"#), "invalid score \"NaN\""),
         (form(r#"{"key": "a", "value": {"list": []}}"#), "the list a of database 14 is empty"),
-        (form(r#"{"key": "a", "value": {"stream": {"entries": [], "last_id": "x"}}}"#), "\"x\" is no id of a stream"),
+        (
+            form(r#"{"key": "a", "value": {"stream": {"entries": [], "last_id": "x"}}}"#),
+            "invalid stream entry ID \"x\"",
+        ),
         (
             form(r#"{"key": "a", "value": {"string": ""}}, {"key": "a", "value": {"string": ""}}"#),
             "the key a stands twice in database 14",
