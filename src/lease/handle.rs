@@ -66,7 +66,7 @@ impl Lease {
         settings: &'static Settings,
         hold: Box<dyn Hold>,
     ) -> Result<Self, Error> {
-        let (sessions, jobs) = settings.databases();
+        let [sessions, jobs] = settings.databases().numbers();
         let endpoint = |database| {
             server
                 .endpoint(database)
@@ -97,8 +97,7 @@ impl Lease {
 
     /// The numbers of the test databases.
     pub(crate) fn databases(&self) -> [u32; 2] {
-        let (sessions, jobs) = self.settings.databases();
-        [sessions, jobs]
+        self.settings.databases().numbers()
     }
 
     /// How long ago the lease began.

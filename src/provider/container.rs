@@ -56,7 +56,7 @@ const KEPT: &str = "transient-fixtures:kept";
 ///
 /// When no engine answers, the image can't be had or started, or does not answer in time.
 pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Unavailable> {
-    let (sessions, jobs) = settings.databases();
+    let [sessions, jobs] = settings.databases().numbers();
     let databases = 16.max(sessions + 1).max(jobs + 1);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));

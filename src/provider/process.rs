@@ -74,7 +74,7 @@ pub(crate) fn start(
     let Some((run, slot)) = slot(binary, settings) else {
         return start_on_free_port(binary, provider, settings, within, None);
     };
-    let (sessions, _) = settings.databases();
+    let sessions = settings.databases().sessions;
     if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIMED_WITHIN) {
         let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
         let owner = Box::new(OfTheRun { server: server.clone(), keeper: None, slot, left });
@@ -185,7 +185,7 @@ fn start_on(
     within: Duration,
     slot: &mut Option<(ProcessPerTest, Slot)>,
 ) -> Result<Started, Failure> {
-    let (sessions, jobs) = settings.databases();
+    let [sessions, jobs] = settings.databases().numbers();
     let databases = 16.max(sessions + 1).max(jobs + 1);
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();

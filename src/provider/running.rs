@@ -55,7 +55,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, Stop> {
         ))
     };
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
-    let contact = Contact { url, is_named, databases: settings.databases().into() };
+    let contact = Contact { url, is_named, databases: settings.databases().numbers() };
     // A guessed address that is silent takes its second once in a run.
     let silence = Shared::new(&format!("silent {}", settings.redis_url()));
     if let Some(why) = silence.read().filter(|_| !is_named) {

@@ -94,7 +94,10 @@ fn links_between_pages_work_in_rustdoc() {
             assert!(works, "{name}: give the link to {link} a definition at the end of the page");
         }
         for (link, _) in definitions(&prose) {
-            assert!(guide.contains(&format!("[{link}]:")) || guide.contains(&format!("\"{link}\"")), "{name}: [{link}]");
+            assert!(
+                guide.contains(&format!("[{link}]:")) || guide.contains(&format!("\"{link}\"")),
+                "{name}: [{link}]"
+            );
         }
     }
 }
@@ -142,7 +145,9 @@ fn reports_are_as_they_are_printed() {
         let golden = read(&path);
         assert_eq!(block.lines().count(), golden.lines().count(), "{path}");
         for (line, golden) in block.lines().zip(golden.lines()) {
-            let fixed = ["PRODUCT", "VERSION", "ADDRESS", "PROVIDER"].iter().fold(golden.to_owned(), |line, word| line.replace(word, "\0"));
+            let fixed = ["PRODUCT", "VERSION", "ADDRESS", "PROVIDER"]
+                .iter()
+                .fold(golden.to_owned(), |line, word| line.replace(word, "\0"));
             assert!(has_in_order(line, fixed.split('\0')), "docs/snapshots.md shows {line:?}, {path} {golden:?}");
         }
     }
