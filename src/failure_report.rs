@@ -78,7 +78,7 @@ impl Start {
         report::print(&report::failure::explain(
             test,
             &lease.server,
-            databases,
+            (databases.sessions, databases.jobs),
             &changes,
             &jobs,
             &lease.hints(),

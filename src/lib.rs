@@ -90,7 +90,7 @@ pub use sessions::{
     AxumSession, FlashQueue, Pyramid, Session, SessionCookie, SessionData, SessionFormat, SessionStorage,
     SessionValues, StoredSession, Visitor,
 };
-pub use settings::{Provider, SameSite, Settings};
+pub use settings::{Databases, Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};
 /// Gives a test databases that are its own and empty.

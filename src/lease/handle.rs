@@ -69,7 +69,7 @@ impl Lease {
         settings: &'static Settings,
         hold: Box<dyn Hold>,
     ) -> Result<Self, Error> {
-        let (sessions, jobs) = settings.databases();
+        let [sessions, jobs] = settings.databases().numbers();
         let endpoint = |database| {
             server
                 .endpoint(database)
@@ -100,8 +100,7 @@ impl Lease {
 
     /// Returns the numbers of the test databases.
     pub(crate) fn databases(&self) -> [u32; 2] {
-        let (sessions, jobs) = self.settings.databases();
-        [sessions, jobs]
+        self.settings.databases().numbers()
     }
 
     /// Returns how long ago the lease began.

@@ -46,8 +46,7 @@ impl SharedServer {
         let no_lock =
             |error: std::io::Error| Error::with_source(Kind::Server, report::no_lock(&cache::directory()), error);
         let url = running.shown_url();
-        let (sessions, jobs) = settings.databases();
-        let databases = [sessions, jobs];
+        let databases = settings.databases().numbers();
         let mut limit = WaitLimit::new(&url, settings.lease_timeout());
         let mut run_id = running.server.run_id().to_owned();
         let (notes, mut lock, mut control, server) = loop {

@@ -58,7 +58,7 @@ const KEPT: &str = "transient-fixtures:kept";
 ///
 /// Returns an error if no engine answers, the image can't be pulled or started, or the server does not answer in time.
 pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Unavailable> {
-    let (sessions, _) = settings.databases();
+    let sessions = settings.databases().sessions;
     let databases = database_count(settings);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));

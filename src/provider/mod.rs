@@ -53,6 +53,6 @@ const DEFAULT_DATABASES: u32 = 16;
 /// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.
 #[cfg(any(unix, feature = "container"))]
 fn database_count(settings: &crate::settings::Settings) -> u32 {
-    let (sessions, jobs) = settings.databases();
+    let [sessions, jobs] = settings.databases().numbers();
     DEFAULT_DATABASES.max(sessions + 1).max(jobs + 1)
 }

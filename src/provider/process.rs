@@ -77,7 +77,7 @@ pub(crate) fn start(
     let Some((run, slot)) = slot(binary, settings) else {
         return start_on_free_port(binary, provider, settings, within, None);
     };
-    let (sessions, _) = settings.databases();
+    let sessions = settings.databases().sessions;
     if let Some((server, control, record)) = slot.claim(provider, sessions, CLAIM_TIMEOUT) {
         let (password, earlier_password_changes) =
             (settings.passwords().then(random::hex), Some(record.password_changes));
@@ -189,7 +189,7 @@ fn start_on(
     within: Duration,
     slot: &mut Option<(ProcessPerTest, Slot)>,
 ) -> Result<Started, StartError> {
-    let (sessions, _) = settings.databases();
+    let sessions = settings.databases().sessions;
     let databases = database_count(settings);
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();

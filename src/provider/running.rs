@@ -57,7 +57,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Running, AttemptError> {
         ))
     };
     let url = redis::parse_redis_url(settings.redis_url()).ok_or_else(no_url)?;
-    let contact = Contact { url, is_named, databases: settings.databases().into() };
+    let contact = Contact { url, is_named, databases: settings.databases().numbers() };
     // A silent default address costs its one second only once in a run.
     let silence = RunFact::new(&format!("silent {}", settings.redis_url()));
     if let Some(why) = silence.read().filter(|_| !is_named) {

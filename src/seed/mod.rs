@@ -43,7 +43,8 @@ pub(crate) fn load(lease: &Lease, name: &str, is_clean: bool) -> Result<(), Erro
         return restore(lease, &Snapshot::from_file(&path)?, Before::Keep { undo: is_clean }, Some(&path));
     }
     let text = fs::read(&path).map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path), error))?;
-    let script = Script::parse(&path, &text, lease.settings.databases())?;
+    let databases = lease.settings.databases();
+    let script = Script::parse(&path, &text, (databases.sessions, databases.jobs))?;
     run(lease, &path, &text, script, is_clean)
 }
 

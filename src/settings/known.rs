@@ -1,9 +1,9 @@
-//! Every setting by its name, and the names that are not read.
+//! The known settings, and the names that are not read.
 
 use super::values;
 use crate::report::settings as report;
 
-/// A setting: its key in test.ini, its variable, what it is when neither is given, and what may be given.
+/// A setting: its key in test.ini, its variable, its default, and a description of the valid values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) key: &'static str,
@@ -23,7 +23,7 @@ pub(super) const URL: Known = known(
     "a URL such as redis://127.0.0.1:6379, redis://:password@host:6379 or unix:///run/redis.sock",
 );
 // The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
-// These have no effect where there is a URL, as in both libraries.
+// The next five have no effect if there is a URL, as in both libraries.
 pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "a host name or IP address");
 pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "a port number, 1 to 65535");
 pub(super) const DB: Known = known("redis.sessions.db", None, "0", "a database number");
@@ -103,12 +103,12 @@ pub(crate) const ALL: [Known; 33] = [
     LINT_ALLOW,
 ];
 
-/// Variables that are no setting's own.
+/// Variables without a key in test.ini.
 pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
 pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
 pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
 
-/// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` called otherwise.
+/// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` names differently.
 pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_url", URL),
     ("redis.sessions.redis_host", HOST),
@@ -118,7 +118,7 @@ pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_unix_socket_path", SOCKET),
 ];
 
-/// Other keys of the two libraries under `redis.sessions.*`, and why they have no effect here.
+/// The other keys of the two libraries under `redis.sessions.*`, and the reason why they have no effect here.
 pub(super) const NOT_READ: [(&str, &str); 27] = [
     ("serialize", report::IS_A_SERIALIZER),
     ("deserialize", report::IS_A_SERIALIZER),

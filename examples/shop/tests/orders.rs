@@ -30,7 +30,7 @@ fn asa(test_request: TestRequest) -> Visitor {
 
 fn arrive(test_request: &TestRequest, visitor: &Visitor) -> RedisResult<Session> {
     let lifetime = test_request.settings().session_timeout();
-    Session::open(test_request.redis_url(), lifetime, &visitor.cookie_header())
+    Session::open(test_request.redis_url(), lifetime, &visitor.cookie())
 }
 
 #[rstest]
