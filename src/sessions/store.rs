@@ -1,17 +1,18 @@
 //! Reads, changes and writes one visitor's session.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{FromRedisValue, Pipeline, cmd, pipe};
 
 use super::cookie::SessionCookie;
-use super::format::{SessionData, SessionFormat, StoredSession, random};
+use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::SessionValues;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Lease};
 use crate::redis_io::milliseconds;
-use crate::report;
+use crate::sync::lock;
+use crate::{random, report};
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -221,13 +222,13 @@ impl Store {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl State {
     fn new(format: &dyn SessionFormat) -> Self {
-        Self { id: format.new_id(&random()), started: SystemTime::now(), connection: Commands::default() }
+        Self { id: format.new_id(&random::bytes::<64>()), started: SystemTime::now(), connection: Commands::default() }
     }
 }
 

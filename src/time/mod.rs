@@ -5,7 +5,7 @@
 //! expired, so that the server removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::lease::{Database, Lease};
 use crate::provider::Server;
 use crate::redis_io::{knows, milliseconds};
 use crate::report;
+use crate::sync::{lock, poll_until};
 
 const AGE: &str = include_str!("age.lua");
 const EXPIRE_NOW: &str = include_str!("expire_now.lua");
@@ -91,7 +92,7 @@ struct Remainder(Mutex<Duration>);
 /// Cuts a duration to whole milliseconds. The remainder is added to the test's next travel.
 pub(crate) fn whole_milliseconds(lease: &Lease, time: Duration) -> Duration {
     let remainder = lease.shared(Remainder::default);
-    let mut remainder = remainder.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut remainder = lock(&remainder.0);
     let time = time.saturating_add(*remainder);
     *remainder = Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000));
     time.saturating_sub(*remainder)
@@ -176,13 +177,11 @@ fn age_with(
 
 /// Waits until the server's clock reaches a time. Returns false if it does not.
 fn clock_reaches(redis: &mut Connection, target: Duration) -> RedisResult<bool> {
-    let deadline = Instant::now() + CLOCK_MOVED_WITHIN;
-    while now(redis)? < target {
-        if Instant::now() > deadline {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    poll_until(Instant::now() + CLOCK_MOVED_WITHIN, Duration::from_micros(200), || match now(redis) {
+        Ok(time) => (time >= target).then_some(Ok(true)),
+        Err(error) => Some(Err(error)),
+    })
+    .unwrap_or(Ok(false))
 }
 
 /// The server's time since 1970.
