@@ -57,8 +57,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Server {
-    /// `info` is the server's INFO, `sessions` the database that [`Server::cli_command`] opens, and `control` the password
-    /// of an own server's control user.
+    /// `info` is the server's INFO, `sessions` the database that [`Server::cli_command`] opens, and `control` the
+    /// password of an own server's control user.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ impl Server {
         self.facts.clock.as_ref()
     }
 
-    /// Returns whether [`TestRequest::travel`](crate::TestRequest::travel) moves the server's own clock, and with it TIME
-    /// and the ids of streams (`redis.clock = whole`). Otherwise `travel` ages the keys.
+    /// Returns whether [`TestRequest::travel`](crate::TestRequest::travel) moves the server's own clock, and with it
+    /// TIME and the ids of streams (`redis.clock = whole`). Otherwise `travel` ages the keys.
     #[must_use]
     pub fn has_whole_clock(&self) -> bool {
         #[cfg(unix)]
@@ -143,8 +143,8 @@ impl Server {
     /// Returns whether the version of the [`product`](Self::product) is `major.minor` or newer. Returns `false` if the
     /// version is unknown.
     ///
-    /// Redis and Valkey count separately. A feature of Redis 7.2 or older is in every Valkey, whose first version is 7.2;
-    /// for a newer feature, ask for the product too.
+    /// Redis and Valkey count separately. A feature of Redis 7.2 or older is in every Valkey, whose first version is
+    /// 7.2; for a newer feature, ask for the product too.
     ///
     /// ```
     /// use transient_fixtures::TestRequest;
@@ -156,8 +156,8 @@ impl Server {
     ///     _ => server.is_at_least(7, 4),
     /// };
     /// # let mut redis = transient_fixtures::get_redis(&test_request).unwrap();
-    /// # let (known,): (Option<redis::Value>,) = redis::cmd("COMMAND").arg(&["INFO", "HPTTL"]).query(&mut redis).unwrap();
-    /// # assert_eq!(known.is_some(), fields_can_expire);
+    /// # let known = redis::cmd("COMMAND").arg(&["INFO", "HPTTL"]).query::<(Option<redis::Value>,)>(&mut redis);
+    /// # assert_eq!(known.unwrap().0.is_some(), fields_can_expire);
     /// ```
     #[must_use]
     pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
@@ -228,8 +228,8 @@ impl Server {
         Ok(Endpoint { client: Client::open(self.facts.info.clone().set_redis_settings(settings))?, url })
     }
 
-    /// Connects to this own server as the control user, with a timeout for connecting and for each reply. Another server
-    /// at the same address rejects the password.
+    /// Connects to this own server as the control user, with a timeout for connecting and for each reply. Another
+    /// server at the same address rejects the password.
     ///
     /// # Errors
     ///

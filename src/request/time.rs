@@ -14,28 +14,29 @@ impl TestRequest {
     /// Advances time for both test databases: every TTL shrinks by `duration`, and keys that run out expire for real.
     /// Reads miss them, `DBSIZE` shrinks, and the event `expired` is published.
     ///
-    /// Clients see all keys aged or none. A key that another client sets again concurrently is aged before that or not at
-    /// all. Hash fields age too where the server supports field TTLs (Redis 7.4, Valkey 9). Keys without a TTL stay. A key
-    /// that ages publishes `expire` and breaks a WATCH on it.
+    /// Clients see all keys aged or none. A key that another client sets again concurrently is aged before that or not
+    /// at all. Hash fields age too where the server supports field TTLs (Redis 7.4, Valkey 9). Keys without a TTL stay.
+    /// A key that ages publishes `expire` and breaks a WATCH on it.
     ///
-    /// The call blocks for a few milliseconds, 2 to 3 µs per key, in sync and async tests. Redis counts in milliseconds;
-    /// a fraction of one is added to the test's next travel.
+    /// The call blocks for a few milliseconds, 2 to 3 µs per key, in sync and async tests. Redis counts in
+    /// milliseconds; a fraction of one is added to the test's next travel.
     ///
     /// # Clocks
     ///
     /// The server's own clock does not move. TIME, new stream ids, and rate limiters and windows computed from them do
     /// not notice the travel; neither do the idle times of keys, stream consumers and pending entries. With
-    /// `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), servers that are started for the tests run under libfaketime.
-    /// Their clock moves instead, so that all of these follow, and all databases of the server age.
+    /// `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), servers that are started for the tests run under
+    /// libfaketime. Their clock moves instead, so that all of these follow, and all databases of the server age.
     /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) returns which of the two happens.
     ///
     /// The application's clock never moves. So times that it compares with its own clock are made earlier instead:
     ///
-    /// - With the feature `session`, the expiry inside a session (`x` in Pyramid, `expiry_date` in tower-sessions). This
-    ///   applies to the sessions under `redis.sessions.prefix`, and to those of every format that the test has used.
-    /// - With the feature `jobs`, the due times (`eta`) of queued jobs, those of Celery and of every format that the test
-    ///   has used, just after the keys. Their `expires` stays, and so do the due times of unacked jobs, which a worker
-    ///   keeps in its memory. Scores that are due times in the sorted sets of a format age with the keys.
+    /// - With the feature `session`, the expiry inside a session (`x` in Pyramid, `expiry_date` in tower-sessions).
+    ///   This applies to the sessions under `redis.sessions.prefix`, and to those of every format that the test has
+    ///   used.
+    /// - With the feature `jobs`, the due times (`eta`) of queued jobs, those of Celery and of every format that the
+    ///   test has used, just after the keys. Their `expires` stays, and so do the due times of unacked jobs, which a
+    ///   worker keeps in its memory. Scores that are due times in the sorted sets of a format age with the keys.
     /// - Due times in other sorted sets, if they are named: [`travel_with_due_times`](Self::travel_with_due_times).
     ///
     /// Don't pause tokio's clock instead (`start_paused`): connections to real sockets then time out.
@@ -67,8 +68,8 @@ impl TestRequest {
 
     /// Advances time like [`travel`](Self::travel), and makes the due times in these sorted sets earlier.
     ///
-    /// The scores of such a set are due times in seconds, milliseconds or microseconds since 1970. Each key is looked up
-    /// in both test databases. The sets of Celery, and of the formats that the test has used, need not be named.
+    /// The scores of such a set are due times in seconds, milliseconds or microseconds since 1970. Each key is looked
+    /// up in both test databases. The sets of Celery, and of the formats that the test has used, need not be named.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -110,8 +111,8 @@ impl TestRequest {
         Ok(())
     }
 
-    /// Advances time until just after a key expires. Looks for the key in the session database (14 by default) first, then
-    /// in the job database (15 by default).
+    /// Advances time until just after a key expires. Looks for the key in the session database (14 by default) first,
+    /// then in the job database (15 by default).
     ///
     /// ```
     /// use redis::Commands;
@@ -139,8 +140,8 @@ impl TestRequest {
         }
     }
 
-    /// Advances time until every key and hash field with a TTL has expired. With `redis.clock = whole`, time advances by a
-    /// thousand years.
+    /// Advances time until every key and hash field with a TTL has expired. With `redis.clock = whole`, time advances
+    /// by a thousand years.
     ///
     /// ```
     /// use redis::Commands;
@@ -193,8 +194,8 @@ impl TestRequest {
 
     /// Asserts that the TTL of a key is within a range.
     ///
-    /// If no key has that name, it is a pattern (`*`, `?` and `[…]`, as the KEYS command takes them). At least one key of
-    /// the two databases must match it, and the TTLs of all matching keys must be within the range.
+    /// If no key has that name, it is a pattern (`*`, `?` and `[…]`, as the KEYS command takes them). At least one key
+    /// of the two databases must match it, and the TTLs of all matching keys must be within the range.
     ///
     /// ```
     /// use std::time::Duration;

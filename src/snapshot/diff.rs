@@ -13,8 +13,8 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// The changes between two snapshots, as [`Snapshot::diff`] returns them.
 ///
-/// [`Display`](fmt::Display) shows one line per change: added keys first, then removed and changed ones, then those that
-/// cannot be compared, and the TTLs that moved.
+/// [`Display`](fmt::Display) shows one line per change: added keys first, then removed and changed ones, then those
+/// that cannot be compared, and the TTLs that moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diff {
     changes: Vec<Change>,
@@ -90,9 +90,9 @@ impl Snapshot {
     /// a TTL that was set again to the same value has moved, as that of a session that was used, or after
     /// [`restore`](crate::TestRequest::restore).
     ///
-    /// A file does not tell when its TTLs were set. Compared with a snapshot from a file, any TTL between the stored one
-    /// and the stored one minus the time since the test began, or since the file was read, counts as unchanged. Either
-    /// snapshot can be from a file.
+    /// A file does not tell when its TTLs were set. Compared with a snapshot from a file, any TTL between the stored
+    /// one and the stored one minus the time since the test began, or since the file was read, counts as unchanged.
+    /// Either snapshot can be from a file.
     ///
     /// ```
     /// use redis::Commands;

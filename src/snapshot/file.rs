@@ -64,9 +64,11 @@ impl Snapshot {
     ///
     /// # fn main() -> Result<(), transient_fixtures::Error> {
     /// # let path = std::env::temp_dir().join(format!("by-hand-{}.json", std::process::id()));
-    /// # let text = r#"{"transient_fixtures_snapshot": 1, "databases": {"14": [{"key": "stock", "value": {"string": "7"}}]}}"#;
-    /// # std::fs::write(&path, text).unwrap();
-    /// // {"transient_fixtures_snapshot": 1, "databases": {"14": [{"key": "stock", "value": {"string": "7"}}]}}
+    /// let text = r#"{
+    ///   "transient_fixtures_snapshot": 1,
+    ///   "databases": {"14": [{"key": "stock", "value": {"string": "7"}}]}
+    /// }"#;
+    /// std::fs::write(&path, text).unwrap();
     /// let snapshot = Snapshot::from_file(&path)?;
     /// assert_eq!(snapshot.get("stock").unwrap().to_string(), r#"string "7""#);
     /// # std::fs::remove_file(path).unwrap();
@@ -76,8 +78,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_data`](Error::is_data) if the file cannot be read or is not a snapshot. The error names
-    /// line and column.
+    /// Returns an error that [`is_data`](Error::is_data) if the file cannot be read or is not a snapshot. The error
+    /// names line and column.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text =

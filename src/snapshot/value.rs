@@ -15,8 +15,8 @@ const HYPERLOGLOG_COUNT: std::ops::Range<usize> = 8..16;
 
 /// A key's value and TTL.
 ///
-/// Two entries are equal if their values are equal and both have a TTL or neither has. The remaining time is not compared
-/// here, since it differs in every run; [`Snapshot::diff`](super::Snapshot::diff) compares it.
+/// Two entries are equal if their values are equal and both have a TTL or neither has. The remaining time is not
+/// compared here, since it differs in every run; [`Snapshot::diff`](super::Snapshot::diff) compares it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entry {
@@ -118,8 +118,8 @@ fn same_string(one: &[u8], other: &[u8]) -> bool {
 
 /// A value of a type that the commands of Redis itself cannot read.
 ///
-/// Two values from one server are equal if their DUMP is the same. Values from different servers or from files cannot be
-/// compared: they are never equal, and a [`Diff`](super::Diff) lists them as
+/// Two values from one server are equal if their DUMP is the same. Values from different servers or from files cannot
+/// be compared: they are never equal, and a [`Diff`](super::Diff) lists them as
 /// [`NotComparable`](super::Change::NotComparable).
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -194,8 +194,8 @@ impl<'a> Writer<'a> {
         for (name, group) in &stream.groups {
             self.group(key, name, group);
         }
-        // An entry above the highest deleted id was trimmed, not deleted: XDEL would raise that id. Trimming removes the
-        // oldest entries, so one XTRIM removes all of them.
+        // An entry above the highest deleted id was trimmed, not deleted: XDEL would raise that id. Trimming removes
+        // the oldest entries, so one XTRIM removes all of them.
         let (deleted, trimmed): (Vec<_>, Vec<_>) =
             deleted.into_iter().partition(|id| stream.max_deleted_id.is_none_or(|largest| *id <= largest));
         for id in deleted {

@@ -1,13 +1,13 @@
 -- Ages the test databases in one step: no other client is served while this runs.
 -- ARGV:
---   milliseconds to subtract from TTLs, and from due times;
---   1 if the server has PEXPIRETIME (Redis 7, Valkey), else 0;
---   1 if hash fields can expire (Redis 7.4, Valkey 9), else 0;
---   milliseconds until keys that have run out expire;
---   the number of databases, and each of them;
---   for each sorted set of due times: database, key, and units per second (0: guess the unit from each score).
--- Returns 0 if nothing expires, 1 if a key does, 3 if a hash field does; and the time, in milliseconds since 1970, at which
--- all of them have expired.
+--   1, 2   milliseconds to subtract from TTLs, and from due times;
+--   3      1 if the server has PEXPIRETIME (Redis 7, Valkey), else 0;
+--   4      1 if hash fields can expire (Redis 7.4, Valkey 9), else 0;
+--   5      milliseconds after which keys that have run out expire;
+--   6, ... the number of databases, and each of them;
+--   ...    for each sorted set of due times: database, key, and units per second (0: guess the unit from each score).
+-- Returns 0 if nothing expires, 1 if a key does, 3 if a hash field does; and the time, in milliseconds since 1970, at
+-- which all of them have expired.
 
 local by, due_by, has_expiretime, has_field_ttls = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local grace, databases = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -105,7 +105,8 @@ for number = 7, 6 + databases do
 end
 for number = 7 + databases, #ARGV, 3 do
     redis.call('SELECT', ARGV[number])
-    if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1], tonumber(ARGV[number + 2])) end
+    local key, per_second = ARGV[number + 1], tonumber(ARGV[number + 2])
+    if redis.call('TYPE', key).ok == 'zset' then age_scores(key, per_second) end
 end
 
 -- Wait until the expiry has passed, so that no client sees a key that has run out. Newer servers freeze TIME within a

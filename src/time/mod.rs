@@ -204,8 +204,8 @@ fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<Option<
     Ok(None)
 }
 
-/// The TTL that keys which have run out get. Redis before 7.2 reads the clock twice, when it sets a TTL and when it checks
-/// it, and deletes a key that expires in between without the event `expired`.
+/// The TTL that keys which have run out get. Redis before 7.2 reads the clock twice, when it sets a TTL and when it
+/// checks it, and deletes a key that expires in between without the event `expired`.
 fn grace_milliseconds(server: &Server) -> u32 {
     // Every Valkey is newer than Redis 7.2.
     if server.is_at_least(7, 2) { 1 } else { 10 }

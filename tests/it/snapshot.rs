@@ -208,6 +208,9 @@ fn what_another_server_wrote_is_restored(test_request: TestRequest) {
     for file in files {
         let written = Snapshot::from_file(&file).expect("read");
         assert_eq!(written.len(), 20, "{}", file.display());
+        let saved = tempfile::NamedTempFile::new().expect("a file");
+        written.save(saved.path()).expect("save");
+        assert!(fs::read(saved.path()).expect("read") == fs::read(&file).expect("read"), "{}", file.display());
         test_request.restore(&written).expect("restore");
         let here = test_request.snapshot().expect("snapshot");
         assert_eq!(here, written, "{}", file.display());
