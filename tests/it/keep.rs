@@ -129,7 +129,7 @@ fn look_and_end(output: &str, temporary: &Path) {
     let port = url.trim_end_matches("/14").rsplit(':').next().expect("a port");
     let command = format!("-cli -h 127.0.0.1 -p {port} -n 14");
     assert!(output.contains(&command), "{command:?} is missing in:\n{output}");
-    let end = output.lines().find_map(|line| line.split_once("End it: ")).expect("a command").1;
+    let end = output.lines().find_map(|line| line.split_once("Stop it: ")).expect("a command").1;
     let process: u32 = end.strip_prefix("kill ").expect("kill").parse().expect("a process");
     let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
     assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");

@@ -3,6 +3,7 @@
 mod child;
 mod own_server;
 
+mod cache;
 mod clean;
 mod closed_control;
 mod data;
