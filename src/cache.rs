@@ -25,6 +25,8 @@ use std::{env, process};
 
 use etcetera::BaseStrategy;
 
+use crate::hex;
+
 const NAME: &str = "transient-fixtures";
 
 /// The version of the files below it. Increase it whenever one of them changes its name, its contents or its meaning.
@@ -72,7 +74,7 @@ fn private_subdirectory(names: &[&str]) -> io::Result<PathBuf> {
 /// Returns a file name for a text of any length: half of its SHA-256 in hexadecimal.
 pub(crate) fn file_name(text: &str) -> String {
     let hash = hmac_sha256::Hash::hash(text.as_bytes());
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash[..16])
 }
 
 /// Creates a directory that only this user can write to.

@@ -41,6 +41,7 @@ mod connections;
 mod error;
 mod failure_report;
 pub mod guide;
+mod hex;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;

