@@ -6,7 +6,7 @@
 use std::env;
 use std::sync::Arc;
 
-#[cfg(any(feature = "snapshot", feature = "jobs"))]
+#[cfg(feature = "snapshot")]
 use crate::error::Error;
 #[cfg(feature = "jobs")]
 use crate::jobs;
@@ -108,10 +108,12 @@ impl Start {
     }
 }
 
-/// Where they can't be listed, that is said of the changes as well.
 #[cfg(feature = "jobs")]
 fn jobs(lease: &Arc<Lease>) -> String {
-    jobs::waiting(lease).map_or_else(|_: Error| String::new(), |jobs| report::failure::jobs(jobs.iter(), LINES))
+    match jobs::waiting(lease) {
+        Ok(jobs) => report::failure::jobs(jobs.iter(), LINES),
+        Err(error) => report::failure::jobs_not_seen(&error),
+    }
 }
 
 #[cfg(not(feature = "jobs"))]

@@ -40,12 +40,15 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+pub mod guide;
+mod hex;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;
 mod lint;
 mod macro_support;
 mod provider;
+mod random;
 mod redis_io;
 mod report;
 mod request;
@@ -57,12 +60,13 @@ mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+mod sync;
 mod time;
 
 #[cfg(feature = "tokio")]
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
-pub use error::Error;
+pub use error::{Error, Result};
 #[cfg(feature = "apalis")]
 pub use jobs::Apalis;
 #[cfg(feature = "rq")]

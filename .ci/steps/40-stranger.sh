@@ -1,9 +1,9 @@
-# A stranger who has read the README, without features and with them, beside somebody's Redis.
+# The documentation in new crates, with foreign data on port 6379: the README's first chapter, and all code in docs.
 needs packages
-stranger=$scratch/stranger core=$scratch/core
-.ci/stranger.py "$stranger" "$core"
 export CARGO_TARGET_DIR=$PWD/target
-run core env TRANSIENT_PROVIDER=process cargo test --manifest-path "$core/Cargo.toml"
+stranger=$scratch/stranger fresh=$scratch/fresh
+run fresh env TRANSIENT_PROVIDER=process .ci/stranger.py "$fresh" "$stranger"
+grep -a '^commands to the first green test: ' "$logs/fresh.log"
 
 start_redis
 inside_cli() { "${inside[@]}" redis-cli -n "$@"; }

@@ -224,7 +224,7 @@ impl Jobs {
             job = job.with_id();
             self.format.encode(&job).map_err(|error| {
                 let name = job.name.as_deref().unwrap_or_default();
-                Error::with_source(Kind::Data, report::jobs::not_encoded(name, &*error), error)
+                Error::with_source(Kind::Data, report::jobs::not_encoded(name), error)
             })?
         };
         let _: Value = self.query(commands.atomic())?;

@@ -1,4 +1,4 @@
-//! What a test can ask of its server.
+//! The handle of a test's server: its properties, its addresses, and connections to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,44 +13,43 @@ use super::secret::CONTROL_USER;
 use crate::report;
 use crate::settings::Provider;
 
-/// The server of a test: where it comes from, what it is, and how to reach it.
+/// The Redis or Valkey server of a test, returned by [`TestRequest::server`](crate::TestRequest::server).
 ///
-/// Its [`Display`](fmt::Display) is one line without secrets: `Valkey 9.1.2 at 127.0.0.1:40127 (download)`.
+/// [`Display`](fmt::Display) is one line without secrets: `Valkey 9.1.2 at 127.0.0.1:40127 (download)`.
 ///
 /// ```
 /// use transient_fixtures::TestRequest;
 ///
 /// let test_request = TestRequest::new();
 /// let server = test_request.server();
-/// println!("{} {} from the provider {}", server.product(), server.version(), server.provider());
-/// println!("look around: {}", server.cli());
+/// println!("running on {server}; inspect it with {}", server.cli_command());
 /// ```
 #[derive(Clone)]
 pub struct Server {
     facts: Arc<Facts>,
-    /// That of the lease, on an own server.
+    /// The password of the lease, on an own server.
     password: Option<Arc<str>>,
 }
 
 struct Facts {
     provider: Provider,
     product: &'static str,
-    version: String,
+    version: Option<String>,
     run_id: String,
     process_id: Option<u32>,
     url: Url,
-    /// Host and port, or the path of the unix socket.
+    /// Host and port, or the path of the Unix socket.
     address: String,
     sessions: u32,
-    /// Parsed once, and not for every test.
+    /// Parsed once, not for every test.
     info: ConnectionInfo,
-    /// The secret of the control user, on an own server.
+    /// The password of the control user, on an own server.
     control: Option<String>,
     #[cfg(unix)]
     clock: Option<Clock>,
 }
 
-/// One of a server's databases, as a test reaches it.
+/// How a test connects to one database of its server.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) url: String,
@@ -58,12 +57,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Server {
-    /// `url` leads to the server; `info` is its INFO; `sessions` is the database that [`Server::cli`] opens; `control` is
-    /// the secret of an own server's control user.
+    /// `info` is the server's INFO, `sessions` the database that [`Server::cli_command`] opens, and `control` the
+    /// password of an own server's control user.
     ///
     /// # Errors
     ///
-    /// When the URL is none to redis.
+    /// Returns an error if `url` is not a Redis URL.
     pub(crate) fn new(
         provider: Provider,
         url: Url,
@@ -73,8 +72,8 @@ impl Server {
     ) -> RedisResult<Self> {
         let field = |name: &str| info.get::<String>(name);
         let (product, version) = match field("valkey_version") {
-            Some(version) => ("Valkey", version),
-            None => ("Redis", field("redis_version").unwrap_or_else(|| "of unknown version".to_owned())),
+            Some(version) => ("Valkey", Some(version)),
+            None => ("Redis", field("redis_version")),
         };
         let facts = Facts {
             provider,
@@ -93,7 +92,7 @@ impl Server {
         Ok(Self { facts: Arc::new(facts), password: None })
     }
 
-    /// The same server, with a clock that can be moved.
+    /// The same server with a clock that can be moved.
     #[cfg(unix)]
     pub(crate) fn with_clock(mut self, clock: Option<Clock>) -> Self {
         if let Some(facts) = Arc::get_mut(&mut self.facts) {
@@ -102,19 +101,19 @@ impl Server {
         self
     }
 
-    /// The same server, as a lease with that password reaches it.
+    /// The same server for a lease with that password.
     pub(crate) fn with_password(&self, password: Option<&str>) -> Self {
         Self { facts: self.facts.clone(), password: password.map(Into::into) }
     }
 
-    /// Its clock, where it can be moved.
+    /// The server's clock if it can be moved.
     #[cfg(unix)]
     pub(crate) fn clock(&self) -> Option<&Clock> {
         self.facts.clock.as_ref()
     }
 
-    /// Whether [`TestRequest::travel`](crate::TestRequest::travel) moves the server's own clock (`redis.clock = whole`),
-    /// with TIME, ids of streams and all windows that are computed from them; else it ages the keys.
+    /// Returns whether [`TestRequest::travel`](crate::TestRequest::travel) moves the server's own clock, and with it
+    /// TIME and the ids of streams (`redis.clock = whole`). Otherwise `travel` ages the keys.
     #[must_use]
     pub fn has_whole_clock(&self) -> bool {
         #[cfg(unix)]
@@ -123,35 +122,67 @@ impl Server {
         false
     }
 
-    /// The provider that it came from.
+    /// Returns the provider of the server.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.facts.provider
     }
 
-    /// `Redis` or `Valkey`.
+    /// Returns `Redis` or `Valkey`.
     #[must_use]
     pub fn product(&self) -> &str {
         self.facts.product
     }
 
-    /// The version, as the server says it: `7.0.15`.
+    /// Returns the version that the server reports, such as `7.0.15`. `None` if it reports none.
     #[must_use]
-    pub fn version(&self) -> &str {
-        &self.facts.version
+    pub fn version(&self) -> Option<&str> {
+        self.facts.version.as_deref()
     }
 
-    /// Host and port, or the path of the unix socket.
+    /// Returns whether the version of the [`product`](Self::product) is `major.minor` or newer. Returns `false` if the
+    /// version is unknown.
+    ///
+    /// Redis and Valkey count separately. A feature of Redis 7.2 or older is in every Valkey, whose first version is
+    /// 7.2; for a newer feature, ask for the product too.
+    ///
+    /// ```
+    /// use transient_fixtures::TestRequest;
+    ///
+    /// let test_request = TestRequest::new();
+    /// let server = test_request.server();
+    /// let fields_can_expire = match server.product() {
+    ///     "Valkey" => server.is_at_least(9, 0),
+    ///     _ => server.is_at_least(7, 4),
+    /// };
+    /// # let mut redis = transient_fixtures::get_redis(&test_request).unwrap();
+    /// # let known = redis::cmd("COMMAND").arg(&["INFO", "HPTTL"]).query::<(Option<redis::Value>,)>(&mut redis);
+    /// # assert_eq!(known.unwrap().0.is_some(), fields_can_expire);
+    /// ```
     #[must_use]
-    pub fn address(&self) -> String {
-        self.facts.address.clone()
+    pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        self.version().is_some_and(|version| version_of(version) >= (major, minor))
     }
 
-    /// The command that opens the sessions' database in a terminal. It contains the password of a lease on an own
-    /// server, which is worth nothing after the test. That of a running server is left out: put it into
-    /// `REDISCLI_AUTH`.
+    /// Returns the host and port, or the path of the Unix socket.
     #[must_use]
-    pub fn cli(&self) -> String {
+    pub fn address(&self) -> &str {
+        &self.facts.address
+    }
+
+    /// Returns the shell command that opens the session database (14 by default) in redis-cli or valkey-cli.
+    ///
+    /// The command contains the password of the lease if the server was started for the tests. That password is invalid
+    /// after the test. The password of a server that was running before is left out: set `REDISCLI_AUTH` to it.
+    ///
+    /// ```
+    /// use transient_fixtures::TestRequest;
+    ///
+    /// // REDISCLI_AUTH=… valkey-cli -h 127.0.0.1 -p 40127 -n 14
+    /// println!("{}", TestRequest::new().server().cli_command());
+    /// ```
+    #[must_use]
+    pub fn cli_command(&self) -> String {
         let password = self.password.as_ref().map(|password| format!("REDISCLI_AUTH={password} ")).unwrap_or_default();
         let command = if self.facts.product == "Valkey" { "valkey-cli" } else { "redis-cli" };
         let tls = if matches!(self.facts.url.scheme(), "rediss" | "valkeys") { " --tls" } else { "" };
@@ -161,7 +192,7 @@ impl Server {
         };
         let database = self.facts.sessions;
         match self.facts.url.host_str().filter(|host| !host.is_empty()) {
-            // The brackets of an IPv6 address are the URL's.
+            // Only a URL puts an IPv6 address in brackets.
             Some(host) => {
                 let host = host.trim_matches(['[', ']']);
                 format!("{password}{command} -h {host} -p {}{user}{tls} -n {database}", self.port())
@@ -170,23 +201,24 @@ impl Server {
         }
     }
 
-    /// The command that ends it. A process of this machine may be all that there is, without a client.
+    /// The shell command that ends the server. For a process on this machine it is `kill`, since a client may not be
+    /// installed.
     pub(crate) fn end_command(&self) -> String {
         match (self.provider(), self.facts.process_id) {
             (Provider::Process | Provider::Download, Some(process)) => format!("kill {process}"),
-            _ => format!("{} shutdown nosave", self.cli()),
+            _ => format!("{} shutdown nosave", self.cli_command()),
         }
     }
 
-    /// One of its databases, with the password if there is one.
+    /// The endpoint of one database, with the password of the lease if there is one.
     ///
     /// # Errors
     ///
-    /// When the URL is none to redis.
+    /// Returns an error if the URL is not a Redis URL.
     pub(crate) fn endpoint(&self, database: u32) -> RedisResult<Endpoint> {
         let settings = self.facts.info.redis_settings().clone().set_db(database.into());
         let (url, settings) = match &self.password {
-            // An own server has a host, and a password that needs no escapes.
+            // An own server has a host, and a password without characters to escape.
             Some(password) => (
                 format!("redis://:{password}@{}/{database}", self.facts.address),
                 settings.set_password(password).set_skip_set_lib_name(),
@@ -196,12 +228,12 @@ impl Server {
         Ok(Endpoint { client: Client::open(self.facts.info.clone().set_redis_settings(settings))?, url })
     }
 
-    /// Another connection to this very own server as the control user, which answers `within` that time. Another server
-    /// may be at its address by now; it does not know the secret.
+    /// Connects to this own server as the control user, with a timeout for connecting and for each reply. Another
+    /// server at the same address rejects the password.
     ///
     /// # Errors
     ///
-    /// When it does not answer, or is another one.
+    /// Returns an error if the server does not answer in time or is another one.
     pub(crate) fn connect(&self, within: Duration) -> RedisResult<Connection> {
         let control = self.facts.control.as_deref().unwrap_or_default();
         let settings = self.facts.info.redis_settings().clone().set_username(CONTROL_USER).set_password(control);
@@ -211,17 +243,17 @@ impl Server {
         Ok(connection)
     }
 
-    /// How another process reaches this own server: its URL, and the secret of the control user.
+    /// The URL of this own server and the password of the control user, for another process.
     pub(crate) fn control(&self) -> (String, String) {
         (self.facts.url.to_string(), self.facts.control.clone().unwrap_or_default())
     }
 
-    /// Whether only this server lets a lease in: by a password of its own.
+    /// Whether the lease has a password of its own, which no other server accepts.
     pub(crate) fn has_password_of_its_own(&self) -> bool {
         self.password.is_some()
     }
 
-    /// What tells this server's process from every other; empty where the server does not say.
+    /// The id of the server's process. Empty if the server does not report it.
     pub(crate) fn run_id(&self) -> &str {
         &self.facts.run_id
     }
@@ -233,11 +265,15 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {} at {} ({})", self.product(), self.version(), self.facts.address, self.provider())
+        write!(formatter, "{}", self.product())?;
+        if let Some(version) = self.version() {
+            write!(formatter, " {version}")?;
+        }
+        write!(formatter, " at {} ({})", self.address(), self.provider())
     }
 }
 
-/// The same line: the URL has a password.
+/// Shows the same line, because the URL contains a password.
 impl fmt::Debug for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Server({self})")
@@ -251,11 +287,17 @@ fn address(url: &Url) -> String {
     }
 }
 
+/// Major and minor number.
+fn version_of(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
 fn port(url: &Url) -> u16 {
     url.port().unwrap_or(6379)
 }
 
-/// A server's URL with another database number: the path, or of a unix socket the parameter `db`.
+/// The URL of another database: its number is the path, or for a Unix socket the parameter `db`.
 pub(crate) fn database_url(server: &Url, database: u32) -> String {
     let mut url = server.clone();
     if url.host_str().is_some_and(|host| !host.is_empty()) {
@@ -267,7 +309,7 @@ pub(crate) fn database_url(server: &Url, database: u32) -> String {
     url.to_string()
 }
 
-/// The URL as it may be shown: no password, no database number.
+/// The URL without password and database number.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if url.host_str().is_some_and(|host| !host.is_empty()) {

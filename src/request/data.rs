@@ -1,4 +1,4 @@
-//! What is in the test databases: captured, brought back, loaded.
+//! The content of the test databases: captured, restored, loaded from files.
 
 use super::TestRequest;
 use crate::error::Error;
@@ -6,12 +6,14 @@ use crate::seed;
 use crate::snapshot::restore::{self, restore};
 use crate::snapshot::{Snapshot, capture};
 
-/// Data fixtures. Feature `snapshot`, on by default.
+/// Data fixtures. Needs the feature `snapshot`, which is on by default.
 impl TestRequest {
-    /// Loads `fixtures/NAME.redis` or `fixtures/NAME.json`, which stands beside the `Cargo.toml` of the crate under
-    /// test, or upwards to its workspace's root. What is in the test databases already stays.
+    /// Loads the data fixture `fixtures/NAME.redis` or `fixtures/NAME.json` into the test databases. Other keys stay.
     ///
-    /// A `.redis` file has a command a line, as redis-cli takes them:
+    /// The directory `fixtures` is looked up beside the `Cargo.toml` of the crate under test, then in each parent
+    /// directory up to the root of its workspace. If there is a file of each kind, give the name with its extension.
+    ///
+    /// A `.redis` file has one command per line, in the syntax of redis-cli:
     ///
     /// ```text
     /// # Comments and empty lines are skipped.
@@ -22,16 +24,17 @@ impl TestRequest {
     /// RPUSH celery "a job"
     /// ```
     ///
-    /// It begins in the first test database (14). Between double quotation marks, `\xHH`, `\n`, `\r`, `\t`, `\a`, `\b`,
-    /// `\"` and `\\` are what they are for redis-cli. The file is one MULTI: a line that the server refuses when it is
-    /// queued (an unknown command, wrong arguments) loads nothing at all. Where a line fails only when it is executed
-    /// (a command for another type), Redis executes the others all the same; then the test databases are emptied again
-    /// if the test began with empty ones, or if they were empty before.
+    /// The commands go to the session database (14 by default) until a SELECT of the job database (15 by default).
+    /// Double quotes support the escapes of redis-cli: `\xHH`, `\n`, `\r`, `\t`, `\a`, `\b`, `\"` and `\\`. Commands
+    /// that reach beyond the data of the test databases, such as FLUSHALL, CONFIG or EVAL, are errors.
     ///
-    /// A `.json` file is a snapshot's: [`Snapshot::save`]. Its keys replace those that are there, as
-    /// [`restore`](Self::restore) does it. Where one fails, a test that began with empty databases has them empty again.
-    /// Where there are both of
-    /// one name, or the file is elsewhere, it is named with its ending.
+    /// The whole file is one MULTI. If the server rejects a line when it is queued (an unknown command, a wrong number
+    /// of arguments), nothing is loaded. If a line fails only on execution (a command for another type), Redis executes
+    /// the other lines. Then both test databases are emptied if the test began with empty ones or they were empty
+    /// before the call.
+    ///
+    /// A `.json` file is a snapshot that [`Snapshot::save`] wrote. Its keys replace existing keys of the same names. If
+    /// a command fails on execution and the test began with empty databases, both are emptied.
     ///
     /// ```
     /// use transient_fixtures::TestRequest;
@@ -47,36 +50,40 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when there is no such file, with those that there are; when a line can't be read, would reach
-    /// beyond the test databases, or is refused: with file, line, and the server's own words. [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if there is no such file, or a line is malformed, forbidden or
+    /// rejected by the server. The error lists the existing fixtures, or names the file and line with the server's own
+    /// message. Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub fn load(&self, name: &str) -> Result<(), Error> {
         seed::load(&self.lease, name, self.lease.is_clean)
     }
 }
 
-/// Snapshots. Feature `snapshot`, on by default.
+/// Snapshots. Needs the feature `snapshot`, which is on by default.
 impl TestRequest {
-    /// What is in the two test databases now: every type, every timeout, those of hashes' fields too where the server
-    /// has them, and streams with their consumer groups. [`Snapshot`] has an example.
+    /// Captures the content of the two test databases: values of every type, TTLs of keys and hash fields, and streams
+    /// with their consumer groups. [`Snapshot`] has an example.
     ///
-    /// It is a handful of round trips for each thousand keys. What others write meanwhile is in it or not; a key that
-    /// ends meanwhile is not. Reading writes nothing.
+    /// The capture takes a handful of round trips per thousand keys and writes nothing. It is not atomic: concurrent
+    /// writes may or may not be included, and a key that expires during the capture is left out.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         capture::capture(&self.lease)
     }
 
-    /// Replaces **all** that is in the two test databases by what the snapshot says. Timeouts have left what they had when
-    /// it was captured. Pending entries of streams stay with their consumers; how long these are idle begins anew.
+    /// Replaces **all** keys of the two test databases with those of the snapshot.
     ///
-    /// Up to 5,000 elements (a key, or an element of a list, set, hash, sorted set or stream) are one MULTI: nobody sees a
-    /// part of them. More are restored key by key, while the server serves others; only a key of more than 1,000
-    /// elements can be seen half. Where the server refuses a command (an unknown one, for instance), nothing was
-    /// changed. Where a command fails when it is executed, as can happen with a file that was written by hand, both
-    /// databases are emptied.
+    /// TTLs start again at their value at the capture. Pending stream entries stay with their consumers, whose idle
+    /// times start at zero.
+    ///
+    /// Up to 5,000 elements (a key, or an element of a list, set, hash, sorted set or stream) are restored atomically,
+    /// in one MULTI. More are restored key by key while the server serves other clients, which can see a part only of
+    /// keys of more than 1,000 elements.
+    ///
+    /// If the server rejects a command, for example an unknown one, nothing has changed. If a command fails on
+    /// execution, which can happen with a file that was written by hand, both databases are emptied.
     ///
     /// ```
     /// use redis::Commands;
@@ -98,8 +105,9 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when the snapshot has a key of a type that can't be written, has keys of another database, or
-    /// the server does not know what is in it (fields of hashes with timeouts, for instance); [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if the snapshot has a value of a type that cannot be written,
+    /// has keys of another database, or needs a feature that the server does not support, such as TTLs of hash fields.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
         restore(&self.lease, snapshot, restore::Before::Clear, None)
     }

@@ -1,4 +1,4 @@
-//! Time travel of a test.
+//! Time travel.
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
@@ -11,32 +11,35 @@ use crate::time;
 
 /// Time travel.
 impl TestRequest {
-    /// Lets time pass for both test databases: every key that has a timeout is that much nearer to its end, and the
-    /// ends that have come are real ones: reads miss, `DBSIZE` shrinks, the event `expired` is published.
+    /// Advances time for both test databases: every TTL shrinks by `duration`, and keys that run out expire for real.
+    /// Reads miss them, `DBSIZE` shrinks, and the event `expired` is published.
     ///
-    /// Nobody sees one key aged and another one not. A key that another client refreshes meanwhile is aged before or
-    /// not at all. Fields of hashes age as well where the server gives them timeouts (Redis 7.4, Valkey 9). Keys without
-    /// a timeout stay as they are; those that come nearer to their end publish `expire`, and a WATCH on them is broken. It
-    /// is a call that blocks for a few milliseconds (2 to 3 µs a key), for tests with and without `async`. Redis counts in
-    /// milliseconds; what is over of one counts with the test's next travel.
+    /// Clients see all keys aged or none. A key that another client sets again concurrently is aged before that or not
+    /// at all. Hash fields age too where the server supports field TTLs (Redis 7.4, Valkey 9). Keys without a TTL stay.
+    /// A key that ages publishes `expire` and breaks a WATCH on it.
     ///
-    /// The server's own clock stays: TIME, ids of streams, and limiters and windows that are computed from them don't
-    /// notice; neither do the idle times of keys, of consumers and of what they have pending in a stream. With
-    /// `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), where servers are started for the tests under libfaketime,
-    /// it is moved instead, and they do; then the whole server ages, with all its databases.
-    /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) says which it is.
+    /// The call blocks for a few milliseconds, 2 to 3 µs per key, in sync and async tests. Redis counts in
+    /// milliseconds; a fraction of one is added to the test's next travel.
     ///
-    /// The application's own clock stays in any case. So, with the feature `session`, the end that a session carries in
-    /// itself (`x` in Pyramid, `expiry_date` in tower-sessions) is made that much earlier: of the sessions under
-    /// `redis.sessions.prefix`, and of every format that the test has asked for.
+    /// # Clocks
     ///
-    /// With the feature `jobs`, the due times (`eta`) of Celery's queued jobs in database 15, and of those of every
-    /// [`jobs_of`](Self::jobs_of) that the test has asked for, are made that much earlier, just after the keys have aged;
-    /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. The
-    /// scores of the formats' sorted sets that are times age with the keys. Due times in other sorted sets are aged when
-    /// they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead
-    /// (`start_paused`): connections
-    /// to real sockets then time out.
+    /// The server's own clock does not move. TIME, new stream ids, and rate limiters and windows computed from them do
+    /// not notice the travel; neither do the idle times of keys, stream consumers and pending entries. With
+    /// `redis.clock = whole` (or `TRANSIENT_CLOCK=whole`), servers that are started for the tests run under
+    /// libfaketime. Their clock moves instead, so that all of these follow, and all databases of the server age.
+    /// [`Server::has_whole_clock`](crate::Server::has_whole_clock) returns which of the two happens.
+    ///
+    /// The application's clock never moves. So times that it compares with its own clock are made earlier instead:
+    ///
+    /// - With the feature `session`, the expiry inside a session (`x` in Pyramid, `expiry_date` in tower-sessions).
+    ///   This applies to the sessions under `redis.sessions.prefix`, and to those of every format that the test has
+    ///   used.
+    /// - With the feature `jobs`, the due times (`eta`) of queued jobs, those of Celery and of every format that the
+    ///   test has used, just after the keys. Their `expires` stays, and so do the due times of unacked jobs, which a
+    ///   worker keeps in its memory. Scores that are due times in the sorted sets of a format age with the keys.
+    /// - Due times in other sorted sets, if they are named: [`travel_with_due_times`](Self::travel_with_due_times).
+    ///
+    /// Don't pause tokio's clock instead (`start_paused`): connections to real sockets then time out.
     ///
     /// ```
     /// use std::time::Duration;
@@ -58,14 +61,15 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`], also when the server does not remove what has ended.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
     pub fn travel(&self, duration: Duration) -> Result<(), Error> {
-        self.travel_with_scores(duration, &[])
+        self.travel_with_due_times(duration, &[])
     }
 
-    /// As [`travel`](Self::travel); and the scores of these sorted sets, which are due times (seconds, milliseconds or
-    /// microseconds since 1970), are that much earlier. They are looked for in both test databases. Those of Celery,
-    /// and of the formats that the test has used, are aged in any case.
+    /// Advances time like [`travel`](Self::travel), and makes the due times in these sorted sets earlier.
+    ///
+    /// The scores of such a set are due times in seconds, milliseconds or microseconds since 1970. Each key is looked
+    /// up in both test databases. The sets of Celery, and of the formats that the test has used, need not be named.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -78,7 +82,7 @@ impl TestRequest {
     /// let mut jobs = get_jobs_redis(&test_request)?;
     /// jobs.zadd::<_, _, _, ()>("schedule", "send_mail", now + 3600)?;
     ///
-    /// test_request.travel_with_scores(Duration::from_secs(3601), &["schedule"])?;
+    /// test_request.travel_with_due_times(Duration::from_secs(3601), &["schedule"])?;
     /// assert_eq!(jobs.zcount::<_, _, _, u32>("schedule", 0, now)?, 1);
     /// # Ok(())
     /// # }
@@ -86,9 +90,9 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
-    pub fn travel_with_scores(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
-        let duration = time::in_milliseconds(&self.lease, duration);
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    pub fn travel_with_due_times(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
+        let duration = time::whole_milliseconds(&self.lease, duration);
         if duration.is_zero() {
             return self.lease.check_held();
         }
@@ -107,11 +111,28 @@ impl TestRequest {
         Ok(())
     }
 
-    /// Lets time pass until just after the end of that key of database 14, or of database 15 where 14 has none.
+    /// Advances time until just after a key expires. Looks for the key in the session database (14 by default) first,
+    /// then in the job database (15 by default).
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let mut redis = get_redis(&test_request)?;
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    ///
+    /// test_request.travel_to_expiry("price:1")?;
+    /// assert!(!redis.exists::<_, bool>("price:1")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when there is no such key, or it has no timeout; [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if there is no such key or it has no TTL, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
     pub fn travel_to_expiry(&self, key: &str) -> Result<(), Error> {
         match self.ttl(key)? {
             Some(left) => self.travel(left + Duration::from_millis(1)),
@@ -119,29 +140,62 @@ impl TestRequest {
         }
     }
 
-    /// Lets so much time pass that everything that has a timeout is gone. (With the whole clock, what ends within a
-    /// thousand years.)
+    /// Advances time until every key and hash field with a TTL has expired. With `redis.clock = whole`, time advances
+    /// by a thousand years.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let mut redis = get_redis(&test_request)?;
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    /// redis.set::<_, _, ()>("price:2", 9_900)?;
+    ///
+    /// test_request.expire_all()?;
+    /// // Nothing else removes this key in production either.
+    /// assert_eq!(redis.keys::<_, Vec<String>>("*")?, ["price:2"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
-    pub fn far_future(&self) -> Result<(), Error> {
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    pub fn expire_all(&self) -> Result<(), Error> {
         self.travel(Duration::MAX)
     }
 
-    /// How long that key of database 14, or of database 15 where 14 has none, still lives; `None` where it is not there
-    /// or lives for ever.
+    /// Returns the TTL of a key, to the millisecond. `None` if the key does not exist or never expires. Looks in the
+    /// session database (14 by default) first, then in the job database (15 by default).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// get_redis(&test_request)?.set_ex::<_, _, ()>("code:asa", "123456", 300)?;
+    /// assert!(test_request.ttl("code:asa")?.is_some_and(|ttl| ttl <= Duration::from_secs(300)));
+    /// assert_eq!(test_request.ttl("code:eva")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
-        let left = time::milliseconds_left(&self.lease, key)?;
+        let left = time::pttl(&self.lease, key)?;
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
-    /// Asserts how long that key still lives; or, where there is no key of that name, every key of both databases that the
-    /// pattern fits (`*`, `?` and `[…]`, as the command KEYS takes them), of which there must be one.
+    /// Asserts that the TTL of a key is within a range.
+    ///
+    /// If no key has that name, it is a pattern (`*`, `?` and `[…]`, as the KEYS command takes them). At least one key
+    /// of the two databases must match it, and the TTLs of all matching keys must be within the range.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,21 +213,22 @@ impl TestRequest {
     ///
     /// # Panics
     ///
-    /// At the caller's line, when it lives longer or shorter, for ever, or is not there.
+    /// Panics at the caller's line if a TTL is outside the range, a key never expires, no key matches, or the server is
+    /// gone.
     #[track_caller]
     pub fn assert_ttl(&self, key: &str, range: impl RangeBounds<Duration> + Debug) {
-        let keys = match time::all_milliseconds_left(&self.lease, key) {
+        let keys = match time::pttl_of_matching(&self.lease, key) {
             Ok(keys) => keys,
             Err(error) => panic!("{}", report::travel::no_ttl(key, &error)),
         };
         assert!(!keys.is_empty(), "{}", report::travel::other_ttl(key, &range, None, false));
         for (key, left) in keys {
-            let lives = u64::try_from(left).ok().map(Duration::from_millis);
-            let is_there = left != time::NO_KEY;
+            let ttl = u64::try_from(left).ok().map(Duration::from_millis);
+            let exists = left != time::NO_KEY;
             assert!(
-                lives.is_some_and(|lives| range.contains(&lives)),
+                ttl.is_some_and(|ttl| range.contains(&ttl)),
                 "{}",
-                report::travel::other_ttl(&String::from_utf8_lossy(&key), &range, lives, is_there)
+                report::travel::other_ttl(&String::from_utf8_lossy(&key), &range, ttl, exists)
             );
         }
     }

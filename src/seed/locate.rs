@@ -1,4 +1,4 @@
-//! Where a data fixture is.
+//! Finds the file of a data fixture.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ const DIRECTORY: &str = "fixtures";
 const COMMANDS: &str = "redis";
 pub(super) const SNAPSHOT: &str = "json";
 
-/// The file of the fixture of that name: beside the manifest of the crate under test, else upwards to the workspace's
-/// root.
+/// The file of a fixture: beside the manifest of the crate under test, else in a parent directory up to the root of the
+/// workspace.
 ///
 /// # Errors
 ///
-/// When there is none, or one of each kind.
+/// Returns an error if there is no such file, or one of each kind.
 pub(super) fn fixture(name: &str) -> Result<PathBuf, Error> {
     let directories: Vec<_> = locate::directories().iter().map(|directory| directory.join(DIRECTORY)).collect();
     for directory in &directories {
@@ -37,19 +37,20 @@ pub(super) fn fixture(name: &str) -> Result<PathBuf, Error> {
     Err(Error::new(Kind::Data, report::data::no_fixture(name, &places, nearest.as_deref())))
 }
 
-/// The name may have its ending, where there are two of that name.
+/// The name can include the extension, which tells two files of one name apart.
 fn candidates(directory: &Path, name: &str) -> Vec<PathBuf> {
-    let has_ending = |ending: &&str| Path::new(name).extension().is_some_and(|extension| extension == *ending);
-    if [COMMANDS, SNAPSHOT].iter().any(has_ending) {
+    let has_extension = |known: &&str| Path::new(name).extension().is_some_and(|extension| extension == *known);
+    if [COMMANDS, SNAPSHOT].iter().any(has_extension) {
         return vec![directory.join(name)];
     }
-    [COMMANDS, SNAPSHOT].map(|ending| directory.join(format!("{name}.{ending}"))).to_vec()
+    [COMMANDS, SNAPSHOT].map(|extension| directory.join(format!("{name}.{extension}"))).to_vec()
 }
 
-/// The names of the fixtures that are there; nothing where there is no such directory.
+/// The names of the fixtures in a directory. `None` if the directory does not exist.
 fn names_in(directory: &Path) -> Option<Vec<String>> {
     let files = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
-    let is_fixture = |path: &PathBuf| path.extension().is_some_and(|ending| ending == COMMANDS || ending == SNAPSHOT);
+    let is_fixture =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == COMMANDS || extension == SNAPSHOT);
     let mut names: Vec<_> =
         files.filter(is_fixture).filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
     names.sort_unstable();

@@ -1,7 +1,7 @@
-//! Data fixtures: files of the crate under test, loaded into its test databases.
+//! Data fixtures: files of the crate under test that are loaded into the test databases.
 //!
-//! A file is one MULTI. It is looked through before anything is sent, so that none of its lines reaches beyond the test
-//! databases, and what the server refuses when it is queued leaves nothing behind.
+//! All lines of a file are checked before any is sent, so that none reaches beyond the test databases. A file is one
+//! MULTI, so that a line which the server rejects when it is queued loads nothing.
 
 mod locate;
 mod script;
@@ -19,31 +19,30 @@ use crate::report;
 use crate::snapshot::Snapshot;
 use crate::snapshot::restore::{Before, restore};
 
-/// Loads them one after another into the databases of a clean test. Where one fails, the test databases are empty
-/// again: a test must not see half of its data.
+/// Loads fixtures one after another into the empty databases of a clean test. Empties them again if one fails, so that
+/// the test does not see half of its data.
 ///
 /// # Errors
 ///
-/// As [`TestRequest::load`](crate::TestRequest::load).
+/// Returns the errors of [`TestRequest::load`](crate::TestRequest::load).
 pub(crate) fn load_clean(lease: &Lease, names: &[&str]) -> Result<(), Error> {
     names.iter().try_for_each(|name| load(lease, name, true)).inspect_err(|_| {
-        // The error that is reported is the first one.
+        // Best effort: the first error is the one to report.
         let _ = lease.flush();
     })
 }
 
-/// `is_clean`: where something fails when it is executed, both databases are emptied.
+/// Loads a fixture. With `is_clean`, both databases are emptied if a command fails on execution.
 ///
 /// # Errors
 ///
-/// As [`TestRequest::load`](crate::TestRequest::load).
+/// Returns the errors of [`TestRequest::load`](crate::TestRequest::load).
 pub(crate) fn load(lease: &Lease, name: &str, is_clean: bool) -> Result<(), Error> {
     let path = locate::fixture(name)?;
     if path.extension().is_some_and(|extension| extension == locate::SNAPSHOT) {
         return restore(lease, &Snapshot::from_file(&path)?, Before::Keep { undo: is_clean }, Some(&path));
     }
-    let text = fs::read(&path)
-        .map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path, &error), error))?;
+    let text = fs::read(&path).map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path), error))?;
     let databases = lease.settings.databases();
     let script = Script::parse(&path, &text, (databases.sessions, databases.jobs))?;
     run(lease, &path, &text, script, is_clean)
@@ -65,9 +64,9 @@ fn run(lease: &Lease, path: &Path, text: &[u8], script: Script, is_clean: bool) 
             (errors, Some(undo))
         }
     };
-    let (number, words) = errors.first().cloned().unwrap_or_default();
+    let (number, message) = errors.first().cloned().unwrap_or_default();
     let line = lines.get(number.saturating_sub(Script::LEAD)).copied().unwrap_or_default();
-    let failed = report::data::Failed { path, line, text: script::line(text, line), words: &words };
+    let failed = report::data::Failed { path, line, text: script::line(text, line), words: &message };
     let more = errors.len().saturating_sub(1);
     Err(Error::new(
         Kind::Data,

@@ -1,4 +1,4 @@
-//! A `.redis` file: a command a line, all of them in one MULTI, none of them beyond the test databases.
+//! A `.redis` file: one command per line, all in one MULTI, none of which reaches beyond the test databases.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use crate::error::{Error, Kind};
 use crate::redis_io::packed_commands::PackedCommands;
 use crate::report;
 
-/// What changes the server, other databases or the connection, runs scripts that could, or is no data. Sorted.
+/// Commands that change the server, other databases or the connection, run scripts that could, or write no data.
+/// Sorted.
 const FORBIDDEN: &[&str] = &[
     "ACL",
     "ASKING",
@@ -61,23 +62,23 @@ const FORBIDDEN: &[&str] = &[
     "UNSUBSCRIBE",
 ];
 
-/// What a file that is one MULTI can't have. Sorted.
+/// Commands that cannot be part of a MULTI. Sorted.
 const OF_TRANSACTIONS: &[&str] = &["DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH"];
 
-/// A file's commands, ready to be sent.
+/// The commands of a file, ready to be sent.
 pub(super) struct Script {
     pub(super) commands: PackedCommands,
-    /// The line of each command behind the first [`LEAD`](Self::LEAD), from 1.
+    /// The line, from 1, of each command after the first [`LEAD`](Self::LEAD).
     pub(super) lines: Vec<usize>,
 }
 
 impl Script {
-    /// How many commands of our own stand before the file's: they count the keys of both test databases.
+    /// The number of commands before those of the file. They count the keys of both test databases.
     pub(super) const LEAD: usize = 5;
 
     /// # Errors
     ///
-    /// When a line can't be read, or must not be sent.
+    /// Returns an error if a line is malformed or forbidden.
     pub(super) fn parse(path: &Path, text: &[u8], (sessions, jobs): (u32, u32)) -> Result<Self, Error> {
         let mut commands = PackedCommands::default();
         let [first, second] = [sessions, jobs].map(|database| database.to_string());
@@ -90,12 +91,12 @@ impl Script {
             if is_comment {
                 continue;
             }
-            let refuse = |why: String| Error::new(Kind::Data, report::data::bad_line(path, number, &why));
-            split(line, &mut unquoted, &mut ends).map_err(|why| refuse(why.to_string()))?;
+            let reject = |why: String| Error::new(Kind::Data, report::data::bad_line(path, number, &why));
+            split(line, &mut unquoted, &mut ends).map_err(|why| reject(why.to_string()))?;
             let mut start = 0;
             let words: Vec<&[u8]> =
                 ends.iter().map(|end| &unquoted[std::mem::replace(&mut start, *end)..*end]).collect();
-            check(&words, [sessions, jobs]).map_err(refuse)?;
+            check(&words, [sessions, jobs]).map_err(reject)?;
             commands.push(&words);
             lines.push(number);
         }
@@ -108,20 +109,20 @@ impl Script {
     }
 }
 
-/// The lines with their numbers, from 1. An editor's mark at the start of the file is none of it.
+/// The lines with their numbers, from 1, without a byte order mark.
 fn each_line(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     text.split(|byte| *byte == b'\n').enumerate().map(|(number, line)| (number + 1, line))
 }
 
-/// That line of the file.
+/// The line with that number.
 pub(super) fn line(text: &[u8], number: usize) -> &[u8] {
     each_line(text).nth(number.saturating_sub(1)).map_or(&[], |(_, line)| line.trim_ascii())
 }
 
 /// # Errors
 ///
-/// Why the command must not be sent.
+/// Returns the reason if the command must not be sent.
 fn check(words: &[&[u8]], databases: [u32; 2]) -> Result<(), String> {
     let name = words.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
     let one_of = |names: &[&'static str]| {
@@ -137,7 +138,7 @@ fn check(words: &[&[u8]], databases: [u32; 2]) -> Result<(), String> {
     let named: Vec<&[u8]> = match name.as_slice() {
         b"SELECT" => words.get(1).copied().into_iter().collect(),
         b"MOVE" => words.get(2).copied().into_iter().collect(),
-        // The last one counts.
+        // Redis uses the last DB option.
         b"COPY" => {
             words.windows(2).skip(3).filter_map(|pair| pair[0].eq_ignore_ascii_case(b"DB").then_some(pair[1])).collect()
         }
@@ -158,7 +159,7 @@ mod tests {
     use super::{FORBIDDEN, OF_TRANSACTIONS};
 
     #[test]
-    fn what_is_looked_for_by_halves_is_sorted() {
+    fn binary_search_tables_are_sorted() {
         assert!(FORBIDDEN.is_sorted() && OF_TRANSACTIONS.is_sorted());
     }
 }

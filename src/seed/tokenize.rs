@@ -1,15 +1,15 @@
-//! A line's words, as redis-cli splits them.
+//! Splits a line into words as redis-cli does.
 
 use std::fmt;
 
 use crate::report;
 
-/// Why a line can't be split.
+/// Why a line cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsplit {
     /// A quotation mark is not closed.
     Open(char),
-    /// Something stands directly behind a closing quotation mark.
+    /// A closing quotation mark is directly followed by another character.
     Glued(char),
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Unsplit {
     }
 }
 
-/// Splits the line into words, which go behind each other into `text`; `ends` has where each of them ends.
+/// Splits a line into words. `text` gets all words without separators, `ends` the end of each of them in `text`.
 pub(super) fn split(line: &[u8], text: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<(), Unsplit> {
     text.clear();
     ends.clear();
@@ -34,15 +34,14 @@ pub(super) fn split(line: &[u8], text: &mut Vec<u8>, ends: &mut Vec<usize>) -> R
     Ok(())
 }
 
-/// Takes one word, and returns what stands behind it. A word may be quoted in parts, from where a mark stands to the
-/// word's end.
+/// Takes one word and returns the rest of the line. A quotation can begin within a word, and ends it.
 fn word<'line>(line: &'line [u8], text: &mut Vec<u8>) -> Result<&'line [u8], Unsplit> {
     let plain = line.iter().position(|byte| matches!(byte, b'"' | b'\'') || byte.is_ascii_whitespace());
     let (plain, rest) = line.split_at(plain.unwrap_or(line.len()));
     text.extend_from_slice(plain);
     match rest {
-        [b'"', behind @ ..] => closed(double_quoted(behind, text)?, '"'),
-        [b'\'', behind @ ..] => closed(single_quoted(behind, text)?, '\''),
+        [b'"', after @ ..] => closed(double_quoted(after, text)?, '"'),
+        [b'\'', after @ ..] => closed(single_quoted(after, text)?, '\''),
         _ => Ok(rest),
     }
 }
@@ -58,12 +57,12 @@ fn double_quoted<'line>(mut rest: &'line [u8], text: &mut Vec<u8>) -> Result<&'l
     loop {
         rest = match rest {
             [] => return Err(Unsplit::Open('"')),
-            [b'"', behind @ ..] => return Ok(behind),
-            [b'\\', b'x', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            [b'"', after @ ..] => return Ok(after),
+            [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 text.push(hexadecimal(*high) << 4 | hexadecimal(*low));
-                behind
+                after
             }
-            [b'\\', escaped, behind @ ..] => {
+            [b'\\', escaped, after @ ..] => {
                 text.push(match escaped {
                     b'n' => b'\n',
                     b'r' => b'\r',
@@ -72,14 +71,14 @@ fn double_quoted<'line>(mut rest: &'line [u8], text: &mut Vec<u8>) -> Result<&'l
                     b'a' => 7,
                     other => *other,
                 });
-                behind
+                after
             }
             plain => {
                 let end = plain.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(plain.len());
-                // A lone backslash at the line's end.
-                let (plain, behind) = plain.split_at(end.max(1));
+                // At least one byte: a lone backslash at the end of the line.
+                let (plain, after) = plain.split_at(end.max(1));
                 text.extend_from_slice(plain);
-                behind
+                after
             }
         }
     }
@@ -89,14 +88,14 @@ fn single_quoted<'line>(mut rest: &'line [u8], text: &mut Vec<u8>) -> Result<&'l
     loop {
         rest = match rest {
             [] => return Err(Unsplit::Open('\'')),
-            [b'\'', behind @ ..] => return Ok(behind),
-            [b'\\', b'\'', behind @ ..] => {
+            [b'\'', after @ ..] => return Ok(after),
+            [b'\\', b'\'', after @ ..] => {
                 text.push(b'\'');
-                behind
+                after
             }
-            [byte, behind @ ..] => {
+            [byte, after @ ..] => {
                 text.push(*byte);
-                behind
+                after
             }
         }
     }

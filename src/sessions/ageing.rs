@@ -1,7 +1,7 @@
 //! Time travel for sessions that store their expiry: the application compares it with a clock that does not travel.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::{RedisResult, Value, pipe};
@@ -10,6 +10,7 @@ use super::format::{SessionData, SessionFormat, SessionStorage};
 use super::pyramid::Pyramid;
 use crate::error::Error;
 use crate::lease::{Commands, Database, Formats, Lease};
+use crate::sync::lock;
 
 /// Keeps concurrent writes of the application: its own expiry counts.
 const REPLACE: &str = "if redis.pcall('GET', KEYS[1]) == ARGV[1] then
@@ -42,7 +43,7 @@ pub(crate) fn age(lease: &Lease, by: Duration) -> Result<(), Error> {
     }
     let travelled = lease.shared(Travelled::default);
     // One at a time: two calls that read the same expiry would move it only once.
-    let mut travelled = travelled.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut travelled = lock(&travelled.0);
     let before = travelled.as_secs();
     *travelled = travelled.saturating_add(by);
     // Expiries are whole seconds, so fractions are added up over several calls.

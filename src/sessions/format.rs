@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
 use redis::{Pipeline, RedisResult, ToRedisArgs, Value, from_redis_value};
@@ -285,13 +284,4 @@ pub trait SessionFormat: Debug + Send + Sync + 'static {
     fn user_key(&self) -> &str {
         "user_id"
     }
-}
-
-/// Random bytes. Not for secrets that must withstand an attacker: these ids and tokens are for tests.
-pub(super) fn random() -> [u8; 64] {
-    let mut bytes = [0; 64];
-    for (number, chunk) in bytes.chunks_mut(8).enumerate() {
-        chunk.copy_from_slice(&RandomState::new().hash_one(number).to_le_bytes());
-    }
-    bytes
 }

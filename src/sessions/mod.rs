@@ -37,7 +37,7 @@ pub use visitor::Visitor;
 
 use crate::error::{Error, Kind};
 use crate::lease::Lease;
-use crate::report;
+use crate::{hex, random, report};
 
 /// The name under which Pyramid stores the CSRF token.
 const CSRF_TOKEN: &str = "_csrft_";
@@ -480,18 +480,17 @@ impl Session {
 
 /// `value`, to be stored under `name`.
 fn to_json(name: &str, value: impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&value)
-        .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
+    serde_json::to_vec(&value).map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name), error))
 }
 
 fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(value).map_err(|error| {
         let shown = report::session::shown(&String::from_utf8_lossy(value));
-        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
+        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown), error)
     })
 }
 
 /// 32 bytes in hexadecimal, as Pyramid's.
 fn new_token() -> String {
-    format::random().iter().map(|byte| format!("{byte:02x}")).take(32).collect()
+    hex::encode(&random::bytes::<32>())
 }

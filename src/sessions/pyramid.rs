@@ -143,7 +143,7 @@ impl SessionFormat for Pyramid {
     ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
         let whole = SessionValues::from_json(data.bytes())?;
         session.values = SessionValues::from_json(whole.get("m").ok_or("it has no values (m)")?)?;
-        session.created = Some(time(number(&whole, "c")?.ok_or("it has no time of creation (c)")?));
+        session.created = Some(time(number(&whole, "c")?.ok_or("it has no creation time (c)")?));
         number(&whole, "v")?.ok_or("it has no version (v)")?;
         session.expires = number(&whole, "x")?.map(time);
         session.timeout = number(&whole, "t")?.filter(|timeout| *timeout > 0).map(Duration::from_secs);

@@ -1,17 +1,18 @@
 //! Reads, changes and writes one visitor's session.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{FromRedisValue, Pipeline, cmd, pipe};
 
 use super::cookie::SessionCookie;
-use super::format::{SessionData, SessionFormat, StoredSession, random};
+use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::SessionValues;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Lease};
 use crate::redis_io::milliseconds;
-use crate::report;
+use crate::sync::lock;
+use crate::{random, report};
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -165,9 +166,10 @@ impl Store {
         let data = self.format.storage().data(answer).map_err(|error| lease.no_answer(error))?;
         let Some(data) = data else { return Ok(None) };
         let empty = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
-        let mut stored = self.format.decode(&data, empty).map_err(|error| {
-            Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error)
-        })?;
+        let mut stored = self
+            .format
+            .decode(&data, empty)
+            .map_err(|error| Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format), error))?;
         stored.original = Some(data);
         // The key can outlive the session if the application checks the stored expiry.
         if is_expired(&stored) {
@@ -186,7 +188,7 @@ impl Store {
     fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_ttl: bool) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
         let data = self.format.encode(stored).map_err(|error| {
-            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
+            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format), error)
         })?;
         let timeout = effective_timeout(stored).filter(|_| has_ttl).map(milliseconds);
         let mut commands = pipe();
@@ -220,13 +222,13 @@ impl Store {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl State {
     fn new(format: &dyn SessionFormat) -> Self {
-        Self { id: format.new_id(&random()), started: SystemTime::now(), connection: Commands::default() }
+        Self { id: format.new_id(&random::bytes::<64>()), started: SystemTime::now(), connection: Commands::default() }
     }
 }
 

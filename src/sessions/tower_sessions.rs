@@ -85,11 +85,11 @@ impl SessionFormat for TowerSessions {
 
     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
         let id = BASE64_URL_SAFE_NO_PAD.decode(&session.id)?;
-        let id = <[u8; 16]>::try_from(id).map_err(|_| "an id of tower-sessions has 16 bytes")?;
+        let id = <[u8; 16]>::try_from(id).map_err(|_| "a tower-sessions id has 16 bytes")?;
         let record = Record {
             id: i128::from_le_bytes(id),
             data: serde_json::from_slice(&session.values.to_json())?,
-            expiry_date: expiry(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("its timeout ends after the year 9999")?,
+            expiry_date: expiry(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("it expires after the year 9999")?,
         };
         Ok(rmp_serde::to_vec(&record)?.into())
     }

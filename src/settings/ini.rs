@@ -45,7 +45,7 @@ pub(super) struct Contents {
 /// Returns an error if the file can't be read, is too large, isn't UTF-8, isn't INI, or repeats a key or a section.
 pub(super) fn read(path: &Path) -> Result<Contents, Error> {
     let text = text(path)
-        .map_err(|error| Error::with_source(Kind::Settings, report::settings::unreadable_ini(path, &error), error))?;
+        .map_err(|error| Error::with_source(Kind::Settings, report::settings::unreadable_ini(path), error))?;
     let mut sections = parse(path, text.trim_start_matches('\u{feff}'))?;
     let here = path.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
     let expanded = |section: &str, key: &str| {
@@ -71,7 +71,7 @@ pub(super) fn read(path: &Path) -> Result<Contents, Error> {
 fn text(path: &Path) -> io::Result<String> {
     // Reading a pipe or a device can block or never end.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut text = String::new();
     let read = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;

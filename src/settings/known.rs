@@ -70,7 +70,7 @@ pub(super) const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "key pa
 pub(super) const LEASE_TIMEOUT: Known =
     known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
 
-/// Every setting, in the order of the README's table.
+/// Every setting, in the order of the table in docs/settings.md.
 pub(crate) const ALL: [Known; 33] = [
     URL,
     HOST,

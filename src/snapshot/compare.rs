@@ -1,23 +1,23 @@
-//! In which parts two values differ.
+//! The differences between two values.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::text::{key, pair, score, shown};
-use super::value::{Field, Group, Stream, StreamEntry, Value};
-use super::{Bytes, text};
+use super::value::{Field, Group, RedisValue, Stream, StreamEntry};
+use super::{RedisBytes, text};
 use crate::report;
 
-/// How many parts of one value a line names.
+/// How many differences of one value are listed.
 const PARTS: usize = 5;
 
-/// How much of a long string is shown before its first difference, in bytes.
+/// How many bytes of a long string are shown before its first difference.
 const LEAD: usize = 16;
 
-/// Whether the values differ, but for the timeouts of a hash's fields.
-pub(super) fn differ(before: &Value, after: &Value) -> bool {
+/// Whether the values differ, not counting the TTLs of hash fields.
+pub(super) fn differ(before: &RedisValue, after: &RedisValue) -> bool {
     match (before, after) {
-        (Value::Hash(before), Value::Hash(after)) => {
+        (RedisValue::Hash(before), RedisValue::Hash(after)) => {
             before.len() != after.len()
                 || before.iter().zip(after).any(|(one, other)| (one.0, &one.1.value) != (other.0, &other.1.value))
         }
@@ -25,30 +25,31 @@ pub(super) fn differ(before: &Value, after: &Value) -> bool {
     }
 }
 
-/// What differs, on one line.
-pub(super) fn difference(before: &Value, after: &Value) -> String {
+/// Lists the differences on one line.
+pub(super) fn difference(before: &RedisValue, after: &RedisValue) -> String {
     let parts = match (before, after) {
-        (Value::String(before), Value::String(after)) => strings(before, after),
-        (Value::List(before), Value::List(after)) => lists(before, after),
-        (Value::Set(before), Value::Set(after)) => {
+        (RedisValue::String(before), RedisValue::String(after)) => strings(before.as_slice(), after.as_slice()),
+        (RedisValue::List(before), RedisValue::List(after)) => lists(before, after),
+        (RedisValue::Set(before), RedisValue::Set(after)) => {
             let [before, after] = [before, after].map(|members| members.iter().map(|member| (member, ())).collect());
             maps(&before, &after, |member, ()| shown(member), |member, (), ()| shown(member))
         }
-        (Value::Hash(before), Value::Hash(after)) => {
+        (RedisValue::Hash(before), RedisValue::Hash(after)) => {
             let [before, after] =
                 [before, after].map(|fields| fields.iter().map(|(name, Field { value, .. })| (name, value)).collect());
-            let changed =
-                |name: &Bytes, before: &Bytes, after: &Bytes| arrow(&shown(name), shown(before), shown(after));
+            let changed = |name: &RedisBytes, before: &RedisBytes, after: &RedisBytes| {
+                arrow(&shown(name), shown(before), shown(after))
+            };
             maps(&before, &after, |name, value| format!("{}: {}", shown(name), shown(value)), changed)
         }
-        (Value::SortedSet(before), Value::SortedSet(after)) => {
+        (RedisValue::SortedSet(before), RedisValue::SortedSet(after)) => {
             let [before, after] =
                 [before, after].map(|members| members.iter().map(|one| (&one.member, one.score)).collect());
-            let changed = |member: &Bytes, before, after| arrow(&shown(member), score(before), score(after));
+            let changed = |member: &RedisBytes, before, after| arrow(&shown(member), score(before), score(after));
             maps(&before, &after, |member, value| format!("{}: {}", shown(member), score(value)), changed)
         }
-        (Value::Stream(before), Value::Stream(after)) => streams(before, after),
-        (Value::Other(before), Value::Other(after)) if before.type_name == after.type_name => {
+        (RedisValue::Stream(before), RedisValue::Stream(after)) => streams(before, after),
+        (RedisValue::Other(before), RedisValue::Other(after)) if before.type_name == after.type_name => {
             vec![report::snapshot::OPAQUE_DIFFERS.to_owned()]
         }
         _ => return format!("{before} -> {after}"),
@@ -61,24 +62,24 @@ pub(super) fn difference(before: &Value, after: &Value) -> String {
     text
 }
 
-fn arrow(what: &str, before: impl Display, after: impl Display) -> String {
-    format!("{what}: {before} -> {after}")
+fn arrow(name: &str, before: impl Display, after: impl Display) -> String {
+    format!("{name}: {before} -> {after}")
 }
 
-/// From shortly before the first byte that differs, where all of it is too long for the line.
-fn strings(before: &Bytes, after: &Bytes) -> Vec<String> {
+/// Shows whole strings, or, if they are cut, the part from shortly before the first byte that differs.
+fn strings(before: &[u8], after: &[u8]) -> Vec<String> {
     let (one, other) = (shown(before), shown(after));
-    let same = before.iter().zip(after.iter()).take_while(|(one, other)| one == other).count();
+    let same = before.iter().zip(after).take_while(|(one, other)| one == other).count();
     if same < LEAD * 2 || (one.ends_with('"') && other.ends_with('"')) {
         return vec![format!("{one} -> {other}")];
     }
-    // The start of a character, where it is text.
+    // Text must not be cut within a character.
     let start = (0..=same - LEAD).rev().find(|at| before[*at] & 0xc0 != 0x80).unwrap_or_default();
     vec![format!("from byte {start}: …{} -> …{}", shown(&before[start..]), shown(&after[start..]))]
 }
 
-fn lists(before: &[Bytes], after: &[Bytes]) -> Vec<String> {
-    // What the ends have in common: a push and a pop are one part, whatever the list's length.
+fn lists(before: &[RedisBytes], after: &[RedisBytes]) -> Vec<String> {
+    // Skips the common head and tail, so that a push or a pop is one difference in a list of any length.
     let head = before.iter().zip(after).take_while(|(one, other)| one == other).count();
     let (one, other) = (&before[head..], &after[head..]);
     let tail = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
@@ -94,10 +95,10 @@ fn lists(before: &[Bytes], after: &[Bytes]) -> Vec<String> {
 }
 
 fn maps<T: Copy + PartialEq>(
-    before: &BTreeMap<&Bytes, T>,
-    after: &BTreeMap<&Bytes, T>,
-    show: impl Fn(&Bytes, T) -> String,
-    changed: impl Fn(&Bytes, T, T) -> String,
+    before: &BTreeMap<&RedisBytes, T>,
+    after: &BTreeMap<&RedisBytes, T>,
+    show: impl Fn(&RedisBytes, T) -> String,
+    changed: impl Fn(&RedisBytes, T, T) -> String,
 ) -> Vec<String> {
     let mut parts = Vec::new();
     for (name, value) in before {
@@ -143,7 +144,7 @@ fn streams(before: &Stream, after: &Stream) -> Vec<String> {
     parts
 }
 
-fn groups(name: &Bytes, before: &Group, after: &Group) -> Vec<String> {
+fn groups(name: &RedisBytes, before: &Group, after: &Group) -> Vec<String> {
     let mut parts = Vec::new();
     let name = format!("group {}", text::key(name));
     if before.last_delivered_id != after.last_delivered_id {
@@ -164,7 +165,7 @@ fn groups(name: &Bytes, before: &Group, after: &Group) -> Vec<String> {
     parts
 }
 
-fn counts<T: Display + PartialEq>(what: &str, before: Option<T>, after: Option<T>) -> Option<String> {
+fn counts<T: Display + PartialEq>(name: &str, before: Option<T>, after: Option<T>) -> Option<String> {
     let (before, after) = (before?, after?);
-    (before != after).then(|| arrow(what, before, after))
+    (before != after).then(|| arrow(name, before, after))
 }

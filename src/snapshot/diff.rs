@@ -1,104 +1,128 @@
-//! What has changed from one snapshot to another.
+//! The changes between two snapshots.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::value::{Entry, Value};
-use super::{Bytes, Snapshot, compare, text};
+use super::value::{Entry, RedisValue};
+use super::{RedisBytes, Snapshot, compare, text};
 use crate::report;
 
-/// By how much what is left of a timeout may be off without having been moved, besides the time that the captures took.
+/// How far a TTL can be off without counting as moved, on top of the time that the captures took.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// What has changed from one snapshot to a later one, a line each: what was added, removed and changed, and the
-/// timeouts that have moved. [`Snapshot`] has an example.
+/// The changes between two snapshots, as [`Snapshot::diff`] returns them.
+///
+/// [`Display`](fmt::Display) shows one line per change: added keys first, then removed and changed ones, then those
+/// that cannot be compared, and the TTLs that moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diff {
     changes: Vec<Change>,
 }
 
-/// One change.
+/// A change between two snapshots.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// A key that was not there.
+    /// A key was added.
     #[non_exhaustive]
     Added {
-        /// Its database.
+        /// The database number.
         database: u32,
         /// The key.
-        key: Bytes,
-        /// What it holds.
+        key: RedisBytes,
+        /// Its entry in the later snapshot.
         entry: Entry,
     },
-    /// A key that is not there any more.
+    /// A key was deleted or has expired.
     #[non_exhaustive]
     Removed {
-        /// Its database.
+        /// The database number.
         database: u32,
         /// The key.
-        key: Bytes,
-        /// What it held.
+        key: RedisBytes,
+        /// Its entry in the earlier snapshot.
         entry: Entry,
     },
-    /// A key that holds something else.
+    /// The value of a key has changed.
     #[non_exhaustive]
     Changed {
-        /// Its database.
+        /// The database number.
         database: u32,
         /// The key.
-        key: Bytes,
-        /// What it held.
-        before: Value,
-        /// What it holds.
-        after: Value,
+        key: RedisBytes,
+        /// The value in the earlier snapshot.
+        before: RedisValue,
+        /// The value in the later snapshot.
+        after: RedisValue,
     },
-    /// A key of a type that can't be compared here: see [`Opaque`](super::Opaque). Nobody knows whether it holds
-    /// something else.
+    /// A key has a type whose values cannot be compared here: see [`Opaque`](super::Opaque). The value may have changed
+    /// or not.
     #[non_exhaustive]
     NotComparable {
-        /// Its database.
+        /// The database number.
         database: u32,
         /// The key.
-        key: Bytes,
-        /// The name that the command TYPE has for its type.
+        key: RedisBytes,
+        /// The type, as the TYPE command names it.
         type_name: String,
     },
-    /// A timeout that was set, taken away or moved, by more than a second.
+    /// A TTL was set, removed or moved by more than a second.
     #[non_exhaustive]
     TtlMoved {
-        /// Its database.
+        /// The database number.
         database: u32,
         /// The key.
-        key: Bytes,
-        /// The hash's field, if it is the field's timeout.
-        field: Option<Bytes>,
-        /// What would be left of it by now; `None` for ever.
+        key: RedisBytes,
+        /// The field of the hash, if the TTL is that of a field.
+        field: Option<RedisBytes>,
+        /// The TTL that would be left by now had it not moved. `None` if there was no TTL.
         before: Option<Duration>,
-        /// What is left of it; `None` for ever.
+        /// The TTL that is left. `None` if there is no TTL.
         after: Option<Duration>,
     },
 }
 
 impl Snapshot {
-    /// What has changed from this snapshot to a later one.
+    /// Returns the changes from this snapshot to a later one.
     ///
-    /// A timeout has moved when it is off by more than a second from where it would be by now; so one that was set again
-    /// to the same (a session that is used, [`restore`](crate::TestRequest::restore)) has moved too. A file does not say
-    /// when its timeouts began to run: compared with a file, a timeout has not moved where it can have run from there
-    /// since its test began, or since the file was read. The file may be on either side.
+    /// A TTL has moved if it differs by more than a second from the earlier TTL minus the time between the captures. So
+    /// a TTL that was set again to the same value has moved, as that of a session that was used, or after
+    /// [`restore`](crate::TestRequest::restore).
+    ///
+    /// A file does not tell when its TTLs were set. Compared with a snapshot from a file, any TTL between the stored
+    /// one and the stored one minus the time since the test began, or since the file was read, counts as unchanged.
+    /// Either snapshot can be from a file.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::snapshot::Change;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let mut redis = get_redis(&test_request)?;
+    /// redis.set_ex::<_, _, ()>("code:asa", "123456", 300)?;
+    /// let before = test_request.snapshot()?;
+    ///
+    /// redis.persist::<_, ()>("code:asa")?;
+    /// let diff = before.diff(&test_request.snapshot()?);
+    /// assert_eq!(diff.to_string(), "TTL moved 14 code:asa: 300 s -> none");
+    /// assert!(matches!(diff.changes(), [Change::TtlMoved { after: None, .. }]));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn diff(&self, later: &Self) -> Diff {
         let clock = Clock::between(self, later);
-        let nothing = BTreeMap::new();
+        let empty = BTreeMap::new();
         let mut changes = Vec::new();
         let mut databases: Vec<_> = self.databases.keys().chain(later.databases.keys()).collect();
         databases.sort_unstable();
         databases.dedup();
         for database in databases.into_iter().copied() {
-            let before = self.databases.get(&database).unwrap_or(&nothing);
-            let after = later.databases.get(&database).unwrap_or(&nothing);
+            let before = self.databases.get(&database).unwrap_or(&empty);
+            let after = later.databases.get(&database).unwrap_or(&empty);
             for (key, entry) in before {
                 match after.get(key) {
                     Some(after) => compare_entries(&mut changes, (database, key), entry, after, clock),
@@ -109,18 +133,18 @@ impl Snapshot {
                 changes.push(Change::Added { database, key: key.clone(), entry: entry.clone() });
             }
         }
-        // Stable: by database and key within each kind.
+        // The sort is stable: within a kind, changes stay ordered by database and key.
         changes.sort_by_key(Change::kind);
         Diff { changes }
     }
 }
 
-/// How timeouts ran from one snapshot to another, in seconds. Negative where the second one was captured first.
+/// How far TTLs ran down between two snapshots, in seconds. Negative if the second one was captured first.
 #[derive(Clone, Copy)]
 struct Clock {
-    /// How long one that has not moved may have run: at least, and at most.
+    /// The least and the most by which an unmoved TTL can have run down.
     ran: (f64, f64),
-    /// How long it has run, where that is known.
+    /// The exact time between the captures. `None` if one snapshot is from a file.
     passed: Option<f64>,
     tolerance: f64,
 }
@@ -131,7 +155,7 @@ impl Clock {
             to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
         };
         let passed = elapsed(before.captured, after.captured);
-        // One from a file may have begun to run at any time; the other one, since its test began.
+        // The TTLs of a file can have been set at any time; those of a capture, since its test began.
         let is_known = before.ran_for.is_some() && after.ran_for.is_some();
         let ran = match (before.ran_for, after.ran_for) {
             (Some(_), Some(_)) => (passed, passed),
@@ -152,7 +176,7 @@ impl Clock {
         less < self.ran.0 - self.tolerance || less > self.ran.1 + self.tolerance
     }
 
-    /// What would be left of it, where that is known.
+    /// The TTL that would be left, as far as the time between the captures is known.
     fn expected(self, before: Duration) -> Duration {
         let left = before.as_secs_f64() - self.passed.unwrap_or_default();
         Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(before)
@@ -161,12 +185,12 @@ impl Clock {
 
 fn compare_entries(
     changes: &mut Vec<Change>,
-    (database, key): (u32, &Bytes),
+    (database, key): (u32, &RedisBytes),
     before: &Entry,
     after: &Entry,
     clock: Clock,
 ) {
-    if let (Value::Other(one), Value::Other(other)) = (&before.value, &after.value)
+    if let (RedisValue::Other(one), RedisValue::Other(other)) = (&before.value, &after.value)
         && one.compare(other).is_none()
     {
         changes.push(Change::NotComparable { database, key: key.clone(), type_name: one.type_name.clone() });
@@ -174,14 +198,14 @@ fn compare_entries(
         let (before, after) = (before.value.clone(), after.value.clone());
         changes.push(Change::Changed { database, key: key.clone(), before, after });
     }
-    let mut compare_ttls = |field: Option<&Bytes>, before, after| {
+    let mut compare_ttls = |field: Option<&RedisBytes>, before, after| {
         if clock.has_moved(before, after) {
             let before = before.map(|before| clock.expected(before));
             changes.push(Change::TtlMoved { database, key: key.clone(), field: field.cloned(), before, after });
         }
     };
     compare_ttls(None, before.ttl, after.ttl);
-    if let (Value::Hash(before), Value::Hash(after)) = (&before.value, &after.value) {
+    if let (RedisValue::Hash(before), RedisValue::Hash(after)) = (&before.value, &after.value) {
         for (name, field) in before {
             if let Some(after) = after.get(name) {
                 compare_ttls(Some(name), field.ttl, after.ttl);
@@ -191,19 +215,19 @@ fn compare_entries(
 }
 
 impl Diff {
-    /// Whether nothing has changed.
+    /// Returns whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// The changes, in the order in which they are shown.
+    /// Returns the changes in the order in which [`Display`](fmt::Display) shows them.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// At most so many lines: what was lost, changed, or lives for ever goes first.
+    /// Shows at most that many lines, the most surprising changes first.
     pub(crate) fn bounded(&self, lines: usize) -> String {
         let mut changes: Vec<_> = self.changes.iter().collect();
         changes.sort_by_key(|change| change.surprise());
@@ -223,7 +247,7 @@ impl Change {
         }
     }
 
-    /// The lower, the more of a surprise.
+    /// The rank in a shortened report: lost and changed data and lost TTLs come first.
     fn surprise(&self) -> u8 {
         match self {
             Self::TtlMoved { after: None, .. } => 0,
@@ -249,7 +273,7 @@ impl fmt::Display for Diff {
     }
 }
 
-/// One line.
+/// Shows the change on one line.
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -277,13 +301,13 @@ impl fmt::Display for Change {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Change, Diff, Duration, Entry, Value};
+    use super::{Change, Diff, Duration, Entry, RedisBytes, RedisValue};
 
     #[test]
-    fn the_biggest_surprises_go_first() {
+    fn shows_the_most_surprising_changes_first() {
         let (database, minute) = (14, Some(Duration::from_secs(60)));
-        let key = |key: &str| Bytes::from(key);
-        let entry = |ttl| Entry { value: Value::String("x".into()), ttl };
+        let key = |key: &str| RedisBytes::from(key);
+        let entry = |ttl| Entry { value: RedisValue::String("x".into()), ttl };
         let diff = Diff {
             changes: vec![
                 Change::Added { database, key: key("new"), entry: entry(minute) },

@@ -1,7 +1,7 @@
-//! What is in the test databases: captured, shown, compared, kept in a file, brought back.
+//! Snapshots of the test databases: captured, shown, compared, saved to a file and restored.
 //!
-//! A snapshot holds what Redis's own commands tell, by type, and never a DUMP, whose form is another in each version
-//! and product. So one that was captured on one server is restored on another.
+//! A snapshot holds typed values, read by the ordinary commands of Redis. It never holds a DUMP, whose format differs
+//! between versions and products. So a snapshot of one server can be restored on another.
 
 mod bytes;
 pub(crate) mod capture;
@@ -16,21 +16,24 @@ mod write;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub use bytes::Bytes;
+pub use bytes::RedisBytes;
 pub use diff::{Change, Diff};
-use serde::{Deserialize, Serialize};
-pub use value::{Entry, Field, Group, Member, Opaque, Pending, Stream, StreamEntry, StreamId, Value};
+pub use value::{Entry, Field, Group, Member, Opaque, Pending, RedisValue, Stream, StreamEntry, StreamId};
 
-/// What was in the two test databases.
+/// The content of the two test databases at one time.
 ///
-/// [`Display`](std::fmt::Display) shows one line a key, ordered by the keys' bytes. It is made to be compared with the
-/// text of an earlier run, as [insta](https://docs.rs/insta) does (`insta::assert_snapshot!(test_request.snapshot()?)`):
-/// what is left of a timeout is rounded up, to a second below a minute, to 5 s below an hour, to a minute below a day,
-/// else to an hour. Long values are cut, with their length behind them. UTF-8 is shown as text, all else with the
-/// escapes of redis-cli.
+/// [`TestRequest::snapshot`](crate::TestRequest::snapshot) captures one, and
+/// [`TestRequest::restore`](crate::TestRequest::restore) puts it back. [`save`](Self::save) and
+/// [`from_file`](Self::from_file) keep it in a file; `Serialize` and `Deserialize` use the same JSON form.
 ///
-/// Two snapshots are equal where their keys and values are, and the same keys have timeouts, whatever is left of these.
-/// What of a stream can't be brought back is not compared: how long its consumers are idle.
+/// [`Display`](std::fmt::Display) shows one line per key, ordered by the bytes of the keys. The text is made for tools
+/// that compare it with an earlier run, such as [insta](https://docs.rs/insta)
+/// (`insta::assert_snapshot!(test_request.snapshot()?)`), so it is the same in every run: TTLs are rounded up, to a
+/// second below a minute, to 5 s below an hour, to a minute below a day, else to an hour. Long values are cut and
+/// followed by their length. UTF-8 is shown as text, everything else with the escapes of redis-cli.
+///
+/// Two snapshots are equal if their keys and values are equal and the same keys have a TTL. The remaining time is not
+/// compared, and neither are the idle times of stream consumers, which cannot be restored.
 ///
 /// ```
 /// use redis::Commands;
@@ -60,13 +63,12 @@ pub use value::{Entry, Field, Group, Member, Opaque, Pending, Stream, StreamEntr
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "file::Form", try_from = "file::Form")]
+#[derive(Clone)]
 pub struct Snapshot {
-    databases: BTreeMap<u32, BTreeMap<Bytes, Entry>>,
-    /// When what is left of the timeouts was, or was taken to be, what it says.
+    databases: BTreeMap<u32, BTreeMap<RedisBytes, Entry>>,
+    /// When the TTLs were read from the server, or from the file.
     captured: Instant,
-    /// How long its test had run when it was captured; `None` for a snapshot from a file.
+    /// How long the test had run at the capture. `None` for a snapshot from a file.
     ran_for: Option<Duration>,
     /// How long the capture took.
     took: Duration,
@@ -79,11 +81,12 @@ impl PartialEq for Snapshot {
 }
 
 impl Snapshot {
-    /// What that key of database 14, or of database 15 where 14 has none, holds.
+    /// Returns the entry of a key. Looks in the session database (14 by default) first, then in the job database (15 by
+    /// default).
     ///
     /// ```
     /// use redis::Commands;
-    /// use transient_fixtures::snapshot::Value;
+    /// use transient_fixtures::snapshot::RedisValue;
     /// use transient_fixtures::{TestRequest, get_redis, redis};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -92,7 +95,7 @@ impl Snapshot {
     ///
     /// let snapshot = test_request.snapshot()?;
     /// let seen = snapshot.get("seen").unwrap();
-    /// assert_eq!(seen.value, Value::List(vec!["brand:1".into(), "brand:2".into()]));
+    /// assert_eq!(seen.value, RedisValue::List(vec!["brand:1".into(), "brand:2".into()]));
     /// assert_eq!(seen.ttl, None);
     /// # Ok(())
     /// # }
@@ -102,20 +105,49 @@ impl Snapshot {
         self.databases.values().find_map(|entries| entries.get(key.as_ref()))
     }
 
-    /// What that key of that database holds.
+    /// Returns the entry of a key in the database with that number.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_jobs_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// get_jobs_redis(&test_request)?.set::<_, _, ()>("lock", "1")?;
+    ///
+    /// let snapshot = test_request.snapshot()?;
+    /// assert!(snapshot.get_in(15, "lock").is_some());
+    /// assert!(snapshot.get_in(14, "lock").is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get_in(&self, database: u32, key: impl AsRef<[u8]>) -> Option<&Entry> {
         self.databases.get(&database)?.get(key.as_ref())
     }
 
-    /// All keys: the database's number, the key, and what it holds, in their order.
-    pub fn entries(&self) -> impl Iterator<Item = (u32, &Bytes, &Entry)> {
+    /// Iterates over the database number, key and entry of every key, in this order.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// get_redis(&test_request)?.set::<_, _, ()>("cart:1", "2 boots")?;
+    ///
+    /// let snapshot = test_request.snapshot()?;
+    /// assert!(snapshot.entries().all(|(database, key, _)| database == 14 && key.as_slice().starts_with(b"cart:")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn entries(&self) -> impl Iterator<Item = (u32, &RedisBytes, &Entry)> {
         self.databases
             .iter()
             .flat_map(|(database, entries)| entries.iter().map(move |(key, entry)| (*database, key, entry)))
     }
 
-    /// Of databases that are empty.
+    /// The snapshot of empty databases, at the start of a test.
     pub(crate) fn empty() -> Self {
         Self {
             databases: BTreeMap::new(),
@@ -125,13 +157,13 @@ impl Snapshot {
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys in both databases.
     #[must_use]
     pub fn len(&self) -> usize {
         self.databases.values().map(BTreeMap::len).sum()
     }
 
-    /// Whether there are none.
+    /// Returns whether both databases are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

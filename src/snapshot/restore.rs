@@ -1,5 +1,4 @@
-//! Brings a snapshot back by typed commands: in one MULTI, or in steps where that would keep the server from everybody
-//! else for too long.
+//! Restores a snapshot by typed commands: in one MULTI, or in steps if one MULTI would block the server for too long.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -7,38 +6,38 @@ use std::path::Path;
 
 use redis::{Connection, RedisResult};
 
-use super::value::{Entry, Value};
+use super::value::{Entry, RedisValue};
 use super::write::{ADDED_AT_ONCE, Failed, ServerFacts, Writer};
-use super::{Bytes, Snapshot, text};
+use super::{RedisBytes, Snapshot, text};
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
 use crate::report;
 
-/// How many elements of values go into one MULTI. The server takes about 10 ms for them.
+/// The most elements of values in one MULTI. The server needs about 10 ms for them.
 const AT_ONCE: usize = 5_000;
 
-/// How many bytes of commands are sent in one step.
+/// The size of one step of commands in bytes.
 const STEP: usize = 1 << 18;
 
-/// What becomes of the keys that are there.
+/// What happens to the existing keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Before {
-    /// Nothing stays.
+    /// All are deleted.
     Clear,
-    /// Only those go whose place is taken. With `undo`, all go where something fails when it is executed.
+    /// Only those that the snapshot replaces are deleted. With `undo`, all are deleted if a command fails on execution.
     Keep { undo: bool },
 }
 
-/// Errors name the file, where the snapshot is from one.
+/// Writes the snapshot to the test databases. An error names the file if the snapshot is from one.
 ///
 /// # Errors
 ///
-/// As [`TestRequest::restore`](crate::TestRequest::restore).
+/// Returns the errors of [`TestRequest::restore`](crate::TestRequest::restore).
 pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: Option<&Path>) -> Result<(), Error> {
     check(lease, snapshot, file)?;
     let lost = |error| lease.no_answer(error);
     let mut redis = lease.connect(Database::Sessions)?;
-    let server = ServerFacts::ask(&mut redis).map_err(lost)?;
+    let server = ServerFacts::ask(&lease.server, &mut redis).map_err(lost)?;
     let elements: usize = snapshot.entries().map(|(_, _, entry)| entry.value.len()).sum();
     let restore = Restore { snapshot, databases: lease.databases(), before, server };
     let failed = if elements <= AT_ONCE { restore.at_once(&mut redis) } else { restore.in_steps(&mut redis) };
@@ -47,18 +46,19 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     if undo {
         lease.flush()?;
     }
-    let key = failed.key.map(|(database, key)| format!("{database} {}", text::key(key)));
+    let key = failed.key.map(|(database, key)| (database, text::key(key)));
+    let key = key.as_ref().map(|(database, key)| (*database, key.as_str()));
     let executed = failed.was_executed.then_some(undo);
-    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, key.as_deref(), &failed.words, executed)))
+    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, key, &failed.message, executed)))
 }
 
 /// # Errors
 ///
-/// When there is something in it that can't be written to the test databases.
+/// Returns an error if the snapshot has keys of another database, or values that cannot be written.
 fn check(lease: &Lease, snapshot: &Snapshot, file: Option<&Path>) -> Result<(), Error> {
     let legal = lease.databases();
     for (database, key, entry) in snapshot.entries() {
-        if let Value::Other(other) = &entry.value {
+        if let RedisValue::Other(other) = &entry.value {
             let report = report::snapshot::unwritable(file, database, &text::key(key), &other.type_name);
             return Err(Error::new(Kind::Data, report));
         }
@@ -78,7 +78,7 @@ struct Restore<'a> {
 }
 
 impl<'a> Restore<'a> {
-    /// In one MULTI.
+    /// Restores in one MULTI.
     fn at_once(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
         let mut writer = Writer::new(self.server);
         for database in self.databases {
@@ -91,7 +91,7 @@ impl<'a> Restore<'a> {
         writer.run(redis)
     }
 
-    /// Key by key: each is there as a whole or not at all, but for those that are very large.
+    /// Restores key by key. Each key appears as a whole, except very large ones.
     fn in_steps(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
         if let Some(refused) = self.refused(redis)? {
             return Ok(Some(refused));
@@ -116,17 +116,17 @@ impl<'a> Restore<'a> {
                 }
             }
         }
-        // The last one, and the replies to it.
+        // The first call sends the last step, the second one reads the replies to it.
         steps.send()?;
         steps.send()?;
         Ok(steps.failed)
     }
 
-    /// Asks the server about one key of each type, before anything is changed.
+    /// Has the server check one key of each type before anything is changed.
     fn refused(self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
-        let (mut writer, mut known) = (Writer::new(self.server), BTreeSet::new());
+        let (mut writer, mut checked) = (Writer::new(self.server), BTreeSet::new());
         for (database, key, entry) in self.snapshot.entries() {
-            if known.insert((entry.value.type_name(), entry.ttl.is_some(), entry.value.has_field_ttls())) {
+            if checked.insert((entry.value.type_name(), entry.ttl.is_some(), entry.value.has_field_ttls())) {
                 writer.begin(database, key);
                 writer.write(key, entry);
             }
@@ -134,40 +134,41 @@ impl<'a> Restore<'a> {
         writer.refused(redis)
     }
 
-    fn keys(self, database: u32) -> impl Iterator<Item = (&'a Bytes, &'a Entry)> {
+    fn keys(self, database: u32) -> impl Iterator<Item = (&'a RedisBytes, &'a Entry)> {
         self.snapshot.databases.get(&database).into_iter().flatten()
     }
 
-    /// Both databases begin so.
+    /// Selects the database, and empties it if nothing is kept.
     fn select(self, writer: &mut Writer<'_>, database: u32) {
         writer.select(database);
         if self.before == Before::Clear {
-            // The server gives the memory back in the background.
+            // ASYNC: the server frees the memory in the background.
             writer.push([&b"FLUSHDB"[..], b"ASYNC"]);
         }
     }
 
-    fn replace(self, writer: &mut Writer<'_>, key: &Bytes, entry: &Entry) {
-        if self.before != Before::Clear && !matches!(entry.value, Value::String(_)) {
-            writer.push([&b"UNLINK"[..], key]);
+    fn replace(self, writer: &mut Writer<'_>, key: &RedisBytes, entry: &Entry) {
+        if self.before != Before::Clear && !matches!(entry.value, RedisValue::String(_)) {
+            writer.push([&b"UNLINK"[..], key.as_slice()]);
         }
         writer.write(key, entry);
     }
 }
 
+/// A restore in steps: the server executes one while the replies to the one before are read.
 struct Steps<'a, 'c> {
     restore: Restore<'a>,
     redis: &'c mut Connection,
     next: Writer<'a>,
-    /// Its replies have not been read yet.
+    /// The step whose replies have not been read yet.
     sent: Option<Writer<'a>>,
     failed: Option<Failed<'a>>,
 }
 
 impl<'a> Steps<'a, '_> {
-    fn replace(&mut self, database: u32, key: &'a Bytes, entry: &Entry) {
+    fn replace(&mut self, database: u32, key: &'a RedisBytes, entry: &Entry) {
         self.next.begin(database, key);
-        let is_alone = entry.value.len() > ADDED_AT_ONCE || matches!(entry.value, Value::String(_));
+        let is_alone = entry.value.len() > ADDED_AT_ONCE || matches!(entry.value, RedisValue::String(_));
         if is_alone {
             return self.restore.replace(&mut self.next, key, entry);
         }
@@ -176,7 +177,7 @@ impl<'a> Steps<'a, '_> {
         self.next.push([&b"EXEC"[..]]);
     }
 
-    /// The server works while the replies to the step before are read.
+    /// Sends the next step, then reads the replies to the one before.
     fn send(&mut self) -> RedisResult<()> {
         let next = mem::replace(&mut self.next, Writer::new(self.restore.server));
         next.send(self.redis)?;

@@ -1,27 +1,27 @@
-//! How keys and values are shown to people: one line each, cut where they are long, and the same in every run.
+//! Text for people: one line per key or value, cut if it is long, and the same in every run.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use super::value::{Entry, Stream, Value};
-use super::{Bytes, Snapshot};
+use super::value::{Entry, RedisValue, Stream};
+use super::{RedisBytes, Snapshot};
 use crate::report;
 
-/// How much of one string is shown, in characters.
+/// How many characters of a string are shown.
 const SHOWN: usize = 80;
 
-/// How long the text of a value's parts may be before the rest is only counted.
+/// The length, in bytes, after which the remaining parts of a value are only counted.
 const LINE: usize = 200;
 
-/// Bytes as redis-cli reads and writes them, in quotation marks; what is longer than `limit` characters is cut, with its
-/// length behind it.
+/// Quotes and escapes bytes as redis-cli does. Longer strings are cut after `limit` characters and followed by their
+/// length.
 pub(super) fn quoted(bytes: &[u8], limit: usize) -> String {
     let mut text = "\"".to_owned();
     let cut = if let Ok(valid) = std::str::from_utf8(bytes) {
         valid.chars().take(limit).for_each(|character| escape_character(&mut text, character));
         valid.chars().nth(limit).is_some()
     } else {
-        // What happens to be a letter between bytes is none.
+        // Bytes above ASCII are escaped one by one, even if some of them form a character.
         bytes.iter().take(limit).for_each(|byte| match byte {
             0..0x80 => escape_character(&mut text, char::from(*byte)),
             _ => text += &format!("\\x{byte:02x}"),
@@ -35,7 +35,7 @@ pub(super) fn quoted(bytes: &[u8], limit: usize) -> String {
     text
 }
 
-/// Text stays text; only what redis-cli's strings can't hold, or nobody can see, is escaped.
+/// Escapes only characters that are invisible or that redis-cli's strings cannot hold.
 fn escape_character(text: &mut String, character: char) {
     match character {
         '"' => text.push_str("\\\""),
@@ -49,13 +49,13 @@ fn escape_character(text: &mut String, character: char) {
     }
 }
 
-/// A string, cut where it is long.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    quoted(bytes, SHOWN)
+/// Quotes a string, cut if it is long.
+pub(super) fn shown(bytes: impl AsRef<[u8]>) -> String {
+    quoted(bytes.as_ref(), SHOWN)
 }
 
-/// A key: without quotation marks where it needs none.
-pub(super) fn key(key: &[u8]) -> String {
+/// A key, without quotation marks if it needs none.
+pub(super) fn key(key: impl AsRef<[u8]>) -> String {
     let quoted = shown(key);
     match quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(plain) if !plain.is_empty() && !plain.contains(['\\', ' ', '\'', ',']) => plain.to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn key(key: &[u8]) -> String {
     }
 }
 
-/// Rounded up, and the more coarsely the longer it is: what was set to 300 s a moment ago is shown as 300 s.
+/// Rounds a TTL up, in coarser steps the longer it is: a TTL set to 300 s a moment ago is shown as 300 s.
 pub(super) fn stable(ttl: Duration) -> String {
     let seconds = whole_seconds(ttl);
     let step = match seconds {
@@ -75,7 +75,7 @@ pub(super) fn stable(ttl: Duration) -> String {
     format!("{} s", seconds.div_ceil(step) * step)
 }
 
-/// Rounded up to seconds.
+/// Rounds a TTL up to whole seconds.
 pub(super) fn seconds(ttl: Option<Duration>) -> String {
     ttl.map_or_else(|| "none".to_owned(), |ttl| format!("{} s", whole_seconds(ttl)))
 }
@@ -84,7 +84,7 @@ fn whole_seconds(ttl: Duration) -> u64 {
     ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)
 }
 
-/// The shortest text that is read as that same number, by us and by Redis.
+/// The shortest text that both Rust and Redis parse as the same number.
 pub(super) fn score(score: f64) -> String {
     if score == 0.0 || (1e-5..1e17).contains(&score.abs()) || !score.is_finite() {
         score.to_string()
@@ -93,13 +93,13 @@ pub(super) fn score(score: f64) -> String {
     }
 }
 
-/// Parts between brackets, as many as a line holds.
-pub(super) fn parts(open: char, items: impl ExactSizeIterator<Item = String>, what: &str, close: char) -> String {
+/// Puts parts between brackets, as many as fit on a line.
+pub(super) fn parts(open: char, items: impl ExactSizeIterator<Item = String>, noun: &str, close: char) -> String {
     let count = items.len();
     let mut text = open.to_string();
     for (number, item) in items.enumerate() {
         if text.len() > LINE {
-            text += &format!(", …{close} ({count} {what})");
+            text += &format!(", …{close} ({count} {noun})");
             return text;
         }
         if number > 0 {
@@ -111,17 +111,17 @@ pub(super) fn parts(open: char, items: impl ExactSizeIterator<Item = String>, wh
     text
 }
 
-pub(super) fn pair((name, value): &(Bytes, Bytes)) -> String {
+pub(super) fn pair((name, value): &(RedisBytes, RedisBytes)) -> String {
     format!("{}: {}", shown(name), shown(value))
 }
 
-/// The type and what is in it, on one line.
-impl Display for Value {
+/// Shows the type and the content on one line.
+impl Display for RedisValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::String(value) => shown(value),
-            Self::List(items) => parts('[', items.iter().map(|item| shown(item)), "elements", ']'),
-            Self::Set(members) => parts('{', members.iter().map(|member| shown(member)), "members", '}'),
+            Self::List(items) => parts('[', items.iter().map(shown), "elements", ']'),
+            Self::Set(members) => parts('{', members.iter().map(shown), "members", '}'),
             Self::Hash(fields) => {
                 let items = fields.iter().map(|(name, field)| {
                     let ttl = field.ttl.map(|ttl| format!(" ttl {}", stable(ttl))).unwrap_or_default();
@@ -147,7 +147,7 @@ fn stream(stream: &Stream) -> String {
     });
     let mut text = parts('[', items, "entries", ']');
     for (name, group) in &stream.groups {
-        let consumers = parts('[', group.consumers.iter().map(|consumer| key(consumer)), "consumers", ']');
+        let consumers = parts('[', group.consumers.iter().map(key), "consumers", ']');
         let _ = write!(
             text,
             ", group {} at {} with {} pending and the consumers {consumers}",
@@ -159,7 +159,7 @@ fn stream(stream: &Stream) -> String {
     text
 }
 
-/// The value, and rounded how long it still lives.
+/// Shows the value and the rounded TTL on one line.
 impl Display for Entry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(formatter)?;
@@ -170,7 +170,7 @@ impl Display for Entry {
     }
 }
 
-/// One line a key, the same in every run of a test that does the same.
+/// Shows one line per key, stable across runs.
 impl Display for Snapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (database, entries)) in self.databases.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Display for Snapshot {
     }
 }
 
-/// For `assert_eq!`, as text.
+/// Shows the same text, for `assert_eq!`.
 impl fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, formatter)

@@ -1,4 +1,4 @@
-//! What a key holds: every type that Redis has, as its own commands tell it.
+//! The values of keys: every type of Redis, read by its own commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,24 +6,23 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::RedisBytes;
+use crate::error::{Error, Kind};
 
-use super::{Bytes, file};
-
-/// A `HyperLogLog` is a string that begins so; then come its encoding and the count that it gave last.
+/// A `HyperLogLog` is a string with this prefix, followed by the encoding and the cached count.
 const HYPERLOGLOG: &[u8] = b"HYLL";
 const HYPERLOGLOG_COUNT: std::ops::Range<usize> = 8..16;
 
-/// A key's value, and how long it still lives.
+/// A key's value and TTL.
 ///
-/// Two are equal where the values are, and both have a timeout or both have none: how much is left of it is another in
-/// every run. [`Snapshot::diff`](super::Snapshot::diff) compares that.
+/// Two entries are equal if their values are equal and both have a TTL or neither has. The remaining time is not
+/// compared here, since it differs in every run; [`Snapshot::diff`](super::Snapshot::diff) compares it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entry {
-    /// What it holds.
-    pub value: Value,
-    /// How long it still lived then, to the millisecond; `None` for ever.
+    /// The value.
+    pub value: RedisValue,
+    /// The TTL at the time of the capture, to the millisecond. `None` if the key never expires.
     pub ttl: Option<Duration>,
 }
 
@@ -33,30 +32,29 @@ impl PartialEq for Entry {
     }
 }
 
-/// What a key holds, by its type.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A key's value, by type.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Value {
-    /// A string; bitmaps and `HyperLogLog`s are strings too. The count that a `HyperLogLog` remembers is not compared,
-    /// because reading it (PFCOUNT) writes it.
-    String(Bytes),
-    /// A list, from its head.
-    List(Vec<Bytes>),
-    /// A set, ordered by its members' bytes.
-    Set(BTreeSet<Bytes>),
-    /// A hash, ordered by its fields' bytes.
-    Hash(#[serde(with = "file::fields")] BTreeMap<Bytes, Field>),
-    /// A sorted set in its own order: by score, then by the members' bytes.
+pub enum RedisValue {
+    /// A string. Bitmaps and `HyperLogLog`s are strings too. The count that a `HyperLogLog` caches is not compared,
+    /// because PFCOUNT, which reads it, also writes it.
+    String(RedisBytes),
+    /// A list, head first.
+    List(Vec<RedisBytes>),
+    /// A set, ordered by the bytes of its members.
+    Set(BTreeSet<RedisBytes>),
+    /// A hash, ordered by the bytes of its field names.
+    Hash(BTreeMap<RedisBytes, Field>),
+    /// A sorted set in its own order: by score, then by the bytes of the members.
     SortedSet(Vec<Member>),
     /// A stream with its consumer groups.
     Stream(Stream),
-    /// A type of a module, or one that is newer than this crate. Its content is compared, and not shown.
+    /// A type of a module, or one that is newer than this crate. Its content is compared but not shown.
     Other(Opaque),
 }
 
-impl Value {
-    /// The type, in words.
+impl RedisValue {
+    /// Returns the type in words, such as `sorted set`.
     #[must_use]
     pub fn type_name(&self) -> &str {
         match self {
@@ -70,7 +68,7 @@ impl Value {
         }
     }
 
-    /// How many elements it has; 1 for a type without elements.
+    /// The number of elements. 1 for a type without elements.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::List(items) => items.len(),
@@ -84,7 +82,7 @@ impl Value {
         }
     }
 
-    /// A list, a set, a hash or a sorted set without elements, which Redis does not have.
+    /// Whether this is a list, set, hash or sorted set without elements. Redis deletes such keys.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -94,10 +92,10 @@ impl Value {
     }
 }
 
-impl PartialEq for Value {
+impl PartialEq for RedisValue {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::String(one), Self::String(other)) => same_string(one, other),
+            (Self::String(one), Self::String(other)) => same_string(one.as_slice(), other.as_slice()),
             (Self::List(one), Self::List(other)) => one == other,
             (Self::Set(one), Self::Set(other)) => one == other,
             (Self::Hash(one), Self::Hash(other)) => one == other,
@@ -118,18 +116,17 @@ fn same_string(one: &[u8], other: &[u8]) -> bool {
         && one[HYPERLOGLOG_COUNT.end..] == other[HYPERLOGLOG_COUNT.end..]
 }
 
-/// A value of a type that commands of Redis itself don't read.
+/// A value of a type that the commands of Redis itself cannot read.
 ///
-/// Two values from one server are equal if their DUMP is the same. Values from different servers or from files can't be
-/// compared: they are never equal, and [`Diff`](super::Diff) names them as
+/// Two values from one server are equal if their DUMP is the same. Values from different servers or from files cannot
+/// be compared: they are never equal, and a [`Diff`](super::Diff) lists them as
 /// [`NotComparable`](super::Change::NotComparable).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opaque {
-    /// The name that the command TYPE has for its type.
+    /// The type, as the TYPE command names it.
     pub type_name: String,
-    /// The server's run id, and the SHA-256 of what DUMP says there.
+    /// The server's run id and the SHA-256 of the DUMP.
     digest: Option<(Arc<str>, [u8; 32])>,
 }
 
@@ -138,7 +135,7 @@ impl Opaque {
         Self { type_name, digest }
     }
 
-    /// Whether both hold the same; `None` where that can't be told.
+    /// Whether both hold the same. `None` if that cannot be determined.
     pub(super) fn compare(&self, other: &Self) -> Option<bool> {
         if self.type_name != other.type_name {
             return Some(false);
@@ -154,30 +151,16 @@ impl PartialEq for Opaque {
     }
 }
 
-/// In a file, only the type is kept.
-impl From<String> for Opaque {
-    fn from(type_name: String) -> Self {
-        Self { type_name, digest: None }
-    }
-}
-
-impl From<Opaque> for String {
-    fn from(opaque: Opaque) -> Self {
-        opaque.type_name
-    }
-}
-
-/// The value of a hash's field.
+/// A field of a hash. Two are equal as two [`Entry`]s are.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Field {
-    /// What it holds.
-    pub value: Bytes,
-    /// How long the field still lived then, where the server gives fields timeouts (Redis 7.4, Valkey 9).
+    /// The value.
+    pub value: RedisBytes,
+    /// The field's own TTL at the time of the capture, on servers that have such (Redis 7.4, Valkey 9).
     pub ttl: Option<Duration>,
 }
 
-/// As for [`Entry`].
 impl PartialEq for Field {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value && self.ttl.is_some() == other.ttl.is_some()
@@ -185,37 +168,31 @@ impl PartialEq for Field {
 }
 
 /// A member of a sorted set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Member {
     /// The member.
-    pub member: Bytes,
-    /// Its score; infinite ones too.
-    #[serde(with = "file::score")]
+    pub member: RedisBytes,
+    /// Its score, which can be infinite.
     pub score: f64,
 }
 
 /// A stream.
 ///
-/// What one of two servers does not know (`None`) is not compared.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A counter that one of two servers does not support (`None`) is not compared.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stream {
-    /// Its entries, the oldest first.
+    /// The entries, oldest first.
     pub entries: Vec<StreamEntry>,
-    /// The id that was given last, be the entry there or not.
+    /// The last generated id, even if its entry was deleted.
     pub last_id: StreamId,
-    /// How many entries were ever added (Redis 7, Valkey).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The number of entries ever added (Redis 7, Valkey).
     pub entries_added: Option<u64>,
     /// The highest id that was deleted (Redis 7, Valkey).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deleted_id: Option<StreamId>,
-    /// Its consumer groups.
-    #[serde(with = "file::groups", default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub groups: BTreeMap<Bytes, Group>,
+    /// The consumer groups, by name.
+    pub groups: BTreeMap<RedisBytes, Group>,
 }
 
 impl PartialEq for Stream {
@@ -228,15 +205,14 @@ impl PartialEq for Stream {
     }
 }
 
-/// One entry of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An entry of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamEntry {
-    /// Its id.
+    /// The id.
     pub id: StreamId,
-    /// Its fields, in their order; a name may stand there twice.
-    pub fields: Vec<(Bytes, Bytes)>,
+    /// The fields in their order. A name can occur twice.
+    pub fields: Vec<(RedisBytes, RedisBytes)>,
 }
 
 /// A consumer group of a stream.
@@ -245,11 +221,11 @@ pub struct StreamEntry {
 pub struct Group {
     /// The id that was delivered last.
     pub last_delivered_id: StreamId,
-    /// How many entries the group has read (Redis 7, Valkey).
+    /// The number of entries that the group has read (Redis 7, Valkey).
     pub entries_read: Option<u64>,
-    /// Its consumers.
-    pub consumers: BTreeSet<Bytes>,
-    /// What was delivered and not acknowledged, by id.
+    /// The names of the consumers.
+    pub consumers: BTreeSet<RedisBytes>,
+    /// The entries that were delivered and not acknowledged, by id.
     pub pending: Vec<Pending>,
 }
 
@@ -262,19 +238,17 @@ impl PartialEq for Group {
     }
 }
 
-/// An entry that was delivered and not acknowledged.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An entry that was delivered to a consumer and not acknowledged.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Pending {
-    /// The entry's id. The entry itself may have been deleted since.
+    /// The id of the entry, which can have been deleted since.
     pub id: StreamId,
-    /// Who has it.
-    pub consumer: Bytes,
-    /// How often it was delivered.
+    /// The name of the consumer.
+    pub consumer: RedisBytes,
+    /// How often the entry was delivered.
     pub deliveries: u64,
-    /// How long ago, then, it was delivered last. Not compared.
-    #[serde(rename = "idle_ms", with = "file::idle", default)]
+    /// The time between the last delivery and the capture. Not compared.
     pub idle: Duration,
 }
 
@@ -284,23 +258,33 @@ impl PartialEq for Pending {
     }
 }
 
-/// What a server does not know does not differ.
+/// A counter that a server does not support equals every other.
 fn agree<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
     one.is_none() || other.is_none() || one == other
 }
 
-/// The id of a stream's entry: `1526919030474-55`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+/// The id of a stream entry, such as `1526919030474-55`.
+///
+/// ```
+/// use transient_fixtures::snapshot::StreamId;
+///
+/// # fn main() -> Result<(), transient_fixtures::Error> {
+/// let id: StreamId = "1526919030474-55".parse()?;
+/// assert_eq!(id, StreamId { milliseconds: 1_526_919_030_474, sequence: 55 });
+/// assert!("yesterday".parse::<StreamId>().is_err_and(|error| error.is_data()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    /// Milliseconds since 1970, where the server has made the id.
+    /// Milliseconds since 1970 if the server generated the id.
     pub milliseconds: u64,
-    /// Which of that millisecond's.
+    /// The number of the entry within its millisecond.
     pub sequence: u64,
 }
 
 impl StreamId {
-    /// The smallest id that is larger.
+    /// The next higher id.
     pub(super) fn next(self) -> Self {
         match self.sequence.checked_add(1) {
             Some(sequence) => Self { sequence, ..self },
@@ -315,27 +299,14 @@ impl fmt::Display for StreamId {
     }
 }
 
-impl From<StreamId> for String {
-    fn from(id: StreamId) -> Self {
-        id.to_string()
-    }
-}
-
-impl TryFrom<String> for StreamId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
+/// Returns an error that [`is_data`](Error::is_data) unless the text is two numbers and a hyphen.
 impl FromStr for StreamId {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         let id = text.split_once('-').and_then(|(milliseconds, sequence)| {
             Some(Self { milliseconds: milliseconds.parse().ok()?, sequence: sequence.parse().ok()? })
         });
-        id.ok_or_else(|| format!("{text:?} is no id of a stream's entry, as 1-0"))
+        id.ok_or_else(|| Error::new(Kind::Data, format!("invalid stream entry ID {text:?}: expected one such as 1-0")))
     }
 }

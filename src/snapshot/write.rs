@@ -1,51 +1,50 @@
-//! The commands that write a value, of any type that Redis has.
+//! The commands that write a value of any type.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::{Connection, RedisResult, cmd};
 
-use super::value::{Entry, Field, Group, Stream, StreamEntry, StreamId, Value};
-use super::{Bytes, text};
+use super::value::{Entry, Field, Group, RedisValue, Stream, StreamEntry, StreamId};
+use super::{RedisBytes, text};
+use crate::provider::Server;
+use crate::redis_io;
 use crate::redis_io::packed_commands::{Outcome, PackedCommands};
-use crate::redis_io::{self, knows};
 
-/// How many elements one command adds.
+/// How many elements are added by one command.
 pub(super) const ADDED_AT_ONCE: usize = 1_000;
 
-/// What the commands depend on.
+/// The properties of the server that the commands depend on.
 #[derive(Clone, Copy)]
 pub(super) struct ServerFacts {
-    /// In milliseconds since 1970.
+    /// The server's time in milliseconds since 1970.
     now: u64,
-    /// Streams with counters: Redis 7, Valkey.
-    has_counters: bool,
+    /// Whether streams have counters (Redis 7, Valkey).
+    has_stream_counters: bool,
 }
 
 impl ServerFacts {
-    pub(super) fn ask(redis: &mut Connection) -> RedisResult<Self> {
-        // Of the same version as the counters.
-        let has_counters = knows(redis, "PEXPIRETIME")?;
+    pub(super) fn ask(server: &Server, redis: &mut Connection) -> RedisResult<Self> {
         let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-        Ok(Self { now: seconds * 1000 + micros / 1000, has_counters })
+        Ok(Self { now: seconds * 1000 + micros / 1000, has_stream_counters: server.is_at_least(7, 0) })
     }
 }
 
-/// What the server does not take.
+/// A command that the server rejected.
 pub(super) struct Failed<'a> {
-    /// With its database; `None` where it is not about a key.
-    pub(super) key: Option<(u32, &'a Bytes)>,
-    /// In the server's words.
-    pub(super) words: String,
-    /// Whether other commands were executed.
+    /// The database number and the key. `None` if the command was not about a key.
+    pub(super) key: Option<(u32, &'a RedisBytes)>,
+    /// The server's message.
+    pub(super) message: String,
+    /// Whether other commands of the same step were executed.
     pub(super) was_executed: bool,
 }
 
-/// Values, as commands.
+/// Collects the commands that write values.
 pub(super) struct Writer<'a> {
     commands: PackedCommands,
-    /// By the number of their first command, in its order.
-    keys: Vec<(usize, (u32, &'a Bytes))>,
+    /// Each key with the number of its first command, in the order of the commands.
+    keys: Vec<(usize, (u32, &'a RedisBytes))>,
     server: ServerFacts,
 }
 
@@ -54,16 +53,16 @@ impl<'a> Writer<'a> {
         Self { commands: PackedCommands::default(), keys: Vec::new(), server }
     }
 
-    /// How many bytes will be sent.
+    /// The number of bytes to send.
     pub(super) fn size(&self) -> usize {
         self.commands.size()
     }
 
-    /// In one MULTI.
+    /// Sends the commands in one MULTI and returns the first failure.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub(super) fn run(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
         Ok(match self.commands.run(redis)? {
             Outcome::Done => None,
@@ -72,42 +71,42 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// What the server would refuse in a MULTI. Nothing is executed.
+    /// Returns the first command that the server would reject in a MULTI. Executes none.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub(super) fn refused(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
         Ok(self.first(self.commands.refused(redis)?, false))
     }
 
-    /// As they are, without waiting for the replies.
+    /// Sends the commands as they are, without waiting for the replies.
     ///
     /// # Errors
     ///
-    /// When the server is gone.
+    /// Returns an error if the server is gone.
     pub(super) fn send(&self, redis: &mut Connection) -> RedisResult<()> {
         self.commands.send(redis)
     }
 
-    /// Reads the replies to what was sent.
+    /// Reads the replies to [`send`](Self::send) and returns the first failure.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub(super) fn failed(&self, redis: &mut Connection) -> RedisResult<Option<Failed<'a>>> {
         Ok(self.first(self.commands.errors(redis)?, true))
     }
 
     fn first(&self, errors: Vec<(usize, String)>, was_executed: bool) -> Option<Failed<'a>> {
-        let (command, words) = errors.into_iter().next()?;
+        let (command, message) = errors.into_iter().next()?;
         // The last key that begins at or before that command.
         let key = self.keys.iter().rfind(|(first, _)| *first <= command).map(|(_, key)| *key);
-        Some(Failed { key, words, was_executed })
+        Some(Failed { key, message, was_executed })
     }
 
-    /// The commands that follow are that key's.
-    pub(super) fn begin(&mut self, database: u32, key: &'a Bytes) {
+    /// Attributes the following commands to that key.
+    pub(super) fn begin(&mut self, database: u32, key: &'a RedisBytes) {
         self.keys.push((self.commands.len(), (database, key)));
     }
 
@@ -119,50 +118,62 @@ impl<'a> Writer<'a> {
         self.commands.push(&arguments.into_iter().collect::<Vec<_>>());
     }
 
-    /// A key that is not there, unless it is a string.
-    pub(super) fn write(&mut self, key: &Bytes, entry: &Entry) {
+    /// Writes a key. Unless the value is a string, the key must not exist.
+    pub(super) fn write(&mut self, key: &RedisBytes, entry: &Entry) {
         match &entry.value {
-            Value::String(value) => {
+            RedisValue::String(value) => {
                 let ttl = entry.ttl.map(milliseconds);
                 let ttl = ttl.iter().flat_map(|ttl| [&b"PX"[..], ttl.as_bytes()]);
-                return self.push([&b"SET"[..], key, value].into_iter().chain(ttl));
+                return self.push([&b"SET"[..], key.as_slice(), value.as_slice()].into_iter().chain(ttl));
             }
-            Value::List(items) => self.add(b"RPUSH", key, items.iter().map(|item| [&item[..]])),
-            Value::Set(members) => self.add(b"SADD", key, members.iter().map(|member| [&member[..]])),
-            Value::Hash(fields) => {
-                self.add(b"HSET", key, fields.iter().map(|(name, field)| [&name[..], &field.value]));
+            RedisValue::List(items) => self.add(b"RPUSH", key, items.iter().map(|item| [item.as_slice()])),
+            RedisValue::Set(members) => self.add(b"SADD", key, members.iter().map(|member| [member.as_slice()])),
+            RedisValue::Hash(fields) => {
+                self.add(b"HSET", key, fields.iter().map(|(name, field)| [name.as_slice(), field.value.as_slice()]));
                 self.field_ttls(key, fields);
             }
-            Value::SortedSet(members) => {
+            RedisValue::SortedSet(members) => {
                 let scores: Vec<_> = members.iter().map(|one| text::score(one.score)).collect();
-                let pairs = scores.iter().zip(members).map(|(score, one)| [score.as_bytes(), &one.member]);
+                let pairs = scores.iter().zip(members).map(|(score, one)| [score.as_bytes(), one.member.as_slice()]);
                 self.add(b"ZADD", key, pairs);
             }
-            Value::Stream(stream) => self.stream(key, stream),
-            Value::Other(_) => {}
+            RedisValue::Stream(stream) => self.stream(key, stream),
+            RedisValue::Other(_) => {}
         }
         if let Some(ttl) = entry.ttl {
-            self.push([&b"PEXPIRE"[..], key, milliseconds(ttl).as_bytes()]);
+            self.push([&b"PEXPIRE"[..], key.as_slice(), milliseconds(ttl).as_bytes()]);
         }
     }
 
-    fn add<'b, const N: usize>(&mut self, command: &[u8], key: &[u8], items: impl Iterator<Item = [&'b [u8]; N]>) {
+    fn add<'b, const N: usize>(
+        &mut self,
+        command: &[u8],
+        key: &RedisBytes,
+        items: impl Iterator<Item = [&'b [u8]; N]>,
+    ) {
         let items: Vec<_> = items.collect();
         for items in items.chunks(ADDED_AT_ONCE) {
-            self.push([command, key].into_iter().chain(items.iter().flatten().copied()));
+            self.push([command, key.as_slice()].into_iter().chain(items.iter().flatten().copied()));
         }
     }
 
-    fn field_ttls(&mut self, key: &Bytes, fields: &BTreeMap<Bytes, Field>) {
+    fn field_ttls(&mut self, key: &RedisBytes, fields: &BTreeMap<RedisBytes, Field>) {
         for (name, field) in fields {
             if let Some(ttl) = field.ttl {
-                self.push([&b"HPEXPIRE"[..], key, milliseconds(ttl).as_bytes(), b"FIELDS", b"1", name]);
+                self.push([
+                    &b"HPEXPIRE"[..],
+                    key.as_slice(),
+                    milliseconds(ttl).as_bytes(),
+                    b"FIELDS",
+                    b"1",
+                    name.as_slice(),
+                ]);
             }
         }
     }
 
-    fn stream(&mut self, key: &Bytes, stream: &Stream) {
-        // What is pending can be claimed only while it is there: an entry that was deleted since is deleted again.
+    fn stream(&mut self, key: &RedisBytes, stream: &Stream) {
+        // XCLAIM needs the entry of a pending id to exist. An entry that was deleted since is added and deleted again.
         let mut deleted: Vec<StreamId> =
             stream.groups.values().flat_map(|group| &group.pending).map(|one| one.id).collect();
         deleted.sort_unstable();
@@ -172,45 +183,48 @@ impl<'a> Writer<'a> {
         let stand_in = |id: &StreamId| StreamEntry { id: *id, fields: vec![("".into(), "".into())] };
         entries.extend(deleted.iter().map(stand_in));
         entries.sort_by_key(|entry| entry.id);
-        // A stream without entries is made by a group, and stays without it.
-        self.push([&b"XGROUP"[..], b"CREATE", key, b"transient-fixtures", b"$", b"MKSTREAM"]);
-        self.push([&b"XGROUP"[..], b"DESTROY", key, b"transient-fixtures"]);
+        // Creating a group creates an empty stream, which stays when the group is destroyed.
+        self.push([&b"XGROUP"[..], b"CREATE", key.as_slice(), b"transient-fixtures", b"$", b"MKSTREAM"]);
+        self.push([&b"XGROUP"[..], b"DESTROY", key.as_slice(), b"transient-fixtures"]);
         for entry in &entries {
             let id = entry.id.to_string();
-            let fields = entry.fields.iter().flat_map(|(name, value)| [&name[..], value]);
-            self.push([&b"XADD"[..], key, id.as_bytes()].into_iter().chain(fields));
+            let fields = entry.fields.iter().flat_map(|(name, value)| [name.as_slice(), value.as_slice()]);
+            self.push([&b"XADD"[..], key.as_slice(), id.as_bytes()].into_iter().chain(fields));
         }
         for (name, group) in &stream.groups {
             self.group(key, name, group);
         }
-        // XDEL would raise the largest id that was ever deleted: what is above was trimmed, which is always the oldest.
+        // An entry above the highest deleted id was trimmed, not deleted: XDEL would raise that id. Trimming removes
+        // the oldest entries, so one XTRIM removes all of them.
         let (deleted, trimmed): (Vec<_>, Vec<_>) =
             deleted.into_iter().partition(|id| stream.max_deleted_id.is_none_or(|largest| *id <= largest));
         for id in deleted {
-            self.push([&b"XDEL"[..], key, id.to_string().as_bytes()]);
+            self.push([&b"XDEL"[..], key.as_slice(), id.to_string().as_bytes()]);
         }
         if let Some(last) = trimmed.last() {
-            self.push([&b"XTRIM"[..], key, b"MINID", last.next().to_string().as_bytes()]);
+            self.push([&b"XTRIM"[..], key.as_slice(), b"MINID", last.next().to_string().as_bytes()]);
         }
-        self.last_id(key, stream);
+        self.set_last_id(key, stream);
     }
 
-    fn group(&mut self, key: &Bytes, name: &Bytes, group: &Group) {
+    fn group(&mut self, key: &RedisBytes, name: &RedisBytes, group: &Group) {
         let at = group.last_delivered_id.to_string();
-        let read = group.entries_read.filter(|_| self.server.has_counters).map(number);
+        let read = group.entries_read.filter(|_| self.server.has_stream_counters).map(number);
         let counter = read.iter().flat_map(|read| [&b"ENTRIESREAD"[..], read.as_bytes()]);
-        self.push([&b"XGROUP"[..], b"CREATE", key, name, at.as_bytes()].into_iter().chain(counter));
+        self.push(
+            [&b"XGROUP"[..], b"CREATE", key.as_slice(), name.as_slice(), at.as_bytes()].into_iter().chain(counter),
+        );
         for consumer in &group.consumers {
-            self.push([&b"XGROUP"[..], b"CREATECONSUMER", key, name, consumer]);
+            self.push([&b"XGROUP"[..], b"CREATECONSUMER", key.as_slice(), name.as_slice(), consumer.as_slice()]);
         }
         for pending in &group.pending {
             let delivered = number(self.server.now.saturating_sub(redis_io::milliseconds(pending.idle)));
             let (id, deliveries) = (pending.id.to_string(), number(pending.deliveries));
             self.push([
                 &b"XCLAIM"[..],
-                key,
-                name,
-                &pending.consumer,
+                key.as_slice(),
+                name.as_slice(),
+                pending.consumer.as_slice(),
                 b"0",
                 id.as_bytes(),
                 b"TIME",
@@ -223,13 +237,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn last_id(&mut self, key: &Bytes, stream: &Stream) {
+    fn set_last_id(&mut self, key: &RedisBytes, stream: &Stream) {
         let last = stream.last_id.to_string();
-        let added = stream.entries_added.filter(|_| self.server.has_counters).map(number);
-        let deleted = stream.max_deleted_id.filter(|_| self.server.has_counters).map(|id| id.to_string());
+        let added = stream.entries_added.filter(|_| self.server.has_stream_counters).map(number);
+        let deleted = stream.max_deleted_id.filter(|_| self.server.has_stream_counters).map(|id| id.to_string());
         let added = added.iter().flat_map(|added| [&b"ENTRIESADDED"[..], added.as_bytes()]);
         let deleted = deleted.iter().flat_map(|id| [&b"MAXDELETEDID"[..], id.as_bytes()]);
-        self.push([&b"XSETID"[..], key, last.as_bytes()].into_iter().chain(added).chain(deleted));
+        self.push([&b"XSETID"[..], key.as_slice(), last.as_bytes()].into_iter().chain(added).chain(deleted));
     }
 }
 
@@ -238,6 +252,6 @@ fn number(number: impl Into<u64>) -> String {
 }
 
 fn milliseconds(ttl: Duration) -> String {
-    // 0 would delete the key.
+    // A TTL of 0 would delete the key.
     redis_io::milliseconds(ttl).max(1).to_string()
 }

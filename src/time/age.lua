@@ -1,57 +1,60 @@
--- Ages the test databases: all at once, since nobody else is served meanwhile.
--- ARGV: milliseconds for keys and for due times; 1 where the server tells the time of a key's end (Redis 7, Valkey); 1
--- where fields of hashes have an end (Redis 7.4, Valkey 9); the milliseconds that what ends is given; how many
--- databases, and each; then of each sorted set of times: database, key, and how many units a second has (0: as it looks).
--- Returns 0 where nothing has ended, 1 where a key has, 3 where a field has; and when, in milliseconds since 1970, all of
--- them have ended.
+-- Ages the test databases in one step: no other client is served while this runs.
+-- ARGV:
+--   1, 2   milliseconds to subtract from TTLs, and from due times;
+--   3      1 if the server has PEXPIRETIME (Redis 7, Valkey), else 0;
+--   4      1 if hash fields can expire (Redis 7.4, Valkey 9), else 0;
+--   5      milliseconds after which keys that have run out expire;
+--   6, ... the number of databases, and each of them;
+--   ...    for each sorted set of due times: database, key, and units per second (0: guess the unit from each score).
+-- Returns 0 if nothing expires, 1 if a key does, 3 if a hash field does; and the time, in milliseconds since 1970, at
+-- which all of them have expired.
 
-local by, due_by, tells_end, has_fields = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
-local last, databases = tonumber(ARGV[5]), tonumber(ARGV[6])
-local ended, fields_ended = false, false
+local by, due_by, has_expiretime, has_field_ttls = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
+local grace, databases = tonumber(ARGV[5]), tonumber(ARGV[6])
+local expires, fields_expire = false, false
 
 local function now()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- All digits: a number is sent with an exponent where it is large, which is no time.
+-- All digits: Lua formats large numbers with an exponent, which Redis rejects.
 local function whole(number)
     return string.format('%.0f', number)
 end
 
--- What is left, and when it ends. Where the server does not tell that, the clock must stand still between the two
--- questions.
-local function left_and_end(key)
-    if tells_end then return redis.call('PTTL', key), redis.call('PEXPIRETIME', key) end
-    local before, left
+-- The TTL and the expiry time. Without PEXPIRETIME, the clock must not tick between TIME and PTTL.
+local function ttl_and_expiry(key)
+    if has_expiretime then return redis.call('PTTL', key), redis.call('PEXPIRETIME', key) end
+    local before, ttl
     repeat
-        before, left = now(), redis.call('PTTL', key)
+        before, ttl = now(), redis.call('PTTL', key)
     until now() == before
-    return left, before + left
+    return ttl, before + ttl
 end
 
--- What ends is set to end in a moment. An end in the past would delete it with the event `del` instead of
--- `expired`.
+-- A key that has run out is set to expire in a moment. An expiry time in the past would delete it with the event `del`
+-- instead of `expired`.
 local function age_key(key)
-    local left, ends = left_and_end(key)
-    if left < 0 then return end
-    if left <= by + last then
-        redis.call('PEXPIRE', key, last)
-        ended = true
+    local ttl, expiry = ttl_and_expiry(key)
+    if ttl < 0 then return end
+    if ttl <= by + grace then
+        redis.call('PEXPIRE', key, grace)
+        expires = true
     else
-        redis.call('PEXPIREAT', key, whole(ends - by))
+        redis.call('PEXPIREAT', key, whole(expiry - by))
     end
 end
 
--- Most keys are not about to end: that takes one question less.
+-- Most keys do not expire soon. For those, one call of PEXPIRETIME is enough.
 local far = now() + 60000 + by
 
 local function age_keys()
     for _, key in ipairs(redis.call('KEYS', '*')) do
-        local ends = tells_end and redis.call('PEXPIRETIME', key) or 0
-        if ends > far then
-            redis.call('PEXPIREAT', key, whole(ends - by))
-        elseif ends >= 0 then
+        local expiry = has_expiretime and redis.call('PEXPIRETIME', key) or 0
+        if expiry > far then
+            redis.call('PEXPIREAT', key, whole(expiry - by))
+        elseif expiry >= 0 then
             age_key(key)
         end
     end
@@ -59,14 +62,14 @@ end
 
 local function age_fields(key)
     for _, field in ipairs(redis.call('HKEYS', key)) do
-        local left = redis.call('HPTTL', key, 'FIELDS', 1, field)[1]
-        if left >= 0 then
-            if left <= by + last then
-                redis.call('HPEXPIRE', key, last, 'FIELDS', 1, field)
-                ended, fields_ended = true, true
+        local ttl = redis.call('HPTTL', key, 'FIELDS', 1, field)[1]
+        if ttl >= 0 then
+            if ttl <= by + grace then
+                redis.call('HPEXPIRE', key, grace, 'FIELDS', 1, field)
+                expires, fields_expire = true, true
             else
-                local ends = redis.call('HPEXPIRETIME', key, 'FIELDS', 1, field)[1]
-                redis.call('HPEXPIREAT', key, whole(ends - by), 'FIELDS', 1, field)
+                local expiry = redis.call('HPEXPIRETIME', key, 'FIELDS', 1, field)[1]
+                redis.call('HPEXPIREAT', key, whole(expiry - by), 'FIELDS', 1, field)
             end
         end
     end
@@ -81,8 +84,8 @@ local function age_hashes()
     until cursor == '0'
 end
 
--- Times are seconds, milliseconds or microseconds since 1970: where no unit is given, the size of the score tells it.
--- Where one is given, a score that is not a time (-1, inf) stays.
+-- Scores are seconds, milliseconds or microseconds since 1970. Without a given unit, the magnitude of a score decides.
+-- With one, a score that is not a time (-1, inf) stays.
 local function age_scores(key, per_second)
     local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for number = 1, #members, 2 do
@@ -97,24 +100,25 @@ end
 
 for number = 7, 6 + databases do
     redis.call('SELECT', ARGV[number])
-    if has_fields then age_hashes() end
+    if has_field_ttls then age_hashes() end
     age_keys()
 end
 for number = 7 + databases, #ARGV, 3 do
     redis.call('SELECT', ARGV[number])
-    if redis.call('TYPE', ARGV[number + 1]).ok == 'zset' then age_scores(ARGV[number + 1], tonumber(ARGV[number + 2])) end
+    local key, per_second = ARGV[number + 1], tonumber(ARGV[number + 2])
+    if redis.call('TYPE', key).ok == 'zset' then age_scores(key, per_second) end
 end
 
--- Until that moment is over, so that nobody sees what has ended. Newer servers stop the clock for a script: there, the
--- processor's own time tells.
+-- Wait until the expiry has passed, so that no client sees a key that has run out. Newer servers freeze TIME within a
+-- script; there, the CPU time is used.
 local from = now()
-if ended then
+if expires then
     local clock = rawget(_G, 'os') and os.clock
     local started = clock and clock()
     local turns = 0
     repeat
         turns = turns + 1
-    until now() > from + last or (started and clock() > started + (last + 1) / 1000) or turns > 1000000
+    until now() > from + grace or (started and clock() > started + (grace + 1) / 1000) or turns > 1000000
 end
 
-return {(ended and 1 or 0) + (fields_ended and 2 or 0), whole(from + last)}
+return {(expires and 1 or 0) + (fields_expire and 2 or 0), whole(from + grace)}

@@ -1,7 +1,7 @@
--- Meets every key, so that those that have ended are removed now, with the event `expired`. ARGV: 1 where hashes are to
--- be looked at, whose ended fields are hidden at once and removed a moment later; and the databases. Returns how many
--- such fields there still are.
-local hiding = 0
+-- Touches every key, so that the server removes expired ones now and publishes `expired`.
+-- ARGV: 1 if hashes must be checked too, else 0; and the databases. The server hides expired hash fields at once but
+-- removes them a moment later. Returns the number of hidden fields that are not removed yet.
+local hidden = 0
 
 for number = 2, #ARGV do
     redis.call('SELECT', ARGV[number])
@@ -13,10 +13,10 @@ for number = 2, #ARGV do
         local found = ARGV[1] == '1' and redis.call('SCAN', cursor, 'COUNT', 1000, 'TYPE', 'hash') or {'0', {}}
         cursor = found[1]
         for _, key in ipairs(found[2]) do
-            local shown = #redis.call('HKEYS', key)
-            hiding = hiding + math.max(redis.call('HLEN', key) - shown, shown == 0 and 1 or 0)
+            local visible = #redis.call('HKEYS', key)
+            hidden = hidden + math.max(redis.call('HLEN', key) - visible, visible == 0 and 1 or 0)
         end
     until cursor == '0'
 end
 
-return hiding
+return hidden

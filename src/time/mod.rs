@@ -1,11 +1,11 @@
-//! Time passes on demand: the test databases age on the real server.
+//! Time travel: ages the test databases on the real server.
 //!
-//! Ageing must never show a half-aged database, and what ends must really expire. So one script ages both databases
-//! while nobody else is served, and stays until what ends has ended; a second one meets what has ended, if anything has,
-//! so that the server removes it.
+//! No client may see a half-aged database, and keys that run out must really expire. So one script ages both databases
+//! while no other client is served, and returns only after the expiry. A second script touches all keys if any has
+//! expired, so that the server removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,48 +16,48 @@ use crate::lease::{Database, Lease};
 use crate::provider::Server;
 use crate::redis_io::{knows, milliseconds};
 use crate::report;
+use crate::sync::{lock, poll_until};
 
 const AGE: &str = include_str!("age.lua");
-const TOUCH: &str = include_str!("expire_now.lua");
+const EXPIRE_NOW: &str = include_str!("expire_now.lua");
 
-/// Longer than any life: a thousand years. No clock and no date goes further; the ends of keys do.
+/// Upper bound for clocks and dates, which overflow with larger durations: a thousand years. TTLs have no such bound.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000 * 365 * 24 * 60 * 60);
 
-/// How long the server's clock may take to reach a moment. One under libfaketime reads its offset whenever it asks for the
-/// time.
+/// How long the server's clock may take to reach a given time. Under libfaketime, the server reads the offset from a
+/// file whenever it asks for the time.
 const CLOCK_MOVED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A server removes ended fields of hashes about ten times a second, some thousand at a time. Nobody sees them meanwhile,
-/// but in HLEN and EXISTS.
+/// How long the server may take to remove the next expired hash fields. It removes some thousand, ten times a second.
+/// Until then, only HLEN and EXISTS count them.
 const NEXT_FIELDS_GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What PTTL says where there is no key; where the key has no end it says -1.
+/// The reply to PTTL for a missing key. For a key without a TTL it is -1.
 pub(crate) const NO_KEY: i64 = -2;
 
-/// A sorted set whose scores are times: its database, its key, and how many units a second has; without that, a score
-/// that is a time says by itself which unit it has.
+/// A sorted set of due times: database, key, and units per second. Without a unit, the magnitude of a score decides.
 pub(crate) type TimedSet = (u32, String, Option<f64>);
 
-/// PTTL of the key of database 14, or of database 15 where 14 has none, in milliseconds.
+/// PTTL of a key in the session database or, if that has no such key, in the job database.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
-pub(crate) fn milliseconds_left(lease: &Lease, key: &str) -> Result<i64, Error> {
-    let left = left_in_both(lease, &[key.as_bytes().to_vec()])?;
-    Ok(left.into_iter().find(|left| *left != NO_KEY).unwrap_or(NO_KEY))
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
+pub(crate) fn pttl(lease: &Lease, key: &str) -> Result<i64, Error> {
+    let ttls = pttl_in_both(lease, &[key.as_bytes().to_vec()])?;
+    Ok(ttls.into_iter().find(|ttl| *ttl != NO_KEY).unwrap_or(NO_KEY))
 }
 
-/// PTTL of that key; or, where there is none of that name and it is a pattern as KEYS takes it, of all keys of both
-/// databases that it fits, with their names.
+/// PTTL of a key. If there is none of that name and it is a glob pattern, the PTTL of all matching keys in both
+/// databases.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
-pub(crate) fn all_milliseconds_left(lease: &Lease, pattern: &str) -> Result<Vec<(Vec<u8>, i64)>, Error> {
-    let left = milliseconds_left(lease, pattern)?;
-    if left != NO_KEY || !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![(pattern.as_bytes().to_vec(), left)]);
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
+pub(crate) fn pttl_of_matching(lease: &Lease, pattern: &str) -> Result<Vec<(Vec<u8>, i64)>, Error> {
+    let ttl = pttl(lease, pattern)?;
+    if ttl != NO_KEY || !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![(pattern.as_bytes().to_vec(), ttl)]);
     }
     let mut redis = lease.connect(Database::Sessions)?;
     let mut commands = redis::pipe();
@@ -66,14 +66,14 @@ pub(crate) fn all_milliseconds_left(lease: &Lease, pattern: &str) -> Result<Vec<
     }
     let found: [Vec<Vec<u8>>; 2] = commands.query(&mut redis).map_err(|error| lease.no_answer(error))?;
     let keys: Vec<_> = found.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
-    let left = left_in_both(lease, &keys)?;
-    let (sessions, jobs) = left.split_at(keys.len());
+    let ttls = pttl_in_both(lease, &keys)?;
+    let (sessions, jobs) = ttls.split_at(keys.len());
     let both = keys.iter().zip(sessions).chain(keys.iter().zip(jobs));
-    Ok(both.filter(|(_, left)| **left != NO_KEY).map(|(key, left)| (key.clone(), *left)).collect())
+    Ok(both.filter(|(_, ttl)| **ttl != NO_KEY).map(|(key, ttl)| (key.clone(), *ttl)).collect())
 }
 
-/// Of these keys of database 14, then of 15.
-fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
+/// PTTL of these keys in the session database, then in the job database.
+fn pttl_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
     let mut redis = lease.connect(Database::Sessions)?;
     let mut commands = redis::pipe();
     for database in lease.databases() {
@@ -85,29 +85,29 @@ fn left_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
     commands.query(&mut redis).map_err(|error| lease.no_answer(error))
 }
 
-/// The part of a millisecond by which a test has travelled further than Redis counts.
+/// The fraction of a millisecond that the test's travels have not used yet.
 #[derive(Default)]
-struct Rest(Mutex<Duration>);
+struct Remainder(Mutex<Duration>);
 
-/// The time in whole milliseconds. The rest is added to the test's next travel.
-pub(crate) fn in_milliseconds(lease: &Lease, time: Duration) -> Duration {
-    let rest = lease.shared(Rest::default);
-    let mut rest = rest.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let time = time.saturating_add(*rest);
-    *rest = Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000));
-    time.saturating_sub(*rest)
+/// Cuts a duration to whole milliseconds. The remainder is added to the test's next travel.
+pub(crate) fn whole_milliseconds(lease: &Lease, time: Duration) -> Duration {
+    let remainder = lease.shared(Remainder::default);
+    let mut remainder = lock(&remainder.0);
+    let time = time.saturating_add(*remainder);
+    *remainder = Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000));
+    time.saturating_sub(*remainder)
 }
 
-/// Lets time pass for both test databases; and the scores of these sorted sets, which are times, are that much earlier.
+/// Ages both test databases, and the scores of these sorted sets.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`], also when the server does not remove what has ended.
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove what has
+/// expired.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
-    let unfinished = age_with(lease, &mut redis, time, sets).map_err(|error| {
-        Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error)
-    })?;
+    let unfinished = age_with(lease, &mut redis, time, sets)
+        .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server), error))?;
     let Some(unfinished) = unfinished else { return Ok(()) };
     Err(Error::new(
         Kind::Server,
@@ -120,9 +120,9 @@ pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<()
 
 /// Why a travel did not finish.
 enum Unfinished {
-    /// The server's clock stands still.
+    /// The server's clock did not reach the expected time.
     Clock,
-    /// So many ended fields of hashes are still there.
+    /// The server keeps this many expired hash fields.
     Fields(u64),
 }
 
@@ -132,67 +132,65 @@ fn age_with(
     time: Duration,
     sets: &[TimedSet],
 ) -> RedisResult<Option<Unfinished>> {
-    let moved_to = move_clock(lease, redis, time.min(FAR))?;
-    if let Some(moment) = moved_to
-        && !has_come(redis, moment)?
+    let clock_target = move_clock(lease, redis, time.min(FAR))?;
+    if let Some(target) = clock_target
+        && !clock_reaches(redis, target)?
     {
         return Ok(Some(Unfinished::Clock));
     }
-    let moved = moved_to.is_some();
-    let (tells_end, has_fields) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
+    let clock_moved = clock_target.is_some();
+    let (has_expiretime, has_field_ttls) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
     let [sessions, jobs] = lease.databases();
-    // With the clock, the keys have aged already. Due times have not: the application's clock is not the server's.
-    let databases: &[u32] = if moved { &[] } else { &[sessions, jobs] };
+    // Keys age with the server's clock. Due times do not: they follow the application's clock.
+    let databases: &[u32] = if clock_moved { &[] } else { &[sessions, jobs] };
     let mut age = cmd("EVAL");
     age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
-    age.arg(u8::from(tells_end)).arg(u8::from(has_fields));
-    age.arg(last_milliseconds(&lease.server)).arg(databases.len()).arg(databases);
-    // One that is named twice ages once.
+    age.arg(u8::from(has_expiretime)).arg(u8::from(has_field_ttls));
+    age.arg(grace_milliseconds(&lease.server)).arg(databases.len()).arg(databases);
+    // A set that is named twice must age once.
     let sets: BTreeMap<_, _> = sets.iter().map(|(database, key, unit)| ((database, key), unit)).collect();
     for ((database, key), unit) in sets {
         age.arg(database).arg(key).arg(unit.unwrap_or_default());
     }
-    let (ended, ends_at): (u8, u64) = age.query(redis)?;
-    let fields_ended = has_fields && (moved || ended & 2 != 0);
-    if ended == 0 && !moved {
+    let (expired, expired_at): (u8, u64) = age.query(redis)?;
+    let fields_expired = has_field_ttls && (clock_moved || expired & 2 != 0);
+    if expired == 0 && !clock_moved {
         return Ok(None);
     }
-    // The script has waited, except on servers that stop the clock for scripts.
-    if !has_come(redis, Duration::from_millis(ends_at + 1))? {
+    // The script has waited already, except on servers that freeze TIME within a script.
+    if !clock_reaches(redis, Duration::from_millis(expired_at + 1))? {
         return Ok(Some(Unfinished::Clock));
     }
-    let mut touch = cmd("EVAL");
-    touch.arg(TOUCH).arg(0).arg(u8::from(fields_ended)).arg(sessions).arg(jobs);
+    let mut expire_now = cmd("EVAL");
+    expire_now.arg(EXPIRE_NOW).arg(0).arg(u8::from(fields_expired)).arg(sessions).arg(jobs);
     let (mut fewest, mut since) = (u64::MAX, Instant::now());
     loop {
-        match touch.query::<u64>(redis)? {
+        match expire_now.query::<u64>(redis)? {
             0 => return Ok(None),
-            hiding if hiding < fewest => (fewest, since) = (hiding, Instant::now()),
-            hiding if since.elapsed() > NEXT_FIELDS_GONE_WITHIN => return Ok(Some(Unfinished::Fields(hiding))),
+            hidden if hidden < fewest => (fewest, since) = (hidden, Instant::now()),
+            hidden if since.elapsed() > NEXT_FIELDS_GONE_WITHIN => return Ok(Some(Unfinished::Fields(hidden))),
             _ => {}
         }
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Waits until that moment by the server's clock. False if it does not come.
-fn has_come(redis: &mut Connection, moment: Duration) -> RedisResult<bool> {
-    let deadline = Instant::now() + CLOCK_MOVED_WITHIN;
-    while now(redis)? < moment {
-        if Instant::now() > deadline {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Waits until the server's clock reaches a time. Returns false if it does not.
+fn clock_reaches(redis: &mut Connection, target: Duration) -> RedisResult<bool> {
+    poll_until(Instant::now() + CLOCK_MOVED_WITHIN, Duration::from_micros(200), || match now(redis) {
+        Ok(time) => (time >= target).then_some(Ok(true)),
+        Err(error) => Some(Err(error)),
+    })
+    .unwrap_or(Ok(false))
 }
 
-/// The server's time, since 1970.
+/// The server's time since 1970.
 fn now(redis: &mut Connection) -> RedisResult<Duration> {
     let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
     Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
-/// Moves the server's own clock, where that is possible, and returns the time that it will show.
+/// Moves the server's own clock if possible, and returns the time that it will show.
 #[cfg(unix)]
 fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisResult<Option<Duration>> {
     let Some(clock) = lease.server.clock() else { return Ok(None) };
@@ -206,10 +204,9 @@ fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<Option<
     Ok(None)
 }
 
-/// What is about to end is given that long. Redis before 7.2 looks at the clock twice, when an end is set and when it is
-/// checked, and what has ended in between is deleted without the event `expired`.
-fn last_milliseconds(server: &Server) -> u32 {
-    let mut numbers = server.version().split('.').map_while(|number| number.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    if server.product() == "Redis" && version < (7, 2) { 10 } else { 1 }
+/// The TTL that keys which have run out get. Redis before 7.2 reads the clock twice, when it sets a TTL and when it
+/// checks it, and deletes a key that expires in between without the event `expired`.
+fn grace_milliseconds(server: &Server) -> u32 {
+    // Every Valkey is newer than Redis 7.2.
+    if server.is_at_least(7, 2) { 1 } else { 10 }
 }

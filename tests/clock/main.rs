@@ -84,7 +84,7 @@ mod whole {
         test_request.assert_ttl("long", Duration::from_secs(890)..=Duration::from_secs(899));
         test_request.travel_to_expiry("long").expect("travel");
         assert_eq!(redis.exists("long"), Ok(false));
-        test_request.far_future().expect("travel");
+        test_request.expire_all().expect("travel");
         assert_eq!(redis.exists("eternal"), Ok(true));
     }
 
@@ -133,7 +133,7 @@ mod whole {
     fn f_due_times_of_the_application_age_when_they_are_named(test_request: TestRequest) {
         let mut jobs = get_jobs_redis(&test_request).expect("connect");
         jobs.zadd::<_, _, _, ()>("schedule", "job", 1_700_000_000).expect("ZADD");
-        test_request.travel_with_scores(Duration::from_secs(3600), &["schedule"]).expect("travel");
+        test_request.travel_with_due_times(Duration::from_secs(3600), &["schedule"]).expect("travel");
         assert_eq!(jobs.zscore("schedule", "job"), Ok(1_699_996_400.0));
     }
 }

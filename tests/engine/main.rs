@@ -369,7 +369,7 @@ fn finds_it_closed(test_request: TestRequest) {
     let container = containers.first().and_then(|line| line.split(' ').nth(1)).expect("a container");
     let output = std::process::Command::new("docker").args(inspect).arg(container).output().expect("docker");
     let own_address = String::from_utf8(output.stdout).expect("UTF-8");
-    for address in [test_request.server().address(), format!("{}:6379", own_address.trim())] {
+    for address in [test_request.server().address().to_owned(), format!("{}:6379", own_address.trim())] {
         let client = redis::Client::open(format!("redis://{address}")).expect("a URL");
         let answer = client.get_connection().and_then(|mut redis| redis::cmd("GET").arg("foo").exec(&mut redis));
         let error = answer.expect_err("it is closed");
@@ -420,7 +420,7 @@ fn a_forged_slot_leads_nowhere() {
     let () = redis::cmd("SET").arg("cart:1").arg("somebody's").query(&mut redis).expect("SET");
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut redis).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
-    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/containers")).expect("slots").flatten();
+    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/v1/containers")).expect("slots").flatten();
     let slots: Vec<_> = slots.map(|slot| slot.path()).filter(|path| path.extension().is_none()).collect();
     assert!(!slots.is_empty());
     for slot in slots {

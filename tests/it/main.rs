@@ -3,13 +3,16 @@
 mod child;
 mod own_server;
 
+mod cache;
 mod clean;
 mod closed_control;
 mod data;
+mod documents;
 mod download;
 mod failure;
 mod first_contact;
 mod fixtures;
+mod golden;
 mod guard;
 mod identity;
 mod jobs;

@@ -109,11 +109,21 @@ fn a_server_says_what_it_is(test_request: TestRequest) -> redis::RedisResult<()>
     let server = test_request.server();
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
     let version = if server.product() == "Valkey" { "valkey_version" } else { "redis_version" };
-    assert_eq!(info.get::<String>(version).as_deref(), Some(server.version()));
+    assert_eq!(info.get::<String>(version).as_deref(), server.version());
     let port = test_request.redis_url().rsplit_once(':').expect("a port").1.trim_end_matches("/14");
     assert!(server.address().ends_with(port), "{}", server.address());
-    assert!(server.cli().contains(&format!("-p {port}")) && server.cli().ends_with("-n 14"), "{}", server.cli());
-    let line = format!("{} {} at {} ({})", server.product(), server.version(), server.address(), server.provider());
+    assert!(
+        server.cli_command().contains(&format!("-p {port}")) && server.cli_command().ends_with("-n 14"),
+        "{}",
+        server.cli_command()
+    );
+    let line = format!(
+        "{} {} at {} ({})",
+        server.product(),
+        server.version().expect("a version"),
+        server.address(),
+        server.provider()
+    );
     assert_eq!(server.to_string(), line);
     Ok(())
 }

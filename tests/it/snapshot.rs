@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use redis::{Commands, Connection, InfoDict};
 use rstest::rstest;
-use transient_fixtures::snapshot::{Bytes, Change, Value};
+use transient_fixtures::snapshot::{Change, RedisBytes, RedisValue};
 use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 fn connect(test_request: &TestRequest) -> Connection {
@@ -88,24 +88,24 @@ fn every_type_is_captured(test_request: TestRequest) {
     seed(&test_request);
     let snapshot = test_request.snapshot().expect("snapshot");
     let of = |key: &[u8]| &snapshot.get(key).unwrap_or_else(|| panic!("{key:?}")).value;
-    assert_eq!(*of(b"text"), Value::String("Ångström \"quoted\" \\ back\n".into()));
-    assert_eq!(*of(b"\xff\x00 key\r\n"), Value::String(b"\x00\x01\xfe\xff\r\n".as_slice().into()));
-    assert_eq!(*of(b"bitmap"), Value::String(b"\0\0\0\0\0\0\0\0\0\x04".as_slice().into()));
-    let list = ["a".into(), "b".into(), Bytes::from(b"\xff".as_slice()), "".into(), "a".into()];
-    assert_eq!(*of(b"list"), Value::List(list.to_vec()));
-    let Value::SortedSet(ranking) = of(b"ranking") else { panic!("no sorted set") };
+    assert_eq!(*of(b"text"), RedisValue::String("Ångström \"quoted\" \\ back\n".into()));
+    assert_eq!(*of(b"\xff\x00 key\r\n"), RedisValue::String(b"\x00\x01\xfe\xff\r\n".as_slice().into()));
+    assert_eq!(*of(b"bitmap"), RedisValue::String(b"\0\0\0\0\0\0\0\0\0\x04".as_slice().into()));
+    let list = ["a".into(), "b".into(), RedisBytes::from(b"\xff".as_slice()), "".into(), "a".into()];
+    assert_eq!(*of(b"list"), RedisValue::List(list.to_vec()));
+    let RedisValue::SortedSet(ranking) = of(b"ranking") else { panic!("no sorted set") };
     let scores: Vec<_> = ranking.iter().map(|one| (one.member.to_str().unwrap(), one.score)).collect();
     assert_eq!(scores, [("first", f64::NEG_INFINITY), ("a", 0.1), ("b", 0.1), ("far", 1e300), ("last", f64::INFINITY)]);
-    let Value::Hash(hash) = of(b"hash") else { panic!("no hash") };
-    assert_eq!(hash.keys().map(|name| name.to_vec()).collect::<Vec<_>>(), [&b""[..], b"name", b"\xff"]);
-    let Value::Stream(events) = of(b"events") else { panic!("no stream") };
+    let RedisValue::Hash(hash) = of(b"hash") else { panic!("no hash") };
+    assert_eq!(hash.keys().map(|name| name.as_slice().to_vec()).collect::<Vec<_>>(), [&b""[..], b"name", b"\xff"]);
+    let RedisValue::Stream(events) = of(b"events") else { panic!("no stream") };
     assert_eq!(events.entries.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>(), ["1-1", "3-0", "5-5"]);
     assert_eq!(events.last_id.to_string(), "6-0");
     let mail = &events.groups[b"mail".as_slice()];
     assert_eq!(mail.last_delivered_id.to_string(), "3-0");
     assert_eq!(mail.consumers.len(), 3);
     let pending: Vec<_> =
-        mail.pending.iter().map(|one| (one.id.to_string(), one.consumer.to_vec(), one.deliveries)).collect();
+        mail.pending.iter().map(|one| (one.id.to_string(), one.consumer.as_slice().to_vec(), one.deliveries)).collect();
     // What a consumer reads again is delivered again, and a deleted entry still pending.
     assert_eq!(
         pending,
@@ -208,6 +208,9 @@ fn what_another_server_wrote_is_restored(test_request: TestRequest) {
     for file in files {
         let written = Snapshot::from_file(&file).expect("read");
         assert_eq!(written.len(), 20, "{}", file.display());
+        let saved = tempfile::NamedTempFile::new().expect("a file");
+        written.save(saved.path()).expect("save");
+        assert!(fs::read(saved.path()).expect("read") == fs::read(&file).expect("read"), "{}", file.display());
         test_request.restore(&written).expect("restore");
         let here = test_request.snapshot().expect("snapshot");
         assert_eq!(here, written, "{}", file.display());
@@ -222,7 +225,7 @@ fn what_another_server_wrote_is_restored(test_request: TestRequest) {
 fn writes_its_file(test_request: TestRequest) {
     seed(&test_request);
     let server = test_request.server();
-    let name = format!("{}-{}.json", server.product().to_lowercase(), server.version());
+    let name = format!("{}-{}.json", server.product().to_lowercase(), server.version().expect("a version"));
     let snapshot = test_request.snapshot().expect("snapshot");
     snapshot.save(root().join("tests/it/written_by").join(name)).expect("save");
 }
@@ -242,7 +245,7 @@ fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
         assert!(error.is_data(), "{error}");
         assert!(error.to_string().contains("unknown command") && error.to_string().contains("HPEXPIRE"), "{error}");
         assert!(error.to_string().contains("14 visitor: ERR") && error.to_string().contains("Redis 7.4"), "{error}");
-        assert_eq!(test_request.snapshot().expect("snapshot"), before, "nothing was changed");
+        assert_eq!(test_request.snapshot().expect("snapshot"), before, "unchanged");
         return;
     }
     let before = test_request.snapshot().expect("snapshot");
@@ -349,12 +352,9 @@ fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
         Snapshot::from_file(file.path()).expect("read")
     };
     assert_eq!(snapshot.get("vectors").expect("the key").value.type_name(), "vectorset");
-    assert!(snapshot.to_string().contains("  vectors vectorset that can't be read"), "{snapshot}");
+    assert!(snapshot.to_string().contains("  vectors vectorset ("), "{snapshot}");
     let error = test_request.restore(&snapshot).expect_err("no commands");
-    assert!(
-        error.is_data() && error.to_string().contains("key vectors of database 14 is of the type vectorset"),
-        "{error}"
-    );
+    assert!(error.is_data() && error.to_string().contains("vectorset"), "{error}");
     snapshot.save(file.path()).expect("save");
     let read = Snapshot::from_file(file.path()).expect("read");
     for diff in [read.diff(&snapshot), snapshot.diff(&read), read.diff(&read)] {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 use crate::child::Child;
+use crate::golden::golden;
 use crate::own_server::{self, OwnServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -89,7 +90,7 @@ fn keys_age_and_end(test_request: TestRequest) {
         let left: u64 = redis.ttl("long").expect("TTL");
         assert!((31_536_000 - 80..=31_536_000 - 70).contains(&left), "{left}");
     }
-    test_request.far_future().expect("travel");
+    test_request.expire_all().expect("travel");
     assert_eq!((keys(&mut sessions), keys(&mut jobs)), (vec!["eternal".to_owned()], vec!["eternal".to_owned()]));
 }
 
@@ -216,7 +217,7 @@ fn other_databases_are_not_touched(test_request: TestRequest) {
         on_database(&test_request, database).set_ex::<_, _, ()>("theirs", "x", 100).expect("SETEX");
     }
     connect(&test_request).set_ex::<_, _, ()>("ours", "x", 100).expect("SETEX");
-    test_request.far_future().expect("travel");
+    test_request.expire_all().expect("travel");
     for database in others {
         let left: i64 = on_database(&test_request, database).ttl("theirs").expect("TTL");
         assert!(left > 90, "database {database}: {left}");
@@ -251,7 +252,7 @@ fn fields_of_hashes_age_too(test_request: TestRequest) {
     assert_eq!(redis.hlen::<_, u32>("visitor"), Ok(2));
     redis.hset::<_, _, _, ()>("code", "asa", 1).expect("HSET");
     redis::cmd("HEXPIRE").arg(&["code", "100", "FIELDS", "1", "asa"]).exec(&mut redis).expect("HEXPIRE");
-    test_request.far_future().expect("travel");
+    test_request.expire_all().expect("travel");
     assert_eq!(redis.exists::<_, bool>("code"), Ok(false));
     assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut redis), Ok(1));
     assert_eq!(redis.hkeys::<_, Vec<String>>("visitor"), Ok(vec!["name".to_owned()]));
@@ -290,9 +291,9 @@ fn parts_of_a_millisecond_add_up(test_request: TestRequest) {
     redis.zadd::<_, _, _, ()>("due", "job", 1_000_000_000_000_u64).expect("ZADD");
     redis.pset_ex::<_, _, ()>("code", "x", 100_000_000).expect("PSETEX");
     for _ in 0..240 {
-        test_request.clone().travel_with_scores(Duration::from_micros(999), &["due"]).expect("travel");
+        test_request.clone().travel_with_due_times(Duration::from_micros(999), &["due"]).expect("travel");
     }
-    test_request.travel_with_scores(Duration::from_micros(1_240), &["due"]).expect("travel");
+    test_request.travel_with_due_times(Duration::from_micros(1_240), &["due"]).expect("travel");
     // 241 ms in all.
     assert_eq!(redis.zscore("due", "job"), Ok(1_000_000_000_000_u64 - 241));
     assert!(redis.pttl::<_, i64>("code").expect("PTTL") <= 100_000_000 - 241);
@@ -326,7 +327,7 @@ async fn time_passes_on_a_runtime_of_two_threads(test_request: TestRequest) {
 /// However far away an end is, it comes.
 #[rstest]
 #[clean_redis]
-fn the_far_future_is_past_all(test_request: TestRequest) {
+fn expire_all_expires_every_ttl(test_request: TestRequest) {
     if test_request.server().has_whole_clock() {
         return println!("no clock goes further than a thousand years");
     }
@@ -341,7 +342,7 @@ fn the_far_future_is_past_all(test_request: TestRequest) {
     assert!((ends[1] - 3_700..=ends[1] - 3_600).contains(&left), "{left}");
     test_request.travel_to_expiry(&ends[0].to_string()).expect("travel");
     assert_eq!(keys(&mut redis), [ends[1].to_string()]);
-    test_request.far_future().expect("travel");
+    test_request.expire_all().expect("travel");
     assert!(keys(&mut redis).is_empty());
 }
 
@@ -395,12 +396,12 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
     test_request.assert_ttl("c*:[12]", seconds(90)..=seconds(250));
     test_request.assert_ttl("code[", seconds(890)..=seconds(900));
     for (key, words) in [
-        ("code:*", r#"expected "code:1" to live for"#),
-        ("*forg*", r#"expected "forgotten" to live for 0ns..10s; it has no timeout"#),
-        ("other:*", "there is no such key in the test databases"),
-        ("cached", r#"expected "cached" to live for 0ns..10s; it has "#),
-        ("forgotten", "it has no timeout, and lives for ever"),
-        ("nowhere", "there is no such key in the test databases"),
+        ("code:*", r#""code:1""#),
+        ("*forg*", r#"0ns..10s for "forgotten""#),
+        ("other:*", golden("travel::other_ttl, no key")),
+        ("cached", r#"0ns..10s for "cached""#),
+        ("forgotten", golden("travel::other_ttl, none")),
+        ("nowhere", golden("travel::other_ttl, no key")),
     ] {
         let panic = catch_unwind(AssertUnwindSafe(|| test_request.assert_ttl(key, Duration::ZERO..seconds(10))));
         let text = panic.expect_err("the assertion holds").downcast::<String>().expect("text");

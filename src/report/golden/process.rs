@@ -11,10 +11,9 @@ fn process_is_golden() {
     let tail = "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nBad directive or wrong number of arguments";
     golden!(
         "process",
-        [REMEDY],
-        [NOT_ON_PATH],
-        [NO_FAKETIME],
-        [UNDER_FAKETIME],
+        [not_on_path()],
+        [no_faketime()],
+        [under_faketime(&ended(binary, "<jemalloc>: Error in munmap()"))],
         [started(binary)],
         [no_port(&no_permission())],
         [no_such_binary(binary)],
@@ -24,6 +23,7 @@ fn process_is_golden() {
         [floods(binary, "Hello")],
         [too_old(binary, "5.0.3")],
         [unfit(binary, &running::own_refused("CONFIG", true, "unknown command"))],
+        [other(binary, &"Protocol error")],
         [never_ready(binary, Duration::from_secs(10), "Loading RDB")],
         [no_free_port(binary, 5, "Could not create server TCP listening socket: bind: Address already in use")],
         [no_directory(Path::new("/tmp/transient-fixtures-4711"), &no_permission())],

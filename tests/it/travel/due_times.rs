@@ -110,7 +110,7 @@ fn due_times_age_when_they_are_named(test_request: TestRequest) {
     let keys = ["seconds", "milliseconds", "microseconds", "no set", "not there"];
     // Named twice, or known already, they age once.
     let keys: Vec<_> = keys.into_iter().chain(["seconds", "unacked_index"]).collect();
-    test_request.travel_with_scores(HOUR, &keys).expect("travel");
+    test_request.travel_with_due_times(HOUR, &keys).expect("travel");
     for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
         let scores: (f64, f64) =
             (jobs.zscore(key, "job").expect("ZSCORE"), sessions.zscore(key, "other").expect("ZSCORE"));
@@ -155,11 +155,11 @@ fn due_times_of_jobs_age(test_request: TestRequest) {
 /// However far: what is due is due, and stays a job.
 #[rstest]
 #[clean_redis]
-fn jobs_survive_the_far_future(test_request: TestRequest) {
+fn jobs_survive_expire_all(test_request: TestRequest) {
     let jobs = test_request.jobs();
     jobs.enqueue(Job::new("later").countdown(HOUR)).expect("enqueue");
     for _ in 0..4 {
-        test_request.far_future().expect("travel");
+        test_request.expire_all().expect("travel");
     }
     test_request.travel(Duration::MAX).expect("travel");
     let job = jobs.pending("celery").expect("the jobs").remove(0);
