@@ -328,6 +328,31 @@ fn links_between_pages_are_valid() {
     assert!(count > 3, "{count}");
 }
 
+/// rustfmt formats code alone.
+#[test]
+fn comments_and_pages_have_at_most_120_columns() {
+    let is_wide = |line: &str| line.chars().count() > 120 && line.trim_start_matches(['/', '!', ' ']).contains(' ');
+    let mut wide = BTreeSet::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("read");
+        for (number, line) in prose(&text).into_iter().filter(|(_, line)| !line.starts_with('|')) {
+            if is_wide(line) {
+                wide.insert(format!("{}:{number}", page.display()));
+            }
+        }
+    }
+    for path in ["src", "macros", "tests", "examples"].into_iter().flat_map(|below| files(below, &["rs"])) {
+        let text = fs::read_to_string(&path).expect("read");
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//")) {
+            // A table of rustdoc can't be wrapped.
+            if is_wide(line) && !line.contains("/ |") && !line.contains("! |") {
+                wide.insert(format!("{}:{}", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{} lines are wider than 120 columns: {wide:#?}", wide.len());
+}
+
 /// docs.rs shows an example only if the manifest says so.
 #[test]
 fn docs_rs_shows_every_example() {
