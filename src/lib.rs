@@ -36,6 +36,9 @@
 //! - [`Settings`]: test.ini and the environment. [`Server`], [`Provider`]: which server a test has.
 //! - [`Error`]: why a test can't have one.
 
+// docs.rs labels each item with the features that it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cache;
 mod connections;
 mod error;
