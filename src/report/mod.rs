@@ -163,7 +163,7 @@ pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>)
 }
 
 pub(crate) fn same_verdict(report: &str) -> String {
-    format!("{report}\n(Another process of this test run found this, and the providers were not tried again.)")
+    format!("{report}\nAnother process of this test run found this. The providers were not tried again")
 }
 
 #[cfg(not(feature = "container"))]

@@ -11,6 +11,7 @@ mod download;
 mod failure;
 mod first_contact;
 mod fixtures;
+mod golden;
 mod guard;
 mod identity;
 mod jobs;
