@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""stranger.py FRESH DOCUMENTED: two packages out of the documentation.
+"""stranger.py FRESH DOCUMENTED: creates two packages from the documentation.
 
-FRESH is a new crate to which the README's first chapter is applied in order, up to the first green test: what is marked
-`<!-- ci: add -->` and `<!-- ci: run -->` is executed, what is marked `<!-- ci: first-test PATH -->` is written to that
-path. Prints how many commands that took. DOCUMENTED has the default features and, as tests, all Rust of the README and of
-docs/."""
+FRESH is a new crate. The README's first chapter is applied to it in order, up to the first passing test: blocks marked
+`<!-- ci: add -->` and `<!-- ci: run -->` are executed, and blocks marked `<!-- ci: first-test PATH -->` are written to
+that path. The number of commands is printed. DOCUMENTED has the default features and, as tests, all Rust code of the
+README and of docs/."""
 
 import pathlib
 import re

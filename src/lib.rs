@@ -50,6 +50,7 @@ mod lease;
 mod lint;
 mod macro_support;
 mod provider;
+mod random;
 mod redis_io;
 mod report;
 mod request;
@@ -61,6 +62,7 @@ mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+mod sync;
 mod time;
 
 #[cfg(feature = "tokio")]

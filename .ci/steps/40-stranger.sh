@@ -1,4 +1,4 @@
-# The documentation in fresh crates: the README's first chapter, in two commands; and all of its code, beside foreign data.
+# The documentation in new crates, with foreign data on port 6379: the README's first chapter, and all code in docs.
 needs packages
 export CARGO_TARGET_DIR=$PWD/target
 stranger=$scratch/stranger fresh=$scratch/fresh

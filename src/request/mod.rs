@@ -320,7 +320,7 @@ impl TestRequest {
 
     fn begin(test: &str, bound: Bound, clean: bool) -> Result<Self, Error> {
         if bound == Bound::Thread {
-            registry::end_when_it_times_out();
+            registry::install_timeout_hook();
         }
         let lease = Arc::new(acquire(settings::of_process()?, test, clean)?);
         registry::add(&lease, bound);

@@ -420,7 +420,7 @@ fn a_forged_slot_leads_nowhere() {
     let () = redis::cmd("SET").arg("cart:1").arg("somebody's").query(&mut redis).expect("SET");
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut redis).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
-    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/containers")).expect("slots").flatten();
+    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/v1/containers")).expect("slots").flatten();
     let slots: Vec<_> = slots.map(|slot| slot.path()).filter(|path| path.extension().is_none()).collect();
     assert!(!slots.is_empty());
     for slot in slots {

@@ -101,7 +101,8 @@ fn links_between_pages_work_in_rustdoc() {
 
 /// The blocks after a comment `<!-- WORD: PATH -->`, with the path.
 fn marked(word: &str, text: &str) -> Vec<(String, String)> {
-    let pieces = text.split(&format!("<!-- {word}: ")).skip(1);
+    let opening = format!("<!-- {word}: ");
+    let pieces = text.split(&opening).skip(1);
     pieces
         .map(|piece| {
             let (path, rest) = piece.split_once(" -->\n").expect("the end of the comment");

@@ -297,6 +297,28 @@ fn whoever_upgrades_loses_nothing() {
     assert!(!server.connection(14).exists::<_, bool>("transient-fixtures:left-by-tests").expect("EXISTS"));
 }
 
+/// Releases with other cache layouts can run beside this one.
+#[test]
+fn ignores_other_cache_layouts() {
+    let cache = cache();
+    let root = cache.path().join("transient-fixtures");
+    let others = ["servers", "containers", "runs", "v2/servers", "v2/runs"].map(|name| root.join(name));
+    for other in &others {
+        fs::create_dir_all(other).expect("mkdir");
+        fs::write(other.join("0-0"), "another layout").expect("write");
+    }
+    let child = Child::test("ownership::clears_nothing").env("XDG_CACHE_HOME", cache.path());
+    let child = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung());
+    // Runs that have a process for each test keep their servers in slots.
+    child.env("NEXTEST_EXECUTION_MODE", "process-per-test").env("NEXTEST_RUN_ID", "layouts").run().assert_passed();
+    assert_ne!(fs::read_dir(root.join("v1/servers")).expect("slots").count(), 0);
+    for other in others {
+        let files: Vec<_> = fs::read_dir(&other).expect("read").flatten().map(|file| file.file_name()).collect();
+        assert_eq!(files, ["0-0"], "{}", other.display());
+        assert_eq!(fs::read_to_string(other.join("0-0")).expect("read"), "another layout");
+    }
+}
+
 #[test]
 fn a_key_named_like_the_marker_is_somebodys() {
     let (server, cache) = (OwnServer::start(), cache());

@@ -137,7 +137,7 @@ const HOUSE: [&[&str]; 12] = [
     &["time", "sessions", "jobs"],
     &["lease"],
     &["provider"],
-    &["redis_io", "cache"],
+    &["redis_io", "cache", "random", "sync"],
     &["settings"],
     &["error", "report"],
 ];
