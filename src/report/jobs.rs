@@ -103,7 +103,7 @@ pub(crate) fn compressed(how: &str) -> String {
     format!("its body is compressed ({how}) and can't be read")
 }
 
-pub(crate) fn no_priority(priority: u8) -> String {
+pub(crate) fn no_priority(priority: u32) -> String {
     format!("priority {priority} is not one of 0 to 9")
 }
 

@@ -31,7 +31,7 @@ impl TestRequest {
     /// `redis.sessions.prefix`, and of every format that the test has asked for.
     ///
     /// With the feature `jobs`, the due times (`eta`) of Celery's queued jobs in database 15, and of those of every
-    /// [`jobs_of`](Self::jobs_of) that the test has asked for, are made that much earlier, just after the keys have aged;
+    /// [`jobs_with_format`](Self::jobs_with_format) that the test has asked for, are made that much earlier, just after the keys have aged;
     /// their `expires` stay, and so do the due times of the jobs that a worker has taken, which it keeps to itself. The
     /// scores of the formats' sorted sets that are times age with the keys. Due times in other sorted sets are aged when
     /// they are named: [`travel_with_scores`](Self::travel_with_scores). Don't pause tokio's clock instead
