@@ -76,7 +76,7 @@ pub use jobs::Rq;
 #[cfg(feature = "sidekiq")]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]
-pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
+pub use jobs::{Celery, EnqueuedAssertion, Job, JobFormat, Jobs};
 pub use provider::Server;
 pub use redis;
 pub use request::TestRequest;

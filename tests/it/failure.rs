@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::jobs::{Entry, Key, Place};
+use transient_fixtures::jobs::{Entry, KeyRole, Place};
 use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Ended};
@@ -14,7 +14,7 @@ use crate::own_server::own_rung;
 
 mod failing {
     use super::{
-        Commands, Duration, Entry, Job, JobFormat, Key, Place, TestRequest, clean_redis, get_redis, redis, rstest,
+        Commands, Duration, Entry, Job, JobFormat, KeyRole, Place, TestRequest, clean_redis, get_redis, redis, rstest,
         test_request,
     };
 
@@ -22,7 +22,7 @@ mod failing {
         let mut redis = get_redis(test_request).expect("connect");
         redis.set_ex::<_, _, ()>("code:asa", "123456", 300).expect("SETEX");
         redis.set::<_, _, ()>("brand:1", "Ångström").expect("SET");
-        let job = Job::new("shop.send_mail").args(("asa@example.com",)).queue("mail");
+        let job = Job::new("shop.send_mail").with_args(("asa@example.com",)).with_queue("mail");
         test_request.jobs().enqueue(job).expect("enqueue");
     }
 
@@ -42,15 +42,15 @@ mod failing {
         fn places(&self, queue: &str) -> Vec<Place> {
             vec![Place::list(format!("names:{queue}"))]
         }
-        fn key(&self, key: &str) -> Key {
-            key.strip_prefix("names:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
+        fn key_role(&self, key: &str) -> KeyRole {
+            key.strip_prefix("names:").map_or(KeyRole::Unknown, |queue| KeyRole::Queue(queue.to_owned()))
         }
         fn decode(&self, entry: &Entry) -> Job {
             Job::new(entry.text())
         }
         fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
             let mut commands = redis::pipe();
-            commands.rpush(format!("names:{}", job.queue), job.name.as_deref().ok_or("no name")?);
+            commands.rpush(format!("names:{}", job.queue()), job.name().ok_or("no name")?);
             Ok(commands)
         }
     }
@@ -60,9 +60,9 @@ mod failing {
     #[ignore = "run by the tests below"]
     #[clean_redis]
     fn has_two_queues(test_request: TestRequest) {
-        let jobs = test_request.jobs_of(Names);
+        let jobs = test_request.jobs_with_format(Names);
         for name in ["send_mail", "send_mail", "count"] {
-            jobs.enqueue(Job::new(name).queue("shop")).expect("enqueue");
+            jobs.enqueue(Job::new(name).with_queue("shop")).expect("enqueue");
         }
         work(&test_request);
         test_request.travel(Duration::from_secs(1)).expect("travel");
@@ -111,10 +111,10 @@ mod failing {
         let mut redis = get_redis(&test_request).expect("connect");
         for number in 0..500 {
             redis.set::<_, _, ()>(format!("key:{number}"), "x".repeat(10_000)).expect("SET");
-            test_request.jobs().enqueue(Job::new("count").args((number,))).expect("enqueue");
+            test_request.jobs().enqueue(Job::new("count").with_args((number,))).expect("enqueue");
         }
         // One job, and one key, that fill a screen each.
-        test_request.jobs().enqueue(Job::new("long").args("å".repeat(500_000)).queue("a")).expect("enqueue");
+        test_request.jobs().enqueue(Job::new("long").with_args("å".repeat(500_000)).with_queue("a")).expect("enqueue");
         redis::cmd("XGROUP").arg(&["CREATE", "a", "mail", "0", "MKSTREAM"]).exec(&mut redis).expect("XGROUP");
         for number in 0..200 {
             redis::cmd("XGROUP").arg(&["CREATECONSUMER", "a", "mail"]).arg(number).exec(&mut redis).expect("XGROUP");
