@@ -72,7 +72,7 @@ fn the_headers_say_what_it_is(
     let drained = jobs.drain("celery")?.remove(0);
     jobs.enqueue(drained.clone())?;
     assert_eq!(jobs.pending("celery")?, std::slice::from_ref(&drained));
-    let error = jobs.enqueue(drained.queue("mail")).expect_err("no arguments");
+    let error = jobs.enqueue(drained.with_queue("mail")).expect_err("no arguments");
     assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }

@@ -201,7 +201,7 @@ fn arguments_that_cannot_be_read_are_opaque(
     let drained = jobs.drain("mail")?.remove(0);
     jobs.enqueue(drained.clone())?;
     assert_eq!(redis.hget::<_, _, Vec<u8>>("rq:job:1", "data").expect("HGET"), data);
-    let error = jobs.enqueue(drained.queue("other")).expect_err("no arguments");
+    let error = jobs.enqueue(drained.with_queue("other")).expect_err("no arguments");
     assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }
