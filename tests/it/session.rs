@@ -342,7 +342,7 @@ fn a_value_of_another_type_is_an_error_that_shows_it(test_request: TestRequest) 
     let error = session.get::<u32>("cart").expect_err("a list is no number");
     assert!(error.is_data() && !error.is_server());
     let text = error.to_string();
-    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#, "expected u32"] {
+    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#] {
         assert!(text.contains(words), "{words:?} is missing in: {text}");
     }
     assert!(std::error::Error::source(&error).is_some());
@@ -392,7 +392,7 @@ fn a_key_of_another_type_is_the_servers_own_error(test_request: TestRequest) {
     let session = test_request.session();
     get_redis(&test_request).expect("connect").rpush::<_, _, ()>(session.key(), "x").expect("RPUSH");
     let error = session.get::<String>("name").expect_err("a list");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
 }
 
 /// The next command after the server has closed the connection has another one.

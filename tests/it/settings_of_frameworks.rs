@@ -89,7 +89,7 @@ fn a_name_in_the_file_goes_before_the_other_one_in_an_include() {
 fn what_is_not_legal_is_said(#[case] line: &str) {
     let error = load(&[line]).expect_err(line);
     let key = line.split(' ').next().expect("a key");
-    assert!(error.is_settings() && error.to_string().contains(&format!("redis.sessions.{key} = ")), "{error}");
+    assert!(error.is_settings() && error.to_string().contains(&format!(" redis.sessions.{key}: ")), "{error}");
 }
 
 #[rstest]
@@ -274,5 +274,5 @@ fn a_file_of_secrets_is_read_in_bounds() {
     write(&directory, "large.ini", &format!("[app:main]\na = {}\n", "x".repeat(1 << 21)));
     let large = "[app:main]\nwebsauna.secrets_file = large.ini\n";
     let error = Settings::from_file(write(&directory, "test.ini", large)).expect_err("too large");
-    assert!(error.is_settings() && error.to_string().contains("more than 1048576 bytes"), "{error}");
+    assert!(error.is_settings() && format!("{error:?}").contains("1048576 bytes"), "{error:?}");
 }

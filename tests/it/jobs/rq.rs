@@ -343,14 +343,14 @@ fn jobs_under_a_prefix_are_not_passed_over(
 }
 
 #[rstest]
-#[case(Job::new("x").priority(1), "no priority")]
-#[case(Job::new("x").expires(SystemTime::now()), "no expiry")]
+#[case(Job::new("x").priority(1), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").expires(SystemTime::now()), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
 #[case(Job::new("x").id("a:b"), "\"a:b\"")]
 #[case(Job::new("x").id(""), "\"\"")]
 #[clean_redis]
 fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let jobs = test_request.jobs_of(Rq::new());
     let error = jobs.enqueue(job).expect_err("no such job");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     jobs.assert_nothing_enqueued();
 }
