@@ -101,7 +101,7 @@ fn finding_out_is_paid_for_once_in_a_process() {
     let child = Child::tests("ladder::crowd::").arguments(["--test-threads=4"]);
     let ended = child.env("TRANSIENT_PROVIDER", "process").env("TRANSIENT_SERVER_BINARY", &path).run();
     ended.assert_failed_with(&["0 passed; 8 failed"]);
-    assert_eq!(ended.output.matches(golden("process::never_ready")).count(), 8, "{}", ended.output);
+    assert_eq!(ended.output.matches(golden("report::no_server")).count(), 8, "{}", ended.output);
     assert_eq!(fs::read_to_string(&count).expect("the count").lines().count(), 1);
 }
 

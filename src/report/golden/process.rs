@@ -13,7 +13,7 @@ fn process_is_golden() {
         "process",
         [not_on_path()],
         [no_faketime()],
-        [under_faketime(&ended(binary, "<jemalloc>: Error in munmap()"))],
+        [under_faketime(&other(binary, &"Protocol error"))],
         [started(binary)],
         [no_port(&no_permission())],
         [no_such_binary(binary)],
