@@ -77,7 +77,7 @@ fn definitions_of_links_lead_somewhere() {
     }
 }
 
-/// rustdoc shows a page elsewhere than the repository does. So its links go by definitions, which `src/guide.rs` replaces.
+/// rustdoc shows a page elsewhere than the repository does: links go by definitions, which `src/guide.rs` replaces.
 #[test]
 fn links_between_pages_work_in_rustdoc() {
     let guide = read("src/guide.rs");

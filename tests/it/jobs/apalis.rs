@@ -53,7 +53,7 @@ fn what_is_due_has_no_due_time(test_request: TestRequest) -> Result<(), Error> {
 #[clean_redis]
 fn what_apalis_can_not_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let error = test_request.jobs_with_format(Apalis::new()).enqueue(job).expect_err("a job of another kind");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     test_request.jobs_with_format(Apalis::new()).assert_nothing_enqueued();
 }
 

@@ -342,14 +342,14 @@ fn jobs_under_a_prefix_are_not_passed_over(
 }
 
 #[rstest]
-#[case(Job::new("x").with_priority(1), "no priority")]
-#[case(Job::new("x").with_expires(SystemTime::now()), "no expiry")]
+#[case(Job::new("x").with_priority(1), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").with_expires(SystemTime::now()), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
 #[case(Job::new("x").with_id("a:b"), "\"a:b\"")]
 #[case(Job::new("x").with_id(""), "\"\"")]
 #[clean_redis]
 fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let jobs = test_request.jobs_with_format(Rq::new());
     let error = jobs.enqueue(job).expect_err("no such job");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     jobs.assert_nothing_enqueued();
 }
