@@ -166,7 +166,7 @@ impl Jobs {
             entry.queue.as_deref().unwrap_or(&entry.place.key).clone_into(&mut job.queue);
         }
         job.eta = job.eta.or_else(|| entry.eta());
-        job.origin = Origin::new(self.format.clone(), entry);
+        job.origin = Origin::new(self.format_identity.clone(), entry);
         job
     }
 }

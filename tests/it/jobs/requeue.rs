@@ -9,6 +9,14 @@ use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_jobs_
 
 use super::{message, names, places::Mixed};
 
+/// A test can catch the panic of an assertion about a job.
+#[test]
+fn jobs_and_assertions_are_unwind_safe() {
+    fn assert_auto_traits<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    assert_auto_traits::<Job>();
+    assert_auto_traits::<transient_fixtures::EnqueuedAssertion>();
+}
+
 #[rstest]
 #[clean_redis]
 fn every_builder_clears_the_raw_message(test_request: TestRequest) -> Result<(), Error> {
