@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Entry, JobFormat, arguments};
+use super::{Entry, arguments};
 use crate::report;
 
 /// A job, either read from a queue or built to be enqueued.
@@ -53,13 +53,13 @@ pub struct Job {
     pub(super) origin: Origin,
 }
 
-/// The entry that an unchanged job was read from, with the format that read it. All origins are equal, because equal
-/// jobs can come from different places.
+/// The entry that an unchanged job was read from, with the identity of the format that read it. All origins are equal,
+/// because equal jobs can come from different places.
 #[derive(Clone, Default)]
-pub(super) struct Origin(Option<(Arc<dyn JobFormat>, Arc<Entry>)>);
+pub(super) struct Origin(Option<(Arc<str>, Arc<Entry>)>);
 
 impl Origin {
-    pub(super) fn new(format: Arc<dyn JobFormat>, entry: Entry) -> Self {
+    pub(super) fn new(format: Arc<str>, entry: Entry) -> Self {
         Self(Some((format, Arc::new(entry))))
     }
 
@@ -68,9 +68,8 @@ impl Origin {
     }
 
     /// Whether another format read the job, so that its raw bytes mean nothing to this one.
-    pub(super) fn is_of_other_format(&self, format: &dyn JobFormat) -> bool {
-        // Each call of `TestRequest::jobs` makes a new format. Equal ones have the same text.
-        self.0.as_ref().is_some_and(|(own, _)| format!("{own:?}") != format!("{format:?}"))
+    pub(super) fn is_of_other_format(&self, format: &str) -> bool {
+        self.0.as_ref().is_some_and(|(own, _)| **own != *format)
     }
 }
 
@@ -87,7 +86,8 @@ impl Job {
         Self { name: Some(name.into()), ..Self::empty("") }
     }
 
-    /// Creates a job for a message that is not in the queue's format: the result of [`JobFormat::decode`] for it.
+    /// Creates a job for a message that is not in the queue's format: the result of
+    /// [`JobFormat::decode`](super::JobFormat::decode) for it.
     ///
     /// ```
     /// use transient_fixtures::Job;
@@ -145,7 +145,7 @@ impl Job {
     }
 
     /// Returns the name of the queue. It is empty for a new job without one, which goes to the format's
-    /// [default queue](JobFormat::default_queue).
+    /// [default queue](super::JobFormat::default_queue).
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.queue
@@ -368,8 +368,9 @@ impl Job {
 
     /// Sets the message's bytes. Every other `with_*` method clears them, so call this one last.
     ///
-    /// It is for [`JobFormat::decode`], if the message is not simply [`Entry::message`]. Celery's format enqueues the
-    /// bytes of such a job as they are, so a test can enqueue any message, also a broken one.
+    /// It is for [`JobFormat::decode`](super::JobFormat::decode), if the message is not simply [`Entry::message`].
+    /// Celery's format enqueues the bytes of such a job as they are, so a test can enqueue any message, also a broken
+    /// one.
     ///
     /// ```
     /// use transient_fixtures::{Job, TestRequest};
@@ -386,7 +387,7 @@ impl Job {
         Self { raw: raw.into(), ..self.changed() }
     }
 
-    /// Removes the arguments and records why they can't be read, for [`JobFormat::decode`].
+    /// Removes the arguments and records why they can't be read, for [`JobFormat::decode`](super::JobFormat::decode).
     ///
     /// ```
     /// use transient_fixtures::Job;

@@ -65,6 +65,8 @@ use crate::report;
 pub struct Jobs {
     lease: Arc<Lease>,
     format: Arc<dyn JobFormat>,
+    /// The format's `Debug` text. Each call of `TestRequest::jobs` makes a new format, and equal ones have equal texts.
+    format_identity: Arc<str>,
     /// Key prefixes that the assertions ignore.
     ignored: Vec<String>,
     connection: Arc<Mutex<Commands>>,
@@ -116,7 +118,8 @@ pub(crate) fn waiting(lease: &Arc<Lease>) -> Result<Vec<Job>, Error> {
 
 impl Jobs {
     fn new(lease: &Arc<Lease>, format: Arc<dyn JobFormat>) -> Self {
-        Self { lease: lease.clone(), format, ignored: Vec::new(), connection: Arc::default() }
+        let format_identity = format!("{format:?}").into();
+        Self { lease: lease.clone(), format, format_identity, ignored: Vec::new(), connection: Arc::default() }
     }
 
     /// Ignores keys that begin with this prefix, unless the format knows them as its own. It is for data that the
@@ -306,7 +309,7 @@ impl Jobs {
     /// Returns an error that [`is_data`](Error::is_data) if the format can't express the job, and one that
     /// [`is_server`](Error::is_server) if the server does not answer.
     pub fn enqueue(&self, mut job: Job) -> Result<String, Error> {
-        if job.origin.is_of_other_format(&*self.format) {
+        if job.origin.is_of_other_format(&self.format_identity) {
             job = job.changed();
         }
         let origin = job

@@ -396,6 +396,8 @@ pub struct Entry {
     pub(super) value: Vec<u8>,
     pub(super) score: Option<f64>,
     pub(super) bodies: Vec<Option<Found>>,
+    /// The TTLs of the bodies' keys in milliseconds, if the entry was drained.
+    pub(super) ttls: Vec<Option<i64>>,
     /// Whether a stream's consumer group has it pending.
     pub(super) is_pending: bool,
     /// Whether it was due when it was read, in a place that also holds jobs without an eta.
@@ -427,6 +429,7 @@ impl Entry {
             value: value.into(),
             score: None,
             bodies: Vec::new(),
+            ttls: Vec::new(),
             is_pending: false,
             is_immediate: false,
         }

@@ -2,7 +2,8 @@
 -- ARGV: "1" to remove; "1" to list all keys; the queue whose jobs are wanted from shared places, or "" for all. For
 -- each place: type, key, consumer group, JSON field that names the queue, number of bodies. For each body: type, key or
 -- prefix, separator before which the id ends. Returns the keys, each followed by its type; and for each place the
--- values, their scores (for a stream: 1 if the entry is pending), and one column of results for each body.
+-- values, their scores (for a stream: 1 if the entry is pending), one column of results for each body and, if they are
+-- removed, one column of TTLs in milliseconds for each body.
 
 local take, list_keys, queue = ARGV[1] == '1', ARGV[2] == '1', ARGV[3]
 local at = 3
@@ -76,6 +77,11 @@ local function read_body(body, value)
     return redis.call('HGETALL', body.key .. id)
 end
 
+-- Returns a negative number if the body has no TTL, or none that other jobs don't share.
+local function ttl_of(body, value)
+    return body.kind == 'field' and -1 or redis.call('PTTL', body.key .. id_of(body, value))
+end
+
 local function is_wanted(place, value)
     if place.field == '' or queue == '' then return true end
     local is_json, job = pcall(cjson.decode, value)
@@ -124,14 +130,18 @@ local answer, all = {}, {}
 for _, place in ipairs(places) do
     local found = read(place)
     keep_wanted(place, found)
-    local bodies = {}
+    local bodies, ttls = {}, {}
     for _, body in ipairs(place.bodies) do
-        local column = {}
-        for number, value in ipairs(found.values) do column[number] = read_body(body, value) end
+        local column, ttls_of_body = {}, {}
+        for number, value in ipairs(found.values) do
+            column[number] = read_body(body, value)
+            if take then ttls_of_body[number] = ttl_of(body, value) end
+        end
         table.insert(bodies, column)
+        table.insert(ttls, ttls_of_body)
     end
     if found.fields then table.insert(bodies, found.fields) end
-    table.insert(answer, {found.values, found.scores, bodies})
+    table.insert(answer, {found.values, found.scores, bodies, ttls})
     table.insert(all, found)
 end
 if take then

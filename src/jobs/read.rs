@@ -166,7 +166,7 @@ impl Jobs {
             entry.queue.as_deref().unwrap_or(&entry.place.key).clone_into(&mut job.queue);
         }
         job.eta = job.eta.or_else(|| entry.eta());
-        job.origin = Origin::new(self.format.clone(), entry);
+        job.origin = Origin::new(self.format_identity.clone(), entry);
         job
     }
 }
@@ -231,15 +231,20 @@ fn script(places: &[&Place], queue: &str, take: bool, list_keys: bool) -> Cmd {
 pub(super) fn restore(entry: &Entry) -> Pipeline {
     let mut commands = pipe();
     let (key, value) = (&entry.place.key, &entry.value);
+    let mut ttls = entry.ttls.iter().copied();
     for (body, found) in entry.place.bodies.iter().zip(&entry.bodies) {
         let id = body.id_of(value);
         let at = [body.key.as_bytes(), id].concat();
         match found {
             Some(Found::Bytes(bytes)) if body.kind == BodyKind::Field => commands.hset(&body.key, id, bytes),
-            Some(Found::Bytes(bytes)) => commands.set(at, bytes),
-            Some(Found::Fields(fields)) => commands.hset_multiple(at, fields),
+            // The job can still be there, if it was not drained.
+            Some(Found::Bytes(bytes)) => commands.cmd("SET").arg(&at).arg(bytes).arg("KEEPTTL"),
+            Some(Found::Fields(fields)) => commands.hset_multiple(&at, fields),
             None => &mut commands,
         };
+        if let Some(ttl) = ttls.next().flatten() {
+            commands.pexpire(at, ttl.max(1));
+        }
     }
     match entry.place.kind {
         Kind::List if entry.place.newest_first => commands.lpush(key, value),
@@ -267,9 +272,10 @@ fn in_state(mut places: Vec<QueuePlace>, state: State) -> Vec<QueuePlace> {
 fn entries(queue: Option<&str>, place: &Place, columns: Vec<Value>) -> Vec<Entry> {
     let mut columns = columns.into_iter();
     let mut column = || array(columns.next().unwrap_or(Value::Nil));
-    let (values, scores, bodies) = (column(), column(), column());
+    let (values, scores, bodies, ttls) = (column(), column(), column(), column());
     let mut scores = scores.into_iter().map(bytes);
-    let mut bodies: Vec<_> = bodies.into_iter().map(|column| array(column).into_iter()).collect();
+    let columns = |columns: Vec<Value>| columns.into_iter().map(|column| array(column).into_iter()).collect::<Vec<_>>();
+    let (mut bodies, mut ttls) = (columns(bodies), columns(ttls));
     let is_stream = matches!(place.kind, Kind::Stream { .. });
     let (shared_place, queue) = (Arc::new(place.clone()), queue.map(Arc::<str>::from));
     let now = SystemTime::now();
@@ -286,6 +292,7 @@ fn entries(queue: Option<&str>, place: &Place, columns: Vec<Value>) -> Vec<Entry
                 is_pending: is_stream && score == Some(1.0),
                 is_immediate: place.has_immediate_jobs && score.is_some_and(is_due),
                 bodies: bodies.iter_mut().map(|column| body(column.next().unwrap_or(Value::Nil))).collect(),
+                ttls: ttls.iter_mut().map(|column| ttl(&column.next().unwrap_or(Value::Nil))).collect(),
             }
         })
         .collect();
@@ -301,6 +308,14 @@ fn body(value: Value) -> Option<Found> {
         Value::Array(fields) if fields.is_empty() => None,
         Value::Array(fields) => Some(Found::Fields(pairs(fields))),
         other => Some(Found::Bytes(bytes(other))),
+    }
+}
+
+/// Returns a TTL in milliseconds.
+fn ttl(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(ttl) => Some(*ttl).filter(|ttl| *ttl >= 0),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@ mod apalis;
 mod messages;
 mod places;
 mod random;
+mod requeue;
 #[cfg(feature = "rq")]
 mod rq;
 #[cfg(feature = "sidekiq")]
