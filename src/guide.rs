@@ -10,14 +10,14 @@
 macro_rules! links {
     () => {
         concat!(
-            "[data-safety]: mod@super::data_safety\n",
-            "[evidence]: mod@super::leases#keeping-the-evidence\n",
-            "[files]: mod@super::stability#files-on-your-machine\n",
-            "[lints]: mod@super::lints\n",
-            "[not-supported]: mod@super::not_supported\n",
-            "[settings]: mod@super::settings\n",
-            "[static-client]: mod@super::porting#from-a-static-client\n",
-            "[time]: mod@super::time\n",
+            "[data-safety]: mod@crate::guide::data_safety\n",
+            "[evidence]: mod@crate::guide::leases#keeping-the-evidence\n",
+            "[files]: mod@crate::guide::stability#files-on-your-machine\n",
+            "[lints]: mod@crate::guide::lints\n",
+            "[not-supported]: mod@crate::guide::not_supported\n",
+            "[settings]: mod@crate::guide::settings\n",
+            "[static-client]: mod@crate::guide::porting#from-a-static-client\n",
+            "[time]: mod@crate::guide::time\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
                 "example-porting" "examples/porting", "example-snapshots" "examples/snapshots", "interop",
                 "test.ini", "torture" "tests/torture.py"),

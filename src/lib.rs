@@ -36,6 +36,9 @@
 //! - [`Settings`]: test.ini and the environment. [`Server`], [`Provider`]: which server a test has.
 //! - [`Error`]: why a test can't have one.
 
+// docs.rs labels each item with the features that it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cache;
 mod connections;
 mod error;
@@ -74,7 +77,7 @@ pub use jobs::Rq;
 #[cfg(feature = "sidekiq")]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]
-pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
+pub use jobs::{Celery, EnqueuedAssertion, Job, JobFormat, Jobs};
 pub use provider::Server;
 pub use redis;
 pub use request::TestRequest;

@@ -172,14 +172,14 @@ fn jobs() {
 
 fn listed(name: &str, format: impl JobFormat, queue: &str, mut read: impl FnMut(&mut Connection) -> Vec<Value>) {
     let test_request = TestRequest::clean();
-    let jobs = test_request.jobs_of(format);
+    let jobs = test_request.jobs_with_format(format);
     for number in 0..JOBS {
         // A job of apalis is named after its queue, and has one argument.
-        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").queue(queue) };
+        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").with_queue(queue) };
         let job = if name == "apalis" {
-            job.args([("asa@example.com", number)])
+            job.with_args([("asa@example.com", number)])
         } else {
-            job.args(("asa@example.com", number))
+            job.with_args(("asa@example.com", number))
         };
         jobs.enqueue(job).expect("enqueue");
     }

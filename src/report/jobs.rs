@@ -103,7 +103,7 @@ pub(crate) fn compressed(how: &str) -> String {
     format!("its body is compressed with an unsupported method ({how})")
 }
 
-pub(crate) fn no_priority(priority: u8) -> String {
+pub(crate) fn no_priority(priority: u32) -> String {
     format!("priority {priority} is not in 0 to 9")
 }
 

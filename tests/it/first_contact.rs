@@ -259,5 +259,5 @@ fn a_server_binary_that_does_not_fit_is_passed_over(#[case] script: &str, #[case
     child::write_program(&path, &format!("#!/bin/sh\n{}\n", script.replace("{server}", &server)));
     let child = Child::test("first_contact::wants_a_server").env("TRANSIENT_SERVER_BINARY", &path);
     let ended = child.env("TRANSIENT_PROVIDER", "process").run();
-    assert_refused(&ended, &[why, "Tried:"]);
+    assert_refused(&ended, &[why, golden("report::no_server")]);
 }

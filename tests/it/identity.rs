@@ -124,7 +124,7 @@ mod in_turn {
     fn g_fails(test_request: TestRequest) {
         let stale = URL.lock().expect("lock").clone();
         let stale = if stale.is_empty() { test_request.redis_url().replace("redis://:", "redis://:x") } else { stale };
-        open(&stale).map(drop).expect_err("a wrong password");
+        open(&stale).map(drop).expect_err("an old password");
         panic!("on purpose");
     }
 
@@ -381,7 +381,7 @@ fn a_request_beside_a_test_is_warned_of() {
 #[ignore = "run by waiting_for_oneself_is_an_error_at_once"]
 fn asks_for_two_turns() {
     let _one = TestRequest::isolated();
-    let error = TestRequest::try_isolated().expect_err("it would wait for itself");
+    let error = TestRequest::try_isolated().expect_err("it waits for itself");
     assert!(error.is_busy(), "{error}");
     println!("{error}");
 }
@@ -412,7 +412,7 @@ mod workers {
     #[ignore = "run by a_thread_that_waits_for_its_test_is_an_error_at_once"]
     #[clean_redis]
     fn waits_for_its_own(test_request: TestRequest) {
-        let error = ask().expect_err("it would wait for itself");
+        let error = ask().expect_err("it waits for itself");
         assert!(error.is_busy(), "{error}");
         drop(test_request);
     }

@@ -131,7 +131,7 @@ fn look_and_end(output: &str, temporary: &Path) {
     assert!(output.contains(&command), "{command:?} is missing in:\n{output}");
     let end = output.lines().find_map(|line| line.split_once("Stop it: ")).expect("a command").1;
     let process: u32 = end.strip_prefix("kill ").expect("kill").parse().expect("a process");
-    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
+    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it still runs");
     assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");
     let info: redis::InfoDict = redis::cmd("INFO").arg("server").query(&mut connection).expect("INFO");
     assert_eq!(info.get::<u32>("process_id"), Some(process));
@@ -148,7 +148,7 @@ fn assert_gone(temporary: &Path) {
         entries.filter(|name| name.to_string_lossy().starts_with("transient-fixtures-")).count()
     };
     while left() > 0 {
-        assert!(Instant::now() < deadline, "the server's directory is still there");
+        assert!(Instant::now() < deadline, "the directory is still there");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -341,7 +341,7 @@ fn the_error_for_a_wrong_type_shows_the_value(test_request: TestRequest) -> Resu
     let error = session.get::<u32>("cart").expect_err("a list is no number");
     assert!(error.is_data() && !error.is_server());
     let text = error.to_string();
-    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#, "expected u32"] {
+    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#] {
         assert!(text.contains(words), "{words:?} is missing in: {text}");
     }
     assert!(std::error::Error::source(&error).is_some());
@@ -391,7 +391,7 @@ fn the_error_for_a_key_of_another_type_is_the_servers(test_request: TestRequest)
     let session = test_request.session();
     get_redis(&test_request).expect("connect").rpush::<_, _, ()>(session.key(), "x").expect("RPUSH");
     let error = session.get::<String>("name").expect_err("a list");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
 }
 
 #[rstest]

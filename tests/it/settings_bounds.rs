@@ -79,7 +79,7 @@ fn bounds_a_chain_of_includes() {
     }
     write(directory.path(), "2000.ini", "[app:main]\n");
     let error = Settings::from_file(directory.path().join("0.ini")).expect_err("too many");
-    assert!(error.is_settings() && error.to_string().contains("include fewer"), "{error}");
+    assert!(error.is_settings() && error.to_string().contains(" 64 files"), "{error}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn rejects_a_cycle_in_any_spelling() {
 fn rejects_devices_pipes_and_large_files() {
     for path in ["/dev/zero", "/dev/stdin", "/"] {
         let error = Settings::from_file(path).expect_err("no file");
-        assert!(error.is_settings() && error.to_string().contains("not a regular file"), "{path}: {error}");
+        assert!(error.is_settings() && format!("{error:?}").contains("regular file"), "{path}: {error:?}");
     }
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("pipe");
@@ -103,7 +103,7 @@ fn rejects_devices_pipes_and_large_files() {
     assert!(std::process::Command::new("python3").args(mkfifo).arg(&path).status().expect("python3").success());
     assert!(Settings::from_file(path).expect_err("a pipe").is_settings());
     let error = load(&format!("[app:main]\na = {}\n", "x".repeat(1 << 21))).expect_err("too large");
-    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
+    assert!(format!("{error:?}").contains("1048576 bytes"), "{error:?}");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn bounds_the_notes_about_unknown_keys() {
     let settings = load(&text).expect("settings");
     assert!(settings.notes().len() <= 21, "{}", settings.notes().len());
     assert!(settings.notes().iter().all(|note| note.len() < 2_000));
-    assert!(settings.notes().last().expect("a note").contains("and 380 more"), "{:?}", settings.notes().last());
+    assert!(settings.notes().last().expect("a note").contains("380 more"), "{:?}", settings.notes().last());
 }
 
 /// The author means one server, and the URL names another. (Random names of directories contain no `_`.)

@@ -88,7 +88,7 @@ fn a_file_overrides_its_includes_under_either_name() {
 fn rejects_invalid_values(#[case] line: &str) {
     let error = load(&[line]).expect_err(line);
     let key = line.split(' ').next().expect("a key");
-    assert!(error.is_settings() && error.to_string().contains(&format!("redis.sessions.{key} = ")), "{error}");
+    assert!(error.is_settings() && error.to_string().contains(&format!(" redis.sessions.{key}: ")), "{error}");
 }
 
 #[rstest]
@@ -273,5 +273,5 @@ fn reads_secrets_files_in_bounds() {
     write(&directory, "large.ini", &format!("[app:main]\na = {}\n", "x".repeat(1 << 21)));
     let large = "[app:main]\nwebsauna.secrets_file = large.ini\n";
     let error = Settings::from_file(write(&directory, "test.ini", large)).expect_err("too large");
-    assert!(error.is_settings() && error.to_string().contains("more than 1048576 bytes"), "{error}");
+    assert!(error.is_settings() && format!("{error:?}").contains("1048576 bytes"), "{error:?}");
 }

@@ -244,7 +244,10 @@ fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
         let error = test_request.restore(&Snapshot::from_file(file).expect("read")).expect_err("no such timeouts");
         assert!(error.is_data(), "{error}");
         assert!(error.to_string().contains("unknown command") && error.to_string().contains("HPEXPIRE"), "{error}");
-        assert!(error.to_string().contains("14 visitor: ERR") && error.to_string().contains("Redis 7.4"), "{error}");
+        assert!(
+            error.to_string().contains("visitor in database 14") && error.to_string().contains("Redis 7.4"),
+            "{error}"
+        );
         assert_eq!(test_request.snapshot().expect("snapshot"), before, "unchanged");
         return;
     }

@@ -35,7 +35,7 @@ fn arrive(test_request: &TestRequest, visitor: &Visitor) -> RedisResult<Session>
 #[track_caller]
 fn sent_code(test_request: &TestRequest) -> String {
     let sent = test_request.jobs().assert_enqueued("shop.send_sms");
-    let code = sent.jobs().last().and_then(|job| job.args[1].as_str()).expect("a code");
+    let code = sent.jobs().last().and_then(|job| job.args()[1].as_str()).expect("a code");
     code.to_owned()
 }
 
