@@ -234,10 +234,13 @@ impl Lease {
         if let Some(own) = own_error(&error) {
             return own;
         }
-        let report = match error.code() {
-            Some("WRONGTYPE") => report::wrong_type(&self.server),
-            None if error.is_io_error() || error.is_unrecoverable_error() => report::no_answer(&self.server),
-            _ => report::error_reply(&self.server),
+        let report = if error.is_io_error() || error.is_unrecoverable_error() {
+            report::no_answer(&self.server)
+        } else if error.to_string().contains("WRONGTYPE") {
+            // In a pipeline, the error has no code.
+            report::wrong_type(&self.server)
+        } else {
+            report::error_reply(&self.server)
         };
         Error::with_source(Kind::Server, report, error)
     }

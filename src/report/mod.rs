@@ -163,7 +163,7 @@ pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>)
 }
 
 pub(crate) fn same_verdict(report: &str) -> String {
-    format!("{report}\n(Another process of this test run found this, and the providers were not tried again.)")
+    format!("{report}\nAnother process of this test run found this. The providers were not tried again")
 }
 
 #[cfg(not(feature = "container"))]
@@ -224,7 +224,7 @@ pub(crate) mod refused {
     pub(crate) fn not_local(url: &str, place: &dyn Display) -> String {
         format!(
             "{url} ({place}) is on another machine, and tests clear databases. Nothing was changed. If it is a server for \
-             tests, name it in the environment: TRANSIENT_REDIS_URL={url}"
+             tests, name it in the environment variable TRANSIENT_REDIS_URL"
         )
     }
 
@@ -254,7 +254,7 @@ pub(crate) mod refused {
         let keys = super::keys(count);
         let hint = if too_many { " An earlier run left more keys than can be recorded." } else { "" };
         format!(
-            "database {database} of {url} holds {keys} that no earlier test run left (for example {example}).{hint} \
+            "{url}: database {database} holds {keys} that no earlier test run left (for example {example}).{hint} \
              Nothing was changed. To let the tests clear them, set TRANSIENT_ADOPT=1 once. Otherwise use another server \
              (TRANSIENT_REDIS_URL), or have one started (TRANSIENT_PROVIDER=process)"
         )
@@ -312,8 +312,7 @@ pub(crate) fn kept(test: &str, server: &dyn Display, cli: &str, end: &str) -> St
 
 pub(crate) fn not_kept(server: &dyn Display, cli: &str) -> String {
     format!(
-        "transient-fixtures: TRANSIENT_KEEP: {server} was not started by the tests, and the next test clears its \
-         databases. Inspect it now: {cli}"
+        "transient-fixtures: TRANSIENT_KEEP: {server} was running before, and the next test clears its databases. Inspect it now: {cli}"
     )
 }
 

@@ -19,6 +19,7 @@ fn data_is_golden() {
         [refused(&short, 0)],
         [refused(&long, 2), "of several lines, a long one"],
         [failed(&wrong_type, 0, true), "undone"],
+        [failed(&wrong_type, 1, true), "of several lines, undone"],
         [failed(&wrong_type, 1, false), "of several lines, not undone"],
         [bad_line(path, 3, &open_quotation('"'))],
         [open_quotation('"')],
