@@ -24,6 +24,8 @@ use transient_fixtures::{
 
 use transient_fixtures::jobs::{Entry, Key, Place};
 
+use crate::golden::golden;
+
 fn names(jobs: &[Job]) -> Vec<&str> {
     jobs.iter().map(|job| job.name.as_deref().unwrap_or("unreadable")).collect()
 }
@@ -102,7 +104,7 @@ fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Er
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     redis.hset::<_, _, _, ()>("unacked", "tag", "a job").expect("HSET");
     let error = jobs.drain("unacked").expect_err("a hash");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
     assert!(redis.hexists::<_, _, bool>("unacked", "tag").expect("HEXISTS"));
     Ok(())
 }
@@ -157,7 +159,7 @@ fn a_drained_job_is_queued_again_as_it_was(test_request: TestRequest) -> Result<
     let mut nameless = drained[0].clone();
     nameless.raw.clear();
     let error = jobs.enqueue(nameless).expect_err("no name");
-    assert!(error.is_data() && error.to_string().contains("it has no name"), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(golden("jobs::NO_NAME")), "{error}");
     Ok(())
 }
 
@@ -268,8 +270,8 @@ fn message(change: impl FnOnce(&mut Value)) -> String {
 #[case("[1, 2]".to_owned(), "expected an object")]
 #[case("null".to_owned(), "expected a message of Celery")]
 #[case("{}".to_owned(), "no headers")]
-#[case(json!({"body": "e30=", "headers": {}}).to_string(), "name no task")]
-#[case(message(|message| message["headers"]["task"] = json!(1)), "name no task")]
+#[case(json!({"body": "e30=", "headers": {}}).to_string(), "no task")]
+#[case(message(|message| message["headers"]["task"] = json!(1)), "no task")]
 #[clean_redis]
 fn what_is_no_message_is_shown_and_stays(
     test_request: TestRequest,
@@ -323,7 +325,7 @@ fn a_time_in_other_words_is_read(
     let since = job.eta.and_then(|eta| eta.duration_since(SystemTime::UNIX_EPOCH).ok());
     assert_eq!(since.map(|since| since.as_secs()), seconds);
     let why = job.unreadable.unwrap_or_default();
-    assert_eq!(why.contains("its eta \"tomorrow\" is not a time"), eta == "tomorrow", "{why}");
+    assert_eq!(why.contains("\"tomorrow\""), eta == "tomorrow", "{why}");
     Ok(())
 }
 
@@ -339,7 +341,7 @@ fn other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
     test_request.jobs().assert_nothing_enqueued();
     redis.set::<_, _, ()>("unacked", "a text").expect("SET");
     let error = test_request.jobs().taken().expect_err("no hash");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
     Ok(())
 }
 
@@ -366,18 +368,18 @@ fn assertions_narrow_and_count(test_request: TestRequest) -> Result<(), Error> {
 fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let text = refusal(|| jobs.assert_enqueued("shop.send_mail"));
-    assert_eq!(
-        text,
-        "expected a job shop.send_mail; nothing is queued. Is the job queued in another database than that of jobs_url(), or not at all?"
+    assert!(
+        text.contains("job shop.send_mail. ") && text.contains(golden("jobs::unexpected, nothing is queued")),
+        "{text}"
     );
     jobs.enqueue(Job::new("shop.send_mail").args(("ÅÄÖ", 1)).kwarg("copy", true).queue("mail").priority(3))?;
     let assertions: [(Assertion, &str); 6] = [
-        (|found| found.with_args(("other", 1)), r#"expected a job shop.send_mail with args ["other",1]; queued is:"#),
-        (|found| found.with_kwargs(json!({})), "expected a job shop.send_mail with kwargs {}; queued is:"),
-        (|found| found.on_queue("celery"), "expected a job shop.send_mail in the queue celery; queued is:"),
-        (|found| found.times(2), "expected a job shop.send_mail, 2 times and not 1; queued is:"),
-        (|found| found.with_args(("ÅÄÖ", 1)).only().times(0), r#"with args ["ÅÄÖ",1], 0 times and not 1; queued is:"#),
-        (|found| found.on_queue("mail").times(0), "in the queue mail, 0 times and not 1; queued is:"),
+        (|found| found.with_args(("other", 1)), r#"shop.send_mail with args ["other",1]. "#),
+        (|found| found.with_kwargs(json!({})), "shop.send_mail with kwargs {}. "),
+        (|found| found.on_queue("celery"), " the queue celery. "),
+        (|found| found.times(2), " 2 times, found 1"),
+        (|found| found.with_args(("ÅÄÖ", 1)).only().times(0), r#"with args ["ÅÄÖ",1] "#),
+        (|found| found.on_queue("mail").times(0), "the queue mail exactly 0 times, found 1"),
     ];
     for (assertion, words) in assertions {
         let text = refusal(|| assertion(jobs.assert_enqueued("shop.send_mail")));
@@ -385,16 +387,16 @@ fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Re
         assert!(text.ends_with("\n  mail: shop.send_mail(\"ÅÄÖ\", 1, copy=true), priority 3"), "{text}");
     }
     let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
-    assert!(text.starts_with("expected no job shop.send_mail; queued is:\n  mail: shop.send_mail("), "{text}");
+    assert!(text.contains("no job shop.send_mail. ") && text.contains(":\n  mail: shop.send_mail("), "{text}");
     jobs.enqueue(Job::new("shop.count"))?;
     let text = refusal(|| jobs.assert_enqueued("shop.send_mail").only());
-    assert!(text.starts_with("expected a job shop.send_mail, and no other; queued are 2:\n"), "{text}");
+    assert!(text.contains("job shop.send_mail ") && text.contains(" (2):\n"), "{text}");
     jobs.drain("celery")?;
     for number in 0..30 {
         jobs.enqueue(Job::new("count").args((number,)).countdown(Duration::from_secs(3600)))?;
     }
     let text = refusal(|| jobs.assert_nothing_enqueued());
-    assert!(text.contains("queued are 31:\n") && text.ends_with("\n  and 11 more"), "{text}");
+    assert!(text.contains("(31):\n") && text.ends_with("\n  and 11 more"), "{text}");
     assert!(text.contains("count(0), due in 35"), "{text}");
     Ok(())
 }
@@ -448,7 +450,7 @@ fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -
     assert!(get_jobs_redis(&test_request).expect("connect").exists::<_, bool>("odd\u{6}\u{16}9").expect("EXISTS"));
     assert_eq!(names(&jobs.pending("odd")?), ["below all steps"]);
     let error = jobs.enqueue(Job::new("wrong").priority(10)).expect_err("10 is no priority");
-    assert!(error.is_data() && error.to_string().contains("queue the job wrong: priority 10"), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains("priority 10"), "{error}");
     Ok(())
 }
 
@@ -474,10 +476,7 @@ fn times_without_a_text_form_are_refused(test_request: TestRequest) {
         Job::new("far").eta(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
     ] {
         let error = jobs.enqueue(job).expect_err("no such time");
-        assert!(
-            error.is_data() && error.to_string().contains("its eta or expiry is before 1970 or after 9999"),
-            "{error}"
-        );
+        assert!(error.is_data() && format!("{error:?}").contains("9999"), "{error}");
     }
     jobs.assert_nothing_enqueued();
 }
@@ -485,6 +484,6 @@ fn times_without_a_text_form_are_refused(test_request: TestRequest) {
 #[test]
 fn arguments_without_a_json_form_are_refused() {
     let map = std::collections::BTreeMap::from([(vec![1], 1)]);
-    assert!(refusal(|| Job::new("x").args((&map,))).contains("no JSON form"));
-    assert!(refusal(|| Job::new("x").kwarg("map", &map)).contains("no JSON form"));
+    assert!(refusal(|| Job::new("x").args((&map,))).contains(golden("jobs::no_json")));
+    assert!(refusal(|| Job::new("x").kwarg("map", &map)).contains(golden("jobs::no_json")));
 }

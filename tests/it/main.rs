@@ -10,6 +10,7 @@ mod download;
 mod failure;
 mod first_contact;
 mod fixtures;
+mod golden;
 mod guard;
 mod identity;
 mod jobs;

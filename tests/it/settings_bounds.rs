@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use transient_fixtures::{Error, Settings};
 
 use crate::child::Child;
+use crate::golden::golden;
 
 fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
@@ -79,7 +80,7 @@ fn a_chain_of_includes_has_an_end() {
     }
     write(directory.path(), "2000.ini", "[app:main]\n");
     let error = Settings::from_file(directory.path().join("0.ini")).expect_err("too many");
-    assert!(error.is_settings() && error.to_string().contains("include fewer"), "{error}");
+    assert!(error.is_settings() && error.to_string().contains(" 64 files"), "{error}");
 }
 
 #[test]
@@ -88,14 +89,14 @@ fn a_cycle_is_known_however_it_is_spelled() {
     fs::create_dir(directory.path().join("sub")).expect("mkdir");
     let path = write(directory.path(), "x.ini", "[includes]\ninclude_ini_files = sub/../x.ini sub/../sub/../x.ini\n");
     let error = Settings::from_file(path).expect_err("a cycle");
-    assert!(error.to_string().contains("included by a file that it includes"), "{error}");
+    assert!(error.to_string().contains(golden("settings::include_circle")), "{error}");
 }
 
 #[test]
 fn what_has_no_end_is_not_read() {
     for path in ["/dev/zero", "/dev/stdin", "/"] {
         let error = Settings::from_file(path).expect_err("no file");
-        assert!(error.is_settings() && error.to_string().contains("not a regular file"), "{path}: {error}");
+        assert!(error.is_settings() && format!("{error:?}").contains("regular file"), "{path}: {error:?}");
     }
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("pipe");
@@ -103,7 +104,7 @@ fn what_has_no_end_is_not_read() {
     assert!(std::process::Command::new("python3").args(mkfifo).arg(&path).status().expect("python3").success());
     assert!(Settings::from_file(path).expect_err("a pipe").is_settings());
     let error = load(&format!("[app:main]\na = {}\n", "x".repeat(1 << 21))).expect_err("too large");
-    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
+    assert!(format!("{error:?}").contains("1048576 bytes"), "{error:?}");
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn unknown_keys_are_noted_in_bounds() {
     let settings = load(&text).expect("settings");
     assert!(settings.notes().len() <= 21, "{}", settings.notes().len());
     assert!(settings.notes().iter().all(|note| note.len() < 2_000));
-    assert!(settings.notes().last().expect("a note").contains("and 380 more"), "{:?}", settings.notes().last());
+    assert!(settings.notes().last().expect("a note").contains("380 more"), "{:?}", settings.notes().last());
 }
 
 /// What is meant is one server, and what would be taken is another. (No random name of a directory has a `_`.)

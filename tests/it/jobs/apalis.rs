@@ -9,6 +9,8 @@ use transient_fixtures::{Apalis, Error, Job, TestRequest, clean_redis, get_jobs_
 
 use super::{names, refusal};
 
+use crate::golden::golden;
+
 #[rstest]
 #[clean_redis]
 fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
@@ -43,22 +45,22 @@ fn what_is_due_has_no_due_time(test_request: TestRequest) -> Result<(), Error> {
 }
 
 #[rstest]
-#[case(Job::new("mail").queue("shop"), "an apalis job has the name of its queue, which is \"shop\"")]
-#[case(Job::new("mail").args((1, 2)), "an apalis job has one argument")]
-#[case(Job::new("mail").kwarg("to", "asa"), "an apalis job has no keyword arguments")]
-#[case(Job::new("mail").priority(3), "an apalis job has no priority and no expiry")]
-#[case(Job::new("mail").expires(SystemTime::now()), "an apalis job has no priority and no expiry")]
+#[case(Job::new("mail").queue("shop"), "\"shop\"")]
+#[case(Job::new("mail").args((1, 2)), golden("jobs::ONE_ARGUMENT"))]
+#[case(Job::new("mail").kwarg("to", "asa"), golden("jobs::no_kwargs"))]
+#[case(Job::new("mail").priority(3), golden("jobs::no_priority_or_expiry"))]
+#[case(Job::new("mail").expires(SystemTime::now()), golden("jobs::no_priority_or_expiry"))]
 #[clean_redis]
 fn what_apalis_can_not_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let error = test_request.jobs_of(Apalis::new()).enqueue(job).expect_err("a job of another kind");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     test_request.jobs_of(Apalis::new()).assert_nothing_enqueued();
 }
 
 /// An id without arguments, or without what its worker asks for.
 #[rstest]
-#[case("data", "its id is queued, but the job is missing")]
-#[case("meta:1", "its metadata do not say how often it was tried")]
+#[case("data", golden("jobs::NO_BODY_OF_ID"))]
+#[case("meta:1", golden("jobs::NO_ATTEMPTS"))]
 #[clean_redis]
 fn half_a_job_is_not_passed_over(test_request: TestRequest, #[case] missing: &str, #[case] why: &str) {
     let (jobs, mut redis) = (test_request.jobs_of(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
@@ -80,13 +82,13 @@ fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Err
     redis.hset::<_, _, &[u8], ()>("mail:data", "1", b"\x92\xa3asa\x01").expect("HSET");
     jobs.assert_not_enqueued("other");
     let text = refusal(|| jobs.assert_enqueued("mail").times(1).only().with_args(("asa", 1)));
-    assert!(text.contains("its body is not the JSON that it should be"), "{text}");
+    assert!(text.contains(golden("jobs::other_body")), "{text}");
     let mut job = jobs.drain("mail")?.remove(0);
     jobs.enqueue(job.clone())?;
     assert_eq!(jobs.pending("mail")?, [job.clone()]);
     job.retries = 1;
-    let error = jobs.enqueue(job).expect_err("arguments that can't be read");
-    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    let error = jobs.enqueue(job).expect_err("unreadable");
+    assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }
 

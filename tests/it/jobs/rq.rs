@@ -9,6 +9,8 @@ use transient_fixtures::{Error, Job, Rq, TestRequest, clean_redis, get_jobs_redi
 
 use super::{names, refusal};
 
+use crate::golden::golden;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn connect(test_request: &TestRequest) -> Connection {
@@ -122,7 +124,7 @@ fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_
     // Its hash is lost.
     redis.del::<_, ()>("rq:job:1").expect("DEL");
     let text = refusal(|| jobs.assert_not_enqueued("shop.other"));
-    assert!(text.contains("unreadable (its id is queued, but the job is missing), 1 bytes: \"1\""), "{text}");
+    assert!(text.contains("1 bytes: \"1\"") && text.contains(golden("jobs::NO_BODY_OF_ID")), "{text}");
     assert_eq!(jobs.drain("mail")?.len(), usize::from(in_queue));
     Ok(())
 }
@@ -169,17 +171,17 @@ const SHARED: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N]
 
 /// The name is known; only the arguments are not.
 #[rstest]
-#[case::date(DATE, "a pickle of more than JSON has")]
-#[case::date_of_protocol_2(OLD_DATE, "a pickle of more than JSON has")]
-#[case::cut_off(&DATE[..30], "a pickle of more than JSON has")]
-#[case::object(OBJECT, "a pickle of more than JSON has")]
-#[case::the_same_twice(SHARED, "a pickle of more than JSON has")]
-#[case::bytes(BYTES, "a pickle of more than JSON has")]
-#[case::set(SET, "a pickle of more than JSON has")]
-#[case::nan(NAN, "a pickle of more than JSON has")]
-#[case::key_that_is_no_text(KEY, "a pickle of more than JSON has")]
-#[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, "neither a pickle nor JSON")]
-#[case::not_four(br#"["shop.send_mail", null]"#, "not the call of a function")]
+#[case::date(DATE, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::date_of_protocol_2(OLD_DATE, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::cut_off(&DATE[..30], golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::object(OBJECT, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::the_same_twice(SHARED, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::bytes(BYTES, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::set(SET, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::nan(NAN, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::key_that_is_no_text(KEY, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, golden("jobs::no_json_data"))]
+#[case::not_four(br#"["shop.send_mail", null]"#, golden("jobs::other_data"))]
 #[clean_redis]
 fn arguments_that_cannot_be_read_are_opaque(
     test_request: TestRequest,
@@ -201,18 +203,18 @@ fn arguments_that_cannot_be_read_are_opaque(
     jobs.enqueue(drained.clone())?;
     assert_eq!(redis.hget::<_, _, Vec<u8>>("rq:job:1", "data").expect("HGET"), data);
     let error = jobs.enqueue(drained.queue("other")).expect_err("no arguments");
-    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }
 
 #[rstest]
-#[case::another_serializer(b"\x94\xaeshop.send_mail\xc0\x91\x01\x80", "neither a pickle nor JSON")]
-#[case::no_name(b"\x80\x05N.", "not the call of a function")]
-#[case::no_list(br#"{"f": "shop.send_mail"}"#, "not the call of a function")]
-#[case::name_is_no_text(b"[1, null, [], {}]", "not the call of a function")]
-#[case::short(b"\x80", "a pickle of more than JSON has")]
-#[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", "a pickle of more than JSON has")]
-#[case::empty(b"", "neither a pickle nor JSON")]
+#[case::another_serializer(b"\x94\xaeshop.send_mail\xc0\x91\x01\x80", golden("jobs::no_json_data"))]
+#[case::no_name(b"\x80\x05N.", golden("jobs::other_data"))]
+#[case::no_list(br#"{"f": "shop.send_mail"}"#, golden("jobs::other_data"))]
+#[case::name_is_no_text(b"[1, null, [], {}]", golden("jobs::other_data"))]
+#[case::short(b"\x80", golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::empty(b"", golden("jobs::no_json_data"))]
 #[clean_redis]
 fn what_names_no_function_is_unreadable(
     test_request: TestRequest,
@@ -229,7 +231,7 @@ fn what_names_no_function_is_unreadable(
 
     // Without its data, and of another type.
     redis.hdel::<_, _, ()>("rq:job:1", "data").expect("HDEL");
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains("its hash has no field data"));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(golden("jobs::NO_DATA")));
     redis.set::<_, _, ()>("rq:job:1", "text").expect("SET");
     assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("WRONGTYPE"));
     Ok(())
@@ -341,14 +343,14 @@ fn jobs_under_a_prefix_are_not_passed_over(
 }
 
 #[rstest]
-#[case(Job::new("x").priority(1), "no priority")]
-#[case(Job::new("x").expires(SystemTime::now()), "no expiry")]
-#[case(Job::new("x").id("a:b"), "\"a:b\" has letters that RQ refuses")]
-#[case(Job::new("x").id(""), "\"\" has letters that RQ refuses")]
+#[case(Job::new("x").priority(1), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").expires(SystemTime::now()), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").id("a:b"), "\"a:b\"")]
+#[case(Job::new("x").id(""), "\"\"")]
 #[clean_redis]
 fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let jobs = test_request.jobs_of(Rq::new());
     let error = jobs.enqueue(job).expect_err("no such job");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     jobs.assert_nothing_enqueued();
 }
