@@ -6,7 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::{Error, LitStr, Path, Result, Token, parenthesized, parse_quote};
 
 /// The valid options, in an error.
-const LEGAL: &str = "expected `fixtures(\"name\", …)`, `lint = \"…\"` or `crate = \"path\"`";
+const LEGAL: &str = "`fixtures(\"name\", …)`, `lint = \"…\"` or `crate = \"path\"`";
 
 /// The valid lints, in an error.
 const LINTS: &str = "expected `\"none\"`, `\"ttl\"`, `\"empty\"` or a bound such as `\"ttl <= 7d\"` \
@@ -49,7 +49,7 @@ impl Options {
                 }
                 once(&meta, &mut lint, value)
             } else {
-                Err(meta.error(format!("unknown option: {LEGAL}")))
+                Err(meta.error(format!("unknown option: expected {LEGAL}")))
             }
         });
         Parser::parse2(parser, arguments.clone()).map_err(|error| {
@@ -57,7 +57,7 @@ impl Options {
             if error.to_string().contains("option") {
                 error
             } else {
-                Error::new(error.span(), format!("{error}: {LEGAL}"))
+                Error::new(error.span(), format!("{error} (the options are {LEGAL})"))
             }
         })?;
         let library = library.unwrap_or_else(|| parse_quote!(::transient_fixtures));

@@ -462,3 +462,69 @@ fn no_test_quotes_a_report() {
     }
     assert!(quotes.is_empty(), "these tests quote reports:\n{}", quotes.join("\n"));
 }
+
+/// The string literals of a source file.
+fn literals(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '/', '\'', 'r']) {
+        rest = &rest[at..];
+        let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
+        if rest.starts_with("//") {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if rest.starts_with('r') && rest[1 + hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let (text, after) = rest[2 + hashes..].split_once(&end).expect("its end");
+            found.push(text.to_owned());
+            rest = after;
+        } else if rest.starts_with("'\\") {
+            rest = rest[3..].split_once('\'').expect("its end").1;
+        } else if rest.starts_with("'\"'") {
+            rest = &rest[3..];
+        } else if let Some(text) = rest.strip_prefix('"') {
+            let end = text.match_indices('"').map(|(end, _)| end);
+            let is_escaped = |end: usize| text[..end].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+            let end = end.into_iter().find(|end| !is_escaped(*end)).expect("its end");
+            // A literal can go on in the next line.
+            let pieces: Vec<_> = text[..end].split("\\\n").enumerate().collect();
+            let pieces = pieces.iter().map(|(number, piece)| if *number > 0 { piece.trim_start() } else { piece });
+            found.push(pieces.collect());
+            rest = &text[end + 1..];
+        } else {
+            rest = &rest[1..];
+        }
+    }
+    found
+}
+
+/// All three words in a row of a text, in lower case.
+fn threes(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for run in text.split(['\n', '"']).flat_map(runs) {
+        let words: Vec<_> = run.split(' ').map(|word| word.trim_matches([',', '.', ':', ';']).to_lowercase()).collect();
+        found.extend(words.windows(3).map(|three| three.join(" ")));
+    }
+    found
+}
+
+/// Reports can be reworded without a change to a test. Tests recognise them by facts, by the kind of the error, or by
+/// their golden entries.
+#[test]
+fn no_test_quotes_a_report() {
+    assert_eq!(literals("a(\"b \\\" \\\n  c\", r#\"d\"#, 'e', '\"') // \"f\""), ["b \\\" c", "d"]);
+    let mut golden = BTreeSet::new();
+    for (_, text) in GOLDEN {
+        golden.extend(text.lines().filter(|line| !line.starts_with("## ")).flat_map(threes));
+    }
+    assert!(golden.len() > 500, "{golden:?}");
+    let mut quotes = Vec::new();
+    for path in ["tests/it", "tests/engine", "tests/clock"].into_iter().flat_map(|below| files(below, &["rs"])) {
+        for literal in literals(&fs::read_to_string(&path).expect("read")) {
+            let words: Vec<_> = threes(&literal).intersection(&golden).cloned().collect();
+            if !words.is_empty() {
+                quotes.push(format!("{}: {words:?} in {literal:?}", path.display()));
+            }
+        }
+    }
+    assert!(quotes.is_empty(), "these tests quote reports:\n{}", quotes.join("\n"));
+}

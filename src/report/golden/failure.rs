@@ -26,7 +26,7 @@ fn failure_is_golden() {
         [changes("removed 14 brand:1 string \"Asa\""), "a short line"],
         [changes(&"å".repeat(400)), "a long line"],
         [not_seen(&format_args!("OOM"))],
-        [jobs_not_seen(&format_args!("{}", NEVER_STILL))],
+        [jobs_not_seen(&format_args!("{NEVER_STILL}"))],
         [jobs(["mail: shop.send_mail(0)"].iter(), 2), "one"],
         [jobs(["mail: shop.send_mail(0)"; 3].iter(), 2), "more than are listed"],
     );
