@@ -27,8 +27,6 @@ use transient_fixtures::jobs::{Entry, KeyRole, Place};
 
 use crate::golden::golden;
 
-use crate::golden::golden;
-
 fn names(jobs: &[Job]) -> Vec<&str> {
     jobs.iter().map(|job| job.name().unwrap_or("unreadable")).collect()
 }
