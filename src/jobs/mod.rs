@@ -11,6 +11,7 @@ mod job;
 mod place;
 mod python;
 mod read;
+mod reading;
 #[cfg(feature = "rq")]
 mod rq;
 #[cfg(feature = "sidekiq")]
@@ -143,7 +144,7 @@ impl Jobs {
     }
 
     /// Returns the jobs that wait in this queue, also those that are not due yet, in the order in which workers take
-    /// them. It takes one round trip.
+    /// them. It takes one round trip, or a few if the queue holds only ids.
     ///
     /// ```
     /// use transient_fixtures::{Job, TestRequest};
@@ -237,7 +238,7 @@ impl Jobs {
     }
 
     /// Returns the jobs that wait in all queues, also those that are not due yet. All are read at one moment, which
-    /// takes two round trips, or more while new keys appear.
+    /// takes two round trips, or a few more if queues hold only ids, or while new keys appear.
     ///
     /// ```
     /// use transient_fixtures::{Job, TestRequest};

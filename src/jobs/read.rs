@@ -4,19 +4,21 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use redis::{Cmd, Pipeline, Value, cmd, pipe};
+use redis::{Pipeline, Value, pipe};
 
 use super::job::Origin;
 use super::place::{BodyKind, Entry, Found, Kind, Place, State};
+use super::reading::{Reading, plain_columns, plain_read, script};
 use super::{Job, Jobs, KeyRole};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::lease::guard::{MARKER, OLD_MARKER};
 use crate::report;
 
-const READ: &str = include_str!("read.lua");
-
 /// How often to start again while new keys appear.
 const TRIES: usize = 100;
+
+/// How often to read bodies by ids that can change, before the script reads both.
+const GUESSES: usize = 3;
 
 /// A place, and its queue unless several share it.
 pub(super) type QueuePlace = (Option<String>, Place);
@@ -122,33 +124,73 @@ impl Jobs {
         list_keys: bool,
     ) -> Result<(Keys, Vec<Entry>), Error> {
         let (queue, take) = of_queue.unwrap_or_default();
-        let by_script = |place: &Place| take || !is_plain(place, queue);
-        let (scripted, plain): (Vec<_>, Vec<_>) =
-            places.iter().map(|(_, place)| place).partition(|place| by_script(place));
+        let mut readings: Vec<_> = places.iter().map(|(_, place)| Reading::new(place, queue, take)).collect();
+        self.guess_ids(&mut readings)?;
+        for _ in 0..GUESSES {
+            if let Some(found) = self.read_once(places, &mut readings, (queue, take), list_keys)? {
+                return Ok(found);
+            }
+        }
+        readings.iter_mut().for_each(Reading::fall_back);
+        let found = self.read_once(places, &mut readings, (queue, take), list_keys)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Reads the ids whose bodies the next transaction reads.
+    fn guess_ids(&self, readings: &mut [Reading]) -> Result<(), Error> {
+        let mut commands = pipe();
+        for reading in readings.iter().filter(|reading| reading.has_ids()) {
+            commands.add_command(plain_read(reading.place));
+        }
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let replies = self.query::<Vec<Value>>(&commands)?;
+        for (reading, reply) in readings.iter_mut().filter(|reading| reading.has_ids()).zip(replies) {
+            reading.ids = Some(plain_columns(reading.place, reply).0);
+        }
+        Ok(())
+    }
+
+    /// Reads everything in one transaction. Returns `None` if the ids have changed since they were guessed; the readings
+    /// then have the new ones.
+    fn read_once(
+        &self,
+        places: &[QueuePlace],
+        readings: &mut [Reading],
+        (queue, take): (&str, bool),
+        list_keys: bool,
+    ) -> Result<Option<(Keys, Vec<Entry>)>, Error> {
         let mut commands = pipe();
         commands.atomic();
-        for place in plain {
-            commands.add_command(plain_read(place));
+        for reading in &*readings {
+            reading.add_commands(&mut commands);
         }
+        let scripted: Vec<_> = readings.iter().filter(|reading| reading.ids.is_none()).map(|r| r.place).collect();
         let has_script = list_keys || !scripted.is_empty();
         if has_script {
             commands.add_command(script(&scripted, queue, take, list_keys));
         }
-        let mut plain = self.query::<Vec<Value>>(&commands)?;
-        let mut answer = array(plain.pop_if(|_| has_script).unwrap_or(Value::Nil)).into_iter();
-        let keys = pairs(array(answer.next().unwrap_or(Value::Nil)));
+        if commands.is_empty() {
+            return Ok(Some((Keys::new(), Vec::new())));
+        }
+        let mut replies = self.query::<Vec<Value>>(&commands)?;
+        let mut scripted = array(replies.pop_if(|_| has_script).unwrap_or(Value::Nil)).into_iter();
+        let keys = pairs(array(scripted.next().unwrap_or(Value::Nil)));
         let keys = keys.into_iter().map(|(key, kind)| (key, String::from_utf8_lossy(&kind).into_owned())).collect();
-        let mut scripted = array(answer.next().unwrap_or(Value::Nil)).into_iter();
-        let mut plain = plain.into_iter();
-        let entries = places.iter().flat_map(|(queue, place)| {
-            let columns = if by_script(place) {
-                scripted.next().map(array)
+        let mut scripted = array(scripted.next().unwrap_or(Value::Nil)).into_iter();
+        let (mut replies, mut is_settled, mut found) = (replies.into_iter(), true, Vec::new());
+        for (reading, (queue, place)) in readings.iter_mut().zip(places) {
+            let columns = if reading.ids.is_some() {
+                reading.columns(&mut replies, &mut is_settled)
             } else {
-                plain.next().map(|found| plain_columns(place, found))
+                scripted.next().map(array).unwrap_or_default()
             };
-            entries(queue.as_deref(), place, columns.unwrap_or_default())
-        });
-        Ok((keys, entries.collect()))
+            if is_settled {
+                found.extend(entries(queue.as_deref(), place, columns));
+            }
+        }
+        Ok(is_settled.then_some((keys, found)))
     }
 
     /// Decodes an entry, and adds the message, the queue and the eta that the format left out.
@@ -169,62 +211,6 @@ impl Jobs {
         job.origin = Origin::new(self.format_identity.clone(), entry);
         job
     }
-}
-
-/// Whether a single command reads the whole place.
-fn is_plain(place: &Place, queue: &str) -> bool {
-    let is_shared = !queue.is_empty() && place.queue_field.is_some();
-    place.bodies.is_empty() && !is_shared && !matches!(place.kind, Kind::Stream { .. })
-}
-
-/// That command. It is much cheaper than a script, which copies each entry.
-fn plain_read(place: &Place) -> Cmd {
-    let mut read = cmd(match place.kind {
-        Kind::List => "LRANGE",
-        Kind::SortedSet => "ZRANGE",
-        Kind::Set => "SMEMBERS",
-        _ => "HVALS",
-    });
-    read.arg(&place.key);
-    match place.kind {
-        Kind::List => read.arg(&[0, -1]),
-        Kind::SortedSet => read.arg(&[0, -1]).arg("WITHSCORES"),
-        _ => &mut read,
-    };
-    read
-}
-
-/// Converts its reply to the form of the script's.
-fn plain_columns(place: &Place, found: Value) -> Vec<Value> {
-    if place.kind != Kind::SortedSet {
-        return vec![found];
-    }
-    let (members, scores) =
-        pairs(array(found)).into_iter().map(|(one, other)| (Value::BulkString(one), Value::BulkString(other))).unzip();
-    vec![Value::Array(members), Value::Array(scores)]
-}
-
-/// The script that reads these places, and all keys if `list_keys` is set.
-fn script(places: &[&Place], queue: &str, take: bool, list_keys: bool) -> Cmd {
-    let mut script = cmd("EVAL");
-    script.arg(READ).arg(0).arg(u8::from(take)).arg(u8::from(list_keys)).arg(queue);
-    for place in places {
-        let group = match &place.kind {
-            Kind::Stream { group: Some(group) } => group.as_str(),
-            _ => "",
-        };
-        script.arg(place.type_name()).arg(&place.key).arg(group);
-        script.arg(place.queue_field.as_deref().unwrap_or_default()).arg(place.bodies.len());
-        for body in &place.bodies {
-            let kind = match body.kind {
-                BodyKind::String => "string",
-                BodyKind::Field => "field",
-                BodyKind::Hash => "hash",
-            };
-            script.arg(kind).arg(&body.key).arg(body.id_ends_at.map(String::from).unwrap_or_default());
-        }
-    }
-    script
 }
 
 /// Returns the commands that put an entry back where it was.
@@ -307,6 +293,10 @@ fn body(value: Value) -> Option<Found> {
         Value::Nil => None,
         Value::Array(fields) if fields.is_empty() => None,
         Value::Array(fields) => Some(Found::Fields(pairs(fields))),
+        Value::Map(fields) if fields.is_empty() => None,
+        Value::Map(fields) => {
+            Some(Found::Fields(fields.into_iter().map(|(name, value)| (bytes(name), bytes(value))).collect()))
+        }
         other => Some(Found::Bytes(bytes(other))),
     }
 }
@@ -320,7 +310,7 @@ fn ttl(value: &Value) -> Option<i64> {
 }
 
 /// Also accepts RESP3, which the server's URL can ask for.
-fn array(value: Value) -> Vec<Value> {
+pub(super) fn array(value: Value) -> Vec<Value> {
     match value {
         Value::Array(values) | Value::Set(values) => values,
         _ => Vec::new(),
@@ -337,7 +327,7 @@ fn bytes(value: Value) -> Vec<u8> {
 }
 
 /// Reads pairs from a flat array, or from RESP3's array of arrays.
-fn pairs(values: Vec<Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn pairs(values: Vec<Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut values = values.into_iter().flat_map(|value| match value {
         Value::Array(pair) => pair,
         value => vec![value],

@@ -1,4 +1,4 @@
-//! Jobs in Celery's format, as somebody who tests an application uses them. Celery itself: `interop/`.
+//! Jobs in Celery's format. `interop/` tests against Celery itself.
 
 #[cfg(feature = "apalis")]
 mod apalis;
@@ -33,8 +33,8 @@ fn names(jobs: &[Job]) -> Vec<&str> {
 
 type Assertion = fn(EnqueuedAssertion) -> EnqueuedAssertion;
 
-/// What an assertion that does not hold says.
-fn refusal<T>(assertion: impl FnOnce() -> T) -> String {
+/// Returns the message of a failing assertion.
+fn panic_of<T>(assertion: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(assertion()))).expect_err("the assertion holds");
     panic
         .downcast_ref::<String>()
@@ -45,7 +45,7 @@ fn refusal<T>(assertion: impl FnOnce() -> T) -> String {
 
 #[rstest]
 #[clean_redis]
-fn what_was_queued_is_there_in_the_order_of_the_workers(test_request: TestRequest) -> Result<(), Error> {
+fn lists_jobs_in_the_order_of_the_workers(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     assert!(jobs.pending("celery")?.is_empty() && jobs.all()?.is_empty() && jobs.scheduled()?.is_empty());
     for (name, priority) in [("third", 5), ("first", 0), ("fourth", 9), ("second", 0)] {
@@ -65,7 +65,7 @@ fn what_was_queued_is_there_in_the_order_of_the_workers(test_request: TestReques
 
 #[rstest]
 #[clean_redis]
-fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
+fn reads_back_an_enqueued_job(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let eta = SystemTime::now() + Duration::from_secs(3600);
     let job = Job::new("shop.send_mail")
@@ -86,7 +86,7 @@ fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Er
     assert_eq!(raw["headers"]["id"], id.as_str());
     assert_eq!(found.root(), Some(id.as_str()));
     assert_eq!(found.with_id("1").with_root("1").with_eta(eta), job.clone().with_id("1").with_root("1"));
-    // What a version 4 UUID looks like.
+    // The id is a version 4 UUID.
     assert_eq!((id.len(), &id[14..15]), (36, "4"));
     assert_ne!(jobs.enqueue(job)?, id);
     assert_eq!(jobs.enqueue(Job::new("x").with_id("mine"))?, "mine");
@@ -95,7 +95,7 @@ fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Er
 
 #[rstest]
 #[clean_redis]
-fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Error> {
+fn drains_a_whole_queue(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     for number in 0..50_u8 {
         jobs.enqueue(Job::new("count").with_args((number,)).with_priority(u32::from(number % 10)))?;
@@ -105,7 +105,7 @@ fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Er
     assert!(jobs.pending("celery")?.is_empty() && jobs.drain("celery")?.is_empty());
     jobs.assert_enqueued("stays").times(1);
 
-    // What is no queue is not taken.
+    // A key of the wrong type stays.
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     redis.hset::<_, _, _, ()>("unacked", "tag", "a job").expect("HSET");
     let error = jobs.drain("unacked").expect_err("a hash");
@@ -114,7 +114,7 @@ fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Er
     Ok(())
 }
 
-/// Each job is taken by one of those who drain at once.
+/// Concurrent drains share the jobs between them.
 #[rstest]
 #[clean_redis]
 fn no_job_is_drained_twice_or_lost(test_request: TestRequest) -> Result<(), Error> {
@@ -139,10 +139,10 @@ fn no_job_is_drained_twice_or_lost(test_request: TestRequest) -> Result<(), Erro
     Ok(())
 }
 
-/// With all that its message says, whether it can be read or not.
+/// It does not matter whether the message can be read.
 #[rstest]
 #[clean_redis]
-fn a_drained_job_is_queued_again_as_it_was(test_request: TestRequest) -> Result<(), Error> {
+fn enqueues_a_drained_job_byte_for_byte(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs(), get_jobs_redis(&test_request).expect("connect"));
     let grouped = message(|message| message["headers"]["group"] = json!("a group"));
     let low = message(|message| message["properties"]["priority"] = json!(7));
@@ -155,7 +155,7 @@ fn a_drained_job_is_queued_again_as_it_was(test_request: TestRequest) -> Result<
     assert_eq!(jobs.pending("celery")?, drained);
     assert_eq!(redis.lrange::<_, Vec<String>>("celery", 0, -1).expect("LRANGE"), [grouped.as_str(), "rubbish"]);
 
-    // One that was changed is another message, and one without a name is none.
+    // A changed job is a new message, and one without a name can't be encoded.
     jobs.drain("celery")?;
     jobs.enqueue(drained[1].clone().with_retries(2))?;
     assert_eq!((jobs.pending("celery")?.len(), jobs.pending("celery")?[0].retries()), (1, 2));
@@ -164,10 +164,10 @@ fn a_drained_job_is_queued_again_as_it_was(test_request: TestRequest) -> Result<
     Ok(())
 }
 
-/// However many there are, the server is asked equally often.
+/// Their number does not depend on the number of jobs.
 #[rstest]
 #[clean_redis]
-fn listing_takes_no_round_trip_for_each_job(test_request: TestRequest) -> Result<(), Error> {
+fn lists_jobs_with_few_commands(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs(), get_jobs_redis(&test_request).expect("connect"));
     let mut count = || -> u64 {
         let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).expect("INFO");
@@ -195,10 +195,10 @@ fn listing_takes_no_round_trip_for_each_job(test_request: TestRequest) -> Result
     Ok(())
 }
 
-/// First in, first out, with the newest at the end.
+/// Its newest job is at the end of the list.
 #[rstest]
 #[clean_redis]
-fn a_queue_of_another_kind_keeps_its_order(test_request: TestRequest) -> Result<(), Error> {
+fn a_fifo_format_keeps_its_order(test_request: TestRequest) -> Result<(), Error> {
     #[derive(Debug)]
     struct Lines;
     impl JobFormat for Lines {
@@ -233,12 +233,12 @@ fn a_queue_of_another_kind_keeps_its_order(test_request: TestRequest) -> Result<
 
 #[rstest]
 #[clean_redis]
-fn scheduled_jobs_are_those_with_a_time_the_soonest_first(test_request: TestRequest) -> Result<(), Error> {
+fn scheduled_jobs_are_sorted_by_eta(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     jobs.enqueue(Job::new("now"))?;
     jobs.enqueue(Job::new("later").with_countdown(Duration::from_secs(600)))?;
     jobs.enqueue(Job::new("soon").with_countdown(Duration::from_secs(60)).with_queue("mail"))?;
-    // One that a worker has taken and holds until it is due.
+    // A worker has taken this one, and holds it until it is due.
     jobs.enqueue(Job::new("held").with_countdown(Duration::from_secs(300)))?;
     let held = jobs.pending("celery")?.pop().expect("a job");
     let mut redis = get_jobs_redis(&test_request).expect("connect");
@@ -252,7 +252,7 @@ fn scheduled_jobs_are_those_with_a_time_the_soonest_first(test_request: TestRequ
     Ok(())
 }
 
-/// A message of Celery with that change.
+/// Returns a message of Celery with this change.
 fn message(change: impl FnOnce(&mut Value)) -> String {
     let mut message = json!({
         "body": BASE64_STANDARD.encode(r#"[["asa@example.com"], {}, {}]"#),
@@ -274,7 +274,7 @@ fn message(change: impl FnOnce(&mut Value)) -> String {
 #[case(json!({"body": "e30=", "headers": {}}).to_string(), "no task")]
 #[case(message(|message| message["headers"]["task"] = json!(1)), "no task")]
 #[clean_redis]
-fn what_is_no_message_is_shown_and_stays(
+fn shows_and_keeps_unreadable_messages(
     test_request: TestRequest,
     #[case] raw: String,
     #[case] why: &str,
@@ -287,7 +287,7 @@ fn what_is_no_message_is_shown_and_stays(
     assert_eq!((found.raw(), found.name()), (raw.as_bytes(), None));
     assert!(found.why_unreadable().expect("a reason").contains(why), "{:?}", found.why_unreadable());
     assert!(jobs.unacked()?[0].why_unreadable().is_some());
-    let text = refusal(|| jobs.assert_nothing_enqueued());
+    let text = panic_of(|| jobs.assert_nothing_enqueued());
     assert!(text.contains("celery: unreadable (") && text.contains(why), "{text}");
     assert_eq!(redis.llen::<_, u32>("celery").expect("LLEN"), 1);
     assert_eq!(jobs.drain("celery")?[0].raw(), raw.as_bytes());
@@ -296,7 +296,7 @@ fn what_is_no_message_is_shown_and_stays(
 
 #[rstest]
 #[clean_redis]
-fn bytes_that_are_no_text_are_shown_too(test_request: TestRequest) -> Result<(), Error> {
+fn shows_messages_that_are_not_utf_8(test_request: TestRequest) -> Result<(), Error> {
     let raw: Vec<u8> = (0..=255).collect();
     get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>("celery", &raw).expect("LPUSH");
     let job = test_request.jobs().pending("celery")?.remove(0);
@@ -305,7 +305,7 @@ fn bytes_that_are_no_text_are_shown_too(test_request: TestRequest) -> Result<(),
     Ok(())
 }
 
-/// A time that can't be read is no reason to lose the rest.
+/// If the time can't be read, the rest is.
 #[rstest]
 #[case("tomorrow", None)]
 #[case("2100-01-02", Some(4_102_531_200))]
@@ -315,7 +315,7 @@ fn bytes_that_are_no_text_are_shown_too(test_request: TestRequest) -> Result<(),
 #[case("2100-01-02T03:04:05", Some(4_102_542_245))]
 #[case("1500-01-01T00:00:00+00:00", None)]
 #[clean_redis]
-fn a_time_in_other_words_is_read(
+fn reads_other_time_formats(
     test_request: TestRequest,
     #[case] eta: &str,
     #[case] seconds: Option<u64>,
@@ -330,10 +330,9 @@ fn a_time_in_other_words_is_read(
     Ok(())
 }
 
-/// Keys of the database that are no queues are nothing to us.
 #[rstest]
 #[clean_redis]
-fn other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
+fn ignores_other_keys_of_celery(test_request: TestRequest) -> Result<(), Error> {
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     redis.sadd::<_, _, ()>("_kombu.binding.celery", "celery").expect("SADD");
     redis.set::<_, _, ()>("celery-task-meta-1", "{}").expect("SET");
@@ -366,9 +365,9 @@ fn assertions_narrow_and_count(test_request: TestRequest) -> Result<(), Error> {
 
 #[rstest]
 #[clean_redis]
-fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Result<(), Error> {
+fn a_failed_assertion_lists_the_waiting_jobs(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
-    let text = refusal(|| jobs.assert_enqueued("shop.send_mail"));
+    let text = panic_of(|| jobs.assert_enqueued("shop.send_mail"));
     assert!(
         text.contains("job shop.send_mail. ") && text.contains(golden("jobs::unexpected, nothing is queued")),
         "{text}"
@@ -385,39 +384,39 @@ fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Re
         (|found| found.on_queue("mail").times(0), "the queue mail exactly 0 times, found 1"),
     ];
     for (assertion, words) in assertions {
-        let text = refusal(|| assertion(jobs.assert_enqueued("shop.send_mail")));
+        let text = panic_of(|| assertion(jobs.assert_enqueued("shop.send_mail")));
         assert!(text.contains(words), "{words:?} is missing in: {text}");
         assert!(text.ends_with("\n  mail: shop.send_mail(\"ÅÄÖ\", 1, copy=true), priority 3"), "{text}");
     }
-    let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+    let text = panic_of(|| jobs.assert_not_enqueued("shop.send_mail"));
     assert!(text.contains("no job shop.send_mail. ") && text.contains(":\n  mail: shop.send_mail("), "{text}");
     jobs.enqueue(Job::new("shop.count"))?;
-    let text = refusal(|| jobs.assert_enqueued("shop.send_mail").only());
+    let text = panic_of(|| jobs.assert_enqueued("shop.send_mail").only());
     assert!(text.contains("job shop.send_mail ") && text.contains(" (2):\n"), "{text}");
     jobs.drain("celery")?;
     for number in 0..30 {
         jobs.enqueue(Job::new("count").with_args((number,)).with_countdown(Duration::from_secs(3600)))?;
     }
-    let text = refusal(|| jobs.assert_nothing_enqueued());
+    let text = panic_of(|| jobs.assert_nothing_enqueued());
     assert!(text.contains("(31):\n") && text.ends_with("\n  and 11 more"), "{text}");
     assert!(text.contains("count(0), due in 35"), "{text}");
     Ok(())
 }
 
 #[rstest]
-fn assertions_fail_at_the_authors_line(
+fn assertions_panic_at_the_callers_line(
     #[values("assert_enqueued", "with_args", "with_kwargs", "on_queue", "times", "only", "assert_not_enqueued")]
     assertion: &str,
 ) {
-    let child = crate::child::Child::test("jobs::asserts_in_vain").env("ASSERTION", assertion);
+    let child = crate::child::Child::test("jobs::failing_assertions").env("ASSERTION", assertion);
     let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
     ended.assert_failed_with(&["panicked at tests/it/jobs.rs", "expected "]);
 }
 
 #[rstest]
-#[ignore = "run by assertions_fail_at_the_authors_line"]
+#[ignore = "run by assertions_panic_at_the_callers_line"]
 #[clean_redis]
-fn asserts_in_vain(test_request: TestRequest) {
+fn failing_assertions(test_request: TestRequest) {
     let jobs = test_request.jobs();
     for _ in 0..2 {
         jobs.enqueue(Job::new("shop.count")).expect("enqueue");
@@ -439,7 +438,7 @@ fn asserts_in_vain(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -> Result<(), Error> {
+fn supports_priority_steps_and_a_key_prefix(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([5, 0]));
     jobs.enqueue(Job::new("low").with_priority(9))?;
     jobs.enqueue(Job::new("high").with_priority(4))?;
@@ -457,23 +456,22 @@ fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -
     Ok(())
 }
 
-/// A step that only the application knows is no reason to pass its jobs over.
 #[rstest]
 #[clean_redis]
-fn a_job_of_an_unknown_priority_is_seen(test_request: TestRequest) -> Result<(), Error> {
+fn finds_jobs_of_an_unknown_priority_step(test_request: TestRequest) -> Result<(), Error> {
     test_request
         .jobs_with_format(Celery::new().with_priority_steps([0, 5]))
         .enqueue(Job::new("hidden").with_priority(5))?;
     let jobs = test_request.jobs();
     assert_eq!(names(&jobs.all()?), ["hidden"]);
     jobs.assert_enqueued("hidden").times(1);
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("hidden"));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains("hidden"));
     Ok(())
 }
 
 #[rstest]
 #[clean_redis]
-fn times_without_a_text_form_are_refused(test_request: TestRequest) {
+fn rejects_times_without_a_text_form(test_request: TestRequest) {
     let jobs = test_request.jobs();
     for job in [
         Job::new("far").with_countdown(Duration::MAX),
@@ -487,8 +485,8 @@ fn times_without_a_text_form_are_refused(test_request: TestRequest) {
 }
 
 #[test]
-fn arguments_without_a_json_form_are_refused() {
+fn rejects_arguments_without_a_json_form() {
     let map = std::collections::BTreeMap::from([(vec![1], 1)]);
-    assert!(refusal(|| Job::new("x").with_args((&map,))).contains(golden("jobs::no_json")));
-    assert!(refusal(|| Job::new("x").with_kwarg("map", &map)).contains(golden("jobs::no_json")));
+    assert!(panic_of(|| Job::new("x").with_args((&map,))).contains(golden("jobs::no_json")));
+    assert!(panic_of(|| Job::new("x").with_kwarg("map", &map)).contains(golden("jobs::no_json")));
 }

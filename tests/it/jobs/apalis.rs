@@ -1,4 +1,4 @@
-//! Jobs in the format of apalis-redis. The crate itself: `interop/`.
+//! Jobs in the format of apalis-redis. `interop/` tests against the crate itself.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,13 +7,13 @@ use rstest::rstest;
 use serde_json::json;
 use transient_fixtures::{Apalis, Error, Job, TestRequest, clean_redis, get_jobs_redis, test_request};
 
-use super::{names, refusal};
+use super::{names, panic_of};
 
 use crate::golden::golden;
 
 #[rstest]
 #[clean_redis]
-fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
+fn reads_back_an_enqueued_job(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs_with_format(Apalis::new());
     let eta = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_500);
     let job = Job::new("shop::SendMail").with_args(json!({"to": "ÅÄÖ"}));
@@ -30,10 +30,10 @@ fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Er
     Ok(())
 }
 
-/// A job that was due long ago is due now, as apalis has it.
+/// Like apalis, this does not distinguish overdue jobs from immediate ones.
 #[rstest]
 #[clean_redis]
-fn what_is_due_has_no_due_time(test_request: TestRequest) -> Result<(), Error> {
+fn a_due_job_has_no_eta(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs_with_format(Apalis::new());
     jobs.enqueue(Job::new("overdue").with_eta(SystemTime::UNIX_EPOCH))?;
     jobs.enqueue(Job::new("later").with_countdown(Duration::from_secs(600)))?;
@@ -51,39 +51,39 @@ fn what_is_due_has_no_due_time(test_request: TestRequest) -> Result<(), Error> {
 #[case(Job::new("mail").with_priority(3), golden("jobs::no_priority_or_expiry"))]
 #[case(Job::new("mail").with_expires(SystemTime::now()), golden("jobs::no_priority_or_expiry"))]
 #[clean_redis]
-fn what_apalis_can_not_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
+fn rejects_jobs_that_apalis_cannot_express(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let error = test_request.jobs_with_format(Apalis::new()).enqueue(job).expect_err("a job of another kind");
     assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     test_request.jobs_with_format(Apalis::new()).assert_nothing_enqueued();
 }
 
-/// An id without arguments, or without what its worker asks for.
+/// An id lacks its arguments, or the metadata that its worker needs.
 #[rstest]
 #[case("data", golden("jobs::NO_BODY_OF_ID"))]
 #[case("meta:1", golden("jobs::NO_ATTEMPTS"))]
 #[clean_redis]
-fn half_a_job_is_not_passed_over(test_request: TestRequest, #[case] missing: &str, #[case] why: &str) {
+fn negative_assertions_fail_over_half_a_job(test_request: TestRequest, #[case] missing: &str, #[case] why: &str) {
     let (jobs, mut redis) =
         (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
-    // As text, the id is the same as the arguments.
+    // The id equals the text of the arguments.
     jobs.enqueue(Job::new("mail").with_args(1).with_id("1")).expect("enqueue");
     redis.del::<_, ()>(format!("mail:{missing}")).expect("DEL");
-    for text in [refusal(|| jobs.assert_not_enqueued("other")), refusal(|| jobs.assert_nothing_enqueued())] {
+    for text in [panic_of(|| jobs.assert_not_enqueued("other")), panic_of(|| jobs.assert_nothing_enqueued())] {
         assert!(text.contains("mail: unreadable (") && text.contains(why), "{text}");
     }
     assert_eq!(jobs.pending("mail").expect("the jobs")[0].name(), None);
 }
 
-/// Its name is known whatever its body is.
+/// Its name is known anyway.
 #[rstest]
 #[clean_redis]
-fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Error> {
+fn a_body_that_is_not_json_is_opaque(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) =
         (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
     jobs.enqueue(Job::new("mail").with_id("1"))?;
     redis.hset::<_, _, &[u8], ()>("mail:data", "1", b"\x92\xa3asa\x01").expect("HSET");
     jobs.assert_not_enqueued("other");
-    let text = refusal(|| jobs.assert_enqueued("mail").times(1).only().with_args(("asa", 1)));
+    let text = panic_of(|| jobs.assert_enqueued("mail").times(1).only().with_args(("asa", 1)));
     assert!(text.contains(golden("jobs::other_body")), "{text}");
     let job = jobs.drain("mail")?.remove(0);
     jobs.enqueue(job.clone())?;
@@ -93,10 +93,10 @@ fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Err
     Ok(())
 }
 
-/// What apalis keeps beside its jobs is known, of its own type only; and a queue may be named like anything.
+/// Each counts only with its own type, because a queue can have any name.
 #[rstest]
 #[clean_redis]
-fn its_other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
+fn ignores_other_keys_of_apalis(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request)?);
     redis.hset::<_, _, _, ()>("a::B:data", "1", "{}")?;
     redis.hset::<_, _, _, ()>("a::B:meta:1", "attempts", 1)?;
@@ -119,13 +119,13 @@ fn its_other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Box<dyn s
     for key in ["data", "meta:1", "done", "dead", "inflight:one", "workers", "workers:metadata:one", "idempotency:7"] {
         let key = format!("other:{key}");
         redis.rpush::<_, _, ()>(&key, "a job")?;
-        assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(&format!("{key:?} (list)")), "{key}");
+        assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains(&format!("{key:?} (list)")), "{key}");
         redis.del::<_, ()>(&key)?;
     }
     for queue in ["x:meta:1", "x:inflight:one", "x:idempotency:7", "x:workers", "x:data", "core:apalis:queues"] {
         jobs.enqueue(Job::new(queue))?;
         redis.rpush::<_, _, ()>(format!("{queue}:active"), "2")?;
-        assert!(refusal(|| jobs.assert_not_enqueued("mail")).contains(&format!("{queue}: {queue}()")), "{queue}");
+        assert!(panic_of(|| jobs.assert_not_enqueued("mail")).contains(&format!("{queue}: {queue}()")), "{queue}");
         assert_eq!(jobs.drain(queue)?.len(), 2);
         jobs.assert_nothing_enqueued();
     }

@@ -1,4 +1,4 @@
-//! What Celery's messages say, whatever their bodies are; and that nothing that is queued is passed over.
+//! Messages of Celery with all kinds of bodies, and assertions over everything that can't be read.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_jobs_redis, test_request};
 
-use super::{message, refusal};
+use super::{message, panic_of};
 
 use crate::golden::golden;
 
@@ -17,7 +17,7 @@ fn queue(test_request: &TestRequest, message: &str) {
     get_jobs_redis(test_request).expect("connect").lpush::<_, _, ()>("celery", message).expect("LPUSH");
 }
 
-/// With everything that headers say.
+/// Returns a message with every header that is read.
 fn with_body(content_type: &str, compression: Option<&str>, body: &str) -> String {
     message(|message| {
         message["content-type"] = json!(content_type);
@@ -30,7 +30,6 @@ fn with_body(content_type: &str, compression: Option<&str>, body: &str) -> Strin
     })
 }
 
-/// It is known what it is; only the arguments are not.
 #[rstest]
 #[case::pickle("application/x-python-serialize", None, "application/x-python-serialize, not JSON")]
 #[case::yaml("application/x-yaml", None, "application/x-yaml, not JSON")]
@@ -39,7 +38,7 @@ fn with_body(content_type: &str, compression: Option<&str>, body: &str) -> Strin
 #[case::broken("application/json", Some("application/x-gzip"), "(application/x-gzip)")]
 #[case::no_base64("application/json", None, golden("jobs::other_body"))]
 #[clean_redis]
-fn the_headers_say_what_it_is(
+fn reads_the_headers_of_jobs_with_opaque_arguments(
     test_request: TestRequest,
     #[case] content_type: &str,
     #[case] compression: Option<&str>,
@@ -59,16 +58,16 @@ fn the_headers_say_what_it_is(
     assert!(job.args().is_empty() && job.kwargs().is_empty());
 
     jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(1).only();
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
-    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
-    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_kwargs(json!({}))).contains(why));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
+    assert!(panic_of(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
+    assert!(panic_of(|| jobs.assert_enqueued("shop.send_mail").with_kwargs(json!({}))).contains(why));
     jobs.assert_not_enqueued("shop.other");
     assert_eq!(jobs.scheduled()?, std::slice::from_ref(&job));
 
     test_request.travel(Duration::from_secs(3600))?;
     assert_eq!(jobs.scheduled()?[0].eta(), job.eta().map(|eta| eta - Duration::from_secs(3600)));
 
-    // As it was, and not in another form.
+    // It can be enqueued unchanged, but not in another form.
     let drained = jobs.drain("celery")?.remove(0);
     jobs.enqueue(drained.clone())?;
     assert_eq!(jobs.pending("celery")?, std::slice::from_ref(&drained));
@@ -84,7 +83,7 @@ fn the_headers_say_what_it_is(
     "QlpoOTFBWSZTWTItye8AAAafgFAFABBAAAAKKgbeaiAAMUAGI000aEU0/UJhMamZqkQjYo9jm2JyEuEZh8pZvWRQYud0Cd8/F3JFOFCQMi3J7w=="
 )]
 #[clean_redis]
-fn compressed_arguments_are_read(test_request: TestRequest, #[case] compression: &str, #[case] body: &str) {
+fn reads_compressed_arguments(test_request: TestRequest, #[case] compression: &str, #[case] body: &str) {
     queue(&test_request, &with_body("application/json", Some(compression), body));
     let enqueued = test_request.jobs().assert_enqueued("shop.send_mail").with_args(("asa@example.com",));
     enqueued.with_kwargs(json!({"copy": true})).times(1).only();
@@ -92,7 +91,7 @@ fn compressed_arguments_are_read(test_request: TestRequest, #[case] compression:
 
 #[rstest]
 #[clean_redis]
-fn a_body_may_be_plain_text(test_request: TestRequest) {
+fn reads_a_body_without_base64(test_request: TestRequest) {
     queue(
         &test_request,
         &message(|message| {
@@ -103,7 +102,7 @@ fn a_body_may_be_plain_text(test_request: TestRequest) {
     test_request.jobs().assert_enqueued("shop.send_mail").with_args((1,)).only();
 }
 
-/// Protocol 1: everything is in the body.
+/// Returns a message of protocol 1, which has everything in the body.
 fn old_message(body: &Value) -> String {
     message(|message| {
         message["headers"] = json!({});
@@ -113,7 +112,7 @@ fn old_message(body: &Value) -> String {
 
 #[rstest]
 #[clean_redis]
-fn protocol_1_is_read_from_the_body(test_request: TestRequest) -> Result<(), Error> {
+fn reads_protocol_1_from_the_body(test_request: TestRequest) -> Result<(), Error> {
     let body = json!({
         "task": "shop.send_mail", "id": "1", "args": ["ÅÄÖ"], "kwargs": {"copy": true}, "retries": 1,
         "eta": "2100-01-01T00:00:00+00:00", "expires": null, "taskset": "spring", "utc": true,
@@ -126,7 +125,7 @@ fn protocol_1_is_read_from_the_body(test_request: TestRequest) -> Result<(), Err
     test_request.travel(Duration::from_secs(3600))?;
     assert_eq!(jobs.scheduled()?[0].eta(), job.eta().map(|eta| eta - Duration::from_secs(3600)));
 
-    // What nobody can read may be anything.
+    // A body that can't be read can be any job.
     queue(
         &test_request,
         &message(|message| {
@@ -135,11 +134,11 @@ fn protocol_1_is_read_from_the_body(test_request: TestRequest) -> Result<(), Err
         }),
     );
     assert!(jobs.pending("celery")?[1].why_unreadable().is_some());
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains("application/x-python-serialize"));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.other")).contains("application/x-python-serialize"));
     Ok(())
 }
 
-/// Each is a way to have something queued that the format does not know.
+/// Each key can hold jobs in a layout that the format does not know.
 #[rstest]
 #[case::no_utf8(&["RPUSH", "k\u{e9}", "job"], true, "list")]
 #[case::sorted_set(&["ZADD", "schedule", "1", "job"], false, "\"schedule\" (zset)")]
@@ -150,7 +149,7 @@ fn protocol_1_is_read_from_the_body(test_request: TestRequest) -> Result<(), Err
 #[case::other_prefix(&["ZADD", "shop:unacked_index", "1", "tag"], false, "\"shop:unacked_index\" (zset)")]
 #[case::taken_of_another_type(&["SET", "unacked", "text"], false, "\"unacked\" (string)")]
 #[clean_redis]
-fn what_is_no_queue_is_not_passed_over(
+fn negative_assertions_fail_over_unknown_keys(
     test_request: TestRequest,
     #[case] command: &[&str],
     #[case] latin_1: bool,
@@ -163,10 +162,10 @@ fn what_is_no_queue_is_not_passed_over(
     let words_of_command: Vec<_> = command.iter().map(latin_1).collect();
     redis::cmd(command[0]).arg(&words_of_command[1..]).exec(&mut redis).expect("a command");
     let jobs = test_request.jobs();
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(words));
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(words));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains(words));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.send_mail")).contains(words));
     jobs.enqueue(Job::new("shop.send_mail"))?;
-    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").times(1).only()).contains(words));
+    assert!(panic_of(|| jobs.assert_enqueued("shop.send_mail").times(1).only()).contains(words));
     jobs.drain("celery")?;
     if !latin_1(&"\u{e9}").starts_with(&[0xe9]) {
         jobs.ignoring_keys(command[1]).assert_nothing_enqueued();
@@ -174,10 +173,10 @@ fn what_is_no_queue_is_not_passed_over(
     Ok(())
 }
 
-/// What Celery and kombu keep besides is no job, with a key prefix too, and its times age.
+/// Also with a key prefix. Its times age.
 #[rstest]
 #[clean_redis]
-fn notes_of_kombu_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
+fn ignores_metadata_of_kombu(test_request: TestRequest) -> Result<(), Error> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs();
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     let mut note = |prefix: &str| {
@@ -203,14 +202,14 @@ fn notes_of_kombu_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// A list that is called like a note is a queue of something else.
+/// Such a list can be the queue of another library.
 #[rstest]
 #[clean_redis]
-fn lists_called_like_notes_are_not_passed_over(
+fn negative_assertions_fail_over_lists_named_like_metadata(
     test_request: TestRequest,
     #[values("_kombu.binding.mail", "unacked_mutex", "celery-task-meta-mail", "chord-unlock-mail")] key: &str,
 ) {
     get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>(key, "a job").expect("LPUSH");
-    let text = refusal(|| test_request.jobs().assert_not_enqueued("shop.send_mail"));
+    let text = panic_of(|| test_request.jobs().assert_not_enqueued("shop.send_mail"));
     assert!(text.contains(&format!("{key:?} (list)")), "{text}");
 }

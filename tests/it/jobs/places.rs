@@ -1,4 +1,4 @@
-//! A format of places of every kind.
+//! A format with places of every kind.
 
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use rstest::rstest;
 use transient_fixtures::jobs::{Body, Entry, KeyRole, Place, TimeUnit};
 use transient_fixtures::{Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
-use super::{names, refusal};
+use super::{names, panic_of};
 use crate::child::Child;
 use crate::golden::golden;
 use crate::own_server::OwnServer;
@@ -63,7 +63,7 @@ impl JobFormat for Mixed {
 
 #[rstest]
 #[clean_redis]
-fn every_kind_of_place_is_read_drained_and_restored(test_request: TestRequest) -> Result<(), Box<dyn StdError>> {
+fn reads_drains_and_restores_every_kind_of_place(test_request: TestRequest) -> Result<(), Box<dyn StdError>> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Mixed), get_jobs_redis(&test_request)?);
     let due = UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
     jobs.enqueue(Job::new("now").with_queue("q"))?;
@@ -110,24 +110,23 @@ fn every_kind_of_place_is_read_drained_and_restored(test_request: TestRequest) -
     Ok(())
 }
 
-/// An id without its job is shown, and no reason to pass an assertion.
 #[rstest]
 #[clean_redis]
-fn an_id_without_its_job_is_not_passed_over(test_request: TestRequest) -> Result<(), Error> {
+fn negative_assertions_fail_over_an_id_without_a_job(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Mixed), get_jobs_redis(&test_request).expect("connect"));
     redis.rpush::<_, _, ()>("q:ids", "9").expect("RPUSH");
-    let text = refusal(|| jobs.assert_not_enqueued("now"));
+    let text = panic_of(|| jobs.assert_not_enqueued("now"));
     assert!(text.contains("1 bytes: \"9\"") && text.contains(golden("jobs::NO_BODY_OF_ID")), "{text}");
     redis.del::<_, ()>("q:ids").expect("DEL");
     redis.set::<_, _, ()>("q:ids", "no list").expect("SET");
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("\"q:ids\" (string)"));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains("\"q:ids\" (string)"));
     Ok(())
 }
 
-/// One step, however often somebody queues.
+/// It is one step, so concurrent producers do not delay it.
 #[rstest]
 #[clean_redis]
-fn draining_does_not_wait_for_those_who_queue(test_request: TestRequest) -> Result<(), Error> {
+fn drains_while_producers_enqueue(test_request: TestRequest) -> Result<(), Error> {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -145,31 +144,66 @@ fn draining_does_not_wait_for_those_who_queue(test_request: TestRequest) -> Resu
     })
 }
 
+/// Each id belongs to a body at every moment, and there is always one.
+#[rstest]
+#[clean_redis]
+fn ids_and_bodies_are_read_at_one_moment(test_request: TestRequest) -> Result<(), Error> {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let replace = |number: u64| {
+        let mut replace = redis::pipe();
+        replace.atomic().del(format!("job:{number}")).del("q:ids");
+        replace.set(format!("job:{}", number + 1), "name").rpush("q:ids", number + 1);
+        replace
+    };
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    replace(0).exec(&mut redis).expect("the first job");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1.. {
+                if done.load(std::sync::atomic::Ordering::SeqCst) {
+                    break;
+                }
+                replace(number).exec(&mut redis).expect("another job");
+            }
+        });
+        let jobs = test_request.jobs_with_format(Mixed);
+        let result = (0..200).try_for_each(|_| {
+            for found in [jobs.pending("q")?, jobs.all()?] {
+                assert!(found.len() == 1 && found[0].name() == Some("name"), "{found:?}");
+            }
+            Ok(())
+        });
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        result
+    })
+}
+
 /// RESP3 has sets, maps and numbers where RESP2 has arrays.
 #[test]
-fn places_are_read_in_resp3_too() {
+fn reads_places_in_resp3() {
     let server = OwnServer::start();
     let url = format!("{}?protocol=resp3", server.url());
     Child::test("jobs::places::in_resp3").env("TRANSIENT_REDIS_URL", url).run().assert_passed();
 }
 
 #[rstest]
-#[ignore = "run by places_are_read_in_resp3_too"]
+#[ignore = "run by reads_places_in_resp3"]
 #[clean_redis]
 fn in_resp3(test_request: TestRequest) -> Result<(), Error> {
-    /// Names in places of every type, without bodies.
+    /// Names in places of every type, and in a hash for an id.
     #[derive(Debug)]
     struct Names;
     impl JobFormat for Names {
         fn places(&self, _: &str) -> Vec<Place> {
             let later = Place::sorted_set("names:later").with_due_times(TimeUnit::SECONDS);
-            vec![Place::list("names:list"), Place::set("names:set"), Place::hash("names:hash"), later]
+            let ids = Place::list("names:ids").with_body(Body::hash("job:"));
+            vec![Place::list("names:list"), Place::set("names:set"), Place::hash("names:hash"), later, ids]
         }
         fn key_role(&self, key: &str) -> KeyRole {
             if key.starts_with("names:") { KeyRole::Queue("names".to_owned()) } else { KeyRole::Unknown }
         }
         fn decode(&self, entry: &Entry) -> Job {
-            Job::new(entry.text())
+            Job::new(String::from_utf8_lossy(entry.field("name").unwrap_or(entry.value())))
         }
         fn encode(&self, _: &Job) -> Result<redis::Pipeline, Box<dyn StdError + Send + Sync>> {
             Err("not asked for".into())
@@ -180,11 +214,13 @@ fn in_resp3(test_request: TestRequest) -> Result<(), Error> {
     redis.sadd::<_, _, ()>("names:set", "two").expect("SADD");
     redis.hset::<_, _, _, ()>("names:hash", "field", "three").expect("HSET");
     redis.zadd::<_, _, _, ()>("names:later", "four", 1.5).expect("ZADD");
+    redis.rpush::<_, _, ()>("names:ids", "5").expect("RPUSH");
+    redis.hset::<_, _, _, ()>("job:5", "name", "five").expect("HSET");
     let found: redis::Value = redis.smembers("names:set").expect("SMEMBERS");
     assert!(matches!(found, redis::Value::Set(_)), "{found:?}");
 
     let jobs = test_request.jobs_with_format(Names).all()?;
-    assert_eq!(names(&jobs), ["one", "two", "three", "four"]);
+    assert_eq!(names(&jobs), ["one", "two", "three", "four", "five"]);
     assert_eq!(jobs[3].eta(), Some(UNIX_EPOCH + Duration::from_millis(1_500)));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Random queues: everything that is queued is seen, and no negative assertion passes while something is.
+//! Random queues: all jobs are found, and no negative assertion passes while there can be one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use redis::Commands;
 use transient_fixtures::{Celery, Job, JobFormat, Jobs, TestRequest, get_jobs_redis};
 
-/// What may be queued: jobs, now or later, and what no format can read.
+/// Jobs for now or later, unreadable messages, and keys of other formats.
 #[derive(Clone, Debug)]
 enum Queued {
     Job { name: u8, queue: u8, later: bool },
@@ -27,7 +27,7 @@ fn holds(assertion: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(assertion)).is_ok()
 }
 
-/// The key of a queue's list; and what the job of a number is called in the queue of another.
+/// The key of a queue's list, and the name of a job with a number in the queue with a number.
 type KeysAndNames = (fn(&str) -> String, fn(u8, u8) -> String);
 
 fn its_own_name(name: u8, _queue: u8) -> String {
@@ -83,7 +83,7 @@ fn check(
         prop_assert_eq!(holds(|| drop(jobs.assert_enqueued(&name).only())), is_alone);
     }
 
-    // Out and in again, it is the same; and out, nothing is left but what is foreign.
+    // Draining and enqueueing changes nothing. After another drain, only the foreign keys remain.
     let mut drained = Vec::new();
     for queue in (0..3).map(|queue| format!("queue {queue}")) {
         let found = jobs.drain(&queue).expect("drain");
@@ -127,7 +127,7 @@ fn of_sidekiq() {
     run(transient_fixtures::Sidekiq::new(), (|queue| format!("queue:{queue}"), its_own_name));
 }
 
-/// Its jobs have the names of their queues.
+/// The jobs of apalis have the names of their queues.
 #[cfg(feature = "apalis")]
 #[test]
 fn of_apalis() {

@@ -1,4 +1,4 @@
-//! Jobs in RQ's layout. RQ itself: `interop/`.
+//! Jobs in RQ's format. `interop/` tests against RQ itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Error, Job, Rq, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
-use super::{names, refusal};
+use super::{names, panic_of};
 
 use crate::golden::golden;
 
@@ -17,7 +17,7 @@ fn connect(test_request: &TestRequest) -> Connection {
     get_jobs_redis(test_request).expect("connect")
 }
 
-/// As RQ writes a job, but for its compression.
+/// Writes a job like RQ does, but uncompressed.
 fn put_job(redis: &mut Connection, id: &str, data: &[u8]) {
     let fields: [(&str, &[u8]); 4] = [("data", data), ("origin", b"mail"), ("status", b"queued"), ("group_id", b"")];
     redis.hset_multiple::<_, _, _, ()>(format!("rq:job:{id}"), &fields).expect("HSET");
@@ -29,7 +29,7 @@ fn call(name: &str, args: &Value) -> Vec<u8> {
 
 #[rstest]
 #[clean_redis]
-fn a_job_comes_back_as_it_was_queued(
+fn reads_back_an_enqueued_job(
     test_request: TestRequest,
     #[values(Rq::new(), Rq::new().with_json_serializer(), Rq::new().with_key_prefix("shop:rq"))] format: Rq,
 ) -> Result<(), Error> {
@@ -55,7 +55,7 @@ fn a_job_comes_back_as_it_was_queued(
     Ok(())
 }
 
-/// Whatever has a due time, or is to end, is that much nearer to it; and what never ends stays so.
+/// Due times and expiries age. A score without an expiry stays.
 #[rstest]
 #[clean_redis]
 fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
@@ -91,7 +91,6 @@ fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a job may be that will run, sooner or later.
 #[rstest]
 #[case::list("queue:mail", true)]
 #[case::later("scheduled:mail", true)]
@@ -101,7 +100,11 @@ fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
 #[case::held_back("rl:smtp:rate_limited", false)]
 #[case::being_compacted("queue:_compact:5", false)]
 #[clean_redis]
-fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_queue: bool) -> Result<(), Error> {
+fn lists_every_job_that_will_run(
+    test_request: TestRequest,
+    #[case] key: &str,
+    #[case] in_queue: bool,
+) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     put_job(&mut redis, "1", &call("shop.send_mail", &json!([1])));
     let key = format!("rq:{key}");
@@ -114,15 +117,15 @@ fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_
     let eta = enqueued.jobs()[0].eta().is_some();
     assert_eq!(eta, key.contains("scheduled"), "{key}");
     assert_eq!(enqueued.jobs()[0].queue(), if key.contains("compact") { "_compact:5" } else { "mail" });
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains("shop.send_mail(1)"));
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("shop.send_mail(1)"));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.send_mail")).contains("shop.send_mail(1)"));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains("shop.send_mail(1)"));
     jobs.assert_not_enqueued("shop.other");
     assert_eq!(jobs.pending("mail")?.len(), usize::from(in_queue));
     assert!(jobs.unacked()?.is_empty() && jobs.dead()?.is_empty());
 
-    // Its hash is lost.
+    // Its hash is missing.
     redis.del::<_, ()>("rq:job:1").expect("DEL");
-    let text = refusal(|| jobs.assert_not_enqueued("shop.other"));
+    let text = panic_of(|| jobs.assert_not_enqueued("shop.other"));
     assert!(text.contains("1 bytes: \"1\"") && text.contains(golden("jobs::NO_BODY_OF_ID")), "{text}");
     assert_eq!(jobs.drain("mail")?.len(), usize::from(in_queue));
     Ok(())
@@ -130,7 +133,7 @@ fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_
 
 #[rstest]
 #[clean_redis]
-fn what_a_worker_has_and_what_has_failed_waits_no_longer(test_request: TestRequest) -> Result<(), Error> {
+fn unacked_and_failed_jobs_do_not_wait(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     for (id, name) in [("1", "moved"), ("2", "runs"), ("3:x", "runs on RQ 1"), ("4", "failed"), ("5", "done")] {
         put_job(&mut redis, id, &call(name, &json!([])));
@@ -165,10 +168,10 @@ const KEY: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N}\x9
 const OBJECT: &[u8] =
     b"\x80\x05\x95=\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N\x8c\x04shop\x94\x8c\x05Money\x94\x93\x94)\x81\
     \x94}\x94\x8c\x06amount\x94K\x03sb\x85\x94}\x94t\x94.";
-/// One list, which stands there twice.
+/// The same list twice.
 const SHARED: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N]\x94K\x01ah\x01\x86\x94}\x94t\x94.";
 
-/// The name is known; only the arguments are not.
+/// The name is known anyway.
 #[rstest]
 #[case::date(DATE, golden("jobs::NO_PLAIN_PICKLE"))]
 #[case::date_of_protocol_2(OLD_DATE, golden("jobs::NO_PLAIN_PICKLE"))]
@@ -182,7 +185,7 @@ const SHARED: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N]
 #[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, golden("jobs::no_json_data"))]
 #[case::not_four(br#"["shop.send_mail", null]"#, golden("jobs::other_data"))]
 #[clean_redis]
-fn arguments_that_cannot_be_read_are_opaque(
+fn unreadable_arguments_are_opaque(
     test_request: TestRequest,
     #[case] data: &[u8],
     #[case] why: &str,
@@ -193,11 +196,11 @@ fn arguments_that_cannot_be_read_are_opaque(
     let job = jobs.assert_enqueued("shop.send_mail").times(1).only().jobs()[0].clone();
     assert!(job.why_opaque().is_some_and(|opaque| opaque.contains(why)), "{job:?}");
     assert_eq!((job.raw(), job.id(), job.why_unreadable()), (data, Some("1"), None));
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
-    assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
+    assert!(panic_of(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
     jobs.assert_not_enqueued("shop.other");
 
-    // As it was, and not in another form.
+    // It can be enqueued unchanged, but not in another form.
     let drained = jobs.drain("mail")?.remove(0);
     jobs.enqueue(drained.clone())?;
     assert_eq!(redis.hget::<_, _, Vec<u8>>("rq:job:1", "data").expect("HGET"), data);
@@ -215,7 +218,7 @@ fn arguments_that_cannot_be_read_are_opaque(
 #[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", golden("jobs::NO_PLAIN_PICKLE"))]
 #[case::empty(b"", golden("jobs::no_json_data"))]
 #[clean_redis]
-fn what_names_no_function_is_unreadable(
+fn data_without_a_function_name_is_unreadable(
     test_request: TestRequest,
     #[case] data: &[u8],
     #[case] why: &str,
@@ -226,40 +229,42 @@ fn what_names_no_function_is_unreadable(
     let job = jobs.pending("mail")?.remove(0);
     assert!(job.why_unreadable().is_some_and(|text| text.contains(why)), "{job:?}");
     assert_eq!((job.id(), job.queue(), job.name()), (Some("1"), "mail", None));
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(why));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.other")).contains(why));
 
-    // Without its data, and of another type.
+    // Its hash has no data, or is of another type.
     redis.hdel::<_, _, ()>("rq:job:1", "data").expect("HDEL");
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(golden("jobs::NO_DATA")));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.other")).contains(golden("jobs::NO_DATA")));
     redis.set::<_, _, ()>("rq:job:1", "text").expect("SET");
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("WRONGTYPE"));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains("WRONGTYPE"));
     Ok(())
 }
 
-/// However a job is broken, no negative assertion passes over it.
 #[rstest]
 #[clean_redis]
-fn what_is_broken_is_not_passed_over(test_request: TestRequest, #[values(DATE, OLD_DATE, OBJECT, SHARED)] data: &[u8]) {
+fn negative_assertions_fail_over_broken_data(
+    test_request: TestRequest,
+    #[values(DATE, OLD_DATE, OBJECT, SHARED)] data: &[u8],
+) {
     let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
     for place in 0..data.len() {
         for broken in [data[..place].to_vec(), [&data[..place], b"\xff", &data[place + 1..]].concat()] {
-            // Its name may be another one now.
+            // The name itself can be broken.
             let is_named = broken.windows(14).any(|part| part == b"shop.send_mail");
             put_job(&mut redis, "1", &broken);
-            refusal(|| jobs.assert_nothing_enqueued());
+            panic_of(|| jobs.assert_nothing_enqueued());
             let job = jobs.pending("mail").expect("the jobs").remove(0);
             if is_named || job.name().is_none() {
-                refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+                panic_of(|| jobs.assert_not_enqueued("shop.send_mail"));
             }
         }
     }
 }
 
-/// Pickles of older protocols are read too, and large numbers as JSON has them here.
+/// Numbers beyond 64 bits become floats.
 #[rstest]
 #[clean_redis]
-fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
+fn reads_pickles_of_protocol_2(test_request: TestRequest) {
     let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     let data = b"\x80\x02(X\x0e\0\0\0shop.send_mailq\0NX\x04\0\0\0\xc3\xa5saq\x01]q\x02(G?\xf8\0\0\0\0\0\0N}q\x03\
         X\x01\0\0\0aq\x04\x88se\x86q\x05}q\x06X\x01\0\0\0nq\x07\x8a\t\0\0\0\0\0\0\0\0@stq\x08.";
@@ -269,8 +274,7 @@ fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
     enqueued.with_kwargs(json!({"n": 2_f64.powi(70)})).times(1);
 }
 
-/// What RQ and rq-scheduler keep beside their jobs is known, of its own type only: a list of that name is a queue of
-/// something else.
+/// Each counts only with its own type: a list with this name is the queue of another library.
 #[rstest]
 #[case::queues(&["SADD", "queues", "rq:queue:mail"])]
 #[case::workers(&["SADD", "workers", "x"])]
@@ -296,37 +300,37 @@ fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
 #[case::instance_of_rq_scheduler(&["HSET", "scheduler_instance:one", "birth", "1"])]
 #[case::lock_of_rq_scheduler(&["SET", "scheduler_lock", "1"])]
 #[clean_redis]
-fn notes_of_rq_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) {
+fn ignores_metadata_of_rq(test_request: TestRequest, #[case] note: &[&str]) {
     let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     let key = format!("rq:{}", note[1]);
     redis::cmd(note[0]).arg(&key).arg(&note[2..]).exec(&mut redis).expect("a note");
     jobs.assert_nothing_enqueued();
-    // With another prefix, it is unknown.
+    // It is unknown with another prefix.
     let other = test_request.jobs_with_format(Rq::new().with_key_prefix("shop"));
-    assert!(refusal(|| other.assert_not_enqueued("shop.send_mail")).contains(&key));
+    assert!(panic_of(|| other.assert_not_enqueued("shop.send_mail")).contains(&key));
 
     redis.del::<_, ()>(&key).expect("DEL");
     redis.lpush::<_, _, ()>(&key, "a job").expect("LPUSH");
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(&format!("{key:?} (list)")));
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(&format!("{key:?} (list)")));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains(&format!("{key:?} (list)")));
+    assert!(panic_of(|| jobs.assert_not_enqueued("shop.send_mail")).contains(&format!("{key:?} (list)")));
 }
 
 #[rstest]
 #[clean_redis]
-fn what_rq_does_not_keep_is_not_passed_over(
+fn negative_assertions_fail_over_unknown_keys(
     test_request: TestRequest,
     #[values("rq:registry:mail", "rq:other", "rq", "rqueue", "celery", "rq:finished:mail", "rq:deferred:mail")]
     key: &str,
 ) {
     connect(&test_request).set::<_, _, ()>(key, "x").expect("SET");
-    let text = refusal(|| test_request.jobs_with_format(Rq::new()).assert_nothing_enqueued());
+    let text = panic_of(|| test_request.jobs_with_format(Rq::new()).assert_nothing_enqueued());
     assert!(text.contains(&format!("{key:?} (string)")), "{text}");
 }
 
-/// Also where the prefix is called like a note.
+/// The prefix can look like the name of a metadata key.
 #[rstest]
 #[clean_redis]
-fn jobs_under_a_prefix_are_not_passed_over(
+fn negative_assertions_fail_over_another_prefix(
     test_request: TestRequest,
     #[values("rq:job", "rq:worker", "rq:group", "rq:rl", "rq:scheduler", "rq:results")] prefix: &str,
     #[values(false, true)] later: bool,
@@ -336,7 +340,7 @@ fn jobs_under_a_prefix_are_not_passed_over(
     test_request.jobs_with_format(Rq::new().with_key_prefix(prefix)).enqueue(job)?;
     let jobs = test_request.jobs_with_format(Rq::new());
     let key = if later { "scheduled:default\" (zset)" } else { "queue:default\" (list)" };
-    let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
+    let text = panic_of(|| jobs.assert_not_enqueued("shop.send_mail"));
     assert!(text.contains(&format!("\"{prefix}:{key}")), "{text}");
     Ok(())
 }
@@ -347,7 +351,7 @@ fn jobs_under_a_prefix_are_not_passed_over(
 #[case(Job::new("x").with_id("a:b"), "\"a:b\"")]
 #[case(Job::new("x").with_id(""), "\"\"")]
 #[clean_redis]
-fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
+fn rejects_jobs_that_rq_cannot_express(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
     let jobs = test_request.jobs_with_format(Rq::new());
     let error = jobs.enqueue(job).expect_err("no such job");
     assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");

@@ -1,12 +1,12 @@
-//! Jobs in Sidekiq's format. Sidekiq itself, and rusty-sidekiq: `interop/`.
+//! Jobs in Sidekiq's format. `interop/` tests against Sidekiq and rusty-sidekiq.
 
 use redis::Commands;
 use rstest::rstest;
 use transient_fixtures::{Job, Sidekiq, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
-use super::refusal;
+use super::panic_of;
 
-/// What Sidekiq keeps beside its jobs is known, of its own type only: a list of that name is a queue of something else.
+/// Each counts only with its own type: a list with this name is the queue of another library.
 #[rstest]
 #[case::queues(&["SADD", "queues", "mail"])]
 #[case::processes(&["SADD", "processes", "shop:1:0123456789ab"])]
@@ -19,7 +19,7 @@ use super::refusal;
 #[case::unique(&["SET", "unique:0123", "1"])]
 #[case::unique_of_rusty_sidekiq(&["SET", "sidekiq:unique:mail:SendMail:0123", ""])]
 #[clean_redis]
-fn its_notes_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) -> redis::RedisResult<()> {
+fn ignores_metadata_of_sidekiq(test_request: TestRequest, #[case] note: &[&str]) -> redis::RedisResult<()> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     redis::cmd(note[0]).arg(&note[1..]).exec(&mut redis)?;
     jobs.assert_nothing_enqueued();
@@ -27,27 +27,26 @@ fn its_notes_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) -> re
     redis.del::<_, ()>(note[1])?;
     redis.lpush::<_, _, ()>(note[1], "a job")?;
     let expected = format!("{:?} (list)", note[1]);
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains(&expected));
-    assert!(refusal(|| jobs.assert_not_enqueued("SendMail")).contains(&expected));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains(&expected));
+    assert!(panic_of(|| jobs.assert_not_enqueued("SendMail")).contains(&expected));
     Ok(())
 }
 
-/// Of a process only, whatever else ends like that.
 #[rstest]
 #[clean_redis]
-fn only_a_process_has_signals(test_request: TestRequest) -> redis::RedisResult<()> {
+fn recognises_signals_of_processes_only(test_request: TestRequest) -> redis::RedisResult<()> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     redis.lpush::<_, _, ()>("shop:1:0123456789ab-signals", "TSTP")?;
     jobs.assert_nothing_enqueued();
     redis.lpush::<_, _, ()>("traffic-signals", "a job")?;
-    assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("\"traffic-signals\" (list)"));
+    assert!(panic_of(|| jobs.assert_nothing_enqueued()).contains("\"traffic-signals\" (list)"));
     Ok(())
 }
 
-/// Also where the namespace is called like a note.
+/// The namespace can look like the name of a metadata key.
 #[rstest]
 #[clean_redis]
-fn jobs_in_a_namespace_are_not_passed_over(
+fn negative_assertions_fail_over_another_namespace(
     test_request: TestRequest,
     #[values("sidekiq", "stat", "unique", "limit", "periodic")] namespace: &str,
     #[values(false, true)] later: bool,
@@ -57,7 +56,7 @@ fn jobs_in_a_namespace_are_not_passed_over(
     test_request.jobs_with_format(Sidekiq::new().with_namespace(namespace)).enqueue(job)?;
     let jobs = test_request.jobs_with_format(Sidekiq::new());
     let key = if later { "schedule\" (zset)" } else { "queue:default\" (list)" };
-    let text = refusal(|| jobs.assert_not_enqueued("SendMail"));
+    let text = panic_of(|| jobs.assert_not_enqueued("SendMail"));
     assert!(text.contains(&format!("\"{namespace}:{key}")), "{text}");
     Ok(())
 }
