@@ -102,8 +102,8 @@ pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
 pub use provider::Server;
 pub use redis;
 pub use request::TestRequest;
-#[doc(inline)]
-pub use rstest::{test_request, test_settings};
+// A glob, because it leaves out the hidden types that the fixtures share their names with.
+pub use rstest::*;
 #[cfg(any(feature = "session", feature = "jobs"))]
 pub use serde_json;
 #[cfg(feature = "actix-session")]

@@ -1,15 +1,15 @@
-//! What may stand between the parentheses of `#[clean_redis(...)]`.
+//! The options of `#[clean_redis(...)]`.
 
 use proc_macro2::TokenStream;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, LitStr, Path, Result, Token, parenthesized, parse_quote};
 
-/// The legal options, as an error names them.
+/// The list of options for error messages.
 const LEGAL: &str = "the options are `fixtures(\"name\", …)`, data files that are loaded before the test; \
     `lint = \"ttl\"`, `lint = \"ttl <= 7d\"`, `lint = \"empty\"` or `lint = \"none\"`; `crate = \"path\"`, where the test reaches transient_fixtures";
 
-/// The legal lints.
+/// The list of lints for error messages.
 const LINTS: &str = "a lint is `\"ttl\"`, a bound such as `\"ttl <= 7d\"` (with <, <=, > or >=, and ms, s, m, h, d or w), \
     `\"empty\"` or `\"none\"`";
 
@@ -18,13 +18,13 @@ const UNITS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 pub(crate) struct Options {
-    /// Where the expansion finds the library: `::transient_fixtures` unless said otherwise.
+    /// The path of the library. `::transient_fixtures` by default.
     pub(crate) library: Path,
-    /// The names of the data files to load.
+    /// The names of the data fixtures to load.
     pub(crate) fixtures: Vec<LitStr>,
-    /// What to look for when the test has passed; `None` is what the settings say.
+    /// The lint. `None` for that of the settings.
     pub(crate) lint: Option<LitStr>,
-    /// What stood between the parentheses, to be handed on when the attribute moves.
+    /// All arguments as written, for the attribute in its new place.
     pub(crate) arguments: TokenStream,
 }
 
@@ -54,7 +54,7 @@ impl Options {
             }
         });
         Parser::parse2(parser, arguments.clone()).map_err(|error| {
-            // A literal or a stray token: syn says what it expected, we say what is legal.
+            // An error of syn (a literal, a stray token) lacks the list of options.
             if error.to_string().contains("option") || error.to_string().contains("twice") {
                 error
             } else {
@@ -73,7 +73,7 @@ fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value:
     }
 }
 
-/// The library has the same grammar (`src/settings/lint.rs`).
+/// Must accept the same grammar as the library (`src/settings/lint.rs`).
 fn is_lint(text: &str) -> bool {
     let text = text.trim();
     let bound = || {
