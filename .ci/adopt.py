@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""adopt.py PROGRAM ARGUMENT…: the program adopts what its descendants leave behind, instead of the machine's first
-process. So everything that it has started, by whatever way, stays below it."""
+"""adopt.py PROGRAM ARGUMENT…: runs bash as a subreaper. It becomes the parent of its orphaned descendants, so that all
+processes that it has started stay below it."""
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""left.py PID [--pids]: what runs below that process, but for this program and those above it."""
+"""left.py PID [--pids]: lists the descendants of a process, except this program and its ancestors."""
 
 import os
 import pathlib
@@ -10,11 +10,11 @@ def parents():
     found = {}
     for directory in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            # After the name, which may have spaces and brackets in it.
+            # Split after the name, which can contain spaces and parentheses.
             state, parent = (directory / "stat").read_text().rpartition(")")[2].split()[:2]
         except (OSError, ValueError):
             continue
-        # One that has ended is only not yet reaped.
+        # A zombie has ended.
         if state not in "ZX":
             found[int(directory.name)] = int(parent)
     return found

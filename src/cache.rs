@@ -1,19 +1,37 @@
-//! The directory of ours in the user's cache: downloaded servers, locks, and what earlier runs found out.
+//! Our directory in the user's cache: downloaded servers, locks, and facts that outlive a process.
 //!
-//! Servers are run from it, and files are written in it. So it must be the user's own, and nobody else's to write.
+//! | path | contents | written by |
+//! | --- | --- | --- |
+//! | `v1/servers/`, `v1/containers/` | slots: own servers that the processes of a run share | `provider::slot` |
+//! | `v1/runs/` | facts that the processes of a run share | `provider::run` |
+//! | `running/` | locks and notes of shared servers, by `run_id` | `lease::notes` |
+//! | `download/` | downloaded servers, by SHA-256 | `provider::download` |
+//!
+//! Different releases can use one cache at the same time. So [`LAYOUT`] is a directory level: a release ignores the files
+//! of other layouts. Two directories are shared by all releases. A file in `download/` is checked against the hash in its
+//! path. A note in `running/` is about a server's data, and all releases that lease this server must see it: a note that
+//! only one of them sees could outlive that data and let the next lease clear foreign keys. So never change the meaning
+//! of a file there; add a file with another extension.
+//!
+//! File names must not depend on the compiler: use [`file_name`], not `DefaultHasher`.
+//!
+//! Servers are executed from this directory, so it must belong to the user, and only they can write to it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::{env, process};
 
 use etcetera::BaseStrategy;
-use once_cell::sync::OnceCell;
 
 const NAME: &str = "transient-fixtures";
 
-/// `XDG_CACHE_HOME`/transient-fixtures or its like. A user without a home has one in the temporary directory, under a
-/// name of their own.
+/// The version of the files below it. Increase it whenever one of them changes its name, its contents or its meaning.
+const LAYOUT: &str = "v1";
+
+/// Returns `XDG_CACHE_HOME`/transient-fixtures or the platform's equivalent. For a user without a home directory, it is
+/// in the temporary directory, with the user's id in its name.
 pub(crate) fn directory() -> PathBuf {
     match etcetera::choose_base_strategy() {
         Ok(base) if base.cache_dir().is_absolute() => base.cache_dir().join(NAME),
@@ -23,20 +41,41 @@ pub(crate) fn directory() -> PathBuf {
     }
 }
 
-/// A directory in the cache, made if need be.
+/// Returns a directory of this layout, creating it if necessary.
 ///
 /// # Errors
 ///
-/// When it can't be made, or the cache is not this user's own.
+/// Returns an error if the directory can't be created, or the cache belongs to another user.
 pub(crate) fn subdirectory(name: &str) -> io::Result<PathBuf> {
-    let directory = directory();
-    make_private(&directory)?;
-    let path = directory.join(name);
+    private_subdirectory(&[LAYOUT, name])
+}
+
+/// Returns a directory that all layouts share, creating it if necessary.
+///
+/// # Errors
+///
+/// Returns an error if the directory can't be created, or the cache belongs to another user.
+pub(crate) fn shared_subdirectory(name: &str) -> io::Result<PathBuf> {
+    private_subdirectory(&[name])
+}
+
+fn private_subdirectory(names: &[&str]) -> io::Result<PathBuf> {
+    let mut path = directory();
     make_private(&path)?;
+    for name in names {
+        path.push(name);
+        make_private(&path)?;
+    }
     Ok(path)
 }
 
-/// A directory that this user alone can write.
+/// Returns a file name for a text of any length: half of its SHA-256 in hexadecimal.
+pub(crate) fn file_name(text: &str) -> String {
+    let hash = hmac_sha256::Hash::hash(text.as_bytes());
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Creates a directory that only this user can write to.
 #[cfg(unix)]
 fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -47,7 +86,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
     let found = fs::symlink_metadata(directory)?;
     if !found.is_dir() {
-        return Err(io::Error::other("it is not a directory, or a link to one"));
+        return Err(io::Error::other("not a directory, or a link to one"));
     }
     if user().is_some_and(|user| user != found.uid()) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
@@ -63,14 +102,14 @@ fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
-/// The id of the user that this process runs as.
+/// Returns the id of the user of this process.
 fn user() -> Option<u32> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
 
-        static USER: OnceCell<Option<u32>> = OnceCell::new();
-        // A file that was made belongs to its maker, where there is no /proc.
+        static USER: OnceLock<Option<u32>> = OnceLock::new();
+        // Without /proc: a new file belongs to its creator.
         let of_a_file = || {
             let path = temporary_directory().join(format!("{NAME}-{}-user", process::id()));
             let file = File::options().create_new(true).write(true).open(&path).ok()?;
@@ -84,9 +123,10 @@ fn user() -> Option<u32> {
     None
 }
 
-/// The temporary directory, as an absolute path: a test may change the working directory. An empty `TMPDIR` is none.
+/// Returns the temporary directory as an absolute path, since a test may change the working directory. An empty
+/// `TMPDIR` is ignored.
 pub(crate) fn temporary_directory() -> PathBuf {
-    static DIRECTORY: OnceCell<PathBuf> = OnceCell::new();
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let absolute = || {
         let directory = env::temp_dir();
         if directory.as_os_str().is_empty() {
@@ -97,11 +137,12 @@ pub(crate) fn temporary_directory() -> PathBuf {
     DIRECTORY.get_or_init(absolute).clone()
 }
 
-/// Writes a file that only the user can read, in one step: nobody reads half of it, and no link is followed.
+/// Writes a file that only the user can read. It is renamed into place, so it is never read half-written, and no link
+/// is followed.
 ///
 /// # Errors
 ///
-/// When it can't be written.
+/// Returns an error if the file can't be written.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension(format!("{}.new", process::id()));
     let mut options = File::options();
@@ -112,7 +153,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// The last bytes of a file, as text: it may be far larger than what is shown.
+/// Returns the last bytes of a file as text: the file may be far larger than a report.
 pub(crate) fn tail(path: &Path, bytes: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
@@ -123,4 +164,16 @@ pub(crate) fn tail(path: &Path, bytes: u64) -> String {
         Ok(tail)
     };
     String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    /// Another compiler, release or platform must compute the same names.
+    #[test]
+    fn file_names_are_stable() {
+        // printf transient-fixtures | sha256sum
+        assert_eq!(file_name("transient-fixtures"), "d4f5a770132484222c754c5b98bace21");
+    }
 }

@@ -1,4 +1,4 @@
-//! Connections of the redis crate to a request's databases.
+//! Connections of the redis crate to a test's databases.
 
 #[cfg(feature = "tokio")]
 use redis::aio::MultiplexedConnection;
@@ -7,8 +7,9 @@ use redis::{Connection, RedisResult};
 use crate::lease::Database;
 use crate::request::TestRequest;
 
-/// A connection to the database for sessions and cache (14). Redis stores byte strings: what a `str` was comes back as
-/// its UTF-8.
+/// Opens a connection to the session database (14 by default). The cache is there too.
+///
+/// Redis stores byte strings. A `str` is stored as UTF-8.
 ///
 /// ```
 /// use redis::Commands;
@@ -25,12 +26,12 @@ use crate::request::TestRequest;
 ///
 /// # Errors
 ///
-/// When the server can't be reached any more, another one is at its address, or the test has ended.
+/// Returns an error if the server is gone, another server has its address, or the test has ended.
 pub fn get_redis(test_request: &TestRequest) -> RedisResult<Connection> {
     test_request.lease.connect_for_test(Database::Sessions)
 }
 
-/// A connection to the database for jobs (15).
+/// Opens a connection to the job database (15 by default).
 ///
 /// ```
 /// use redis::Commands;
@@ -47,14 +48,15 @@ pub fn get_redis(test_request: &TestRequest) -> RedisResult<Connection> {
 ///
 /// # Errors
 ///
-/// When the server can't be reached any more, another one is at its address, or the test has ended.
+/// Returns an error if the server is gone, another server has its address, or the test has ended.
 pub fn get_jobs_redis(test_request: &TestRequest) -> RedisResult<Connection> {
     test_request.lease.connect_for_test(Database::Jobs)
 }
 
-/// An asynchronous connection to the database for sessions and cache (14), on a tokio runtime.
+/// Opens an asynchronous connection to the session database (14 by default), on a tokio runtime. Feature `tokio`.
 ///
-/// Don't pause the runtime's clock (`start_paused`): real sockets don't wait for it, and most connects time out.
+/// Don't pause the runtime's clock (`start_paused`). Timeouts then fire before a real socket answers, and most attempts
+/// to connect fail.
 ///
 /// ```
 /// use redis::AsyncCommands;
@@ -72,13 +74,13 @@ pub fn get_jobs_redis(test_request: &TestRequest) -> RedisResult<Connection> {
 ///
 /// # Errors
 ///
-/// When the server can't be reached any more, another one is at its address, or the test has ended.
+/// Returns an error if the server is gone, another server has its address, or the test has ended.
 #[cfg(feature = "tokio")]
 pub async fn get_async_redis(test_request: &TestRequest) -> RedisResult<MultiplexedConnection> {
     test_request.lease.connect_async_for_test(Database::Sessions).await
 }
 
-/// An asynchronous connection to the database for jobs (15), on a tokio runtime.
+/// Opens an asynchronous connection to the job database (15 by default), on a tokio runtime. Feature `tokio`.
 ///
 /// ```
 /// use redis::AsyncCommands;
@@ -95,7 +97,7 @@ pub async fn get_async_redis(test_request: &TestRequest) -> RedisResult<Multiple
 ///
 /// # Errors
 ///
-/// When the server can't be reached any more, another one is at its address, or the test has ended.
+/// Returns an error if the server is gone, another server has its address, or the test has ended.
 #[cfg(feature = "tokio")]
 pub async fn get_async_jobs_redis(test_request: &TestRequest) -> RedisResult<MultiplexedConnection> {
     test_request.lease.connect_async_for_test(Database::Jobs).await

@@ -6,7 +6,7 @@
 use std::env;
 use std::sync::Arc;
 
-#[cfg(any(feature = "snapshot", feature = "jobs"))]
+#[cfg(feature = "snapshot")]
 use crate::error::Error;
 #[cfg(feature = "jobs")]
 use crate::jobs;
@@ -78,7 +78,7 @@ impl Start {
         report::print(&report::failure::explain(
             test,
             &lease.server,
-            databases,
+            (databases.sessions, databases.jobs),
             &changes,
             &jobs,
             &lease.hints(),
@@ -108,10 +108,13 @@ impl Start {
     }
 }
 
-/// Lists the queued jobs. Empty if they cannot be read: the report of changes then names the error.
+/// Lists the queued jobs.
 #[cfg(feature = "jobs")]
 fn queued_jobs(lease: &Arc<Lease>) -> String {
-    jobs::waiting(lease).map_or_else(|_: Error| String::new(), |jobs| report::failure::jobs(jobs.iter(), LINES))
+    match jobs::waiting(lease) {
+        Ok(jobs) => report::failure::jobs(jobs.iter(), LINES),
+        Err(error) => report::failure::jobs_not_seen(&error),
+    }
 }
 
 #[cfg(not(feature = "jobs"))]

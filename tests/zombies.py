@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a test binary again and again under a first process that reaps nobody, and counts the zombies.
+"""Runs a test binary repeatedly under a first process that does not reap orphans, and counts the zombies.
 
     tests/zombies.py [--runs 50]
 
-It needs root, for a PID namespace of its own. Each run is an ordinary one of a few tests, by a user who may have 200
-processes and threads: what is left of the earlier runs would soon keep the next one from starting.
+Needs root, for its own PID namespace. Each run has a few ordinary tests, by a user with a limit of 200 processes and
+threads: zombies of earlier runs would soon prevent the next run from starting.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Of the user, with their threads.
+# The user's limit on processes and threads.
 PROCESSES = 200
 
 
@@ -42,7 +42,7 @@ def zombies():
 
 
 def first_process(binary, runs, directory):
-    """PID 1 of the namespace: waits for its own child only, by its pid."""
+    """Runs as PID 1 of the namespace, and reaps only its own children, by pid."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRANSIENT", "NEXTEST"))}
     settings = shutil.copy(ROOT / "tests/it/nothing.ini", directory)
     binary = shutil.copy(binary, directory)
@@ -60,7 +60,7 @@ def first_process(binary, runs, directory):
     }
     for number in range(runs):
         run = [binary, "lease::one_server::", "--test-threads=2"]
-        # As an orphan of the namespace would: only this one child is ever waited for.
+        # Reap only this child, by its pid: orphans in the namespace stay zombies.
         result = subprocess.run(run, cwd=home, env=environment, capture_output=True, text=True, **user)
         if result.returncode != 0:
             print(f"run {number + 1} failed with {zombies()} zombies:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        # Not in TMPDIR, which may be root's alone.
+        # Other users may not be able to read TMPDIR.
         with tempfile.TemporaryDirectory(dir="/tmp") as directory:
             return first_process(arguments.inside, arguments.runs, directory)
     inside = [sys.executable, __file__, "--inside", test_binary(), "--runs", str(arguments.runs)]

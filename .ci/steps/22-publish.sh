@@ -1,4 +1,3 @@
-# Both packages could be published, and build from what would be uploaded.
-# Not yet published, the library finds its macros only in a dry run of both.
-# Without features, which are built everywhere else.
+# Both packages can be published, and build from the uploaded files.
+# The macros are not on the registry yet, so the dry run must include both packages. Other steps build the features.
 run publish cargo publish --workspace --dry-run --allow-dirty --no-default-features

@@ -1,7 +1,7 @@
-# A bare machine, where the server is downloaded: the README's two commands.
-bare=$(bare)
+# The README's two commands on a minimal machine, where the server is downloaded.
+bare=$(minimal_path)
 for number in 0 1; do
     run "download-$number" env PATH="$bare" "$no_engine" EXPECTED_PROVIDER=download \
-        XDG_CACHE_HOME="$scratch/download" RUST_TEST_NOCAPTURE=1 bash -c "$(promised $number)"
+        XDG_CACHE_HOME="$scratch/download" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
 done
-served download "$logs"/download-*.log
+check_provider download "$logs"/download-*.log

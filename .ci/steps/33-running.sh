@@ -1,14 +1,14 @@
-# A Redis running at 6379: the README's two commands, a process for every test, and the server by name.
-# Beside what follows.
+# The README's two commands and nextest, with a Redis running at port 6379; and with that server named by URL.
+# Runs in the background.
 needs tests
 start_redis
 inside_cli() { "${inside[@]}" redis-cli "$@"; }
 inside_cli set cart:1 "somebody's" >/dev/null
 for number in 0 1; do
-    run "running-$number" "${inside[@]}" env EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 bash -c "$(promised $number)"
+    run "running-$number" "${inside[@]}" env EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
 done
 run running-nextest "${inside[@]}" env EXPECTED_PROVIDER=running cargo nextest run --workspace --success-output immediate
 run running-named "${inside[@]}" env TRANSIENT_REDIS_URL=redis://localhost:6379 EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 \
     cargo test --package shop
 [ "$(inside_cli get cart:1)" = "somebody's" ] || fail "database 0 of the running Redis was touched"
-served running "$logs"/running-*.log
+check_provider running "$logs"/running-*.log

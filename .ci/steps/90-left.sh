@@ -1,7 +1,7 @@
-# Nothing that this run started is left: no process, no container, no directory.
-# Alone.
+# This run has left no process, container or directory.
+# Runs alone.
 directories() { find "$scratch"/[0-9]* -maxdepth 1 -name 'transient-fixtures-*'; }
-# Containers take some seconds to find out that nobody needs them.
+# A container takes some seconds to notice that no client is connected.
 while [ "$SECONDS" -lt 60 ]; do
     left=$(.ci/left.py "$CI_ROOT") containers=$(containers) directories=$(directories)
     [ -n "$left$containers$directories" ] || break

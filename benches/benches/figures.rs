@@ -1,6 +1,6 @@
-//! What transient-fixtures costs: each figure beside its peer or its floor, measured in turns in one run, as the ratio
-//! of the medians. `cargo bench` in this directory prints the table, `cargo bench -- jobs travel` some of its rows;
-//! redis-server and redis-cli must be on PATH.
+//! The costs of transient-fixtures. Each figure is measured in alternation with a peer or a lower bound, and reported
+//! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
+//! prints some of its rows. redis-server and redis-cli must be on PATH.
 
 use std::collections::HashMap;
 use std::env;
@@ -22,7 +22,7 @@ use transient_fixtures::{
 fn main() {
     let arguments: Vec<_> = env::args().collect();
     if arguments.iter().any(|argument| argument == "--test") {
-        return; // `cargo test --benches` only wants to know that this builds.
+        return; // `cargo test --benches` only checks that this builds.
     }
     if let Some(place) = arguments.iter().position(|argument| argument == "redis-server-wrapper") {
         return wrapper(arguments[place + 1].parse().expect("a count"));
@@ -67,7 +67,7 @@ fn time(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// The medians of two things done in turns.
+/// Returns the medians of two measurements, taken in alternation.
 fn in_turns(
     count: usize,
     mut one: impl FnMut() -> Duration,
@@ -79,8 +79,8 @@ fn in_turns(
     (ones[count / 2], twos[count / 2])
 }
 
-/// What `#[clean_redis]`, `test_request` and `get_redis` do on a server that is there: a clean lease, a connection, and
-/// giving both back.
+/// A clean lease on a running server, a connection, and returning both: the work of `#[clean_redis]`, `test_request`
+/// and `get_redis`.
 fn clean_lease() {
     drop(TestRequest::clean()); // Starts the server.
     let ours = || {
@@ -89,7 +89,7 @@ fn clean_lease() {
             black_box(get_redis(&test_request).expect("connect"));
         })
     };
-    // On the very same server: how far the scheduler puts it from this process is half of the time.
+    // On the same server as ours: half of the time depends on the core where the scheduler has put it.
     let by_hand = || {
         let test_request = TestRequest::clean();
         time(|| {
@@ -106,7 +106,7 @@ fn clean_lease() {
     row("clean lease on a pooled server", ours, ("connect, AUTH, SELECT and FLUSHDB of both by hand", floor), "1.0");
 }
 
-/// Load, set, save: one `Session::set`, and the same two commands by hand.
+/// One `Session::set`, which loads and saves, and the same two commands by hand.
 fn sessions() {
     let test_request = TestRequest::clean();
     let session = test_request.session();
@@ -130,14 +130,14 @@ fn sessions() {
 
 const JOBS: usize = 10_000;
 
-/// All jobs of a queue in each format, and the same by hand: one read of the same data, and what it takes to decode it.
+/// Listing a queue in each format, and one read of the same data with the necessary decoding by hand.
 fn jobs() {
     let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("JSON");
     listed("Celery", Celery::new(), "celery", |redis| {
         let raw: Vec<Vec<u8>> = cmd("LRANGE").arg("celery").arg(0).arg(-1).query(redis).expect("LRANGE");
         let decode = |raw: &Vec<u8>| {
             let body = BASE64_STANDARD.decode(value(raw)["body"].as_str().expect("a body")).expect("Base64");
-            // The headers go, the arguments stay: no more is asked for.
+            // Only the arguments are kept, as our list needs no more.
             Value::Array(serde_json::from_slice::<(Vec<Value>, Value, Value)>(&body).expect("JSON").0)
         };
         raw.iter().map(decode).collect()
@@ -172,14 +172,14 @@ fn jobs() {
 
 fn listed(name: &str, format: impl JobFormat, queue: &str, mut read: impl FnMut(&mut Connection) -> Vec<Value>) {
     let test_request = TestRequest::clean();
-    let jobs = test_request.jobs_of(format);
+    let jobs = test_request.jobs_with_format(format);
     for number in 0..JOBS {
-        // A job of apalis has the name of its queue, and one argument.
-        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").queue(queue) };
+        // A job of apalis is named after its queue, and has one argument.
+        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").with_queue(queue) };
         let job = if name == "apalis" {
-            job.args([("asa@example.com", number)])
+            job.with_args([("asa@example.com", number)])
         } else {
-            job.args(("asa@example.com", number))
+            job.with_args(("asa@example.com", number))
         };
         jobs.enqueue(job).expect("enqueue");
     }
@@ -193,7 +193,7 @@ fn listed(name: &str, format: impl JobFormat, queue: &str, mut read: impl FnMut(
 
 const MANY: usize = 100_000;
 
-/// A year for every key of a full database, and the loop by hand that does no more than that.
+/// A year for every key of a full database, and the minimal loop by hand.
 fn travel() {
     let test_request = TestRequest::clean();
     let mut redis = get_redis(&test_request).expect("connect");
@@ -213,7 +213,7 @@ fn travel() {
     row(&figure, ours, ("a loop in Lua by hand", floor), "3 µs a key");
 }
 
-/// A data file of SETs.
+/// Loading a data file of SETs.
 fn load() {
     let directory = env::temp_dir().join(format!("load-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("mkdir");
@@ -240,7 +240,7 @@ fn load() {
 
 const MILLION: usize = 1_000_000;
 
-/// All keys of a full database, into a file and back, beside what redis-cli has for it.
+/// All keys of a full database, to a file and back, and redis-cli's equivalents.
 fn snapshots() {
     let directory = env::temp_dir().join(format!("snapshots-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("mkdir");
@@ -284,7 +284,7 @@ fn snapshots() {
     std::fs::remove_dir_all(&directory).expect("remove");
 }
 
-/// How long that takes, and how long another client waited at most for an answer meanwhile.
+/// Returns how long `work` takes, and the longest that another client waits for an answer during it.
 fn with_another_client(test_request: &TestRequest, work: impl FnOnce()) -> (Duration, Duration) {
     let is_over = AtomicBool::new(false);
     let mut redis = get_redis(test_request).expect("connect");
@@ -303,7 +303,7 @@ fn with_another_client(test_request: &TestRequest, work: impl FnOnce()) -> (Dura
     })
 }
 
-/// The process, its socket and its port.
+/// A server's process, socket and port.
 struct Bare(Child, PathBuf, u16);
 
 impl Drop for Bare {
@@ -314,7 +314,7 @@ impl Drop for Bare {
     }
 }
 
-/// The same binary with the same arguments, from exec to the first PONG on its socket.
+/// Starts the same binary with the same arguments, and measures from exec to the first PONG on its socket.
 fn bare(number: usize) -> (Duration, Bare) {
     let socket = env::temp_dir().join(format!("bare-{}-{number}.sock", std::process::id()));
     let start = Instant::now();
@@ -343,7 +343,7 @@ fn ping(client: &Client) -> Connection {
     }
 }
 
-/// In a process of its own: what its first test pays.
+/// The cost of the first test of a process, measured in a process of its own.
 fn first_server() {
     let measured = |what: &str| {
         let mut command = Command::new(env::current_exe().expect("this program"));
@@ -355,7 +355,7 @@ fn first_server() {
     row("the first private server, lease to ready", ours, ("the binary by hand, exec to PONG", floor), "1.15");
 }
 
-/// One of the two measurements, in microseconds.
+/// Prints one of the two measurements, in microseconds.
 fn first(what: &str) {
     let (took, _held): (Duration, Box<dyn std::any::Any>) = if what == "first-lease" {
         let start = Instant::now();
@@ -368,7 +368,7 @@ fn first(what: &str) {
     println!("{}", took.as_micros());
 }
 
-/// Start to ready plus end, of ours and of the peers.
+/// Start to ready plus end, for ours and the peers.
 fn peers() {
     let redis_test = || {
         time(|| {
@@ -377,7 +377,8 @@ fn peers() {
             drop(server);
         })
     };
-    // Nothing is idle yet, and a server that its test has reconfigured is ended: so each lease starts and ends one.
+    // There is no idle server yet, and a server that its test has reconfigured is ended. So each lease starts and ends
+    // one.
     let ours = || {
         time(|| {
             let test_request = TestRequest::new();
@@ -387,7 +388,7 @@ fn peers() {
     };
     let (ours, peer) = in_turns(20, ours, redis_test);
     row("start to ready plus end", ours, ("redis-test 1.0 RedisServer", peer), "less than 1");
-    // Its drop shells out to `kill` in a way that may end every process it can see: so it sees none but its own.
+    // Dropping it runs `kill` in a way that can end every visible process, so run it in a PID namespace.
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc"]).arg(env::current_exe().expect("this program"));
     let output = command.args(["redis-server-wrapper", "5"]).output().expect("unshare");
@@ -417,7 +418,7 @@ fn wrapper(count: usize) {
     println!("{}", took[count / 2].as_micros());
 }
 
-/// A test binary of this package.
+/// Returns the path of a test binary of this package.
 fn test_binary(name: &str) -> PathBuf {
     let command = ["test", "--test", name, "--no-run", "--message-format=json"];
     let output = Command::new("cargo").args(command).output().expect("cargo");
@@ -456,15 +457,15 @@ fn nextest(filter: &str, provider: &str) -> Duration {
 }
 
 fn two_hundred_processes() {
-    nextest("by_hand", "process"); // Builds.
+    nextest("by_hand", "process"); // Builds the tests.
     let (ours, floor) = in_turns(5, || nextest("with_the_fixture", "process"), || nextest("by_hand", "process"));
     row("200 clean tests, cargo nextest run", ours, ("each spawns redis-server by hand", floor), "0.8");
 }
 
 const LEFT: usize = 10_000;
 
-/// On a shared server, in a process of its own: what a test that leaves many keys costs its own end and the next one's
-/// beginning, beside one SCAN of the keys.
+/// On a shared server, in a process of its own: the time that writing and checking the names of many remaining keys
+/// adds to a lease, and one SCAN of the keys.
 fn left_keys() {
     let (_, server) = bare(3_000_000);
     let mut command = Command::new(env::current_exe().expect("this program"));
@@ -510,7 +511,7 @@ fn left_keys_in_this_process() {
     println!("{} {} {}", many.as_micros(), none.as_micros(), scan.as_micros());
 }
 
-/// Processes one after the other: the first one starts the container.
+/// Runs processes in sequence. The first one starts the container.
 fn container_processes() {
     if env::var_os("TRANSIENT_IMAGE").is_none() {
         return println!("| a process on a container | | TRANSIENT_IMAGE is not set | | |");

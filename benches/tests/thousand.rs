@@ -1,4 +1,4 @@
-//! 1,000 trivial clean tests, with the fixture and by hand. Run by the bench `figures`.
+//! 1,000 trivial clean tests, with the fixture and by hand. The bench `figures` runs them.
 
 use redis::{Client, Commands};
 use rstest::rstest;

@@ -1,4 +1,5 @@
-//! 200 clean tests for a runner that has a process for each, with the fixture and with a server spawned by hand.
+//! 200 clean tests for a runner with a process for each test, with the fixture and with a server that is spawned by
+//! hand.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -11,13 +11,13 @@ pub(crate) fn test_function(item: TokenStream) -> Result<ItemFn> {
     let function = match syn::parse2(item)? {
         Item::Fn(function) => function,
         other => {
-            let message = "`#[clean_redis]` stands on a test function; put it on each test that wants clean databases";
+            let message = "`#[clean_redis]` can only be applied to a test function";
             let first = other.to_token_stream().into_iter().next();
             return Err(Error::new(first.map_or_else(Span::call_site, |token| token.span()), message));
         }
     };
     if let Some(again) = function.attrs.iter().find(|attribute| order::is_clean_redis(attribute)) {
-        return Err(Error::new_spanned(again, "`#[clean_redis]` is given twice; remove one"));
+        return Err(Error::new_spanned(again, "duplicate `#[clean_redis]`"));
     }
     Ok(function)
 }
@@ -28,12 +28,11 @@ pub(crate) fn no_arguments(function: &ItemFn) -> Result<()> {
         None => Ok(()),
         Some(FnArg::Receiver(receiver)) => Err(Error::new_spanned(
             receiver,
-            "`#[clean_redis]` stands on a free test function, not on a method; move the test out of the `impl`",
+            "`#[clean_redis]` can't be applied to a method: move the test out of the `impl`",
         )),
         Some(argument) => Err(Error::new_spanned(
             argument,
-            "nothing provides this argument; add `#[rstest]` above `#[clean_redis]`, \
-             or take `TestRequest::new()` in the body",
+            "nothing provides this argument: add `#[rstest]` above `#[clean_redis]`, or call `TestRequest::new()` in the body",
         )),
     }
 }
@@ -44,8 +43,8 @@ pub(crate) fn no_lock_within(function: &ItemFn) -> Result<()> {
         None => Ok(()),
         Some(lock) => Err(Error::new(
             lock.span(),
-            "this lock of serial_test would be taken inside of the lease of `#[clean_redis]`, and two tests that do so \
-             can deadlock; swap the attributes: put it below `#[rstest]`",
+            "`serial_test` would lock after `#[clean_redis]` has taken the databases, so two tests could deadlock: move \
+             this attribute below `#[rstest]`",
         )),
     }
 }

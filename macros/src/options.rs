@@ -5,13 +5,12 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, LitStr, Path, Result, Token, parenthesized, parse_quote};
 
-/// The list of options for error messages.
-const LEGAL: &str = "the options are `fixtures(\"name\", …)`, data files that are loaded before the test; \
-    `lint = \"ttl\"`, `lint = \"ttl <= 7d\"`, `lint = \"empty\"` or `lint = \"none\"`; `crate = \"path\"`, where the test reaches transient_fixtures";
+/// The valid options, in an error.
+const LEGAL: &str = "expected `fixtures(\"name\", …)`, `lint = \"…\"` or `crate = \"path\"`";
 
-/// The list of lints for error messages.
-const LINTS: &str = "a lint is `\"ttl\"`, a bound such as `\"ttl <= 7d\"` (with <, <=, > or >=, and ms, s, m, h, d or w), \
-    `\"empty\"` or `\"none\"`";
+/// The valid lints, in an error.
+const LINTS: &str = "expected `\"none\"`, `\"ttl\"`, `\"empty\"` or a bound such as `\"ttl <= 7d\"` \
+    (<, <=, > or >=, and ms, s, m, h, d or w)";
 
 /// Units of time, in milliseconds.
 const UNITS: [(&str, u64); 6] =
@@ -40,25 +39,25 @@ impl Options {
                 parenthesized!(names in meta.input);
                 let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?;
                 if names.is_empty() {
-                    return Err(meta.error("an option `fixtures` without names; name a data file, or leave it out"));
+                    return Err(meta.error("option `fixtures` without names"));
                 }
                 once(&meta, &mut fixtures, names.into_iter().collect())
             } else if meta.path.is_ident("lint") {
                 let value: LitStr = meta.value()?.parse()?;
                 if !is_lint(&value.value()) {
-                    return Err(Error::new(value.span(), format!("unknown option; {LINTS}")));
+                    return Err(Error::new(value.span(), format!("invalid value for the option `lint`: {LINTS}")));
                 }
                 once(&meta, &mut lint, value)
             } else {
-                Err(meta.error(format!("unknown option; {LEGAL}")))
+                Err(meta.error(format!("unknown option: {LEGAL}")))
             }
         });
         Parser::parse2(parser, arguments.clone()).map_err(|error| {
-            // An error of syn (a literal, a stray token) lacks the list of options.
-            if error.to_string().contains("option") || error.to_string().contains("twice") {
+            // A literal or a stray token: syn's error does not name the options.
+            if error.to_string().contains("option") {
                 error
             } else {
-                Error::new(error.span(), format!("{error}; {LEGAL}"))
+                Error::new(error.span(), format!("{error}: {LEGAL}"))
             }
         })?;
         let library = library.unwrap_or_else(|| parse_quote!(::transient_fixtures));
@@ -68,7 +67,7 @@ impl Options {
 
 fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value: T) -> Result<()> {
     match option.replace(value) {
-        Some(_) => Err(meta.error("this option is given twice; give it once")),
+        Some(_) => Err(meta.error("duplicate option")),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Due times of jobs, for travel: scores of sorted sets, and what messages say.
+//! Ages the times of jobs for `travel`: scores of sorted sets, and due times in messages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,44 +7,43 @@ use std::time::Duration;
 use redis::pipe;
 
 use super::place::{BodyKind, Entry, Found, Kind, State};
-use super::{Celery, JobFormat, Jobs, Key, formats};
+use super::{Celery, JobFormat, Jobs, KeyRole, formats};
 use crate::error::Error;
 use crate::lease::{Commands, Database, Formats, Lease};
 
-/// Puts new messages in the place of old ones, where they still are. ARGV: type, key, field; then each old message and
-/// its new one.
+/// Replaces messages that are still there. ARGV: type, key and field, then pairs of an old message and the new one.
 const REPLACE: &str = "local kind, key, field, new = ARGV[1], ARGV[2], ARGV[3], {}
     for number = 4, #ARGV, 2 do new[ARGV[number]] = ARGV[number + 1] end
     if kind == 'list' then
-        for place, message in ipairs(redis.call('LRANGE', key, 0, -1)) do
-            if new[message] then redis.call('LSET', key, place - 1, new[message]) end
+        for index, message in ipairs(redis.call('LRANGE', key, 0, -1)) do
+            if new[message] then redis.call('LSET', key, index - 1, new[message]) end
         end
     elseif kind == 'zset' then
-        for old, earlier in pairs(new) do
+        for old, aged in pairs(new) do
             local score = redis.call('ZSCORE', key, old)
             if score then
                 redis.call('ZREM', key, old)
-                redis.call('ZADD', key, score, earlier)
+                redis.call('ZADD', key, score, aged)
             end
         end
     elseif kind == 'hash' then
-        local earlier = new[redis.call('HGET', key, field)]
-        if earlier then redis.call('HSET', key, field, earlier) end
+        local aged = new[redis.call('HGET', key, field)]
+        if aged then redis.call('HSET', key, field, aged) end
     else
-        local earlier = new[redis.call('GET', key)]
-        if earlier then redis.call('SET', key, earlier, 'KEEPTTL') end
+        local aged = new[redis.call('GET', key)]
+        if aged then redis.call('SET', key, aged, 'KEEPTTL') end
     end";
 
-/// Held while due times are made earlier.
+/// Locked while messages age.
 #[derive(Default)]
 struct Ageing(Mutex<()>);
 
-/// The sorted sets of the job database whose scores are times, with how many units a second has: Celery's, and those of
-/// the formats that the test has used.
+/// Returns the sorted sets of the job database whose scores are times, each with its units per second. They belong to
+/// Celery and to the formats that the test has used.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
 pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error> {
     let (keys, _) = Jobs::new(lease, Arc::new(Celery::new())).read(&[], None, true)?;
     let mut sets = BTreeMap::new();
@@ -55,7 +54,7 @@ pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error
         sets.extend(places.filter_map(|(_, place)| Some((place.key, place.unit?.number()))));
         for (key, _) in keys.iter().filter(|(_, kind)| kind == "zset") {
             let Ok(key) = std::str::from_utf8(key) else { continue };
-            if let Key::Times(unit) = jobs.format.key(key) {
+            if let KeyRole::Timestamps(unit) = jobs.format.key_role(key) {
                 sets.insert(key.to_owned(), unit.number());
             }
         }
@@ -63,24 +62,24 @@ pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error
     Ok(sets.into_iter().collect())
 }
 
-/// Makes the due times in the queued messages earlier: Celery's, and those of the formats that the test has used. A job
-/// that a worker takes meanwhile stays as it is.
+/// Moves the due times in the waiting messages back: those of Celery and of the formats that the test has used. A job
+/// that a worker takes concurrently keeps its due time.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
 pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
-    // One at a time: two that read the same due time would make it earlier only once.
+    // Two concurrent calls that read the same due time would move it back only once.
     let ageing = lease.shared(Ageing::default);
     let _one_at_a_time = ageing.0.lock().unwrap_or_else(PoisonError::into_inner);
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
-    // One that several formats can read is made earlier once.
+    // A message that several formats can read ages once.
     for format in with_celery(lease) {
         let jobs = Jobs::new(lease, format);
         for entry in jobs.contents(State::Waiting)?.entries {
-            let Some(earlier) = jobs.format.earlier(entry.message(), by) else { continue };
+            let Some(aged) = jobs.format.age(entry.message(), by) else { continue };
             let Some(place) = place_of_message(&entry) else { continue };
-            messages.entry(place).or_default().entry(entry.message().to_vec()).or_insert(earlier);
+            messages.entry(place).or_default().entry(entry.message().to_vec()).or_insert(aged);
         }
     }
     let mut replace = pipe();
@@ -91,7 +90,7 @@ pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
     if messages.is_empty() { Ok(()) } else { Commands::default().query(lease, Database::Jobs, &replace) }
 }
 
-/// Celery's format, and those that the test has asked for.
+/// Celery's format, and those that the test has used.
 fn with_celery(lease: &Lease) -> Vec<Arc<dyn JobFormat>> {
     let all = Formats::<dyn JobFormat>::default();
     let celery: Arc<dyn JobFormat> = Arc::new(Celery::new());
@@ -101,7 +100,7 @@ fn with_celery(lease: &Lease) -> Vec<Arc<dyn JobFormat>> {
     all.all()
 }
 
-/// Type, key and field; `None` where a message can't be replaced.
+/// Returns the type, key and field of an entry's message, or `None` if it can't be replaced.
 fn place_of_message(entry: &Entry) -> Option<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut bodies = entry.place.bodies.iter().zip(&entry.bodies);
     if let Some((body, _)) = bodies.find(|(_, found)| matches!(found, Some(Found::Bytes(_)))) {

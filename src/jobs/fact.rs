@@ -1,11 +1,11 @@
-//! One fact that a message says of its job, read without what else the message says.
+//! One value in a message, read without the rest of the message.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// A text or a number. A fact of another type is as good as missing.
+/// A text or a number. A value of another type counts as missing.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Fact<'a> {

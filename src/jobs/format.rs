@@ -1,4 +1,4 @@
-//! What the job queues disagree on: the keys and the messages.
+//! The extension point for job queues: their keys and messages.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use redis::Pipeline;
 
-use super::{Entry, Job, Key, Place};
+use super::{Entry, Job, KeyRole, Place};
 
-/// How a job queue keeps its jobs in Redis: implemented here for [`Celery`](super::Celery), and with the features
-/// `sidekiq`, `apalis` and `rq` for Sidekiq, apalis-redis and RQ. An application with a queue of its own implements it.
+/// The layout and the messages of a job queue. This crate implements it for [`Celery`](super::Celery), and with the
+/// features `sidekiq`, `apalis` and `rq` for Sidekiq, apalis-redis and RQ. Implement it for any other queue, such as
+/// the application's own.
 ///
-/// A format says five things: in which [places](Place) a queue's jobs are, what each key of the database is to it, how an
-/// [entry](Entry) of a place reads, which commands queue a job, and how a message is made due earlier. Here the list
-/// `jobs:QUEUE` has messages such as `{"do": "send_mail", "with": ["asa@example.com"]}`, and the sorted set
-/// `later:QUEUE` those that are not due yet:
+/// A format defines the [places](Place) that hold a queue's jobs, the [role](KeyRole) of each key in the job database,
+/// how to decode an [entry](Entry) of a place, which commands enqueue a job, and how a message ages. Later releases can
+/// add methods with a default implementation.
+///
+/// In this example, the list `jobs:QUEUE` holds messages such as `{"do": "send_mail", "with": ["asa@example.com"]}`,
+/// and the sorted set `later:QUEUE` those that are not due yet:
 ///
 /// ```
 /// use std::error::Error;
 /// use std::time::{Duration, UNIX_EPOCH};
-/// use transient_fixtures::jobs::{Entry, Key, Place, Unit};
+/// use transient_fixtures::jobs::{Entry, KeyRole, Place, TimeUnit};
 /// use transient_fixtures::redis::{Pipeline, pipe};
 /// use transient_fixtures::{Job, JobFormat, TestRequest};
 ///
@@ -30,13 +33,13 @@ use super::{Entry, Job, Key, Place};
 ///     fn places(&self, queue: &str) -> Vec<Place> {
 ///         vec![
 ///             Place::list(format!("jobs:{queue}")),
-///             Place::sorted_set(format!("later:{queue}")).due_in(Unit::SECONDS),
+///             Place::sorted_set(format!("later:{queue}")).with_due_times(TimeUnit::SECONDS),
 ///         ]
 ///     }
-///     fn key(&self, key: &str) -> Key {
+///     fn key_role(&self, key: &str) -> KeyRole {
 ///         match key.split_once(':') {
-///             Some(("jobs" | "later", queue)) => Key::Queue(queue.to_owned()),
-///             _ => Key::Unknown,
+///             Some(("jobs" | "later", queue)) => KeyRole::Queue(queue.to_owned()),
+///             _ => KeyRole::Unknown,
 ///         }
 ///     }
 ///     fn decode(&self, entry: &Entry) -> Job {
@@ -47,20 +50,20 @@ use super::{Entry, Job, Key, Place};
 ///         }
 ///         let queue = entry.queue().unwrap_or_default();
 ///         match serde_json::from_slice::<Message>(entry.message()) {
-///             Ok(message) => Job::new(message.r#do).args(message.with).queue(queue),
-///             Err(error) => Job::unreadable(queue, entry.message(), error.to_string()),
+///             Ok(message) => Job::new(message.r#do).with_args(message.with).with_queue(queue),
+///             Err(error) => Job::new_unreadable(queue, entry.message(), error.to_string()),
 ///         }
 ///     }
 ///     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
-///         let message = serde_json::json!({"do": job.name, "with": job.args}).to_string();
+///         let message = serde_json::json!({"do": job.name(), "with": job.args()}).to_string();
 ///         let mut commands = pipe();
-///         match job.eta {
+///         match job.eta() {
 ///             Some(eta) => {
 ///                 let due = eta.duration_since(UNIX_EPOCH)?.as_secs_f64();
-///                 commands.zadd(format!("later:{}", job.queue), message, due);
+///                 commands.zadd(format!("later:{}", job.queue()), message, due);
 ///             }
 ///             None => {
-///                 commands.rpush(format!("jobs:{}", job.queue), message);
+///                 commands.rpush(format!("jobs:{}", job.queue()), message);
 ///             }
 ///         }
 ///         Ok(commands)
@@ -69,35 +72,37 @@ use super::{Entry, Job, Key, Place};
 ///
 /// # fn main() -> Result<(), transient_fixtures::Error> {
 /// let test_request = TestRequest::clean();
-/// let jobs = test_request.jobs_of(PlainJson);
-/// jobs.enqueue(Job::new("send_mail").args(["asa@example.com"]).queue("mail").countdown(Duration::from_secs(60)))?;
+/// let jobs = test_request.jobs_with_format(PlainJson);
+/// let job = Job::new("send_mail").with_args(["asa@example.com"]).with_queue("mail");
+/// jobs.enqueue(job.with_countdown(Duration::from_secs(60)))?;
 /// jobs.assert_enqueued("send_mail").with_args(["asa@example.com"]).times(1);
 ///
 /// test_request.travel(Duration::from_secs(3600))?;
-/// assert!(jobs.scheduled()?[0].eta < Some(std::time::SystemTime::now()));
+/// assert!(jobs.scheduled()?[0].eta() < Some(std::time::SystemTime::now()));
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// Two sketches of other layouts. They were **not run against the real ones**: compare them with the version in use.
+/// Two sketches of other layouts follow. They were **not tested against the real queues**: compare them with the
+/// version that you use.
 ///
-/// [BullMQ](https://docs.bullmq.io) has ids in lists and sorted sets, and each job in a hash:
+/// [BullMQ](https://docs.bullmq.io) keeps ids in lists and sorted sets, and each job in a hash:
 ///
 /// ```
-/// # use transient_fixtures::jobs::{Body, Entry, Key, Place, Unit};
-/// # use transient_fixtures::{Job, redis::Pipeline};
+/// # use transient_fixtures::jobs::{Body, Entry, Place, TimeUnit};
+/// # use transient_fixtures::Job;
 /// fn places(queue: &str) -> Vec<Place> {
 ///     let key = |name: &str| format!("bull:{queue}:{name}");
 ///     let job = || Body::hash(key(""));
 ///     // The score of a delayed job is its time in milliseconds, times 4096, plus a counter.
-///     let unit = Unit::per_second(4_096_000.0);
+///     let unit = TimeUnit::per_second(4_096_000.0);
 ///     vec![
-///         Place::list(key("wait")).newest_first().body(job()),
-///         Place::list(key("paused")).newest_first().body(job()),
-///         Place::sorted_set(key("prioritized")).body(job()),
-///         Place::sorted_set(key("delayed")).due_in(unit).body(job()),
-///         Place::list(key("active")).newest_first().taken().body(job()),
-///         Place::sorted_set(key("failed")).times_in(Unit::MILLISECONDS).dead().body(job()),
+///         Place::list(key("wait")).newest_first().with_body(job()),
+///         Place::list(key("paused")).newest_first().with_body(job()),
+///         Place::sorted_set(key("prioritized")).with_body(job()),
+///         Place::sorted_set(key("delayed")).with_due_times(unit).with_body(job()),
+///         Place::list(key("active")).newest_first().unacked().with_body(job()),
+///         Place::sorted_set(key("failed")).with_timestamps(TimeUnit::MILLISECONDS).dead().with_body(job()),
 ///     ]
 /// }
 ///
@@ -105,57 +110,67 @@ use super::{Entry, Job, Key, Place};
 ///     let queue = entry.queue().unwrap_or_default();
 ///     let name = String::from_utf8_lossy(entry.field("name").unwrap_or_default());
 ///     match serde_json::from_slice::<serde_json::Value>(entry.field("data").unwrap_or_default()) {
-///         Ok(data) => Job::new(name).args((data,)).queue(queue).id(entry.text()),
-///         Err(error) => Job::unreadable(queue, entry.value(), error.to_string()),
+///         Ok(data) => Job::new(name).with_args((data,)).with_queue(queue).with_id(entry.text()),
+///         Err(error) => Job::new_unreadable(queue, entry.value(), error.to_string()),
 ///     }
 /// }
 /// ```
 ///
-/// [loco](https://loco.rs) has ids in a list, and each job as JSON in a string, with its own due time:
+/// [loco](https://loco.rs) keeps ids in a list, and each job as JSON in a string, together with its due time:
 ///
 /// ```
 /// # use transient_fixtures::jobs::{Body, Place};
 /// fn places(queue: &str) -> Vec<Place> {
 ///     vec![
-///         Place::list(format!("queue:{queue}")).newest_first().body(Body::string("job:")),
-///         Place::set(format!("processing:{queue}")).taken().body(Body::string("job:")),
+///         Place::list(format!("queue:{queue}")).newest_first().with_body(Body::string("job:")),
+///         Place::set(format!("processing:{queue}")).unacked().with_body(Body::string("job:")),
 ///     ]
 /// }
 /// ```
 pub trait JobFormat: Debug + Send + Sync + 'static {
-    /// The places of a queue. Those whose jobs wait stand in the order in which workers empty them.
+    /// Returns the places of a queue. Places with waiting jobs come in the order in which workers empty them.
     fn places(&self, queue: &str) -> Vec<Place>;
 
-    /// The places that have jobs of all queues. [`pending`](super::Jobs::pending) and [`drain`](super::Jobs::drain) look
-    /// at those whose entries [say their queue](Place::queue_in).
-    fn shared(&self) -> Vec<Place> {
+    /// Returns the places that hold jobs of several queues. [`pending`](super::Jobs::pending) and
+    /// [`drain`](super::Jobs::drain) look only at those whose entries [name their queue](Place::with_queue_field).
+    fn shared_places(&self) -> Vec<Place> {
         Vec::new()
     }
 
-    /// What a key of the job database is. Those of [`shared`](Self::shared) are not asked for. A key of another type than
-    /// its place has is an unknown one.
-    fn key(&self, key: &str) -> Key;
+    /// Returns the role of a key in the job database. It is not called for keys of
+    /// [`shared_places`](Self::shared_places). A key whose type does not match its place counts as
+    /// [unknown](KeyRole::Unknown).
+    fn key_role(&self, key: &str) -> KeyRole;
 
-    /// One job; [`Job::unreadable`] for anything that is not of this format. Its message, and its due time where the
-    /// place says it, are added where the format leaves them out.
+    /// Decodes one entry. Return [`Job::new_unreadable`] if it is not in this format.
+    ///
+    /// The [raw message](Job::raw), the [queue](Job::queue), and the [eta](Job::eta) that the place's scores give are
+    /// added if the decoded job has none.
     fn decode(&self, entry: &Entry) -> Job;
 
-    /// The commands that queue a job, which are executed at once (MULTI), with what workers need besides. It has an id,
-    /// and a queue unless the [default queue](Self::default_queue) is empty.
+    /// Returns the commands that enqueue a job and record everything else that workers need. They run in one
+    /// transaction (`MULTI`).
+    ///
+    /// The job always has an id. It has a queue unless the [default queue](Self::default_queue) is empty. It has [raw
+    /// bytes](Job::raw) if it was read with this format and not changed since, or if the test set them.
     ///
     /// # Errors
     ///
-    /// When the format can't express it.
+    /// Returns an error if the format can't express the job. Its text is part of the error that
+    /// [`enqueue`](super::Jobs::enqueue) returns.
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>>;
 
-    /// The same message with a due time that is that much earlier, where the message itself has one: for
-    /// [`travel`](crate::TestRequest::travel). Messages in lists, in sorted sets, in strings and in fields are replaced;
-    /// those in streams can't be.
-    fn earlier(&self, _message: &[u8], _by: Duration) -> Option<Vec<u8>> {
+    /// Returns the message with its due time moved back by this duration, for [`travel`](crate::TestRequest::travel).
+    /// Return `None`, as the default does, if the message contains no due time. Scores of sorted sets age by
+    /// themselves.
+    ///
+    /// Messages in lists, sorted sets, strings and hash fields can age; those in streams can't.
+    fn age(&self, _message: &[u8], _by: Duration) -> Option<Vec<u8>> {
         None
     }
 
-    /// The queue of a job that names none. Empty where `encode` knows it by the job's name.
+    /// Returns the queue of a job that names none, `default` unless overridden. It is empty if [`encode`](Self::encode)
+    /// finds the queue by the job's name.
     #[expect(clippy::unnecessary_literal_bound, reason = "a format may have a setting for it")]
     fn default_queue(&self) -> &str {
         "default"

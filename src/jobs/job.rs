@@ -1,4 +1,4 @@
-//! One job, whichever queue it is in.
+//! One job, in any queue's format.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -11,65 +11,65 @@ use serde_json::{Map, Value};
 use super::{Entry, arguments};
 use crate::report;
 
-/// A job: one that was found in a queue, or one to be queued.
+/// A job, either read from a queue or built to be enqueued.
 ///
-/// A message that is not of the queue's format has only `raw` and [`unreadable`](Self::unreadable). A readable message
-/// with unreadable arguments (pickled, say) has everything else, and [`opaque`](Self::opaque) says why. Numbers in
-/// arguments are as JSON has them in Rust: a whole number beyond 64 bits becomes the nearest `f64`.
+/// A message that is not in the queue's format has only its [raw bytes](Self::raw), and
+/// [`why_unreadable`](Self::why_unreadable) gives the reason. If only the arguments can't be read, because they are
+/// pickled, for example, the job has everything else, and [`why_opaque`](Self::why_opaque) gives the reason. Numbers in
+/// arguments follow [`serde_json`](crate::serde_json): an integer that doesn't fit in 64 bits becomes the nearest
+/// `f64`.
+///
+/// The `with_*` methods build a job, or change one that was read. They panic if an argument has no JSON form;
+/// everything else is checked by [`enqueue`](super::Jobs::enqueue), which returns an error. A changed job is a new
+/// message, so each of them clears the [raw bytes](Self::raw).
 ///
 /// ```
 /// use std::time::Duration;
 /// use transient_fixtures::Job;
 ///
-/// let job = Job::new("shop.send_mail").args(("asa@example.com",)).kwarg("copy", true).countdown(Duration::from_secs(60));
-/// assert_eq!(job.args, ["asa@example.com"]);
-/// assert!(job.eta.is_some());
+/// let job = Job::new("shop.send_mail")
+///     .with_args(("asa@example.com",))
+///     .with_kwarg("copy", true)
+///     .with_countdown(Duration::from_secs(60));
+/// assert_eq!(job.args(), ["asa@example.com"]);
+/// assert!(job.eta().is_some());
 /// ```
 #[derive(Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Job {
-    /// What makes it one of its kind.
-    pub id: Option<String>,
-    /// What is to be done: in Celery the task's name, such as `shop.send_mail`.
-    pub name: Option<String>,
-    /// The arguments by position.
-    pub args: Vec<Value>,
-    /// The arguments by name.
-    pub kwargs: Map<String, Value>,
-    /// The queue that it is in. Of one to be queued: empty for the default queue of the format, in Celery `celery`.
-    pub queue: String,
-    /// Its priority, where it was given one. On Redis, Celery's workers take 0 first, 9 last.
-    pub priority: Option<u8>,
-    /// Not before this time.
-    pub eta: Option<SystemTime>,
-    /// Not after this time.
-    pub expires: Option<SystemTime>,
-    /// How often it was tried before.
-    pub retries: u32,
-    /// What the jobs of a group have in common.
-    pub group: Option<String>,
-    /// The id of the job that this one goes back to, which may be its own.
-    pub root: Option<String>,
-    /// The message as it is in Redis. Empty before it is queued, and of one that these methods have changed.
-    pub raw: Vec<u8>,
-    /// Why its arguments can't be read. `args` and `kwargs` are empty then.
-    pub opaque: Option<String>,
-    /// Why it can't be read as a message of the queue's format.
-    pub unreadable: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) args: Vec<Value>,
+    pub(super) kwargs: Map<String, Value>,
+    pub(super) queue: String,
+    pub(super) priority: Option<u32>,
+    pub(super) eta: Option<SystemTime>,
+    pub(super) expires: Option<SystemTime>,
+    pub(super) retries: u32,
+    pub(super) group: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) raw: Vec<u8>,
+    pub(super) opaque: Option<String>,
+    pub(super) unreadable: Option<String>,
     pub(super) origin: Origin,
 }
 
-/// Where a job was found. Equal jobs may be in different places.
+/// The entry that an unchanged job was read from, with the identity of the format that read it. All origins are equal,
+/// because equal jobs can come from different places.
 #[derive(Clone, Default)]
-pub(super) struct Origin(Option<Arc<Entry>>);
+pub(super) struct Origin(Option<(Arc<str>, Arc<Entry>)>);
 
 impl Origin {
-    pub(super) fn set(&mut self, entry: Entry) {
-        self.0 = Some(Arc::new(entry));
+    pub(super) fn new(format: Arc<str>, entry: Entry) -> Self {
+        Self(Some((format, Arc::new(entry))))
     }
 
-    pub(super) fn get(&self) -> Option<Arc<Entry>> {
-        self.0.clone()
+    pub(super) fn entry(&self) -> Option<&Entry> {
+        self.0.as_ref().map(|(_, entry)| &**entry)
+    }
+
+    /// Whether another format read the job, so that its raw bytes mean nothing to this one.
+    pub(super) fn is_of_other_format(&self, format: &str) -> bool {
+        self.0.as_ref().is_some_and(|(own, _)| **own != *format)
     }
 }
 
@@ -80,15 +80,23 @@ impl PartialEq for Origin {
 }
 
 impl Job {
-    /// A job for the default queue.
+    /// Creates a job with this name for the default queue.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::empty("") }
     }
 
-    /// A message that the format does not know.
+    /// Creates a job for a message that is not in the queue's format: the result of
+    /// [`JobFormat::decode`](super::JobFormat::decode) for it.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new_unreadable("mail", b"junk", "it is not JSON");
+    /// assert_eq!(job.to_string(), r#"mail: unreadable (it is not JSON), 4 bytes: "junk""#);
+    /// ```
     #[must_use]
-    pub fn unreadable(queue: &str, raw: &[u8], why: impl Into<String>) -> Self {
+    pub fn new_unreadable(queue: &str, raw: &[u8], why: impl Into<String>) -> Self {
         Self { raw: raw.to_vec(), unreadable: Some(why.into()), ..Self::empty(queue) }
     }
 
@@ -112,91 +120,293 @@ impl Job {
         }
     }
 
-    /// With these arguments by position: a tuple, an array, or one value.
+    /// Returns the unique id. [`enqueue`](super::Jobs::enqueue) chooses a random one if there is none.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Returns the name of the task, such as `shop.send_mail`; `None` if the message is unreadable.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the positional arguments.
+    #[must_use]
+    pub fn args(&self) -> &[Value] {
+        &self.args
+    }
+
+    /// Returns the keyword arguments.
+    #[must_use]
+    pub fn kwargs(&self) -> &Map<String, Value> {
+        &self.kwargs
+    }
+
+    /// Returns the name of the queue. It is empty for a new job without one, which goes to the format's
+    /// [default queue](super::JobFormat::default_queue).
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// Returns the priority, if one is set. On Redis, Celery's workers take 0 first and 9 last.
+    #[must_use]
+    pub fn priority(&self) -> Option<u32> {
+        self.priority
+    }
+
+    /// Returns the time before which no worker runs the job.
+    #[must_use]
+    pub fn eta(&self) -> Option<SystemTime> {
+        self.eta
+    }
+
+    /// Returns the time after which no worker runs the job.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
+    /// Returns how often a worker has tried the job before.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Returns the id of the group that the job belongs to.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// Returns the id of the first job in the chain of jobs that led to this one. It can be the job's own id.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        self.root.as_deref()
+    }
+
+    /// Returns the message as it is stored in Redis. It is empty for a new job and for one that a `with_*` method
+    /// changed.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Returns the reason why the arguments can't be read. [`args`](Self::args) and [`kwargs`](Self::kwargs) are then
+    /// empty.
+    #[must_use]
+    pub fn why_opaque(&self) -> Option<&str> {
+        self.opaque.as_deref()
+    }
+
+    /// Returns the reason why the message, or a part of it other than the arguments, can't be read.
+    #[must_use]
+    pub fn why_unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
+    /// Sets the positional arguments, from a tuple, an array, or a single value.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_args(("asa@example.com", 3)).args().len(), 2);
+    /// assert_eq!(Job::new("shop.send_mail").with_args("asa@example.com").args(), ["asa@example.com"]);
+    /// ```
     ///
     /// # Panics
     ///
-    /// At the caller's line, when they have no JSON form.
+    /// Panics at the caller's line if the arguments have no JSON form.
     #[must_use]
     #[track_caller]
-    pub fn args(mut self, args: impl Serialize) -> Self {
-        self.raw.clear();
+    pub fn with_args(self, args: impl Serialize) -> Self {
         match arguments(args) {
-            Ok(args) => (self.args, self.opaque) = (args, None),
+            Ok(args) => Self { args, opaque: None, ..self.changed() },
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
         }
-        self
     }
 
-    /// With this argument by name.
+    /// Adds one keyword argument, or replaces it.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new("shop.send_mail").with_kwarg("copy", true);
+    /// assert_eq!(job.kwargs()["copy"], true);
+    /// ```
     ///
     /// # Panics
     ///
-    /// At the caller's line, when it has no JSON form.
+    /// Panics at the caller's line if the argument has no JSON form.
     #[must_use]
     #[track_caller]
-    pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        self.raw.clear();
+    pub fn with_kwarg(self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let mut job = self.changed();
         match serde_json::to_value(value) {
-            Ok(value) => self.kwargs.insert(name.into(), value),
+            Ok(value) => job.kwargs.insert(name.into(), value),
             Err(error) => panic!("{}", report::jobs::no_json(&error)),
         };
-        self
+        job
     }
 
-    /// In that queue.
+    /// Sets the queue.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_queue("mail").queue(), "mail");
+    /// ```
     #[must_use]
-    pub fn queue(mut self, queue: impl Into<String>) -> Self {
-        self.raw.clear();
-        self.queue = queue.into();
-        self
+    pub fn with_queue(self, queue: impl Into<String>) -> Self {
+        Self { queue: queue.into(), ..self.changed() }
     }
 
-    /// With that priority, 0 to 9.
+    /// Sets the priority. Celery accepts 0 to 9.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_priority(9).priority(), Some(9));
+    /// ```
     #[must_use]
-    pub fn priority(mut self, priority: u8) -> Self {
-        self.raw.clear();
-        self.priority = Some(priority);
-        self
+    pub fn with_priority(self, priority: u32) -> Self {
+        Self { priority: Some(priority), ..self.changed() }
     }
 
-    /// Not after that time.
+    /// Sets the time after which no worker runs the job.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new("shop.send_mail").with_expires(SystemTime::now() + Duration::from_secs(3600));
+    /// assert!(job.expires().is_some());
+    /// ```
     #[must_use]
-    pub fn expires(mut self, expires: SystemTime) -> Self {
-        self.raw.clear();
-        self.expires = Some(expires);
-        self
+    pub fn with_expires(self, expires: SystemTime) -> Self {
+        Self { expires: Some(expires), ..self.changed() }
     }
 
-    /// Not before that time.
+    /// Sets the time before which no worker runs the job.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new("shop.send_mail").with_eta(SystemTime::now() + Duration::from_secs(60));
+    /// assert!(job.eta() > Some(SystemTime::now()));
+    /// ```
     #[must_use]
-    pub fn eta(mut self, eta: SystemTime) -> Self {
-        self.raw.clear();
-        self.eta = Some(eta);
-        self
+    pub fn with_eta(self, eta: SystemTime) -> Self {
+        Self { eta: Some(eta), ..self.changed() }
     }
 
-    /// Not before that much time has passed.
+    /// Sets the [eta](Self::with_eta) to now plus this duration. It saturates at a time that
+    /// [`enqueue`](super::Jobs::enqueue) rejects.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new("shop.send_mail").with_countdown(Duration::from_secs(60));
+    /// assert!(job.eta() > Some(SystemTime::now()));
+    /// ```
     #[must_use]
-    pub fn countdown(self, wait: Duration) -> Self {
-        // What is too far for any clock is refused when it is queued.
-        self.eta(SystemTime::now().checked_add(wait).unwrap_or_else(|| UNIX_EPOCH + TEN_THOUSAND_YEARS))
+    pub fn with_countdown(self, wait: Duration) -> Self {
+        self.with_eta(SystemTime::now().checked_add(wait).unwrap_or_else(|| UNIX_EPOCH + TEN_THOUSAND_YEARS))
     }
 
-    /// With that id instead of a random one.
+    /// Sets the id, which is random otherwise.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_id("order-7").id(), Some("order-7"));
+    /// ```
     #[must_use]
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.raw.clear();
-        self.id = Some(id.into());
-        self
+    pub fn with_id(self, id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..self.changed() }
     }
 
-    pub(super) fn with_id(self) -> Self {
-        if self.id.is_some() { self } else { self.id(uuid()) }
+    /// Sets how often a worker has tried the job before.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_retries(2).retries(), 2);
+    /// ```
+    #[must_use]
+    pub fn with_retries(self, retries: u32) -> Self {
+        Self { retries, ..self.changed() }
+    }
+
+    /// Sets the id of the group that the job belongs to.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_group("newsletter").group(), Some("newsletter"));
+    /// ```
+    #[must_use]
+    pub fn with_group(self, group: impl Into<String>) -> Self {
+        Self { group: Some(group.into()), ..self.changed() }
+    }
+
+    /// Sets the id of the first job in the chain of jobs that led to this one.
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// assert_eq!(Job::new("shop.send_mail").with_root("order-7").root(), Some("order-7"));
+    /// ```
+    #[must_use]
+    pub fn with_root(self, root: impl Into<String>) -> Self {
+        Self { root: Some(root.into()), ..self.changed() }
+    }
+
+    /// Sets the message's bytes. Every other `with_*` method clears them, so call this one last.
+    ///
+    /// It is for [`JobFormat::decode`](super::JobFormat::decode), if the message is not simply [`Entry::message`].
+    /// Celery's format enqueues the bytes of such a job as they are, so a test can enqueue any message, also a broken
+    /// one.
+    ///
+    /// ```
+    /// use transient_fixtures::{Job, TestRequest};
+    ///
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs();
+    /// jobs.enqueue(Job::new("broken").with_raw(*b"not a message of Celery"))?;
+    /// assert!(jobs.pending("celery")?[0].why_unreadable().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_raw(self, raw: impl Into<Vec<u8>>) -> Self {
+        Self { raw: raw.into(), ..self.changed() }
+    }
+
+    /// Removes the arguments and records why they can't be read, for [`JobFormat::decode`](super::JobFormat::decode).
+    ///
+    /// ```
+    /// use transient_fixtures::Job;
+    ///
+    /// let job = Job::new("shop.send_mail").with_opaque("they are pickled");
+    /// assert_eq!(job.why_opaque(), Some("they are pickled"));
+    /// ```
+    #[must_use]
+    pub fn with_opaque(self, why: impl Into<String>) -> Self {
+        Self { args: Vec::new(), kwargs: Map::new(), opaque: Some(why.into()), ..self.changed() }
+    }
+
+    /// Forgets the message that the job was read from.
+    pub(super) fn changed(self) -> Self {
+        Self { raw: Vec::new(), origin: Origin::default(), ..self }
     }
 }
 
-/// With the message as text.
+/// Shows the raw message as text.
 impl fmt::Debug for Job {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -219,7 +429,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// One line: `mail: shop.send_mail("asa@example.com", copy=true)` and what else is to be said of it.
+/// Writes one line, such as `mail: shop.send_mail("asa@example.com", copy=true), due in 60 s`.
 impl fmt::Display for Job {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: ", self.queue)?;
@@ -244,10 +454,10 @@ impl fmt::Display for Job {
     }
 }
 
-/// Beyond every date that has a text form, and within what Windows counts.
+/// Later than every date with a text form, and earlier than the last `SystemTime` of Windows.
 const TEN_THOUSAND_YEARS: Duration = Duration::from_secs(10_000 * 365 * 24 * 60 * 60);
 
-/// A random UUID, version 4.
+/// Returns a random UUID, version 4.
 pub(super) fn uuid() -> String {
     let (one, two) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
     let text = format!("{:016x}{:016x}", one & !0xf000 | 0x4000, two & !(0xc << 60) | (0x8 << 60));

@@ -1,29 +1,29 @@
-//! Where jobs are: keys of Redis, and what is found there.
+//! The keys that hold jobs, and the entries that are read from them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A key in which a queue keeps jobs: what kind of key it is, what its jobs wait for, and where their bodies are.
+/// A key that holds jobs: its type, the state of its jobs, and where their bodies are.
 ///
 /// ```
-/// use transient_fixtures::jobs::{Body, Place, Unit};
+/// use transient_fixtures::jobs::{Body, Place, TimeUnit};
 ///
-/// // Messages, put in by LPUSH and taken by BRPOP.
+/// // Messages, added with LPUSH and taken with BRPOP.
 /// let messages = Place::list("queue:mail").newest_first();
-/// // Ids, each with its due time in seconds; the job of the id 7 is the string at `job:7`.
-/// let delayed = Place::sorted_set("delayed:mail").due_in(Unit::SECONDS).body(Body::string("job:"));
-/// // Ids that a worker has taken.
-/// let taken = Place::set("running:mail").taken().body(Body::string("job:"));
+/// // Ids, each with its due time in seconds. The job with the id 7 is the string at `job:7`.
+/// let delayed = Place::sorted_set("delayed:mail").with_due_times(TimeUnit::SECONDS).with_body(Body::string("job:"));
+/// // Ids that a worker has taken and not acknowledged.
+/// let running = Place::set("running:mail").unacked().with_body(Body::string("job:"));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub(super) key: String,
     pub(super) kind: Kind,
     pub(super) newest_first: bool,
-    pub(super) unit: Option<Unit>,
+    pub(super) unit: Option<TimeUnit>,
     pub(super) scores_are_due: bool,
-    pub(super) or_now: bool,
+    pub(super) has_immediate_jobs: bool,
     pub(super) state: State,
     pub(super) queue_field: Option<String>,
     pub(super) bodies: Vec<Body>,
@@ -42,7 +42,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Waiting,
-    Taken,
+    Unacked,
     Dead,
 }
 
@@ -54,103 +54,190 @@ impl Place {
             newest_first: false,
             unit: None,
             scores_are_due: false,
-            or_now: false,
+            has_immediate_jobs: false,
             state: State::Waiting,
             queue_field: None,
             bodies: Vec::new(),
         }
     }
 
-    /// A list, from whose head workers take (RPUSH and LPOP).
+    /// Creates a list whose producers add at the tail and whose workers take from the head (RPUSH and LPOP).
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::list("queue:mail");
+    /// ```
     #[must_use]
     pub fn list(key: impl Into<String>) -> Self {
         Self::new(key, Kind::List)
     }
 
-    /// A sorted set, from which workers take the lowest score first.
+    /// Creates a sorted set whose workers take the lowest score first.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::sorted_set("delayed:mail");
+    /// ```
     #[must_use]
     pub fn sorted_set(key: impl Into<String>) -> Self {
         Self::new(key, Kind::SortedSet)
     }
 
-    /// A stream. With a group, what that group has not been given yet waits, and what it has been given and not
-    /// acknowledged is taken; without one, every entry waits.
+    /// Creates a stream.
+    ///
+    /// With a consumer group, entries that the group has not read yet wait, and its pending entries are
+    /// unacknowledged. Without one, every entry waits.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::stream("jobs:mail", Some("workers"));
+    /// ```
     #[must_use]
     pub fn stream(key: impl Into<String>, group: Option<&str>) -> Self {
         Self::new(key, Kind::Stream { group: group.map(str::to_owned) })
     }
 
-    /// A set, in no order.
+    /// Creates a set, whose jobs have no order.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::set("running:mail").unacked();
+    /// ```
     #[must_use]
     pub fn set(key: impl Into<String>) -> Self {
         Self::new(key, Kind::Set)
     }
 
-    /// A hash, whose values are the entries.
+    /// Creates a hash whose values are the entries.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::hash("unacked").unacked();
+    /// ```
     #[must_use]
     pub fn hash(key: impl Into<String>) -> Self {
         Self::new(key, Kind::Hash)
     }
 
-    /// For a list: jobs are put in at the head and taken from the tail (LPUSH and RPOP).
+    /// Reverses the order of a list: producers add at the head and workers take from the tail (LPUSH and RPOP).
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::list("queue:mail").newest_first();
+    /// ```
     #[must_use]
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self
     }
 
-    /// For a sorted set: its scores are due times in that unit, which [`travel`](crate::TestRequest::travel) ages.
+    /// Declares the scores of a sorted set to be due times in this unit. [`travel`](crate::TestRequest::travel) ages
+    /// them.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Place, TimeUnit};
+    ///
+    /// let place = Place::sorted_set("delayed:mail").with_due_times(TimeUnit::MILLISECONDS);
+    /// ```
     #[must_use]
-    pub fn due_in(mut self, unit: Unit) -> Self {
+    pub fn with_due_times(mut self, unit: TimeUnit) -> Self {
         (self.unit, self.scores_are_due) = (Some(unit), true);
         self
     }
 
-    /// For a sorted set: its scores are times in that unit, which age as well, but don't say when a job is due: when an
-    /// entry ends, or was made.
+    /// Declares the scores of a sorted set to be other times in this unit, such as the expiry or creation of an entry.
+    /// [`travel`](crate::TestRequest::travel) ages them too.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Place, TimeUnit};
+    ///
+    /// let place = Place::sorted_set("failed:mail").with_timestamps(TimeUnit::SECONDS).dead();
+    /// ```
     #[must_use]
-    pub fn times_in(mut self, unit: Unit) -> Self {
+    pub fn with_timestamps(mut self, unit: TimeUnit) -> Self {
         (self.unit, self.scores_are_due) = (Some(unit), false);
         self
     }
 
-    /// For a sorted set of [due times](Self::due_in): it has the jobs for now as well, with the time at which they were
-    /// queued. What is due when it is read has no due time then.
+    /// Declares that a sorted set with [due times](Self::with_due_times) also holds the jobs without an eta.
+    ///
+    /// The score of these is the time at which they were enqueued. So a job that is due when it is read has no
+    /// [eta](super::Job::eta).
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Place, TimeUnit};
+    ///
+    /// let place = Place::sorted_set("jobs:mail").with_due_times(TimeUnit::SECONDS).with_immediate_jobs();
+    /// ```
     #[must_use]
-    pub fn or_now(mut self) -> Self {
-        self.or_now = true;
+    pub fn with_immediate_jobs(mut self) -> Self {
+        self.has_immediate_jobs = true;
         self
     }
 
-    /// A worker has taken its jobs and not finished them: they are no longer queued.
+    /// Marks the jobs as taken by a worker and not acknowledged. They are no longer waiting.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::list("running:mail").unacked();
+    /// ```
     #[must_use]
-    pub fn taken(mut self) -> Self {
-        self.state = State::Taken;
+    pub fn unacked(mut self) -> Self {
+        self.state = State::Unacked;
         self
     }
 
-    /// Its jobs have failed for the last time: they are no longer queued.
+    /// Marks the jobs as failed without another retry. They are no longer waiting.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// let place = Place::list("failed:mail").dead();
+    /// ```
     #[must_use]
     pub fn dead(mut self) -> Self {
         self.state = State::Dead;
         self
     }
 
-    /// It has jobs of several queues. Its entries are JSON objects, whose field of that name is the queue.
+    /// Declares that the place holds jobs of several queues.
+    ///
+    /// Its entries are then JSON objects, in which this field names the queue.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::Place;
+    ///
+    /// // Entries such as {"queue": "mail", "class": "SendMail"}.
+    /// let place = Place::sorted_set("schedule").with_queue_field("queue");
+    /// ```
     #[must_use]
-    pub fn queue_in(mut self, field: impl Into<String>) -> Self {
+    pub fn with_queue_field(mut self, field: impl Into<String>) -> Self {
         self.queue_field = Some(field.into());
         self
     }
 
-    /// Its entries are ids, and the job is elsewhere. A place may have several such bodies, which are all read.
+    /// Declares the entries to be ids of jobs that are stored elsewhere. A place can have several bodies, which are all
+    /// read.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Body, Place};
+    ///
+    /// let place = Place::list("queue:mail").with_body(Body::hash("job:"));
+    /// ```
     #[must_use]
-    pub fn body(mut self, body: Body) -> Self {
+    pub fn with_body(mut self, body: Body) -> Self {
         self.bodies.push(body);
         self
     }
 
-    /// As Redis' command TYPE says it.
+    /// The name that the command TYPE returns.
     pub(super) fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::List => "list",
@@ -162,13 +249,13 @@ impl Place {
     }
 }
 
-/// What a score of a sorted set counts, since 1970.
+/// The unit of the scores of a sorted set, which count from 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unit {
+pub struct TimeUnit {
     per_second: f64,
 }
 
-impl Unit {
+impl TimeUnit {
     /// Seconds, with fractions.
     pub const SECONDS: Self = Self::per_second(1.0);
     /// Milliseconds.
@@ -176,7 +263,15 @@ impl Unit {
     /// Microseconds.
     pub const MICROSECONDS: Self = Self::per_second(1e6);
 
-    /// This many units per second: `4_096_000.0` for milliseconds with a counter in the lowest twelve bits.
+    /// Creates a unit of which one second has this many.
+    ///
+    /// For example, `4_096_000.0` is milliseconds with a counter in the lowest 12 bits.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Place, TimeUnit};
+    ///
+    /// let place = Place::sorted_set("delayed").with_due_times(TimeUnit::per_second(1e9));
+    /// ```
     #[must_use]
     pub const fn per_second(per_second: f64) -> Self {
         Self { per_second }
@@ -186,20 +281,20 @@ impl Unit {
         self.per_second
     }
 
-    /// `None` for a score that is not a time (`inf`). Earlier than 1970 is 1970.
+    /// Returns `None` for a score that is not a time, such as `inf`. A negative score becomes 1970.
     pub(super) fn time(self, score: f64) -> Option<SystemTime> {
         let since = Duration::try_from_secs_f64((score / self.per_second).max(0.0)).ok()?;
-        // To the microsecond: a score has no more digits.
+        // Rounded to microseconds: a double has no more digits.
         let micros = u64::try_from((since.as_nanos() + 500) / 1000).ok()?;
         UNIX_EPOCH.checked_add(Duration::from_micros(micros))
     }
 }
 
-/// Where the job of an id is.
+/// The location of the job with a given id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     pub(super) kind: BodyKind,
-    /// The key, or what stands in front of the id in it.
+    /// The key of the hash for a field, else the prefix of the key.
     pub(super) key: String,
     pub(super) id_ends_at: Option<char>,
 }
@@ -212,59 +307,88 @@ pub(super) enum BodyKind {
 }
 
 impl Body {
-    /// The string at `PREFIX` and the id.
+    /// Creates a body that is a string, whose key is the prefix followed by the id.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Body, Place};
+    ///
+    /// // The job with the id 7 is the string at `job:7`.
+    /// let place = Place::list("queue:mail").with_body(Body::string("job:"));
+    /// ```
     #[must_use]
     pub fn string(prefix: impl Into<String>) -> Self {
         Self { kind: BodyKind::String, key: prefix.into(), id_ends_at: None }
     }
 
-    /// The field of a hash that is named as the id.
+    /// Creates a body that is a field of this hash, whose name is the id.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Body, Place};
+    ///
+    /// // The job with the id 7 is the field `7` of the hash `jobs`.
+    /// let place = Place::list("queue:mail").with_body(Body::hash_field("jobs"));
+    /// ```
     #[must_use]
-    pub fn field_of(hash: impl Into<String>) -> Self {
+    pub fn hash_field(hash: impl Into<String>) -> Self {
         Self { kind: BodyKind::Field, key: hash.into(), id_ends_at: None }
     }
 
-    /// The whole hash at `PREFIX` and the id: [`Entry::field`] has its fields.
+    /// Creates a body that is a whole hash, whose key is the prefix followed by the id. [`Entry::field`] returns its
+    /// fields.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Body, Place};
+    ///
+    /// // The job with the id 7 is the hash at `job:7`.
+    /// let place = Place::list("queue:mail").with_body(Body::hash("job:"));
+    /// ```
     #[must_use]
     pub fn hash(prefix: impl Into<String>) -> Self {
         Self { kind: BodyKind::Hash, key: prefix.into(), id_ends_at: None }
     }
 
-    /// The id is what stands before that letter of the entry: `7` in `7:worker`.
+    /// Declares the id to be only the part of the entry before this separator, such as `7` in `7:worker`.
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Body, Place};
+    ///
+    /// // The job of the entry `7:worker` is the string at `job:7`.
+    /// let place = Place::set("running").unacked().with_body(Body::string("job:").with_id_before(':'));
+    /// ```
     #[must_use]
-    pub fn id_before(mut self, letter: char) -> Self {
-        self.id_ends_at = Some(letter);
+    pub fn with_id_before(mut self, separator: char) -> Self {
+        self.id_ends_at = Some(separator);
         self
     }
 
     pub(super) fn id_of<'a>(&self, entry: &'a [u8]) -> &'a [u8] {
-        let mut letter = [0; 4];
-        let ends_at: &[u8] = self.id_ends_at.map_or(&[], |end| end.encode_utf8(&mut letter).as_bytes());
+        let mut buffer = [0; 4];
+        let ends_at: &[u8] = self.id_ends_at.map_or(&[], |end| end.encode_utf8(&mut buffer).as_bytes());
         let end = entry.windows(ends_at.len().max(1)).position(|window| window == ends_at);
         &entry[..end.unwrap_or(entry.len())]
     }
 }
 
-/// What a key of the job database is to a format.
+/// The role of a key in the job database: the result of [`JobFormat::key_role`](super::JobFormat::key_role).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Key {
-    /// One of the places of that queue.
+pub enum KeyRole {
+    /// One of the [places](super::JobFormat::places) of this queue.
     Queue(String),
-    /// A place of its own, whose name only the key says: what one worker has taken.
+    /// A place that belongs to no queue, such as the jobs that one worker has taken.
     Place(Place),
-    /// A sorted set whose scores are times that age with [`travel`](crate::TestRequest::travel).
-    Times(Unit),
-    /// Anything else that the format keeps: the bodies of jobs, the names of queues, notes of workers, results.
+    /// A sorted set without jobs, whose scores are times. [`travel`](crate::TestRequest::travel) ages them.
+    Timestamps(TimeUnit),
+    /// Any other key of the format: bodies of jobs, names of queues, worker metadata, results.
     Other,
-    /// As [`Other`](Self::Other), if it is of that type, as Redis' command TYPE says it. For names that other keys may
-    /// have too.
-    Note(&'static str),
-    /// Not a key of the format.
+    /// Like [`Other`](Self::Other), but only if the key has this type, as the command TYPE returns it. It is for names
+    /// that keys of other origin can have too.
+    OtherOfType(&'static str),
+    /// Not a key of the format. The negative assertions fail over it.
     Unknown,
 }
 
-/// What was found in a place, with its bodies.
+/// One entry of a place, with its bodies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub(super) place: Arc<Place>,
@@ -272,10 +396,12 @@ pub struct Entry {
     pub(super) value: Vec<u8>,
     pub(super) score: Option<f64>,
     pub(super) bodies: Vec<Option<Found>>,
-    /// Of a stream's entry.
-    pub(super) taken: bool,
-    /// It was due when it was read, where the place has jobs for now as well.
-    pub(super) is_for_now: bool,
+    /// The TTLs of the bodies' keys in milliseconds, if the entry was drained.
+    pub(super) ttls: Vec<Option<i64>>,
+    /// Whether a stream's consumer group has it pending.
+    pub(super) is_pending: bool,
+    /// Whether it was due when it was read, in a place that also holds jobs without an eta.
+    pub(super) is_immediate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -285,32 +411,49 @@ pub(super) enum Found {
 }
 
 impl Entry {
-    /// An entry of a place, as a test of a format gives it to [`decode`](super::JobFormat::decode).
+    /// Creates an entry without bodies, for testing a format's [`decode`](super::JobFormat::decode).
+    ///
+    /// ```
+    /// use transient_fixtures::jobs::{Entry, Place};
+    /// use transient_fixtures::{Celery, JobFormat};
+    ///
+    /// let entry = Entry::new(Place::list("mail"), Some("mail"), "junk");
+    /// assert!(Celery::new().decode(&entry).why_unreadable().is_some());
+    /// ```
     #[must_use]
     pub fn new(place: Place, queue: Option<&str>, value: impl Into<Vec<u8>>) -> Self {
         let (place, queue) = (Arc::new(place), queue.map(Arc::from));
-        Self { place, queue, value: value.into(), score: None, bodies: Vec::new(), taken: false, is_for_now: false }
+        Self {
+            place,
+            queue,
+            value: value.into(),
+            score: None,
+            bodies: Vec::new(),
+            ttls: Vec::new(),
+            is_pending: false,
+            is_immediate: false,
+        }
     }
 
-    /// The queue; `None` in a place that several queues share.
+    /// Returns the queue, or `None` in a place that several queues share.
     #[must_use]
     pub fn queue(&self) -> Option<&str> {
         self.queue.as_deref()
     }
 
-    /// The list's element, the set's member, the hash's value, or the id of a stream's entry.
+    /// Returns the list's element, the set's member, the hash's value, or the id of the stream's entry.
     #[must_use]
     pub fn value(&self) -> &[u8] {
         &self.value
     }
 
-    /// As [`value`](Self::value), as text; invalid UTF-8 is replaced.
+    /// Returns [`value`](Self::value) as text, with U+FFFD for invalid UTF-8.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.value)
     }
 
-    /// The message: the first body that is a string or a field, else the entry itself.
+    /// Returns the first body that is a string or a hash field, or else the [`value`](Self::value).
     #[must_use]
     pub fn message(&self) -> &[u8] {
         let bytes = self.bodies.iter().flatten().find_map(|body| match body {
@@ -320,7 +463,7 @@ impl Entry {
         bytes.unwrap_or(&self.value)
     }
 
-    /// A field of a body that is a hash, or of a stream's entry.
+    /// Returns a field of the stream's entry, or of a body that is a whole hash.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         let fields = self.bodies.iter().flatten().filter_map(|body| match body {
@@ -330,20 +473,20 @@ impl Entry {
         fields.flatten().find(|(field, _)| field == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
 
-    /// When it is due, where the place says so.
+    /// Returns the due time, if the place's scores are [due times](Place::with_due_times).
     #[must_use]
-    pub fn due(&self) -> Option<SystemTime> {
-        let unit = self.place.unit.filter(|_| self.place.scores_are_due && !self.is_for_now);
+    pub fn eta(&self) -> Option<SystemTime> {
+        let unit = self.place.unit.filter(|_| self.place.scores_are_due && !self.is_immediate);
         unit.zip(self.score).and_then(|(unit, score)| unit.time(score))
     }
 
-    /// Whether a worker has taken it.
+    /// Returns whether a worker has taken the job and not acknowledged it.
     #[must_use]
-    pub fn is_taken(&self) -> bool {
-        self.taken || self.place.state == State::Taken
+    pub fn is_unacked(&self) -> bool {
+        self.is_pending || self.place.state == State::Unacked
     }
 
     pub(super) fn state(&self) -> State {
-        if self.taken { State::Taken } else { self.place.state }
+        if self.is_pending { State::Unacked } else { self.place.state }
     }
 }

@@ -1,18 +1,19 @@
-//! What Python's queues write in the same way.
+//! Encodings that Celery and RQ share.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-/// How long a body may be that was compressed, in bytes. No job of a test has more.
-pub(super) const LONGEST_BODY: usize = 64 * 1024 * 1024;
+/// The limit for a decompressed body, in bytes: far more than any job in a test has.
+pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// What zlib has compressed; `None` where it has not, or has compressed more than that.
+/// Decompresses zlib. Returns `None` for other data, and beyond the limit.
 pub(super) fn inflate(body: &[u8]) -> Option<Vec<u8>> {
-    miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(body, LONGEST_BODY).ok()
+    miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(body, MAX_BODY).ok()
 }
 
-/// As Python's `isoformat`: Celery before 5.3 drops a job whose time has more digits, or other letters behind it.
+/// Formats a time like Python's `isoformat`. Celery before 5.3 drops a job whose time has more than 6 decimals, or `Z`
+/// for the time zone.
 pub(super) fn iso_format(time: SystemTime) -> Option<String> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     let time = OffsetDateTime::UNIX_EPOCH.checked_add(since.try_into().ok()?)?;

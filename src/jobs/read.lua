@@ -1,9 +1,9 @@
--- Reads places of jobs with the bodies of their entries, all at one moment, and takes the waiting jobs out if asked to.
--- ARGV: 1 to take; 1 to list all keys; a queue, to take only its jobs out of places of several; then of each place:
--- type, key, group, the JSON field that names the queue, how many bodies; and of each body: type, key or prefix, the
--- letter before which the id ends.
--- Returns the keys, each with its type; and of each place the entries, their scores (of a stream: 1 where the group has
--- taken it), and for each body what was found.
+-- Reads places of jobs and the bodies of their entries, and optionally removes the waiting jobs, in one atomic step.
+-- ARGV: "1" to remove; "1" to list all keys; the queue whose jobs are wanted from shared places, or "" for all. For
+-- each place: type, key, consumer group, JSON field that names the queue, number of bodies. For each body: type, key or
+-- prefix, separator before which the id ends. Returns the keys, each followed by its type; and for each place the
+-- values, their scores (for a stream: 1 if the entry is pending), one column of results for each body and, if they are
+-- removed, one column of TTLs in milliseconds for each body.
 
 local take, list_keys, queue = ARGV[1] == '1', ARGV[2] == '1', ARGV[3]
 local at = 3
@@ -15,12 +15,12 @@ end
 
 local function read_stream(key, group)
     local found = {values = {}, scores = {}, fields = {}}
-    local function add(entries, taken)
+    local function add(entries, is_pending)
         for _, entry in ipairs(entries) do
-            -- One that was taken may have been deleted since.
+            -- A pending entry can have been deleted.
             if entry[2] then
                 table.insert(found.values, entry[1])
-                table.insert(found.scores, taken)
+                table.insert(found.scores, is_pending)
                 table.insert(found.fields, entry[2])
             end
         end
@@ -66,8 +66,8 @@ end
 
 local function id_of(body, value)
     if body.ends == '' then return value end
-    local place = string.find(value, body.ends, 1, true)
-    return place and string.sub(value, 1, place - 1) or value
+    local separator = string.find(value, body.ends, 1, true)
+    return separator and string.sub(value, 1, separator - 1) or value
 end
 
 local function read_body(body, value)
@@ -77,14 +77,19 @@ local function read_body(body, value)
     return redis.call('HGETALL', body.key .. id)
 end
 
+-- Returns a negative number if the body has no TTL, or none that other jobs don't share.
+local function ttl_of(body, value)
+    return body.kind == 'field' and -1 or redis.call('PTTL', body.key .. id_of(body, value))
+end
+
 local function is_wanted(place, value)
     if place.field == '' or queue == '' then return true end
     local is_json, job = pcall(cjson.decode, value)
     return is_json and type(job) == 'table' and job[place.field] == queue
 end
 
--- Only what is wanted stays in the answer.
-local function choose(place, found)
+-- Drops the jobs of other queues from the reply.
+local function keep_wanted(place, found)
     if place.field == '' or queue == '' then return end
     local values, scores = {}, {}
     for number, value in ipairs(found.values) do
@@ -120,19 +125,23 @@ while at < #ARGV do
     table.insert(places, place)
 end
 
--- All is read before anything is removed: an error leaves everything as it was.
+-- Reads everything before removing anything, so that an error changes nothing.
 local answer, all = {}, {}
 for _, place in ipairs(places) do
     local found = read(place)
-    choose(place, found)
-    local bodies = {}
+    keep_wanted(place, found)
+    local bodies, ttls = {}, {}
     for _, body in ipairs(place.bodies) do
-        local column = {}
-        for number, value in ipairs(found.values) do column[number] = read_body(body, value) end
+        local column, ttls_of_body = {}, {}
+        for number, value in ipairs(found.values) do
+            column[number] = read_body(body, value)
+            if take then ttls_of_body[number] = ttl_of(body, value) end
+        end
         table.insert(bodies, column)
+        table.insert(ttls, ttls_of_body)
     end
     if found.fields then table.insert(bodies, found.fields) end
-    table.insert(answer, {found.values, found.scores, bodies})
+    table.insert(answer, {found.values, found.scores, bodies, ttls})
     table.insert(all, found)
 end
 if take then

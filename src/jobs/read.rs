@@ -1,4 +1,4 @@
-//! Reads what is queued: one transaction looks at all places at one moment.
+//! Reads jobs: one transaction reads all places, so the result is one consistent picture.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -6,36 +6,38 @@ use std::time::SystemTime;
 
 use redis::{Cmd, Pipeline, Value, cmd, pipe};
 
+use super::job::Origin;
 use super::place::{BodyKind, Entry, Found, Kind, Place, State};
-use super::{Job, Jobs, Key};
+use super::{Job, Jobs, KeyRole};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::lease::guard::{MARKER, OLD_MARKER};
 use crate::report;
 
 const READ: &str = include_str!("read.lua");
 
-/// How often the keys may change while they are read.
+/// How often to start again while new keys appear.
 const TRIES: usize = 100;
 
-/// A place, and the queue that it belongs to.
-pub(super) type Belonging = (Option<String>, Place);
+/// A place, and its queue unless several share it.
+pub(super) type QueuePlace = (Option<String>, Place);
 
-/// The keys of the job database with their types.
+/// The keys of the job database, with their types.
 pub(super) type Keys = Vec<(Vec<u8>, String)>;
 
-/// All that is in the job database.
+/// The entries in one state.
 pub(super) struct Contents {
     pub(super) entries: Vec<Entry>,
-    /// The keys that the format does not know, in words.
+    /// Descriptions of the keys that the format does not know.
     pub(super) foreign: Vec<String>,
 }
 
 impl Jobs {
-    /// The entries of that state, of all queues.
+    /// Returns the entries of all queues in this state.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, a key has the wrong type,
+    /// or new keys keep appearing.
     pub(super) fn contents(&self, state: State) -> Result<Contents, Error> {
         let mut keys = Keys::new();
         for _ in 0..TRIES {
@@ -44,7 +46,7 @@ impl Jobs {
             let (now, entries) = self.read(&places, None, true)?;
             let (places_now, foreign) = self.sort_keys(&now);
             let known: HashSet<_> = places.iter().map(|(_, place)| &place.key).collect();
-            // Otherwise a job may have moved from a place that was read to one that did not exist yet.
+            // Otherwise a job can have moved from a place that was read to one that was not known yet.
             if in_state(places_now, state).iter().all(|(_, place)| known.contains(&place.key)) {
                 let entries = entries.into_iter().filter(|entry| entry.state() == state).collect();
                 return Ok(Contents { entries, foreign });
@@ -54,49 +56,51 @@ impl Jobs {
         Err(Error::new(ErrorKind::Server, report::jobs::NEVER_STILL))
     }
 
-    /// The entries that wait in one queue, in the order in which workers take them. `take` removes them in the same step.
+    /// Returns the entries that wait in one queue, in the order in which workers take them. `take` removes them in the
+    /// same step.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or a key has the wrong
+    /// type.
     pub(super) fn waiting(&self, queue: &str, take: bool) -> Result<Vec<Entry>, Error> {
         let own = self.format.places(queue).into_iter().map(|place| (Some(queue.to_owned()), place));
-        let shared = self.format.shared().into_iter().filter(|place| place.queue_field.is_some());
+        let shared = self.format.shared_places().into_iter().filter(|place| place.queue_field.is_some());
         let places = own.chain(shared.map(|place| (None, place))).collect();
         let (_, entries) = self.read(&in_state(places, State::Waiting), Some((queue, take)), false)?;
         Ok(entries.into_iter().filter(|entry| entry.state() == State::Waiting).collect())
     }
 
-    /// The places that are there, and the keys that are unknown, in words.
-    pub(super) fn sort_keys(&self, keys: &Keys) -> (Vec<Belonging>, Vec<String>) {
+    /// Returns the places that exist, and descriptions of the unknown keys.
+    pub(super) fn sort_keys(&self, keys: &Keys) -> (Vec<QueuePlace>, Vec<String>) {
         let types: HashMap<&[u8], &str> = keys.iter().map(|(key, kind)| (key.as_slice(), kind.as_str())).collect();
-        let is_there = |place: &Place| types.get(place.key.as_bytes()) == Some(&place.type_name());
+        let exists = |place: &Place| types.get(place.key.as_bytes()) == Some(&place.type_name());
         let (mut queues, mut single, mut known) = (BTreeSet::new(), Vec::new(), HashSet::new());
-        // A key of another type is unknown. Asking for its jobs is the server's error.
-        let shared = self.format.shared().into_iter().filter(|place| types.contains_key(place.key.as_bytes()));
+        // A shared place of the wrong type is unknown too, and reading its jobs is an error of the server.
+        let shared = self.format.shared_places().into_iter().filter(|place| types.contains_key(place.key.as_bytes()));
         let shared: Vec<_> = shared.collect();
-        known.extend(shared.iter().filter(|place| is_there(place)).map(|place| place.key.clone().into_bytes()));
+        known.extend(shared.iter().filter(|place| exists(place)).map(|place| place.key.clone().into_bytes()));
         for (key, kind) in keys {
             let is_ours = [MARKER, OLD_MARKER].iter().any(|marker| marker.as_bytes() == key);
             let is_ignored = self.ignored.iter().any(|prefix| key.starts_with(prefix.as_bytes()));
-            match std::str::from_utf8(key).map(|key| self.format.key(key)) {
+            match std::str::from_utf8(key).map(|key| self.format.key_role(key)) {
                 _ if is_ours || is_ignored => {}
                 _ if shared.iter().any(|place| place.key.as_bytes() == key) => continue,
-                Ok(Key::Queue(queue)) => {
+                Ok(KeyRole::Queue(queue)) => {
                     queues.insert(queue);
                     continue;
                 }
-                Ok(Key::Place(place)) if is_there(&place) => single.push(place),
-                Ok(Key::Times(_)) if kind == "zset" => {}
-                Ok(Key::Other) => {}
-                Ok(Key::Note(wanted)) if kind == wanted => {}
+                Ok(KeyRole::Place(place)) if exists(&place) => single.push(place),
+                Ok(KeyRole::Timestamps(_)) if kind == "zset" => {}
+                Ok(KeyRole::Other) => {}
+                Ok(KeyRole::OtherOfType(wanted)) if kind == wanted => {}
                 _ => continue,
             }
             known.insert(key.clone());
         }
         let mut places = Vec::new();
         for queue in queues {
-            for place in self.format.places(&queue).into_iter().filter(is_there) {
+            for place in self.format.places(&queue).into_iter().filter(exists) {
                 if known.insert(place.key.clone().into_bytes()) {
                     places.push((Some(queue.clone()), place));
                 }
@@ -109,10 +113,11 @@ impl Jobs {
         (places, foreign)
     }
 
-    /// All keys, where they are asked for, and the entries of these places.
+    /// Returns all keys if `list_keys` is set, and the entries of these places. `of_queue` limits shared places to one
+    /// queue, and states whether to remove the entries.
     pub(super) fn read(
         &self,
-        places: &[Belonging],
+        places: &[QueuePlace],
         of_queue: Option<(&str, bool)>,
         list_keys: bool,
     ) -> Result<(Keys, Vec<Entry>), Error> {
@@ -146,11 +151,11 @@ impl Jobs {
         Ok((keys, entries.collect()))
     }
 
-    /// With its message and its due time, where the format has left them to us.
+    /// Decodes an entry, and adds the message, the queue and the eta that the format left out.
     pub(super) fn decode(&self, entry: Entry) -> Job {
         let is_lost = !entry.bodies.is_empty() && entry.bodies.iter().all(Option::is_none);
         let mut job = if is_lost {
-            Job::unreadable(entry.queue.as_deref().unwrap_or_default(), &entry.value, report::jobs::NO_BODY_OF_ID)
+            Job::new_unreadable(entry.queue.as_deref().unwrap_or_default(), &entry.value, report::jobs::NO_BODY_OF_ID)
         } else {
             self.format.decode(&entry)
         };
@@ -160,19 +165,19 @@ impl Jobs {
         if job.queue.is_empty() {
             entry.queue.as_deref().unwrap_or(&entry.place.key).clone_into(&mut job.queue);
         }
-        job.eta = job.eta.or_else(|| entry.due());
-        job.origin.set(entry);
+        job.eta = job.eta.or_else(|| entry.eta());
+        job.origin = Origin::new(self.format_identity.clone(), entry);
         job
     }
 }
 
-/// Whether one command reads all of a place.
+/// Whether a single command reads the whole place.
 fn is_plain(place: &Place, queue: &str) -> bool {
     let is_shared = !queue.is_empty() && place.queue_field.is_some();
     place.bodies.is_empty() && !is_shared && !matches!(place.kind, Kind::Stream { .. })
 }
 
-/// That command. It costs the server a fraction of what a script does, which copies each entry.
+/// That command. It is much cheaper than a script, which copies each entry.
 fn plain_read(place: &Place) -> Cmd {
     let mut read = cmd(match place.kind {
         Kind::List => "LRANGE",
@@ -189,7 +194,7 @@ fn plain_read(place: &Place) -> Cmd {
     read
 }
 
-/// What it answers, as the script does.
+/// Converts its reply to the form of the script's.
 fn plain_columns(place: &Place, found: Value) -> Vec<Value> {
     if place.kind != Kind::SortedSet {
         return vec![found];
@@ -199,7 +204,7 @@ fn plain_columns(place: &Place, found: Value) -> Vec<Value> {
     vec![Value::Array(members), Value::Array(scores)]
 }
 
-/// The script that reads these places, with all keys where they are asked for.
+/// The script that reads these places, and all keys if `list_keys` is set.
 fn script(places: &[&Place], queue: &str, take: bool, list_keys: bool) -> Cmd {
     let mut script = cmd("EVAL");
     script.arg(READ).arg(0).arg(u8::from(take)).arg(u8::from(list_keys)).arg(queue);
@@ -222,26 +227,31 @@ fn script(places: &[&Place], queue: &str, take: bool, list_keys: bool) -> Cmd {
     script
 }
 
-/// The commands that put an entry back where it was.
+/// Returns the commands that put an entry back where it was.
 pub(super) fn restore(entry: &Entry) -> Pipeline {
     let mut commands = pipe();
     let (key, value) = (&entry.place.key, &entry.value);
+    let mut ttls = entry.ttls.iter().copied();
     for (body, found) in entry.place.bodies.iter().zip(&entry.bodies) {
         let id = body.id_of(value);
         let at = [body.key.as_bytes(), id].concat();
         match found {
             Some(Found::Bytes(bytes)) if body.kind == BodyKind::Field => commands.hset(&body.key, id, bytes),
-            Some(Found::Bytes(bytes)) => commands.set(at, bytes),
-            Some(Found::Fields(fields)) => commands.hset_multiple(at, fields),
+            // The job can still be there, if it was not drained.
+            Some(Found::Bytes(bytes)) => commands.cmd("SET").arg(&at).arg(bytes).arg("KEEPTTL"),
+            Some(Found::Fields(fields)) => commands.hset_multiple(&at, fields),
             None => &mut commands,
         };
+        if let Some(ttl) = ttls.next().flatten() {
+            commands.pexpire(at, ttl.max(1));
+        }
     }
     match entry.place.kind {
         Kind::List if entry.place.newest_first => commands.lpush(key, value),
         Kind::List => commands.rpush(key, value),
         Kind::SortedSet => commands.zadd(key, value, entry.score.unwrap_or_default()),
         Kind::Set => commands.sadd(key, value),
-        // Of a hash only the values are read.
+        // Only the values of a hash are read, not the field names.
         Kind::Hash => &mut commands,
         Kind::Stream { .. } => match entry.bodies.last() {
             Some(Some(Found::Fields(fields))) => commands.xadd(key, "*", fields),
@@ -251,19 +261,21 @@ pub(super) fn restore(entry: &Entry) -> Pipeline {
     commands
 }
 
-/// Those that have jobs in that state: of a stream, all may.
-fn in_state(mut places: Vec<Belonging>, state: State) -> Vec<Belonging> {
+/// Keeps the places with jobs in this state. A stream can have jobs in several.
+fn in_state(mut places: Vec<QueuePlace>, state: State) -> Vec<QueuePlace> {
     places.retain(|(_, place)| place.state == state || matches!(place.kind, Kind::Stream { .. }));
     places
 }
 
-/// What was found in one place, in the order in which it is taken: the entries, their scores, their bodies.
+/// Converts the columns of one place (the values, their scores, their bodies) to entries, in the order in which workers
+/// take them.
 fn entries(queue: Option<&str>, place: &Place, columns: Vec<Value>) -> Vec<Entry> {
     let mut columns = columns.into_iter();
     let mut column = || array(columns.next().unwrap_or(Value::Nil));
-    let (values, scores, bodies) = (column(), column(), column());
+    let (values, scores, bodies, ttls) = (column(), column(), column(), column());
     let mut scores = scores.into_iter().map(bytes);
-    let mut bodies: Vec<_> = bodies.into_iter().map(|column| array(column).into_iter()).collect();
+    let columns = |columns: Vec<Value>| columns.into_iter().map(|column| array(column).into_iter()).collect::<Vec<_>>();
+    let (mut bodies, mut ttls) = (columns(bodies), columns(ttls));
     let is_stream = matches!(place.kind, Kind::Stream { .. });
     let (shared_place, queue) = (Arc::new(place.clone()), queue.map(Arc::<str>::from));
     let now = SystemTime::now();
@@ -277,9 +289,10 @@ fn entries(queue: Option<&str>, place: &Place, columns: Vec<Value>) -> Vec<Entry
                 queue: queue.clone(),
                 value: bytes(value),
                 score: score.filter(|_| !is_stream),
-                taken: is_stream && score == Some(1.0),
-                is_for_now: place.or_now && score.is_some_and(is_due),
+                is_pending: is_stream && score == Some(1.0),
+                is_immediate: place.has_immediate_jobs && score.is_some_and(is_due),
                 bodies: bodies.iter_mut().map(|column| body(column.next().unwrap_or(Value::Nil))).collect(),
+                ttls: ttls.iter_mut().map(|column| ttl(&column.next().unwrap_or(Value::Nil))).collect(),
             }
         })
         .collect();
@@ -298,7 +311,15 @@ fn body(value: Value) -> Option<Found> {
     }
 }
 
-/// Also as RESP3 has it, where the server's URL asks for that.
+/// Returns a TTL in milliseconds.
+fn ttl(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(ttl) => Some(*ttl).filter(|ttl| *ttl >= 0),
+        _ => None,
+    }
+}
+
+/// Also accepts RESP3, which the server's URL can ask for.
 fn array(value: Value) -> Vec<Value> {
     match value {
         Value::Array(values) | Value::Set(values) => values,
@@ -315,7 +336,7 @@ fn bytes(value: Value) -> Vec<u8> {
     }
 }
 
-/// One after another, or, in RESP3, in an array each.
+/// Reads pairs from a flat array, or from RESP3's array of arrays.
 fn pairs(values: Vec<Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut values = values.into_iter().flat_map(|value| match value {
         Value::Array(pair) => pair,

@@ -1,4 +1,4 @@
-//! Sidekiq's queues.
+//! The format of Sidekiq.
 
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,40 +10,44 @@ use serde_json::{Value, json};
 use super::fact::Fact;
 use super::format::JobFormat;
 use super::job::Job;
-use super::place::{Entry, Key, Place, Unit};
+use super::place::{Entry, KeyRole, Place, TimeUnit};
 use crate::report::jobs as say;
 
-/// Keys that hold no jobs, with their types: names of queues and of processes, as [Sidekiq's API][api] reads them; and of
-/// later versions, that dead processes were looked for.
+/// Keys without jobs, and their types: the names of queues and processes that [Sidekiq's API][api] reads, and the lock
+/// of newer versions for cleaning up dead processes.
 ///
 /// [api]: https://github.com/sidekiq/sidekiq/blob/main/lib/sidekiq/api.rb
-const NOTES: [(&str, &str); 3] = [("queues", "set"), ("processes", "set"), ("process_cleanup", "string")];
+const OTHER_KEYS: [(&str, &str); 3] = [("queues", "set"), ("processes", "set"), ("process_cleanup", "string")];
 
-/// Prefixes of such keys: counts; which jobs are not queued twice, by Sidekiq's enterprise edition and by rusty-sidekiq;
-/// how long jobs took.
-const NOTE_PREFIXES: [(&str, &str); 4] =
+/// Prefixes of keys without jobs, and their types: counters, the locks of unique jobs in Sidekiq Enterprise and
+/// rusty-sidekiq, and job metrics.
+const OTHER_PREFIXES: [(&str, &str); 4] =
     [("stat:", "string"), ("unique:", "string"), ("sidekiq:unique:", "string"), ("j|", "hash")];
 
-/// Suffixes of the keys in which a process [says what it does][launcher], and is told what to do: `HOST:PID:NONCE:work`.
+/// Suffixes of the keys of a [process][launcher], such as `HOST:PID:NONCE:work`, and their types.
 ///
 /// [launcher]: https://github.com/sidekiq/sidekiq/blob/main/lib/sidekiq/launcher.rb
-const NOTE_SUFFIXES: [(&str, &str); 4] = [(":work", "hash"), (":workers", "hash"), ("-signals", "list"), ("", "hash")];
+const PROCESS_SUFFIXES: [(&str, &str); 4] =
+    [(":work", "hash"), (":workers", "hash"), ("-signals", "list"), ("", "hash")];
 
-/// The jobs of [Sidekiq](https://github.com/sidekiq/sidekiq/wiki/Job-Format), and of what speaks its format.
+/// The format of [Sidekiq](https://github.com/sidekiq/sidekiq/wiki/Job-Format) and of compatible libraries. Requires
+/// the feature `sidekiq`.
 ///
-/// Its lists are `queue:NAME`; `schedule` and `retry` have the jobs for later, whose times travel; `dead` has those that
-/// [`Jobs::dead`](super::Jobs::dead) lists. Workers keep what they have taken to themselves, so that
-/// [`Jobs::taken`](super::Jobs::taken) has none. A job of Active Job has the name of the class that it wraps.
+/// The lists `queue:NAME` hold the waiting jobs, and the sorted sets `schedule` and `retry` those that are not due yet.
+/// [`travel`](crate::TestRequest::travel) ages their times. [`Jobs::dead`](super::Jobs::dead) reads `dead`. Workers
+/// keep the jobs that they have taken in memory, so [`Jobs::unacked`](super::Jobs::unacked) finds none. The name of an
+/// Active Job is the class that it wraps.
 ///
-/// Tested against Ruby's Sidekiq 6.4.1 and rusty-sidekiq 0.15.
+/// It is tested against Ruby's Sidekiq 6.4.1 and rusty-sidekiq 0.15.
 ///
 /// ```
 /// use std::time::Duration;
 /// use transient_fixtures::{Job, Sidekiq, TestRequest};
 ///
 /// # fn main() -> Result<(), transient_fixtures::Error> {
-/// let jobs = TestRequest::clean().jobs_of(Sidekiq::new());
-/// jobs.enqueue(Job::new("MailWorker").args(("asa@example.com",)).queue("mail").countdown(Duration::from_secs(60)))?;
+/// let jobs = TestRequest::clean().jobs_with_format(Sidekiq::new());
+/// let job = Job::new("MailWorker").with_args(("asa@example.com",)).with_queue("mail");
+/// jobs.enqueue(job.with_countdown(Duration::from_secs(60)))?;
 /// jobs.assert_enqueued("MailWorker").with_args(("asa@example.com",)).on_queue("mail").times(1).only();
 /// # Ok(())
 /// # }
@@ -54,16 +58,34 @@ pub struct Sidekiq {
 }
 
 impl Sidekiq {
-    /// Without a namespace.
+    /// Creates the format, without a namespace.
+    ///
+    /// ```
+    /// use transient_fixtures::{Sidekiq, TestRequest};
+    ///
+    /// TestRequest::clean().jobs_with_format(Sidekiq::new()).assert_nothing_enqueued();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With the namespace of `redis-namespace`, or of rusty-sidekiq: `shop` for keys such as `shop:queue:default`.
+    /// Sets the namespace of `redis-namespace` or rusty-sidekiq, such as `shop` for keys like `shop:queue:default`.
+    ///
+    /// ```
+    /// use transient_fixtures::{Job, Sidekiq, TestRequest};
+    ///
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs_with_format(Sidekiq::new().with_namespace("shop"));
+    /// jobs.enqueue(Job::new("MailWorker"))?;
+    /// jobs.assert_enqueued("MailWorker").only();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn with_namespace(namespace: &str) -> Self {
-        Self { prefix: format!("{namespace}:") }
+    pub fn with_namespace(mut self, namespace: &str) -> Self {
+        self.prefix = format!("{namespace}:");
+        self
     }
 
     fn key_of(&self, name: &str) -> String {
@@ -76,27 +98,27 @@ impl JobFormat for Sidekiq {
         vec![Place::list(self.key_of(&format!("queue:{queue}"))).newest_first()]
     }
 
-    fn shared(&self) -> Vec<Place> {
-        let set = |name| Place::sorted_set(self.key_of(name)).queue_in("queue");
+    fn shared_places(&self) -> Vec<Place> {
+        let set = |name| Place::sorted_set(self.key_of(name)).with_queue_field("queue");
         let (schedule, retry) = (set("schedule"), set("retry"));
-        let dead = set("dead").times_in(Unit::SECONDS).dead();
-        vec![schedule.due_in(Unit::SECONDS), retry.due_in(Unit::SECONDS), dead]
+        let dead = set("dead").with_timestamps(TimeUnit::SECONDS).dead();
+        vec![schedule.with_due_times(TimeUnit::SECONDS), retry.with_due_times(TimeUnit::SECONDS), dead]
     }
 
-    fn key(&self, key: &str) -> Key {
-        let Some(name) = key.strip_prefix(&self.prefix) else { return Key::Unknown };
+    fn key_role(&self, key: &str) -> KeyRole {
+        let Some(name) = key.strip_prefix(&self.prefix) else { return KeyRole::Unknown };
         match name.strip_prefix("queue:") {
-            Some(queue) => Key::Queue(queue.to_owned()),
-            // Of Sidekiq's enterprise edition, and of rusty-sidekiq: when the next job of a kind is to be queued.
-            None if name == "periodic" => Key::Times(Unit::SECONDS),
-            // Of another type, it may be a queue under a namespace.
-            None => note(name).map_or(Key::Unknown, Key::Note),
+            Some(queue) => KeyRole::Queue(queue.to_owned()),
+            // When Sidekiq Enterprise or rusty-sidekiq enqueues the next periodic job.
+            None if name == "periodic" => KeyRole::Timestamps(TimeUnit::SECONDS),
+            // A key of another type can be a queue under a namespace of this name.
+            None => type_of_other_key(name).map_or(KeyRole::Unknown, KeyRole::OtherOfType),
         }
     }
 
     fn decode(&self, entry: &Entry) -> Job {
         let raw = entry.message();
-        read(raw).unwrap_or_else(|why| Job::unreadable(entry.queue().unwrap_or_default(), raw, why))
+        read(raw).unwrap_or_else(|why| Job::new_unreadable(entry.queue().unwrap_or_default(), raw, why))
     }
 
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
@@ -112,7 +134,7 @@ impl JobFormat for Sidekiq {
             "class": name, "args": job.args, "queue": job.queue, "jid": job.id, "retry": true, "created_at": now,
         });
         if let Some(count) = job.retries.checked_sub(1) {
-            // 0 after the first failure.
+            // It is 0 after the first failure.
             message["retry_count"] = json!(count);
         }
         let mut commands = pipe();
@@ -128,26 +150,28 @@ impl JobFormat for Sidekiq {
     }
 }
 
-/// The type of a key that holds no jobs.
-fn note(name: &str) -> Option<&'static str> {
-    let by_name = NOTES.iter().find(|(note, _)| name == *note);
-    let by_prefix = || NOTE_PREFIXES.iter().find(|(start, _)| name.starts_with(start));
-    let of_process = || NOTE_SUFFIXES.iter().find(|(end, _)| name.strip_suffix(end).is_some_and(is_process));
+/// Returns the type that a key without jobs has.
+fn type_of_other_key(name: &str) -> Option<&'static str> {
+    let by_name = OTHER_KEYS.iter().find(|(other, _)| name == *other);
+    let by_prefix = || OTHER_PREFIXES.iter().find(|(start, _)| name.starts_with(start));
+    let of_process = || PROCESS_SUFFIXES.iter().find(|(end, _)| name.strip_suffix(end).is_some_and(is_process));
     by_name.or_else(by_prefix).or_else(of_process).map(|(_, kind)| *kind)
 }
 
-/// `HOST:PID:NONCE`.
+/// Returns whether this is `HOST:PID:NONCE`.
 fn is_process(name: &str) -> bool {
     let mut pieces = name.rsplitn(3, ':');
     let nonce = pieces.next().is_some_and(|nonce| nonce.len() == 12 && nonce.bytes().all(|b| b.is_ascii_hexdigit()));
     nonce && pieces.next().is_some_and(|pid| pid.parse::<u32>().is_ok())
 }
 
+/// Decodes a message.
+///
 /// # Errors
 ///
-/// Why it is not a job of Sidekiq.
+/// Returns the reason if it is not a Sidekiq job.
 fn read(message: &[u8]) -> Result<Job, String> {
-    /// As far as it matters here.
+    /// The fields that a [`Job`] has.
     #[derive(Deserialize)]
     #[serde(bound(deserialize = "'de: 'a"), expecting = "a job of Sidekiq")]
     struct Message<'a> {
@@ -167,8 +191,7 @@ fn read(message: &[u8]) -> Result<Job, String> {
     let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;
     let Value::Array(args) = message.args else { return Err(say::NO_ARGS.to_owned()) };
     let name = message.wrapped.text().or(message.class.text()).ok_or(say::NO_CLASS)?;
-    let mut job = Job::new(name).queue(message.queue.text().unwrap_or("default"));
-    job.args = args;
+    let mut job = Job::new(name).with_args(args).with_queue(message.queue.text().unwrap_or("default"));
     job.id = message.jid.text().map(str::to_owned);
     job.retries = message.retry_count.number().map_or(0, |count: u32| count.saturating_add(1));
     Ok(job)

@@ -9,19 +9,19 @@ use crate::provider::{Server, Source, select};
 use crate::report;
 use crate::settings::Settings;
 
-/// settings → provider → pool or lock → guard → clear → lease. Afterwards the test databases are this test's, and may be
-/// written.
+/// Acquires a lease: settings → provider → pool or lock → guard → clear → lease. Afterwards the test databases belong
+/// to this test and can be written.
 ///
 /// # Errors
 ///
-/// When no server can be had, the guard refuses it, or another test keeps it for too long.
+/// Returns an error if no provider has a server, the guard refuses its data, or another test holds it for too long.
 pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> Result<Lease, Error> {
     loop {
         let source = select::source(settings)?;
         let (server, hold): (Server, Box<dyn Hold>) = if let Some(running) = source.running() {
             match SharedServer::begin(running, settings, test, clean) {
                 Ok(shared) => (shared.server(), Box::new(shared)),
-                // Nobody named it, and it holds somebody's data: the next provider.
+                // The server at the default address holds foreign data: try the next provider.
                 Err(refusal) if refusal.is_refused() && !running.is_named() => {
                     select::rule_out(&source, settings, &refusal);
                     continue;
@@ -37,7 +37,8 @@ pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> R
     }
 }
 
-/// An idle server of this process, else a new one. One that an earlier test has changed is ended, never leased again.
+/// Takes an idle server of this process, or starts one. A server that an earlier test has reconfigured is ended
+/// instead.
 fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> Result<OwnServer, Error> {
     while let Some(mut idle) = pool::take() {
         if idle.begin(test, clean).unwrap_or(false) {
@@ -48,9 +49,9 @@ fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> R
         let mut new = OwnServer::new(source.start(settings)?);
         let begun = new
             .begin(test, clean)
-            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server(), &error), error));
-        // Another process has left it otherwise than it was, or it has ended since.
-        if new.was_left() && !matches!(begun, Ok(true)) {
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&new.server()), error));
+        // A previous process has reconfigured the server, or the server has ended since.
+        if new.is_from_another_process() && !matches!(begun, Ok(true)) {
             continue;
         }
         return begun.map(|_| new);
@@ -65,7 +66,7 @@ fn announce(server: &Server, source: &Source, settings: &Settings, test: &str) {
     if settings.keep() && source.running().is_none() {
         report::shout(&report::will_keep(server, &server.cli_command(), &server.end_command()));
     }
-    if let Some(tests) = registry::tests_beside() {
+    if let Some(tests) = registry::concurrent_tests() {
         report::print(&report::warning(&report::lease::second_server(&tests)));
     }
 }

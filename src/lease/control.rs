@@ -1,11 +1,11 @@
-//! The connection by which a lease is known in a shared server, kept until the lease ends.
+//! The connection that marks a shared server as leased. It stays open until the lease ends.
 //!
-//! A server closes idle connections (its `timeout`), and people close them (CLIENT KILL). Other tests would take the
-//! server for free then. So a thread sends a PING every 400 ms, and connects again where the connection is gone.
+//! A server closes idle connections (its `timeout`), and users close them (CLIENT KILL). Other tests would then see the
+//! server as free. So a thread sends a PING every 400 ms and reconnects if the connection is gone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,60 +15,61 @@ use super::{into_redis_error, queue};
 use crate::error::{Error, Kind};
 use crate::provider::running::Running;
 use crate::report;
+use crate::sync::lock;
 
-/// The shortest `timeout` that a server knows is a second.
+/// The shortest `timeout` that a server supports is one second.
 const PING_EVERY: Duration = Duration::from_millis(400);
 
-/// After so long without a connection (the process was stopped, say) other tests may have had the server.
+/// After this long without a connection, for example in a suspended process, other tests may have had the server.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// Dropped, it closes the connection.
+/// Closes the connection when dropped.
 pub(super) struct Control {
-    kept: Arc<Mutex<Kept>>,
-    /// Ends the thread.
+    state: Arc<Mutex<State>>,
+    /// Ends the thread when dropped.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Control {
-    /// Keeps a connection that has just got its turn on `running`, whose `run_id` that is, for `test`.
-    pub(super) fn keep(connection: Connection, running: &Running, run_id: &str, test: &str) -> Self {
-        let kept = Kept {
+    /// Keeps `connection`, which has just got its turn on `running` with this `run_id`, alive for `test`.
+    pub(super) fn start(connection: Connection, running: &Running, run_id: &str, test: &str) -> Self {
+        let state = State {
             connection: Some(connection),
             held_at: Instant::now(),
-            was_dropped: false,
+            was_disconnected: false,
             is_lost: false,
             is_held: Arc::new(AtomicBool::new(true)),
             running: running.clone(),
             run_id: run_id.to_owned(),
             test: test.to_owned(),
         };
-        let kept = Arc::new(Mutex::new(kept));
+        let state = Arc::new(Mutex::new(state));
         let (end, ended) = mpsc::channel();
-        let pings = kept.clone();
+        let pings = state.clone();
         let ping = move || {
             while ended.recv_timeout(PING_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // After a failure, the next PING connects again.
+                // If it fails, the next PING reconnects.
                 let _ = lock(&pings).ask(|connection| cmd("PING").exec(connection));
             }
         };
-        // Where the user may start no more threads, the connection is not kept alive.
+        // If the user's limit on threads is reached, the connection is not kept alive.
         let thread = thread::Builder::new().spawn(ping).ok();
-        Self { kept, end: Some(end), thread }
+        Self { state, end: Some(end), thread }
     }
 
-    /// Asks the server, on another connection where this one is gone.
+    /// Asks the server, on a new connection if this one is gone.
     ///
     /// # Errors
     ///
-    /// When the server does not answer, answers with an error, or may be another test's by now.
+    /// Returns an error if the server does not answer, answers with an error, or may be leased to another test.
     pub(super) fn ask<T>(&self, question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        lock(&self.kept).ask(question)
+        lock(&self.state).ask(question)
     }
 
-    /// Cleared when the server may be another test's.
+    /// Returns a flag that is cleared when the server may be leased to another test.
     pub(super) fn held_flag(&self) -> Arc<AtomicBool> {
-        lock(&self.kept).is_held.clone()
+        lock(&self.state).is_held.clone()
     }
 }
 
@@ -81,29 +82,28 @@ impl Drop for Control {
     }
 }
 
-struct Kept {
+struct State {
     connection: Option<Connection>,
-    /// When the last question was sent that the server has answered: its answer may have been read much later, by a
-    /// process that was stopped meanwhile.
+    /// When the last answered question was sent. A suspended process may read the answer much later.
     held_at: Instant,
-    /// Whether the server may have closed the connection, so that others may have come in.
-    was_dropped: bool,
+    /// Whether the server may have closed the connection, so that other tests may have had a turn.
+    was_disconnected: bool,
     is_lost: bool,
-    /// Cleared by a loss, and by the lease when it ends.
+    /// Cleared when the lease is lost, and when it ends.
     is_held: Arc<AtomicBool>,
     running: Running,
     run_id: String,
     test: String,
 }
 
-impl Kept {
+impl State {
     fn ask<T>(&mut self, mut question: impl FnMut(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
         let asked = Instant::now();
         if let Some(connection) = &mut self.connection {
             match question(connection) {
-                // Also after a time-out: the late reply would answer the next question.
+                // After a timeout too: the late reply would be taken for the answer to the next question.
                 Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
-                    self.was_dropped = !error.is_timeout();
+                    self.was_disconnected = !error.is_timeout();
                     self.connection = None;
                 }
                 answer => {
@@ -112,20 +112,21 @@ impl Kept {
                 }
             }
         }
-        let connection = self.connect_again().map_err(into_redis_error)?;
+        let connection = self.reconnect().map_err(into_redis_error)?;
         self.held_at = Instant::now();
         question(self.connection.insert(connection))
     }
 
+    ///
     /// # Errors
     ///
-    /// When the server does not answer, or may be another test's by now.
-    fn connect_again(&mut self) -> Result<Connection, Error> {
-        self.is_lost |= self.was_dropped && self.held_at.elapsed() > LOST_AFTER;
+    /// Returns an error if the server does not answer, or may be leased to another test.
+    fn reconnect(&mut self) -> Result<Connection, Error> {
+        self.is_lost |= self.was_disconnected && self.held_at.elapsed() > LOST_AFTER;
         if !self.is_lost {
             let (mut connection, server) = self.running.connect()?;
             self.is_lost = server.run_id() != self.run_id
-                || !queue::takes_place_again(&mut connection, &self.test, &self.running.shown_url())?;
+                || !queue::reclaim_turn(&mut connection, &self.test, &self.running.shown_url())?;
             if !self.is_lost {
                 return Ok(connection);
             }
@@ -133,8 +134,4 @@ impl Kept {
         self.is_held.store(false, Ordering::Relaxed);
         Err(Error::new(Kind::Server, report::lease::lost(&self.test)))
     }
-}
-
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

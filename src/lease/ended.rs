@@ -1,39 +1,40 @@
-//! Own servers that were ended because a test still used them when it was over: said at once, and again when another
-//! test of the process fails, since its failure may come from there.
+//! Own servers that were ended because their test was over but still used them. The warning is printed at once, and
+//! again when another test of this process fails: that failure may be a consequence.
 
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::report;
+use crate::sync::lock;
 
-/// How many of them are remembered.
-const REMEMBERED: usize = 8;
+/// How many warnings are kept.
+const MAX_REMEMBERED: usize = 8;
 
 static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Why the server can't be leased again.
 #[derive(Clone, Copy)]
-pub(super) enum Why<'test> {
+pub(super) enum Reason<'test> {
     /// A clone of the request outlived the test.
     CloneAlive,
-    /// A connection was still open when that test was to have the server.
+    /// A connection was still open when the next test was about to get the server.
     StillConnected { next: &'test str },
 }
 
-/// Says that the server of `test` has been ended.
-pub(super) fn remember(test: &str, server: &dyn Display, why: Why<'_>) {
-    let sentence = match why {
-        Why::CloneAlive => report::lease::ended_with_clone(test, server),
-        Why::StillConnected { next } => report::lease::ended_with_connection(test, server, next),
+/// Prints a warning that the server of `test` has been ended, and keeps it.
+pub(super) fn remember(test: &str, server: &dyn Display, reason: Reason<'_>) {
+    let sentence = match reason {
+        Reason::CloneAlive => report::lease::ended_with_clone(test, server),
+        Reason::StillConnected { next } => report::lease::ended_with_connection(test, server, next),
     };
     report::print(&report::warning(&sentence));
-    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-    if ended.len() < REMEMBERED {
+    let mut ended = lock(&ENDED);
+    if ended.len() < MAX_REMEMBERED {
         ended.push(sentence);
     }
 }
 
-/// What was said so far.
+/// Returns the warnings so far.
 pub(crate) fn remembered() -> Vec<String> {
-    ENDED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock(&ENDED).clone()
 }

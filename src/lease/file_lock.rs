@@ -1,12 +1,12 @@
-//! The lock on a running server's test databases, across threads and processes: a lock on the file of its `run_id`.
+//! The lock on a shared server's test databases, between threads and processes: an OS lock on the file named by its
+//! `run_id`.
 //!
-//! There are two files. Whoever wants the server first stands in the queue's lock, and from there waits for the
-//! server's own. So a test that has just given the server back can't take it again while another one waits: it would
-//! have to pass the one in front, who holds the queue, and is passed only where he was stopped. The kernel releases the
-//! locks of a process with the process, so that a dead holder blocks nobody.
+//! There are two files. A waiter first locks the queue file, and waits for the server's own file while holding it. So a
+//! test that has just released the server can't take it again while another test waits: the waiter at the head of the
+//! queue is first. Others overtake it only if it is suspended. The kernel releases the locks of a process when the
+//! process ends, so a dead holder blocks no other test.
 
 use std::fs::{File, TryLockError};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,16 +18,16 @@ use super::registry;
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// When a waiter says for whom it waits.
-const SAY_AFTER: Duration = Duration::from_secs(10);
+/// After this long, a waiter prints what it waits for.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(10);
 
-/// How often a waiter looks who has the server, and whether the one in front of it has left a free server to itself.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a waiter checks who holds the server, and whether a suspended process blocks the queue.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Held until it is dropped.
+/// An OS lock, held until it is dropped.
 pub(super) struct Lock(File);
 
-/// Closing the file would do, but for a forked child that has it open as well.
+/// Closing the file is not enough: a forked child may have it open as well.
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.unlock();
@@ -35,57 +35,58 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Waits for the server whose lock file that is.
+    /// Waits for the lock on this file.
     ///
     /// # Errors
     ///
-    /// [`Error::is_busy`] when the patience is over, with the name of the holder.
-    pub(super) fn acquire(path: &Path, patience: &mut Patience<'_>) -> Result<Self, Error> {
-        let mut waiter = Waiter { path, patience };
+    /// Returns an error that [`Error::is_busy`], with the holder's name, if the limit is exceeded.
+    pub(super) fn acquire(path: &Path, limit: &mut WaitLimit<'_>) -> Result<Self, Error> {
+        let mut waiter = Waiter { path, limit };
         match waiter.wait(&path.with_extension("queue"), Some(path))? {
-            Taken::Waited(_front) => waiter.wait(path, None).map(Taken::lock),
-            Taken::Passed(lock) => Ok(lock),
+            Locked::Waited(_front) => waiter.wait(path, None).map(Locked::lock),
+            Locked::Overtook(lock) => Ok(lock),
         }
     }
 
-    /// Leaves the holder's name in the file.
+    /// Writes the holder's name to the file.
     ///
     /// # Errors
     ///
-    /// When the file can't be written.
-    pub(super) fn sign(&mut self, test: &str) -> io::Result<()> {
-        // The number tells two leases of one test apart.
-        static SIGNED: AtomicU64 = AtomicU64::new(0);
-        let number = SIGNED.fetch_add(1, Ordering::Relaxed);
+    /// Returns an error if the file can't be written.
+    pub(super) fn write_holder(&mut self, test: &str) -> io::Result<()> {
+        // The number distinguishes two leases of one test.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let signature = format!("{} {number} {test}", process::id());
         self.0.rewind()?;
         self.0.write_all(signature.as_bytes())?;
-        // Cut afterwards: a reader finds a name at any time.
+        // Truncate last, so that a concurrent reader always finds a name.
         self.0.set_len(signature.len() as u64)
     }
 }
 
-/// How long a test waits for a shared server: the time starts anew whenever the holder changes.
-pub(super) struct Patience<'url> {
+/// How long a test waits for a shared server. The time restarts whenever the holder changes.
+pub(super) struct WaitLimit<'url> {
     url: &'url str,
     timeout: Duration,
     since: Instant,
-    holder: Option<u64>,
-    said: bool,
+    holder: Option<(Option<u32>, u64)>,
+    announced: bool,
 }
 
-impl<'url> Patience<'url> {
-    /// For the server that is called `url` in messages.
+impl<'url> WaitLimit<'url> {
+    /// Starts the time. Messages call the server `url`.
     pub(super) fn new(url: &'url str, timeout: Duration) -> Self {
-        Self { url, timeout, since: Instant::now(), holder: None, said: false }
+        Self { url, timeout, since: Instant::now(), holder: None, announced: false }
     }
 
-    /// Says so after a while. `lease` tells the holder's leases apart. True if the holder has changed.
+    /// Checks the limit for a holder, and prints a message after a while. `lease` distinguishes the holder's leases.
+    /// Returns whether the holder has changed.
     ///
     /// # Errors
     ///
-    /// [`Error::is_busy`] when that holder has been waited for for too long.
-    pub(super) fn still_waits_for(&mut self, holder: &str, lease: u64) -> Result<bool, Error> {
+    /// Returns an error that [`Error::is_busy`] if the limit for this holder is exceeded.
+    pub(super) fn check(&mut self, holder: &str, lease: (Option<u32>, u64)) -> Result<bool, Error> {
         let changed = self.holder != Some(lease);
         if changed {
             self.holder = Some(lease);
@@ -95,46 +96,46 @@ impl<'url> Patience<'url> {
         if waited >= self.timeout {
             return Err(Error::new(Kind::Busy, report::lease::busy(self.url, holder, self.timeout)));
         }
-        if waited >= SAY_AFTER && !self.said {
-            self.said = true;
+        if waited >= ANNOUNCE_AFTER && !self.announced {
+            self.announced = true;
             report::shout(&report::lease::waiting(self.url, holder));
         }
         Ok(changed)
     }
 }
 
-struct Waiter<'path, 'patience, 'url> {
+struct Waiter<'path, 'limit, 'url> {
     path: &'path Path,
-    patience: &'patience mut Patience<'url>,
+    limit: &'limit mut WaitLimit<'url>,
 }
 
-/// A lock that was waited for, or the one behind it that was free.
-enum Taken {
+/// The lock that was waited for, or the free lock that comes next.
+enum Locked {
     Waited(Lock),
-    Passed(Lock),
+    Overtook(Lock),
 }
 
-impl Taken {
+impl Locked {
     fn lock(self) -> Lock {
         match self {
-            Self::Waited(lock) | Self::Passed(lock) => lock,
+            Self::Waited(lock) | Self::Overtook(lock) => lock,
         }
     }
 }
 
 impl Waiter<'_, '_, '_> {
-    /// Waits for the lock on that file. Where the one `behind` it is found free twice in a row, the one in front does not
-    /// take it: it was stopped (Ctrl-Z), and is passed.
-    fn wait(&mut self, path: &Path, behind: Option<&Path>) -> Result<Taken, Error> {
-        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path, &error), error);
+    /// Waits for the lock on `path`. If the `next` lock is free at two checks in a row, the head of the queue is
+    /// suspended (Ctrl-Z) and is overtaken.
+    fn wait(&mut self, path: &Path, next: Option<&Path>) -> Result<Locked, Error> {
+        let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path), error);
         let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
         let file = open(path)?;
         match file.try_lock() {
-            Ok(()) => return Ok(Taken::Waited(Lock(file))),
+            Ok(()) => return Ok(Locked::Waited(Lock(file))),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(no_lock(error)),
         }
-        // A lock can't be waited for with a limit. Who gives up leaves a thread behind that takes it and lets it go.
+        // Locking a file has no timeout. A waiter that gives up leaves a thread that takes the lock and releases it.
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let locked = file.lock().map(|()| Lock(file));
@@ -144,28 +145,28 @@ impl Waiter<'_, '_, '_> {
         loop {
             let holder = Holder::read(self.path);
             if holder.process == Some(process::id()) {
-                if let Some(test) = registry::waits_for_itself() {
-                    return Err(Error::new(Kind::Busy, report::lease::waits_for_itself(self.patience.url, &test)));
+                if let Some(test) = registry::self_deadlock() {
+                    return Err(Error::new(Kind::Busy, report::lease::waits_for_itself(self.limit.url, &test)));
                 }
-                if let Some(test) = registry::tests_beside().filter(|_| !self.patience.said) {
-                    self.patience.said = true;
-                    report::shout(&report::lease::may_wait_for_itself(self.patience.url, &test));
+                if let Some(test) = registry::concurrent_tests().filter(|_| !self.limit.announced) {
+                    self.limit.announced = true;
+                    report::shout(&report::lease::may_wait_for_itself(self.limit.url, &test));
                 }
             }
-            self.patience.still_waits_for(&holder.name, holder.lease)?;
-            match receiver.recv_timeout(LOOK_EVERY.min(self.patience.timeout)) {
-                Ok(locked) => return locked.map(Taken::Waited).map_err(no_lock),
+            self.limit.check(&holder.name, holder.lease)?;
+            match receiver.recv_timeout(CHECK_EVERY.min(self.limit.timeout)) {
+                Ok(locked) => return locked.map(Locked::Waited).map_err(no_lock),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(no_lock(io::Error::other("the waiting thread ended")));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Some(behind) = behind {
-                let file = open(behind)?;
+            if let Some(next) = next {
+                let file = open(next)?;
                 let is_free = file.try_lock().is_ok();
                 let lock = Lock(file);
                 if is_free && was_free {
-                    return Ok(Taken::Passed(lock));
+                    return Ok(Locked::Overtook(lock));
                 }
                 was_free = is_free;
             }
@@ -173,11 +174,11 @@ impl Waiter<'_, '_, '_> {
     }
 }
 
-/// Who signed last; that is the one who holds the lock, but for the moment between locking and signing.
+/// The last holder that wrote its name. It holds the lock, except in the moment between locking and writing.
 struct Holder {
     process: Option<u32>,
-    /// What tells its leases apart.
-    lease: u64,
+    /// Distinguishes its leases.
+    lease: (Option<u32>, u64),
     name: String,
 }
 
@@ -186,11 +187,9 @@ impl Holder {
         let signature = fs::read_to_string(path).unwrap_or_default();
         let mut words = signature.splitn(3, ' ');
         let mut next = || words.next().unwrap_or_default();
-        let (process, number, test_name) = (next().parse().ok(), next(), next());
+        let (process, number, test_name) = (next().parse().ok(), next().parse().unwrap_or_default(), next());
         let name =
             process.map_or_else(report::lease::unknown_holder, |process| report::lease::holder(process, test_name));
-        let mut lease = DefaultHasher::new();
-        (process, number).hash(&mut lease);
-        Self { process, lease: lease.finish(), name }
+        Self { process, lease: (process, number), name }
     }
 }

@@ -1,9 +1,11 @@
-//! The formats of sessions or of jobs that a test has asked for: time travel ages what they keep.
+//! The formats of sessions or jobs that a test has used. Time travel ages the data that is stored in them.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// Formats that look the same are the same.
+use crate::sync::lock;
+
+/// Formats with the same `Debug` output count as the same format.
 pub(crate) struct Formats<Format: ?Sized>(Mutex<Vec<Arc<Format>>>);
 
 impl<Format: ?Sized> Default for Formats<Format> {
@@ -14,7 +16,7 @@ impl<Format: ?Sized> Default for Formats<Format> {
 
 impl<Format: Debug + ?Sized> Formats<Format> {
     pub(crate) fn add(&self, format: &Arc<Format>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let text = format!("{format:?}");
         if !known.iter().any(|other| format!("{other:?}") == text) {
             known.push(format.clone());
@@ -22,6 +24,6 @@ impl<Format: Debug + ?Sized> Formats<Format> {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Format>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }

@@ -1,9 +1,9 @@
-//! Whose keys are in the test databases of a shared server.
+//! Decides whose keys are in the test databases of a shared server.
 //!
-//! Losing somebody's data is the one unforgivable failure. So a release leaves the names of the keys that are there, in
-//! a marker beside them, and the next lease takes a database only if every key in it is among them. An empty database
-//! has no marker: whatever is found there later is somebody's. Looking and taking are one script, so that nothing can be
-//! written in between.
+//! Losing a user's data is the one unforgivable failure. So a release leaves a marker with the names of the remaining
+//! keys, and the next lease takes a database only if the marker lists every key in it. An empty database gets no
+//! marker: any key that appears later is foreign. One script checks and takes the databases, so no key can be written
+//! in between.
 
 use redis::{Connection, RedisResult, cmd};
 
@@ -12,29 +12,29 @@ use crate::error::{Error, Kind};
 use crate::redis_io::select_each;
 use crate::report;
 
-/// Holds the names of the keys that a release has left in a database. Removed at the next lease.
+/// The key that lists the keys that a release has left in a database. The next lease removes it.
 pub(crate) const MARKER: &str = "transient-fixtures:left";
 
-/// What versions before 0.1.0 left, which does not say which keys were there.
+/// The marker of versions before 0.1.0, which does not list keys.
 pub(crate) const OLD_MARKER: &str = "transient-fixtures:left-by-tests";
 
-/// A release that leaves more keys than that needs `redis.adopt` at the next lease.
-const MOST_KEYS: u32 = 100_000;
+/// A release that leaves more keys needs `redis.adopt` at the next lease.
+const MAX_KEYS: u32 = 100_000;
 
-/// The same for the bytes of their names.
-const MOST_BYTES: u32 = 16 << 20;
+/// The same limit for the names, in bytes.
+const MAX_NAME_BYTES: u32 = 16 << 20;
 
-/// What a script found in one database: how many keys are not known, the name of one, and whether a release left too many
-/// to remember.
+/// The state of one database: how many keys are foreign, the name of one of them, and whether a release left too many
+/// keys to list.
 type Found = (u64, Vec<u8>, bool);
 
-/// Takes both databases for a lease, emptied if it is to be `clean`; else the markers stay until [`forget`]. With `adopt`,
-/// whatever is there may go.
+/// Takes both databases for a lease and empties them if `clean`; otherwise the markers stay until [`remove_markers`].
+/// With `adopt`, foreign keys are accepted.
 ///
 /// # Errors
 ///
-/// [`Error::is_refused`] if a database holds keys that no lease of ours is known to have left; nothing was changed then.
-/// [`Error::is_server`].
+/// Returns an error that [`Error::is_refused`] if a database holds keys that no lease is known to have left: then
+/// nothing was changed. Returns an error that [`Error::is_server`] if the server does not answer.
 pub(super) fn take(
     control: &mut Connection,
     databases: [u32; 2],
@@ -44,7 +44,7 @@ pub(super) fn take(
     url: &str,
 ) -> Result<(), Error> {
     let mut script = cmd("EVAL");
-    script.arg(include_str!("take.lua")).arg(0).arg(MARKER).arg(OLD_MARKER).arg(u8::from(clean)).arg(MOST_KEYS);
+    script.arg(include_str!("take.lua")).arg(0).arg(MARKER).arg(OLD_MARKER).arg(u8::from(clean)).arg(MAX_KEYS);
     for database in databases {
         let known = if adopt {
             "adopt"
@@ -55,9 +55,8 @@ pub(super) fn take(
         };
         script.arg(database).arg(known);
     }
-    let (taken, found): (bool, Vec<Found>) = script
-        .query(control)
-        .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url, &error), error))?;
+    let (taken, found): (bool, Vec<Found>) =
+        script.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url), error))?;
     for (database, (count, example, too_many)) in databases.into_iter().zip(found).filter(|(_, found)| found.0 > 0) {
         if !taken {
             let example = report::shorten_key(&example);
@@ -69,26 +68,26 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Removes the markers. A note must say by then that the lease has begun: a process that is killed in between leaves one
-/// of the two.
+/// Removes the markers. Write the note of the lease first: a process that is killed in between must leave one of the
+/// two.
 ///
 /// # Errors
 ///
-/// When the server does not answer.
-pub(super) fn forget(control: &mut Connection, databases: [u32; 2]) -> RedisResult<()> {
-    let forget = select_each(databases, |pipeline| {
+/// Returns an error if the server does not answer.
+pub(super) fn remove_markers(control: &mut Connection, databases: [u32; 2]) -> RedisResult<()> {
+    let remove = select_each(databases, |pipeline| {
         pipeline.cmd("DEL").arg(MARKER).arg(OLD_MARKER).ignore();
     });
-    forget.exec(control)
+    remove.exec(control)
 }
 
-/// Leaves the names of the keys that are there.
+/// Lists the remaining keys in the markers.
 ///
 /// # Errors
 ///
-/// When the server does not answer, or does not take the marker.
-pub(super) fn leave(control: &mut Connection, databases: [u32; 2]) -> RedisResult<()> {
+/// Returns an error if the server does not answer, or rejects the marker.
+pub(super) fn write_markers(control: &mut Connection, databases: [u32; 2]) -> RedisResult<()> {
     let mut script = cmd("EVAL");
-    script.arg(include_str!("leave.lua")).arg(0).arg(MARKER).arg(MOST_KEYS).arg(MOST_BYTES).arg(&databases[..]);
+    script.arg(include_str!("mark.lua")).arg(0).arg(MARKER).arg(MAX_KEYS).arg(MAX_NAME_BYTES).arg(&databases[..]);
     script.exec(control)
 }

@@ -1,8 +1,8 @@
-//! A lease, and the one way to a connection of ours.
+//! A lease, and the only way to our connections.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{fmt, process};
 
@@ -14,35 +14,37 @@ use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use redis::{Connection, InfoDict, Pipeline, RedisError, RedisResult, cmd, pipe};
 
-use super::{Ending, Hold, ended, into_redis_error};
+use super::{Ending, Hold, ended, into_redis_error, own_error};
 use crate::error::{Error, Kind};
 use crate::provider::{Endpoint, Server};
 use crate::redis_io::client_name;
 use crate::report;
 use crate::settings::Settings;
+use crate::sync::lock;
 
-/// A server that a test has not left paused or stopped answers in a fraction of a millisecond.
+/// A server answers in a fraction of a millisecond, unless a test has left it paused or stopped.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Of an asynchronous connection: to connect, and for each answer. The redis crate's own 1 s and 500 ms count while other
-/// tasks keep the runtime's threads, as each task does that begins a lease.
+/// The timeout of an asynchronous connection, to connect and for each answer. The defaults of the redis crate, 1 s and
+/// 500 ms, also count the time in which other tasks block the runtime's threads, as every task does while it acquires a
+/// lease.
 #[cfg(feature = "tokio")]
 const ASYNC_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// One of a test's databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Database {
-    /// Sessions and cache (14).
+    /// The session database (14 by default).
     Sessions,
-    /// Jobs (15).
+    /// The job database (15 by default).
     Jobs,
 }
 
 /// One test's exclusive use of one server.
 pub(crate) struct Lease {
-    /// The test, for messages.
+    /// The test's name, for messages.
     pub(crate) test: String,
-    /// Which process it belongs to.
+    /// The process that it belongs to.
     process: u32,
     began: Instant,
     /// Whether it began with empty databases.
@@ -52,9 +54,10 @@ pub(crate) struct Lease {
     sessions: Endpoint,
     jobs: Endpoint,
     hold: Mutex<Option<Box<dyn Hold>>>,
-    /// What `hold` says, for those who must not wait for it.
+    /// The flag of `hold`, readable without its lock.
     is_held: Arc<AtomicBool>,
-    /// What all requests of the test share, one of each type. It goes before the server is looked at for clients.
+    /// One value of each type, shared by all requests of the test. They are dropped before the server's clients are
+    /// counted, so that their own connections are not counted.
     shared: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -66,11 +69,11 @@ impl Lease {
         settings: &'static Settings,
         hold: Box<dyn Hold>,
     ) -> Result<Self, Error> {
-        let (sessions, jobs) = settings.databases();
+        let [sessions, jobs] = settings.databases().numbers();
         let endpoint = |database| {
             server
                 .endpoint(database)
-                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server), error))
         };
         Ok(Self {
             test: test.to_owned(),
@@ -87,7 +90,7 @@ impl Lease {
         })
     }
 
-    /// How a test reaches one of its databases.
+    /// Returns how a test reaches one of its databases.
     pub(crate) fn endpoint(&self, database: Database) -> &Endpoint {
         match database {
             Database::Sessions => &self.sessions,
@@ -95,19 +98,18 @@ impl Lease {
         }
     }
 
-    /// The numbers of the test databases.
+    /// Returns the numbers of the test databases.
     pub(crate) fn databases(&self) -> [u32; 2] {
-        let (sessions, jobs) = self.settings.databases();
-        [sessions, jobs]
+        self.settings.databases().numbers()
     }
 
-    /// How long ago the lease began.
+    /// Returns how long ago the lease began.
     #[cfg(feature = "snapshot")]
     pub(crate) fn ran_for(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Whether the test still has the server.
+    /// Returns whether the test still has the server.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held.load(Ordering::Relaxed)
     }
@@ -116,9 +118,11 @@ impl Lease {
         self.is_held.clone()
     }
 
+    /// Checks that the test still has the server.
+    ///
     /// # Errors
     ///
-    /// [`Error::is_server`] when the lease is over, or lost: its server may be another test's.
+    /// Returns an error that [`Error::is_server`] if the lease has ended or was lost: another test may have the server.
     pub(crate) fn check_held(&self) -> Result<(), Error> {
         if self.is_held() {
             return Ok(());
@@ -128,32 +132,32 @@ impl Lease {
         Err(Error::new(Kind::Server, report))
     }
 
-    /// A connection to one of the lease's databases. Every command of ours takes it from here: it fails when the lease
-    /// is over, and when another server is at the address by now.
+    /// Opens a connection to one of the lease's databases, for all our own commands.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`Error::is_server`] if the server does not answer, the lease has ended, or another server
+    /// is at this address.
     pub(crate) fn connect(&self, database: Database) -> Result<Connection, Error> {
         self.check_held()?;
         self.open(database).map_err(|error| self.no_answer(error))
     }
 
-    /// As [`connect`](Self::connect), with the error that the redis crate's users expect.
+    /// Opens a connection like [`connect`](Self::connect), with the error type of the redis crate.
     ///
     /// # Errors
     ///
-    /// When the lease is over, or the server does not answer.
+    /// Returns an error if the server does not answer, the lease has ended, or another server is at this address.
     pub(crate) fn connect_for_test(&self, database: Database) -> RedisResult<Connection> {
         self.check_held().map_err(into_redis_error)?;
         self.open(database)
     }
 
-    /// As [`connect_for_test`](Self::connect_for_test), on a tokio runtime.
+    /// Opens a connection like [`connect_for_test`](Self::connect_for_test), on a tokio runtime.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error if the server does not answer, the lease has ended, or another server is at this address.
     #[cfg(feature = "tokio")]
     pub(crate) async fn connect_async_for_test(&self, database: Database) -> RedisResult<MultiplexedConnection> {
         self.check_held().map_err(into_redis_error)?;
@@ -175,8 +179,8 @@ impl Lease {
         Ok(connection)
     }
 
-    /// With the test's name, so that the server's CLIENT LIST reads well. Only its own server knows the password of a
-    /// lease; every other one is asked who it is.
+    /// Names the connection after the test, for the server's CLIENT LIST. A server without a password of the lease is
+    /// also asked for its identity; with one, only the right server lets us in.
     fn greeting(&self) -> Pipeline {
         let mut greeting = pipe();
         greeting.cmd("CLIENT").arg("SETNAME").arg(client_name(&self.test)).ignore();
@@ -186,8 +190,8 @@ impl Lease {
         greeting
     }
 
-    /// Whether the answer to the greeting is the lease's server's. The lease is checked once more: the end of a lease
-    /// closes the connections that have its name by then, and this one may have got it just afterwards.
+    /// Checks that the lease's own server answered the greeting. It checks the lease again, too: the end of a lease
+    /// closes all connections with its name, and this one may have been named just afterwards.
     fn check_identity(&self, answer: &[InfoDict]) -> RedisResult<()> {
         let is_ours = |info: &InfoDict| info.get::<String>("run_id").as_deref() == Some(self.server.run_id());
         if answer.iter().all(is_ours) {
@@ -196,11 +200,11 @@ impl Lease {
         Err(into_redis_error(Error::new(Kind::Server, report::lease::other_server(&self.test, &self.server))))
     }
 
-    /// Empties both test databases; of an own server, all.
+    /// Empties both test databases, or all databases of an own server.
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`] when the server is gone, or the lease is over.
+    /// Returns an error that [`Error::is_server`] if the server does not answer, or the lease has ended.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         match self.hold().as_mut() {
             Some(hold) => hold.flush().map_err(|error| self.no_answer(error)),
@@ -208,7 +212,7 @@ impl Lease {
         }
     }
 
-    /// What else may be behind a test's failure: servers that were ended in this process, and refused logins.
+    /// Returns other possible causes of a test's failure: servers that were ended in this process, and refused logins.
     pub(crate) fn hints(&self) -> Vec<String> {
         let mut hints = ended::remembered();
         let refused = self.hold().as_mut().map(|hold| hold.refused_logins(self.began.elapsed()));
@@ -218,7 +222,7 @@ impl Lease {
         hints
     }
 
-    /// Whether the server still answers, soon: a test may have left it paused, or stopped.
+    /// Checks that the server still answers within a second: a test may have left it paused or stopped.
     pub(crate) fn answers(&self) -> Result<(), Error> {
         let ping = || -> RedisResult<()> {
             let mut connection = self.sessions.client.get_connection_with_timeout(ANSWERS_WITHIN)?;
@@ -229,14 +233,25 @@ impl Lease {
         ping().map_err(|error| self.no_answer(error))
     }
 
-    /// What the server, or its absence, said to a question of ours.
+    /// Wraps an error of a command that failed on the lease's server.
     pub(crate) fn no_answer(&self, error: RedisError) -> Error {
-        Error::with_source(Kind::Server, report::no_answer(&self.server, &error), error)
+        if let Some(own) = own_error(&error) {
+            return own;
+        }
+        let report = if error.is_io_error() || error.is_unrecoverable_error() {
+            report::no_answer(&self.server)
+        } else if error.to_string().contains("WRONGTYPE") {
+            // In a pipeline, the error has no code.
+            report::wrong_type(&self.server)
+        } else {
+            report::error_reply(&self.server)
+        };
+        Error::with_source(Kind::Server, report, error)
     }
 
-    /// What all requests of the test share, made by the first.
+    /// Returns the value of this type that all requests of the test share. The first caller makes it.
     pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         shared.iter().find_map(|known| known.clone().downcast().ok()).unwrap_or_else(|| {
             let new = Arc::new(make());
             shared.push(new.clone());
@@ -249,20 +264,20 @@ impl Lease {
         let Some(hold) = self.hold().take() else { return };
         self.is_held.store(false, Ordering::Relaxed);
         if self.process != process::id() {
-            // A forked child has a copy. What is behind it is the parent's to end.
+            // This is the copy of a forked child: the server is the parent's to end.
             std::mem::forget(hold);
             return;
         }
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.shared).clear();
         hold.end(&self.test, self.settings, ending);
     }
 
     fn hold(&self) -> MutexGuard<'_, Option<Box<dyn Hold>>> {
-        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hold)
     }
 }
 
-/// Without passwords: the test, its server and its databases.
+/// The test, its server and its databases, without passwords.
 impl fmt::Debug for Lease {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -274,14 +289,14 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// Without a guard, the last clone knows of the test only whether it panics.
+/// Without a guard, the last clone only knows whether the test panics.
 impl Drop for Lease {
     fn drop(&mut self) {
         self.end(Ending { in_use: false, failed: std::thread::panicking(), with_test: false });
     }
 }
 
-/// A connection that is kept between calls. Each asks whether the lease still holds; after a broken one, the next call
+/// A connection that is kept between calls. Each call checks the lease. After the connection breaks, the next call
 /// opens another.
 #[cfg(any(feature = "session", feature = "jobs"))]
 #[derive(Default)]
@@ -289,9 +304,11 @@ pub(crate) struct Commands(Option<Connection>);
 
 #[cfg(any(feature = "session", feature = "jobs"))]
 impl Commands {
+    /// Sends commands and returns their replies.
+    ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`Error::is_server`] if the server does not answer, or the lease has ended.
     pub(crate) fn query<T: FromRedisValue>(
         &mut self,
         lease: &Lease,

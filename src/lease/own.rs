@@ -1,36 +1,36 @@
-//! A lease on a server that we started, and what a test may have done to it besides its keys.
+//! A lease on a server that we started, and how a test's changes to the server itself are undone.
 //!
-//! Each lease has a password of its own, so that the URL of one that has ended opens nothing. It is changed when a lease
-//! ends, and again when the next one begins where nobody knows how the last one ended.
+//! Each lease has its own password, so that the URL of an ended lease opens nothing. The password changes when a lease
+//! ends, and again when the next one begins if it is unknown how the previous lease ended.
 
 use std::collections::HashMap;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
-use super::ended::{self, Why};
+use super::ended::{self, Reason};
 use super::{Ending, Hold, pool};
 #[cfg(unix)]
 use crate::provider::clock::Clock;
-use crate::provider::secret::random_hex;
 use crate::provider::{Owner, Server, Started};
+use crate::random;
 use crate::redis_io::{client_name, retry_if_interrupted, was_interrupted};
 use crate::report;
 use crate::settings::Settings;
+use crate::sync::poll_until;
 
-/// How long a client that the test has closed may take to disappear from the server's list.
+/// How long the server may take to drop a client that the test has closed.
 const CLIENTS_GONE_WITHIN: Duration = Duration::from_millis(20);
 
-/// A server that is there answers at once, unless a test has left it busy.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// A server answers at once, unless a test has left it busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What the server's clock, which it reads once for many commands, may differ from ours.
+/// The largest difference between the server's clock, which it reads once for many commands, and ours.
 const CLOCK_GRAIN: Duration = Duration::from_millis(20);
 
-/// Commands that leave scripts or functions behind, by their names in `INFO commandstats`. Redis 6.2 does not tell
-/// subcommands apart there.
-const SCRIPTS: [&str; 10] = [
+/// Commands that leave scripts or functions, by their names in `INFO commandstats`. Redis 6.2 does not list subcommands
+/// there.
+const SCRIPT_COMMANDS: [&str; 10] = [
     "eval",
     "eval_ro",
     "evalsha",
@@ -43,8 +43,9 @@ const SCRIPTS: [&str; 10] = [
     "script|load",
 ];
 
-/// Commands that change the server itself. It is not leased again: a new one takes as long as undoing them.
-const CHANGES: [&str; 17] = [
+/// Commands that change the server itself. Such a server is not leased again: starting a new one takes as long as
+/// undoing the change.
+const SERVER_CHANGES: [&str; 17] = [
     "acl",
     "acl|deluser",
     "acl|load",
@@ -64,164 +65,165 @@ const CHANGES: [&str; 17] = [
     "slaveof",
 ];
 
-/// What we ask with ourselves: where it was called less often than before, somebody has reset the statistics.
+/// The command that we ask with. If it was called less often than before, the test has reset the statistics.
 const INFO: &str = "info";
 
-/// The password of default users is changed by this one; on Redis 6.2, `INFO commandstats` has only its first word.
+/// The command that changes the password of the default user. `INFO commandstats` of Redis 6.2 lists only its first
+/// word.
 const PASSWORD_CHANGE: [&str; 2] = ["config|set", "config"];
 
-/// A server that we started and that must not outlive its owners: dropping this ends it.
+/// A server that we started and that must not outlive its owner. Dropping it ends the server.
 pub(super) struct OwnServer {
     server: Server,
-    /// Our own connection, kept open while the server is ours. It has a user of its own, whom no password change locks
-    /// out.
+    /// Our own connection, open while we have the server. It has its own user, so that no password change locks it out.
     control: Connection,
-    /// How often each command had been called when we last asked what a test has left.
-    calls: HashMap<&'static str, u64>,
-    /// Who had it before, whose traces may be left.
-    last: Option<Last>,
-    /// The lease's password; `None` where `redis.password = none`.
+    /// How often each command had been called when we last checked for changes.
+    call_counts: HashMap<&'static str, u64>,
+    /// The previous lease, if there may be traces of it.
+    previous: Option<PreviousLease>,
+    /// The password of the lease; `None` with `redis.password = none`.
     password: Option<String>,
-    /// Whether no test has had that password.
+    /// Whether no test has had this password.
     is_password_new: bool,
     password_changes: u64,
-    /// Whether the server has been told something whose reply was not read yet.
-    owes_reply: bool,
+    /// Whether the reply to the last command was not read yet.
+    has_pending_reply: bool,
     owner: Box<dyn Owner>,
 }
 
-/// The lease before.
-enum Last {
+/// The previous lease.
+enum PreviousLease {
     Test(String),
-    /// Of another process.
+    /// A lease of another process.
     Unknown,
 }
 
 impl OwnServer {
     pub(super) fn new(started: Started) -> Self {
-        let Started { server, control, owner, password, left_with } = started;
-        // Whoever knows the server has asked for its INFO.
-        let calls = HashMap::from([(INFO, 1)]);
-        // It had longer to start. Where no limit can be set, it keeps that one.
-        let _ = control.set_read_timeout(Some(ANSWER_WITHIN));
+        let Started { server, control, owner, password, earlier_password_changes } = started;
+        // Starting or claiming the server took one INFO.
+        let call_counts = HashMap::from([(INFO, 1)]);
+        // A start has a longer timeout. If no timeout can be set, the longer one stays.
+        let _ = control.set_read_timeout(Some(ANSWER_TIMEOUT));
         Self {
             server,
             control,
-            calls,
-            last: left_with.map(|_| Last::Unknown),
-            is_password_new: left_with.is_none(),
+            call_counts,
+            previous: earlier_password_changes.map(|_| PreviousLease::Unknown),
+            is_password_new: earlier_password_changes.is_none(),
             password,
-            password_changes: left_with.unwrap_or_default(),
-            owes_reply: false,
+            password_changes: earlier_password_changes.unwrap_or_default(),
+            has_pending_reply: false,
             owner,
         }
     }
 
-    /// The server, as the lease reaches it.
+    /// Returns the server, with the password of the lease.
     pub(super) fn server(&self) -> Server {
         self.server.with_password(self.password.as_deref())
     }
 
-    /// Whether another process had it before us.
-    pub(super) fn was_left(&self) -> bool {
-        matches!(self.last, Some(Last::Unknown))
+    /// Returns whether another process had the server before us.
+    pub(super) fn is_from_another_process(&self) -> bool {
+        matches!(self.previous, Some(PreviousLease::Unknown))
     }
 
-    /// Whether no other test of this process will need the server: cargo-nextest has a process for each. One that
-    /// processes share is the next one's.
+    /// Returns whether no other test of this process needs the server: cargo-nextest has a process for each test. A
+    /// server that processes share goes to the next one.
     fn is_done(&self, ending: Ending) -> bool {
         ending.with_test && !self.owner.is_shared() && crate::provider::run::is_process_per_test()
     }
 
-    /// Begins a lease: with a new password, a connection of ours that is named after the test, and all databases emptied
-    /// where it is to be `clean`, since a test may have used others than its own. False where an earlier test has left
-    /// the server otherwise than it was.
+    /// Begins a lease: sets a new password, names our connection after the test, and empties all databases if `clean`,
+    /// since a test may have used more than its own two. Returns false if an earlier test has changed the server
+    /// itself.
     ///
-    /// That is asked here and not when the lease ends, in the same round trip: by now what that test has closed is gone.
+    /// The check is made here and not when the lease ends. That saves a round trip, and by now the clients that the
+    /// earlier test has closed are gone.
     ///
     /// # Errors
     ///
-    /// When the server is gone, or has closed our connection.
+    /// Returns an error if the server is gone, or has closed our connection.
     pub(super) fn begin(&mut self, test: &str, clean: bool) -> RedisResult<bool> {
         let mut commands = pipe();
-        // First, so that from here on nobody can come in with an earlier lease's.
+        // First, so that from here on the password of an earlier lease opens nothing.
         self.change_password(&mut commands);
-        if self.last.is_some() {
+        if self.previous.is_some() {
             commands.cmd("CLIENT").arg("LIST").cmd("INFO").arg("commandstats");
         }
-        // A test may have left it paused, and what follows waiting.
+        // A test may have left the server paused, which would delay the commands below.
         commands.cmd("CLIENT").arg("UNPAUSE").ignore();
         commands.cmd("CLIENT").arg("SETNAME").arg(client_name(test)).ignore();
         if clean {
             commands.cmd("FLUSHALL").ignore();
         }
-        if self.last.is_some() {
-            // A test may have left it so that it answers nothing at all (CLIENT PAUSE). The redis crate waits for each
-            // reply of a pipeline: together they have the time of one.
+        if self.previous.is_some() {
+            // A test may have left the server so that it answers nothing at all (CLIENT PAUSE). The redis crate waits
+            // for each reply of a pipeline separately, so divide the timeout among them.
             let replies = u32::try_from(commands.len()).unwrap_or(u32::MAX);
-            self.control.set_read_timeout(Some(ANSWER_WITHIN / replies))?;
+            self.control.set_read_timeout(Some(ANSWER_TIMEOUT / replies))?;
             let answer = self.ask(&commands);
-            self.control.set_read_timeout(Some(ANSWER_WITHIN))?;
+            self.control.set_read_timeout(Some(ANSWER_TIMEOUT))?;
             let (clients, stats): (String, String) = answer?;
-            if !self.is_as_it_was(&clients, &stats, test, clean)? {
+            if !self.restore(&clients, &stats, test, clean)? {
                 return Ok(false);
             }
         } else {
             let () = self.ask(&commands)?;
         }
-        self.last = None;
-        // Afterwards, since what tells a container to stay is a key.
+        self.previous = None;
+        // After FLUSHALL, since a key tells a container to keep running.
         self.owner.leased(true);
         Ok(true)
     }
 
-    /// Unless no lease has had the password that there is.
+    /// Changes the password, unless no lease has had the current one.
     fn change_password(&mut self, commands: &mut Pipeline) {
         if self.password.is_none() || std::mem::replace(&mut self.is_password_new, false) {
             return;
         }
-        let password = random_hex();
+        let password = random::hex();
         self.password_changes += 1;
         self.owner.password_changes(self.password_changes);
         commands.cmd("CONFIG").arg("SET").arg("requirepass").arg(&password).ignore();
         self.password = Some(password);
     }
 
-    /// Makes the server as it was before but for its keys. False where that can't be: somebody is still connected, or a
-    /// test has changed the server itself.
-    fn is_as_it_was(&mut self, clients: &str, stats: &str, test: &str, clean: bool) -> RedisResult<bool> {
-        let before = std::mem::replace(&mut self.calls, calls(stats));
-        // Of the few that were ever called: this is done for every test.
+    /// Undoes the changes of the previous lease, except for its keys. Returns false if that is impossible: a client is
+    /// still connected, or a test has changed the server itself.
+    fn restore(&mut self, clients: &str, stats: &str, test: &str, clean: bool) -> RedisResult<bool> {
+        let before = std::mem::replace(&mut self.call_counts, call_counts(stats));
+        // Only the few commands that were ever called: this runs for every test.
         let called: Vec<_> =
-            self.calls.iter().filter(|(name, count)| **count > before.get(*name).copied().unwrap_or(0)).collect();
+            self.call_counts.iter().filter(|(name, count)| **count > before.get(*name).copied().unwrap_or(0)).collect();
         let more = |commands: &[&str]| {
             let is_ours = |name: &&str, count: u64| PASSWORD_CHANGE.contains(name) && count == self.password_changes;
             called.iter().any(|(name, count)| commands.contains(name) && !is_ours(name, **count))
         };
-        // Without our own INFO of the last time among them, the test has reset them.
-        let reset = self.calls.get(INFO).unwrap_or(&0) < before.get(INFO).unwrap_or(&0);
-        let (changed, scripted) = (reset || more(&CHANGES), more(&SCRIPTS));
-        // Time does not go back.
+        // If our own INFO of the last check is missing, the test has reset the statistics.
+        let reset = self.call_counts.get(INFO).unwrap_or(&0) < before.get(INFO).unwrap_or(&0);
+        let (changed, scripted) = (reset || more(&SERVER_CHANGES), more(&SCRIPT_COMMANDS));
+        // The clock can't go back.
         #[cfg(unix)]
         let changed = changed || self.server.clock().is_some_and(Clock::was_moved);
         if changed {
             return Ok(false);
         }
         if !is_alone(clients) {
-            if !self.is_soon_alone()? {
-                if let Some(Last::Test(last)) = &self.last {
-                    ended::remember(last, &self.server, Why::StillConnected { next: test });
+            if !self.wait_until_alone()? {
+                if let Some(PreviousLease::Test(previous)) = &self.previous {
+                    ended::remember(previous, &self.server, Reason::StillConnected { next: test });
                 }
                 return Ok(false);
             }
             if clean {
-                // Whoever has gone may have written after the first time.
+                // The clients that have just disconnected may have written after the first FLUSHALL.
                 let () = self.ask(pipe().cmd("FLUSHALL").ignore())?;
             }
         }
         if scripted {
             let () = self.ask(pipe().cmd("SCRIPT").arg("FLUSH").ignore())?;
-            // Unknown before Redis 7, which had no functions to flush.
+            // Redis before 7 has neither functions nor this command.
             let _: RedisResult<()> = cmd("FUNCTION").arg("FLUSH").query(&mut self.control);
         }
         Ok(true)
@@ -229,43 +231,39 @@ impl OwnServer {
 
     fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
         loop {
-            let owed = if self.owes_reply { self.control.recv_response().map(drop) } else { Ok(()) };
-            self.owes_reply = false;
-            match owed.and_then(|()| commands.query(&mut self.control)) {
+            let pending = if self.has_pending_reply { self.control.recv_response().map(drop) } else { Ok(()) };
+            self.has_pending_reply = false;
+            match pending.and_then(|()| commands.query(&mut self.control)) {
                 Err(error) if was_interrupted(&error) => self.control = self.connect()?,
                 answer => return answer,
             }
         }
     }
 
-    /// Tells the server something whose reply nobody waits for: the next question reads it.
-    fn tell(&mut self, command: &Pipeline) -> RedisResult<()> {
-        if self.owes_reply {
+    /// Sends commands without waiting for the reply: the next question reads it.
+    fn send(&mut self, command: &Pipeline) -> RedisResult<()> {
+        if self.has_pending_reply {
             return self.ask(command);
         }
-        self.owes_reply = true;
+        self.has_pending_reply = true;
         self.control.send_packed_command(&command.get_packed_pipeline())
     }
 
     fn connect(&self) -> RedisResult<Connection> {
         retry_if_interrupted(|| {
-            let mut control = self.server.connect(ANSWER_WITHIN)?;
+            let mut control = self.server.connect(ANSWER_TIMEOUT)?;
             let () = cmd("CLIENT").arg("SETNAME").arg(client_name("idle")).query(&mut control)?;
             Ok(control)
         })
     }
 
-    /// Whether the others disconnect in the moment that the server may take to notice it.
-    fn is_soon_alone(&mut self) -> RedisResult<bool> {
-        let deadline = Instant::now() + CLIENTS_GONE_WITHIN;
-        loop {
-            thread::sleep(Duration::from_millis(1));
-            let (clients,): (String,) = self.ask(pipe().cmd("CLIENT").arg("LIST"))?;
-            let alone = is_alone(&clients);
-            if alone || Instant::now() >= deadline {
-                return Ok(alone);
-            }
-        }
+    /// Waits for the moment that the server may take to notice that the other clients have disconnected.
+    fn wait_until_alone(&mut self) -> RedisResult<bool> {
+        let list = || match self.ask::<(String,)>(pipe().cmd("CLIENT").arg("LIST")) {
+            Ok((clients,)) => is_alone(&clients).then_some(Ok(true)),
+            Err(error) => Some(Err(error)),
+        };
+        poll_until(Instant::now() + CLIENTS_GONE_WITHIN, Duration::from_millis(1), list).unwrap_or(Ok(false))
     }
 }
 
@@ -274,7 +272,7 @@ impl Hold for OwnServer {
         self.ask(pipe().cmd("FLUSHALL").ignore())
     }
 
-    /// How many logins were refused since: by the URLs of leases that are over.
+    /// Returns how many logins were refused: with URLs of leases that have ended.
     fn refused_logins(&mut self, since: Duration) -> RedisResult<u64> {
         let (log,): (Vec<HashMap<String, redis::Value>>,) = self.ask(pipe().cmd("ACL").arg("LOG"))?;
         let field = |entry: &HashMap<String, redis::Value>, name: &str| -> Option<String> {
@@ -287,48 +285,49 @@ impl Hold for OwnServer {
         Ok(refused.filter_map(|entry| field(entry, "count")?.parse::<u64>().ok()).sum())
     }
 
-    /// Gives the server back. One that can't be as it was is ended, never leased again.
+    /// Gives the server back. If its state can't be restored, it is ended and never leased again.
     fn end(mut self: Box<Self>, test: &str, settings: &Settings, ending: Ending) {
         let server = self.server();
         if ending.failed && settings.keep() {
-            // Once more, since the test may have flushed what tells a container to stay.
+            // Again, since the test may have flushed the key that keeps a container running.
             self.owner.leased(true);
             report::shout(&report::kept(test, &server, &server.cli_command(), &server.end_command()));
-            // Its owner was told that a test has it, and not that the test has passed: it will leave it running.
+            // Its owner knows that a test has the server, and not that the test has passed, so it leaves the server
+            // running.
             std::mem::forget(self);
             return;
         }
         if ending.in_use {
-            ended::remember(test, &self.server, Why::CloneAlive);
+            ended::remember(test, &self.server, Reason::CloneAlive);
             return;
         }
         if self.is_done(ending) {
             return;
         }
         self.owner.leased(false);
-        self.last = Some(Last::Test(test.to_owned()));
+        self.previous = Some(PreviousLease::Test(test.to_owned()));
         let mut commands = pipe();
         self.change_password(&mut commands);
-        // One that can't be told is ended here.
-        if self.password.is_none() || self.tell(&commands).is_ok() {
+        // A server that does not take the command is ended here.
+        if self.password.is_none() || self.send(&commands).is_ok() {
             self.is_password_new = true;
             pool::put_back(*self);
         }
     }
 }
 
-/// Whether nobody but us is connected.
+/// Returns whether we are the only client.
 fn is_alone(clients: &str) -> bool {
     clients.lines().filter(|line| !line.is_empty()).count() <= 1
 }
 
-/// `cmdstat_config|set:calls=1,usec=…` → (`config|set`, 1), of the commands that matter.
-fn calls(stats: &str) -> HashMap<&'static str, u64> {
+/// Parses `cmdstat_config|set:calls=1,usec=…` to (`config|set`, 1), for the commands that matter.
+fn call_counts(stats: &str) -> HashMap<&'static str, u64> {
     let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
     lines
         .filter_map(|(command, rest)| {
             let known = |names: &[&'static str]| Some(names[names.binary_search(&command).ok()?]);
-            let name = known(&CHANGES).or_else(|| known(&SCRIPTS)).or_else(|| known(&[INFO]))?;
+            let name = known(&SERVER_CHANGES).or_else(|| known(&SCRIPT_COMMANDS)).or_else(|| known(&[INFO]))?;
             Some((name, rest.split(',').next()?.parse().ok()?))
         })
         .collect()
@@ -336,10 +335,10 @@ fn calls(stats: &str) -> HashMap<&'static str, u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHANGES, SCRIPTS};
+    use super::{SCRIPT_COMMANDS, SERVER_CHANGES};
 
     #[test]
     fn what_is_looked_for_by_halves_is_sorted() {
-        assert!(CHANGES.is_sorted() && SCRIPTS.is_sorted());
+        assert!(SERVER_CHANGES.is_sorted() && SCRIPT_COMMANDS.is_sorted());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use redis::{Connection, RedisResult, Value, cmd, pipe};
 
 use super::control::Control;
-use super::file_lock::{Lock, Patience};
+use super::file_lock::{Lock, WaitLimit};
 use super::notes::Notes;
 use super::{Ending, Hold, guard, queue};
 use crate::cache;
@@ -17,7 +17,7 @@ use crate::redis_io::{client_name, select_each, was_interrupted};
 use crate::report;
 use crate::settings::Settings;
 
-/// The test's turn on a shared server.
+/// A test's turn on a shared server.
 pub(super) struct SharedServer {
     server: Server,
     control: Control,
@@ -27,11 +27,12 @@ pub(super) struct SharedServer {
 }
 
 impl SharedServer {
-    /// Waits for the test's turn, looks whose keys are in the test databases, and takes them.
+    /// Waits for the test's turn, checks whose keys are in the test databases, and takes them.
     ///
     /// # Errors
     ///
-    /// When the server does not answer or fit any more, another test keeps it, or the guard refuses it.
+    /// Returns an error if the server does not answer or is no longer suitable, another test holds it for too long, or
+    /// the guard refuses its data.
     pub(super) fn begin(running: &Running, settings: &Settings, test: &str, clean: bool) -> Result<Self, Error> {
         loop {
             match Self::try_begin(running, settings, test, clean) {
@@ -42,17 +43,15 @@ impl SharedServer {
     }
 
     fn try_begin(running: &Running, settings: &Settings, test: &str, clean: bool) -> Result<Self, Error> {
-        let no_lock = |error: std::io::Error| {
-            Error::with_source(Kind::Server, report::no_lock(&cache::directory(), &error), error)
-        };
+        let no_lock =
+            |error: std::io::Error| Error::with_source(Kind::Server, report::no_lock(&cache::directory()), error);
         let url = running.shown_url();
-        let (sessions, jobs) = settings.databases();
-        let databases = [sessions, jobs];
-        let mut patience = Patience::new(&url, settings.lease_timeout());
+        let databases = settings.databases().numbers();
+        let mut limit = WaitLimit::new(&url, settings.lease_timeout());
         let mut run_id = running.server.run_id().to_owned();
         let (notes, mut lock, mut control, server) = loop {
             let notes = Notes::of(&run_id, running.server.address()).map_err(no_lock)?;
-            let lock = Lock::acquire(&notes.lock_file(), &mut patience)?;
+            let lock = Lock::acquire(&notes.lock_file(), &mut limit)?;
             let (control, server) = running.connect()?;
             if server.run_id() == run_id {
                 break (notes, lock, control, server);
@@ -60,28 +59,28 @@ impl SharedServer {
             // Another server has taken its place, with a lock of its own.
             server.run_id().clone_into(&mut run_id);
         };
-        lock.sign(test).map_err(no_lock)?;
-        queue::wait_for_turn(&mut control, test, &url, &mut patience, || lock.sign(test).map_err(no_lock))?;
+        lock.write_holder(test).map_err(no_lock)?;
+        queue::wait_for_turn(&mut control, test, &url, &mut limit, || lock.write_holder(test).map_err(no_lock))?;
         notes.forget_predecessors();
         let adopt = settings.adopt() && running.is_named();
         guard::take(&mut control, databases, &notes, adopt, clean, &url)?;
         notes.open(databases).map_err(no_lock)?;
         if !clean {
-            guard::forget(&mut control, databases)
-                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server, &error), error))?;
+            guard::remove_markers(&mut control, databases)
+                .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&server), error))?;
         }
-        let control = Control::keep(control, running, &run_id, test);
+        let control = Control::start(control, running, &run_id, test);
         Ok(Self { server, control, databases, notes, _lock: lock })
     }
 
-    /// The server that the lease is on: the one that answers now.
+    /// Returns the server of the lease: the one that answers now.
     pub(super) fn server(&self) -> Server {
         self.server.clone()
     }
 }
 
-/// Closes the connections that we have opened for the test: what they sent later would arrive in the next one. True if
-/// there were any.
+/// Closes the connections that we have opened for the test: commands sent on them later would reach the next test.
+/// Returns whether there were any.
 fn close_connections(control: &mut Connection, test: &str) -> RedisResult<bool> {
     let list: String = cmd("CLIENT").arg("LIST").query(control)?;
     let name = format!(" name={} ", client_name(test));
@@ -94,7 +93,7 @@ fn close_connections(control: &mut Connection, test: &str) -> RedisResult<bool> 
     if close.is_empty() {
         return Ok(false);
     }
-    // The user may lack the right, or the connection may be gone already.
+    // The user may lack permission, or the connection may already be gone.
     close.ignore_errors();
     let _: Vec<RedisResult<Value>> = close.query(control)?;
     Ok(true)
@@ -121,10 +120,10 @@ impl Hold for SharedServer {
         if ending.failed && settings.keep() {
             report::print(&report::not_kept(&self.server, &self.server.cli_command()));
         }
-        if let Err(error) = self.control.ask(|control| guard::leave(control, self.databases)) {
+        if let Err(error) = self.control.ask(|control| guard::write_markers(control, self.databases)) {
             report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));
         }
-        // Even after a failure: an open note would make whatever is written later the tests' own.
+        // Even after an error: an open note would attribute all later keys to the test.
         self.notes.close(self.databases);
     }
 }

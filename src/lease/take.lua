@@ -1,18 +1,19 @@
--- Looks whose keys are in the test databases and, if all are known, takes them for a lease: nothing can be written in
--- between. The markers of databases that are not emptied stay, until a note says that the lease has begun.
--- ARGV: the marker's key and that of earlier versions; 1 if both databases are to be emptied; how many keys are looked
--- at; then each database with what is known of it: '' nothing, 'open' a lease of ours on it was never released, 'adopt'
--- whatever is there may go.
--- Returns 1 if they were taken, and for each database: how many keys are not known, the name of one, and 1 if the marker
--- says that there were too many to remember.
+-- Checks whose keys are in the test databases and, if all are known, takes the databases for a lease. One script does
+-- both, so that no key can be written in between. The markers of databases that are not emptied stay until the caller
+-- has written a note that the lease has begun.
+-- ARGV: the marker's key and that of earlier versions; 1 to empty both databases; the largest number of keys to check;
+-- then each database with its state: '' for unknown, 'open' if a lease on it has begun and was never released, 'adopt'
+-- if foreign keys are accepted.
+-- Returns 1 if the databases were taken, and for each of them: the number of foreign keys, the name of one, and 1 if
+-- the marker states that there were too many keys to list.
 local marker, old_marker, clean, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 
 local function is_text(key)
     return redis.call('TYPE', key).ok == 'string'
 end
 
--- The names that a release has left, or nil; and whether there were too many of them. Anything else under the marker's
--- key belongs to somebody.
+-- Returns the names that the marker lists, or nil, and whether there were too many to list. Any other value at the
+-- marker's key is foreign.
 local function left_names()
     if not is_text(marker) then return nil, false end
     local text = redis.call('GET', marker)
@@ -40,7 +41,7 @@ for number = 5, #ARGV, 2 do
     redis.call('SELECT', ARGV[number])
     local known, too_many = left_names()
     local count, example = 0, ''
-    -- A marker is newer than the note of a lease that was never released.
+    -- A marker is newer than the note of a lease that was never released, so it takes precedence.
     if known or ARGV[number + 1] ~= 'open' then count, example = foreign_keys(known or {}) end
     if count > 0 and ARGV[number + 1] ~= 'adopt' then taken = 0 end
     found[#found + 1] = {count, example, too_many and 1 or 0}

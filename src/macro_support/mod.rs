@@ -48,7 +48,7 @@ impl Test {
                     }
                 })
             }
-            Err(error) => Some(report::test_cannot_run(self.name, &error)),
+            Err(error) => Some(report::lint::not_checked(self.name, &error)),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The provider `container`: an image, started by a container engine through testcontainers.
 //!
-//! A container outlives the process that started it, and no code of ours may run when that process ends. So the
-//! container looks after itself: it ends, and the engine removes it, when nobody has been connected for a while. Until
-//! then another process may claim it ([`Slot`]).
+//! A container outlives the process that started it, and a killed process runs no code. So the container watches
+//! itself: it ends, and the engine removes it, when no client has been connected for a while. Until then another
+//! process can claim it ([`Slot`]).
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,59 +22,63 @@ use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::create_watch::CreateWatch;
-use super::secret::{Secrets, random_hex};
-use super::slot::{self, Left, Slot};
+use super::secret::Secrets;
+use super::slot::{self, Slot, SlotRecord};
 use super::unique_name::unique_name;
-use super::{Owner, Server, Started, Unavailable};
-use crate::cache;
-use crate::report;
+use super::{Owner, Server, Started, Unavailable, database_count};
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
+use crate::{cache, random, report};
 
 const SCRIPT: &str = include_str!("container.sh");
 
-/// Pulling the image if it is not there, starting it, and its first answer.
+/// The timeout for pulling a missing image, starting it, and its first answer.
 const READY_WITHIN: Duration = Duration::from_secs(15);
 
-/// A server that is there answers at once.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
+/// A server that is still running answers at once.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The engine takes a quarter of a second.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often a new container is asked whether it answers.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+
 const PORT: u16 = 6379;
 
-/// What the container leaves in database 0 when it is about to end, before it looks for connections a last time.
+/// The container sets this key in database 0 before it ends, and then checks for connections a last time.
 const ENDING: &str = "transient-fixtures:ending";
 
-/// Tells the container to stay without an owner.
+/// The key that tells the container to run without an owner.
 const KEPT: &str = "transient-fixtures:kept";
 
-/// A container that another process has left, else a new one that answers `within` that time. An image that is on the
-/// engine already is not pulled.
+/// Claims a container that another process has left, or starts one. An image that the engine already has is not pulled.
 ///
 /// # Errors
 ///
-/// When no engine answers, the image can't be had or started, or does not answer in time.
+/// Returns an error if no engine answers, the image can't be pulled or started, or the server does not answer in time.
 pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Unavailable> {
-    let (sessions, jobs) = settings.databases();
-    let databases = 16.max(sessions + 1).max(jobs + 1);
+    let sessions = settings.databases().sessions;
+    let databases = database_count(settings);
     let image = settings.image();
     let kind = format!("{image} {databases} {} {:?}", settings.passwords(), env::var_os("DOCKER_HOST"));
-    let slot = Slot::take("containers", &kind)
-        .map_err(|error| not_started(image, report::container::no_slot(&cache::directory(), &error)))?;
-    // What is to be kept is never shared.
-    if let Some((server, control, left)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
-        let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
-        let container = Container { server: server.clone(), started: None, slot, left, keep: false };
-        return Ok(Started { server, control, owner: Box::new(container), password, left_with });
+    let slot = Slot::take("containers", &kind).map_err(|error| {
+        unavailable(report::container::no_slot(&cache::directory(), &error), report::container::REMEDY_NO_SLOT)
+    })?;
+    // A container that will be kept is never shared.
+    if let Some((server, control, record)) = claim(&slot, sessions).filter(|_| !settings.keep()) {
+        let (password, earlier_password_changes) =
+            (settings.passwords().then(random::hex), Some(record.password_changes));
+        let container = Container { server: server.clone(), started: None, slot, record, keep: false };
+        return Ok(Started { server, control, owner: Box::new(container), password, earlier_password_changes });
     }
-    slot.put(None);
+    slot.clear();
     let within = within.min(READY_WITHIN);
     let deadline = Instant::now() + within;
     let name = unique_name();
     let secrets = Secrets::new(settings.passwords());
     let watch = CreateWatch::new(&name);
-    // A container that is dropped here must be so inside of the runtime.
+    // A container that is dropped here must be dropped inside the runtime.
     let (started, urls) = on_runtime(async {
         let started = tokio::time::timeout(within, request(&name, image, databases, &secrets).start()).await;
         let started = started
@@ -84,7 +88,7 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
         Ok((started, urls))
     })??;
     watch.end();
-    let started = Removed(Some(started));
+    let started = RemoveOnDrop(Some(started));
     let (url, control, info) = first_answer(&urls, &secrets.control, deadline).map_err(|error| {
         not_started(
             image,
@@ -96,18 +100,24 @@ pub(crate) fn start(settings: &Settings, within: Duration) -> Result<Started, Un
     })?;
     let server = Server::new(Provider::Container, url, &info, sessions, Some(secrets.control))
         .map_err(|error| not_started(image, report::container::not_started(image, &error.to_string())))?;
-    let left = Left::new(&server);
-    let container = Container { server: server.clone(), started: Some(started), slot, left, keep: settings.keep() };
-    container.leave();
-    Ok(Started { server, control, owner: Box::new(container), password: secrets.password, left_with: None })
+    let record = SlotRecord::new(&server);
+    let container = Container { server: server.clone(), started: Some(started), slot, record, keep: settings.keep() };
+    container.publish();
+    Ok(Started {
+        server,
+        control,
+        owner: Box::new(container),
+        password: secrets.password,
+        earlier_password_changes: None,
+    })
 }
 
-/// The server of a slot, if it is still the one that was left there, and is not ending.
-fn claim(slot: &Slot, sessions: u32) -> Option<(Server, Connection, Left)> {
-    let (server, mut control, left) = slot.claim(Provider::Container, sessions, CLAIMED_WITHIN)?;
-    // We are connected already: one of us sees the other.
+/// Returns the server of a slot, if it is still the one that was left there and is not ending.
+fn claim(slot: &Slot, sessions: u32) -> Option<(Server, Connection, SlotRecord)> {
+    let (server, mut control, record) = slot.claim(Provider::Container, sessions, CLAIM_TIMEOUT)?;
+    // We are already connected: either we see the key, or the container sees our connection.
     let ending: bool = cmd("EXISTS").arg(ENDING).query(&mut control).ok()?;
-    (!ending).then_some((server, control, left))
+    (!ending).then_some((server, control, record))
 }
 
 fn request(
@@ -129,7 +139,7 @@ fn request(
         .with_startup_timeout(READY_WITHIN)
         .with_host_config_modifier(move |host| {
             host.auto_remove = Some(true);
-            // For this machine only, where the tests and the engine are on it.
+            // Publish the port for this machine only, if tests and engine both run on it.
             if !remote && !is_in_container() {
                 let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
                 host.publish_all_ports = Some(false);
@@ -138,7 +148,8 @@ fn request(
         })
 }
 
-/// `redis:8` is name and tag, `host:5000/redis` is all name, `redis@sha256:…` is split like a tag.
+/// Splits an image into name and tag: `redis:8` has a tag, `host:5000/redis` has none, and `redis@sha256:…` is split
+/// like a tag.
 fn name_and_tag(image: &str) -> (&str, &str) {
     match image.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
@@ -146,33 +157,34 @@ fn name_and_tag(image: &str) -> (&str, &str) {
     }
 }
 
-/// A container that this process has started. Dropping it ends the container.
-struct Removed(Option<ContainerAsync<GenericImage>>);
+/// A container that this process has started. Dropping it removes the container.
+struct RemoveOnDrop(Option<ContainerAsync<GenericImage>>);
 
-impl Drop for Removed {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         if let Some(container) = self.0.take() {
-            // Where the engine does not do it the container ends by itself, since nobody is connected.
-            // Its own task: one that is given up is dropped where there is no limit.
+            // If the engine fails to remove it, the container ends by itself because no client is connected. The
+            // removal is a task of its own: after a timeout it is dropped inside the runtime.
             drop(on_runtime(async { tokio::time::timeout(REMOVED_WITHIN, tokio::spawn(container.rm())).await }));
         }
     }
 }
 
-/// Dropping it ends the container.
+/// The server of a container. Dropping it ends the container.
 struct Container {
     server: Server,
     /// Known only to the process that has started it.
-    started: Option<Removed>,
+    started: Option<RemoveOnDrop>,
     slot: Slot,
-    left: Left,
+    record: SlotRecord,
     keep: bool,
 }
 
-/// Where the server may be reached: by what the engine says, or by the host of the container that the tests run in.
+/// Returns the URLs at which the server may be reached: the engine's answer, and the host if the tests run in a
+/// container.
 async fn urls(container: &ContainerAsync<GenericImage>) -> Result<Vec<Url>, TestcontainersError> {
     let (host, port) = (container.get_host().await?.to_string(), container.get_host_port_ipv4(PORT).await?);
-    // The engine binds to IPv4, and `localhost` may mean ::1.
+    // The engine binds to IPv4, and `localhost` can mean ::1.
     let host = if host == "localhost" { "127.0.0.1" } else { &host };
     let mut urls = vec![format!("redis://{host}:{port}")];
     if is_in_container() {
@@ -181,13 +193,13 @@ async fn urls(container: &ContainerAsync<GenericImage>) -> Result<Vec<Url>, Test
     urls.iter().map(|url| Url::parse(url).map_err(TestcontainersError::other)).collect()
 }
 
-/// Whether the tests run in a container themselves, with the socket of the engine of their host: then the loopback
-/// address of that host is not theirs.
+/// Returns whether the tests themselves run in a container, with the socket of their host's engine. The loopback
+/// address of that host is then out of reach.
 fn is_in_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
 }
 
-/// The host of the container that the tests run in, as the kernel's table of routes has it.
+/// Returns the host's address from inside a container, by the kernel's routing table.
 fn default_gateway() -> Option<Ipv4Addr> {
     let table = fs::read_to_string("/proc/net/route").ok()?;
     let gateway = table.lines().find_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
@@ -199,30 +211,30 @@ fn default_gateway() -> Option<Ipv4Addr> {
 }
 
 impl Container {
-    /// Tells the next process where the server is. One that is to be kept is not shared.
-    fn leave(&self) {
+    /// Writes the server to the slot for the next process. A container that will be kept is not shared.
+    fn publish(&self) {
         if !self.keep {
-            self.slot.put(Some(&self.left));
+            self.slot.store(&self.record);
         }
     }
 
-    /// One command on a connection of its own. Whoever asks can do without the answer.
+    /// Sends one command on a new connection. The caller can do without the answer.
     fn tell(&self, command: &redis::Cmd) -> RedisResult<()> {
-        command.exec(&mut self.server.connect(CLAIMED_WITHIN)?)
+        command.exec(&mut self.server.connect(CLAIM_TIMEOUT)?)
     }
 }
 
 impl Owner for Container {
     fn leased(&mut self, leased: bool) {
         if self.keep {
-            // In database 0, where a test that flushes everything takes it away: then the container ends as usual.
+            // In database 0, where a test that flushes all databases removes it: then the container ends as usual.
             let _ = self.tell(cmd(if leased { "SET" } else { "DEL" }).arg(KEPT).arg(leased.then_some("")));
         }
     }
 
     fn password_changes(&mut self, count: u64) {
-        self.left.password_changes = count;
-        self.leave();
+        self.record.password_changes = count;
+        self.publish();
     }
 
     fn is_shared(&self) -> bool {
@@ -232,8 +244,8 @@ impl Owner for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.slot.put(None);
-        // Where neither way works the container ends by itself, since our connection is closed.
+        self.slot.clear();
+        // If neither way works, the container ends by itself because our connection is closed.
         match self.started.take() {
             Some(started) => drop(started),
             None => drop(self.tell(cmd("SHUTDOWN").arg("NOSAVE"))),
@@ -241,30 +253,31 @@ impl Drop for Container {
     }
 }
 
-/// The engine's proxy accepts connections before the server does, and drops them: so again until it answers.
+/// Asks until the server answers. The engine's proxy accepts connections before the server does, and drops them.
 fn first_answer(
     urls: &[Url],
     secret: &str,
     deadline: Instant,
 ) -> Result<(Url, Connection, InfoDict), Option<redis::RedisError>> {
     let mut last = None;
-    for url in urls.iter().cycle() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        // Where there are several, one may lead nowhere.
-        let within = if urls.len() > 1 { left.min(CLAIMED_WITHIN) } else { left };
+    let mut urls_in_turn = urls.iter().cycle();
+    poll_until(deadline, ASK_EVERY, || {
+        let url = urls_in_turn.next()?;
+        let left = deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
+        // If there are several URLs, one may lead nowhere.
+        let within = if urls.len() > 1 { left.min(CLAIM_TIMEOUT) } else { left };
         match slot::connect(url.as_str(), secret, within) {
-            Ok((control, info)) => return Ok((url.clone(), control, info)),
-            Err(error) => last = Some(error),
+            Ok((control, info)) => Some((url.clone(), control, info)),
+            Err(error) => {
+                last = Some(error);
+                None
+            }
         }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Err(last)
+    })
+    .ok_or(last)
 }
 
-/// Runs on a runtime of our own, from a thread of its own: the test's thread may be inside another runtime.
+/// Runs a future on a runtime of our own, from a thread of its own: the test's thread may be inside another runtime.
 fn on_runtime<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, Unavailable> {
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
     let runtime = RUNTIME
@@ -297,13 +310,13 @@ fn no_engine(error: &str) -> Unavailable {
     }
 }
 
-/// testcontainers looks for Docker's sockets only; podman's must be named to it.
+/// Returns podman's socket. testcontainers looks only for Docker's; podman's must be passed to it.
 fn podman_socket() -> Option<PathBuf> {
     let user = env::var_os("XDG_RUNTIME_DIR").map(|directory| PathBuf::from(directory).join("podman/podman.sock"));
     user.into_iter().chain([PathBuf::from("/run/podman/podman.sock")]).find(|socket| socket.exists())
 }
 
-/// An error with what is behind it, which is where the engine's own words are.
+/// Returns an error with its chain of causes, which has the engine's own message.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

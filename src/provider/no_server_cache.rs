@@ -1,28 +1,30 @@
-//! "No server can be had", shared by the processes of one test run.
+//! A negative cache: "no server available", shared by the processes of one test run.
 //!
-//! Finding out that neither a container engine nor `PyPI` has a server can take half a minute, and a run may have
-//! hundreds of processes: the first one pays, the others read what it found.
+//! It can take half a minute to find out that neither a container engine nor `PyPI` has a server, and a run may have
+//! hundreds of processes. The first one pays, and the others read its result.
 
 use std::fs::File;
 
-use super::run::Shared;
+use super::run::RunFact;
 use crate::error::{Error, Kind};
 use crate::report;
 use crate::settings::Settings;
 
-/// The verdict of the run that this process belongs to.
-pub(super) struct Verdict {
-    shared: Shared,
-    /// Held while this process finds out for all.
+/// The negative cache of this process's run.
+pub(super) struct NoServerCache {
+    fact: RunFact,
+    /// Held while this process tries the slow providers.
     lock: Option<File>,
 }
 
-impl Verdict {
+impl NoServerCache {
+    /// Opens the cache.
+    ///
     /// # Errors
     ///
-    /// The verdict, if another process of the run has reached it.
-    pub(super) fn of(settings: &Settings) -> Result<Self, Error> {
-        let what = format!(
+    /// Returns the stored error if another process of the run has found no server.
+    pub(super) fn load(settings: &Settings) -> Result<Self, Error> {
+        let key = format!(
             "no server {:?} {:?} {} {} {} {}",
             settings.file(),
             settings.provider(),
@@ -31,30 +33,30 @@ impl Verdict {
             settings.download(),
             settings.whole_clock(),
         );
-        let verdict = Self { shared: Shared::new(&what), lock: None };
-        verdict.read()?;
-        Ok(verdict)
+        let cache = Self { fact: RunFact::new(&key), lock: None };
+        cache.read()?;
+        Ok(cache)
     }
 
-    /// Waits until no other process of the run is finding out.
+    /// Waits until no other process of the run tries the slow providers.
     ///
     /// # Errors
     ///
-    /// The verdict, if one of them has reached it.
-    pub(super) fn wait_for_others(&mut self) -> Result<(), Error> {
+    /// Returns the stored error if another process has found no server.
+    pub(super) fn wait_for_other_processes(&mut self) -> Result<(), Error> {
         if self.lock.is_none() {
-            self.lock = self.shared.lock();
+            self.lock = self.fact.lock();
         }
         self.read()
     }
 
-    /// Tells the other processes, now and later.
-    pub(super) fn no_server(&self, error: &Error) {
-        self.shared.write(&error.to_string());
+    /// Stores the error for the other processes, now and later.
+    pub(super) fn store(&self, error: &Error) {
+        self.fact.write(&error.to_string());
     }
 
     fn read(&self) -> Result<(), Error> {
-        match self.shared.read() {
+        match self.fact.read() {
             Some(report) => Err(Error::new(Kind::NoServer, report::same_verdict(&report))),
             None => Ok(()),
         }

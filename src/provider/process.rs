@@ -1,44 +1,47 @@
-//! The provider `process`: a server binary of this machine, started privately.
+//! The provider `process`: a server binary of this machine, started for the tests alone.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, thread};
+use std::{env, fs, io};
 
-use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, cmd};
+use redis::{Client, Connection, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisResult, cmd};
 use url::Url;
 
 use super::clock::{self, Clock};
-use super::keeper::{Keeper, ServerOwner};
 use super::run::{self, ProcessPerTest};
-use super::secret::{CONTROL_USER, Secrets, random_hex};
-use super::slot::{Left, Slot};
-use super::{Owner, Server, Started, Unavailable, suitability};
-use crate::report;
+use super::secret::{CONTROL_USER, Secrets};
+use super::slot::{Slot, SlotRecord};
+use super::supervisor::{ServerOwner, Supervisor};
+use super::{Owner, Server, Started, Unavailable, database_count, suitability};
+use crate::random;
+use crate::report::{self, Reason};
 use crate::settings::{Provider, Settings};
+use crate::sync::poll_until;
 
-/// From exec to the first answer. A healthy server takes about 7 ms.
+/// The timeout from exec to the first answer. A healthy server takes about 7 ms.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is asked meanwhile. (A timeout on a socket would be rounded up to the kernel's ticks, 4 ms and more.)
-const EVERY: Duration = Duration::from_micros(500);
+/// How often a new server is asked whether it answers. (A socket timeout would be rounded up to the kernel's ticks, 4
+/// ms and more.)
+const ASK_EVERY: Duration = Duration::from_micros(500);
 
-/// Between asking for a free port and the server taking it, another process may: then another port is tried.
+/// Another process may take a free port before the server does. Then another port is tried.
 const PORT_ATTEMPTS: u32 = 10;
 
-/// What a server may print before it answers, in bytes. A healthy one prints 2 kB.
-const MOST_OUTPUT: u64 = 16 << 20;
+/// How much a server may print before it answers, in bytes. A healthy one prints 2 kB.
+const MAX_OUTPUT: u64 = 16 << 20;
 
-/// What a Redis or Valkey prints when its port is taken.
+/// The output of Redis or Valkey if its port is taken.
 const PORT_TAKEN: [&str; 2] = ["Address already in use", "Failed listening on port"];
 
-/// The server binary of this machine: the one that the settings name, else the first on `PATH`.
+/// Returns the server binary of this machine: the one in the settings, or the first one on `PATH`.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// Returns an error if there is none.
 pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
     if let Some(named) = settings.server_binary() {
         return if is_executable(named) {
@@ -53,18 +56,18 @@ pub(crate) fn find(settings: &Settings) -> Result<PathBuf, Unavailable> {
     candidates
         .into_iter()
         .find(|candidate| is_executable(candidate))
-        .ok_or_else(|| unavailable(report::process::NOT_ON_PATH.to_owned()))
+        .ok_or_else(|| unavailable(report::process::not_on_path()))
 }
 
 /// How long a server that another process has left may take to answer.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(2);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A server that another process of this run has left, else a new one: on a unix socket and a loopback port, without
-/// persistence, when it answers.
+/// Claims a server that another process of this run has left, or starts one: on a unix socket and a loopback port,
+/// without persistence.
 ///
 /// # Errors
 ///
-/// When it ends at once, never answers, or finds no free port; with the end of what it printed.
+/// Returns an error, with the end of its output, if the server ends, does not answer in time, or finds no free port.
 pub(crate) fn start(
     binary: &Path,
     provider: Provider,
@@ -74,21 +77,22 @@ pub(crate) fn start(
     let Some((run, slot)) = slot(binary, settings) else {
         return start_on_free_port(binary, provider, settings, within, None);
     };
-    let (sessions, _) = settings.databases();
-    if let Some((server, control, left)) = slot.claim(provider, sessions, CLAIMED_WITHIN) {
-        let (password, left_with) = (settings.passwords().then(random_hex), Some(left.password_changes));
-        let owner = Box::new(OfTheRun { server: server.clone(), keeper: None, slot, left });
-        return Ok(Started { server, control, owner, password, left_with });
+    let sessions = settings.databases().sessions;
+    if let Some((server, control, record)) = slot.claim(provider, sessions, CLAIM_TIMEOUT) {
+        let (password, earlier_password_changes) =
+            (settings.passwords().then(random::hex), Some(record.password_changes));
+        let owner = Box::new(RunServer { server: server.clone(), supervisor: None, slot, record });
+        return Ok(Started { server, control, owner, password, earlier_password_changes });
     }
-    slot.put(None);
+    slot.clear();
     start_on_free_port(binary, provider, settings, within, Some((run, slot)))
 }
 
-/// Whether the server has what a lease needs: what is called one may be a wrapper around it.
+/// Checks that the server supports all commands of a lease: the binary may be a wrapper.
 ///
 /// # Errors
 ///
-/// When it has not, or has ended.
+/// Returns an error if it does not, or if it has ended.
 pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) -> Result<(), Unavailable> {
     let refused = match suitability::check_own(&mut started.control) {
         Ok(fits) => fits.err(),
@@ -96,18 +100,16 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
     };
     match refused {
         None => Ok(()),
-        Some(why) => {
-            Err(Unavailable { provider: provider.to_string(), ..unavailable(report::process::unfit(binary, &why)) })
-        }
+        Some(why) => Err(Unavailable::new(provider, report::process::unfit(binary, &why))),
     }
 }
 
-/// The slot that this process has, where the processes of one run share servers. What is to be kept is never shared, nor
-/// is a clock that is moved.
+/// Returns the slot of this process, if the processes of this run share servers. A server that is kept, or whose clock
+/// can be moved, is never shared.
 fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
     let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
     let kind = format!("{} {} {:?} {}", run.id, binary.display(), settings.databases(), settings.passwords());
-    // Without a slot the server is this process's alone: slower, not wrong.
+    // Without a slot this process does not share its server: slower, not wrong.
     let slot = Slot::take("servers", &kind).ok()?;
     Some((run, slot))
 }
@@ -125,28 +127,28 @@ fn start_on_free_port(
         let port = free_port().map_err(|error| unavailable(report::process::no_port(&error)))?;
         match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
-            Err(Failure::PortTaken(output)) => tail = output,
-            Err(Failure::Other(why)) => return Err(unavailable(why)),
+            Err(StartError::PortTaken(output)) => tail = output,
+            Err(StartError::Other(reason)) => return Err(unavailable(reason)),
         }
     }
     Err(unavailable(report::process::no_free_port(binary, PORT_ATTEMPTS, &tail)))
 }
 
 /// A server that the processes of one run share. Dropping it ends the server.
-struct OfTheRun {
+struct RunServer {
     server: Server,
     /// Known only to the process that has started it.
-    keeper: Option<Keeper>,
+    supervisor: Option<Supervisor>,
     slot: Slot,
-    left: Left,
+    record: SlotRecord,
 }
 
-impl Owner for OfTheRun {
+impl Owner for RunServer {
     fn leased(&mut self, _: bool) {}
 
     fn password_changes(&mut self, count: u64) {
-        self.left.password_changes = count;
-        self.slot.put(Some(&self.left));
+        self.record.password_changes = count;
+        self.slot.store(&self.record);
     }
 
     fn is_shared(&self) -> bool {
@@ -154,26 +156,26 @@ impl Owner for OfTheRun {
     }
 }
 
-impl Drop for OfTheRun {
+impl Drop for RunServer {
     fn drop(&mut self) {
-        self.slot.put(None);
-        if self.keeper.is_none() {
-            // Its keeper sees that it has ended. Where it does not answer, it ends with the run.
+        self.slot.clear();
+        if self.supervisor.is_none() {
+            // The supervisor notices that the server has ended. If the server does not answer, it ends with the run.
             let shutdown = |mut control: Connection| cmd("SHUTDOWN").arg("NOSAVE").exec(&mut control);
-            let _ = self.server.connect(CLAIMED_WITHIN).and_then(shutdown);
+            let _ = self.server.connect(CLAIM_TIMEOUT).and_then(shutdown);
         }
     }
 }
 
-enum Failure {
+enum StartError {
     PortTaken(String),
-    Other(String),
+    Other(Reason),
 }
 
-impl Failure {
-    fn under_faketime(self) -> Self {
+impl StartError {
+    fn with_faketime_hint(self) -> Self {
         match self {
-            Self::Other(why) => Self::Other(why + report::process::UNDER_FAKETIME),
+            Self::Other(reason) => Self::Other(report::process::under_faketime(&reason)),
             port_taken @ Self::PortTaken(_) => port_taken,
         }
     }
@@ -186,18 +188,18 @@ fn start_on(
     settings: &Settings,
     within: Duration,
     slot: &mut Option<(ProcessPerTest, Slot)>,
-) -> Result<Started, Failure> {
-    let (sessions, jobs) = settings.databases();
-    let databases = 16.max(sessions + 1).max(jobs + 1);
+) -> Result<Started, StartError> {
+    let sessions = settings.databases().sessions;
+    let databases = database_count(settings);
     let secrets = Secrets::new(settings.passwords());
     let configuration = secrets.configuration();
     let started = if settings.whole_clock() {
-        let library = clock::library().ok_or_else(|| Failure::Other(report::process::NO_FAKETIME.to_owned()))?;
-        Keeper::start(
+        let library = clock::library().ok_or_else(|| StartError::Other(report::process::no_faketime()))?;
+        Supervisor::start(
             Path::new("/usr/bin/env"),
             settings.keep(),
             ServerOwner::Process,
-            Some((clock::FILE, clock::AT_THE_START)),
+            Some((clock::FILE, clock::INITIAL)),
             &configuration,
             |directory| {
                 let mut command = clock::command(library, directory);
@@ -210,27 +212,28 @@ fn start_on(
         let owner = slot
             .as_ref()
             .map_or(ServerOwner::Process, |(run, slot)| ServerOwner::Runner { process: run.runner, slot: slot.path() });
-        Keeper::start(binary, settings.keep(), owner, None, &configuration, |directory| {
+        Supervisor::start(binary, settings.keep(), owner, None, &configuration, |directory| {
             arguments(directory, port, databases)
         })
     };
-    let mut keeper = started.map_err(Failure::Other)?;
-    let (control, info) = first_answer(&mut keeper, binary, &secrets.control, within)
-        .map_err(|failure| if settings.whole_clock() { failure.under_faketime() } else { failure })?;
-    let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| Failure::Other(error.to_string()))?;
-    let clock = settings.whole_clock().then(|| Clock::of(keeper.directory()));
+    let mut supervisor = started.map_err(StartError::Other)?;
+    let (control, info) = first_answer(&mut supervisor, binary, &secrets.control, within)
+        .map_err(|error| if settings.whole_clock() { error.with_faketime_hint() } else { error })?;
+    let url = Url::parse(&format!("redis://127.0.0.1:{port}"))
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
+    let clock = settings.whole_clock().then(|| Clock::of(supervisor.directory()));
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
-        .map_err(|error| Failure::Other(error.to_string()))?
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?
         .with_clock(clock);
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
-            let left = Left::new(&server);
-            slot.put(Some(&left));
-            Box::new(OfTheRun { server: server.clone(), keeper: Some(keeper), slot, left })
+            let record = SlotRecord::new(&server);
+            slot.store(&record);
+            Box::new(RunServer { server: server.clone(), supervisor: Some(supervisor), slot, record })
         }
-        None => Box::new(keeper),
+        None => Box::new(supervisor),
     };
-    Ok(Started { server, control, owner, password: secrets.password, left_with: None })
+    Ok(Started { server, control, owner, password: secrets.password, earlier_password_changes: None })
 }
 
 fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {
@@ -248,7 +251,7 @@ fn arguments(directory: &Path, port: u16, databases: u32) -> Vec<OsString> {
     .map(OsString::from)
     .collect();
     arguments.extend(["--dir".into(), directory.into(), "--unixsocket".into(), socket(directory).into()]);
-    // The rest of its configuration, which nobody is to see, comes by standard input.
+    // The rest of the configuration is secret, so it comes by standard input.
     arguments.push("-".into());
     arguments
 }
@@ -257,52 +260,59 @@ fn socket(directory: &Path) -> PathBuf {
     directory.join("redis.sock")
 }
 
-/// Over the unix socket, which is nobody else's: the port could have been taken by a stranger's server. The server
-/// opens its port first, so an answer on the socket means that the port is its own as well.
+/// Waits for the first answer on the unix socket, which only our server has: another server could have taken the port.
+/// The server opens its port first, so an answer on the socket means that it has the port, too.
 fn first_answer(
-    keeper: &mut Keeper,
+    supervisor: &mut Supervisor,
     binary: &Path,
     control: &str,
     within: Duration,
-) -> Result<(Connection, InfoDict), Failure> {
-    let address = ConnectionAddr::Unix(socket(keeper.directory()));
+) -> Result<(Connection, InfoDict), StartError> {
+    let address = ConnectionAddr::Unix(socket(supervisor.directory()));
     let user = RedisConnectionInfo::default().set_username(CONTROL_USER).set_password(control);
     let client = address
         .into_connection_info()
         .and_then(|address| Client::open(address.set_redis_settings(user)))
-        .map_err(|error| Failure::Other(error.to_string()))?;
+        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
     let deadline = Instant::now() + within;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Failure::Other(report::process::never_ready(binary, within, &keeper.output_tail())));
-        }
-        if let Ok(mut connection) = client.get_connection_with_timeout(left) {
-            let left = deadline.saturating_duration_since(Instant::now()).max(EVERY);
-            connection.set_read_timeout(Some(left)).map_err(|error| Failure::Other(error.to_string()))?;
-            // All that is to be known of a server of our own; the whole takes an unoptimised build half a millisecond.
-            if let Ok(info) = cmd("INFO").arg("server").query(&mut connection) {
-                return Ok((connection, info));
-            }
-        }
-        if keeper.output_size() > MOST_OUTPUT {
-            return Err(Failure::Other(report::process::floods(binary, &keeper.output_tail())));
-        }
-        if keeper.has_ended() {
-            let tail = keeper.output_tail();
-            return Err(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
-                Failure::PortTaken(tail)
-            } else if let Some(version) = old_version(binary) {
-                Failure::Other(report::process::too_old(binary, &version))
-            } else {
-                Failure::Other(report::process::ended(binary, &tail))
-            });
-        }
-        thread::sleep(EVERY);
-    }
+    let connect = || -> RedisResult<(Connection, InfoDict)> {
+        let left = || deadline.saturating_duration_since(Instant::now()).max(ASK_EVERY);
+        let mut connection = client.get_connection_with_timeout(left())?;
+        connection.set_read_timeout(Some(left()))?;
+        // The section `server` has everything that we need. An unoptimised build takes half a millisecond to parse a
+        // full INFO.
+        let info = cmd("INFO").arg("server").query(&mut connection)?;
+        Ok((connection, info))
+    };
+    let answer = poll_until(deadline, ASK_EVERY, || match connect() {
+        Ok(answer) => Some(Ok(answer)),
+        Err(_) => why_not_starting(supervisor, binary).map(Err),
+    });
+    answer.unwrap_or_else(|| {
+        Err(StartError::Other(report::process::never_ready(binary, within, &supervisor.output_tail())))
+    })
 }
 
-/// The version of a server binary, if a lease needs a newer one: it has ended at a line of its configuration.
+/// Returns why the server will never answer, if that is certain.
+fn why_not_starting(supervisor: &mut Supervisor, binary: &Path) -> Option<StartError> {
+    if supervisor.output_size() > MAX_OUTPUT {
+        return Some(StartError::Other(report::process::floods(binary, &supervisor.output_tail())));
+    }
+    if !supervisor.has_ended() {
+        return None;
+    }
+    let tail = supervisor.output_tail();
+    Some(if PORT_TAKEN.iter().any(|words| tail.contains(words)) {
+        StartError::PortTaken(tail)
+    } else if let Some(version) = old_version(binary) {
+        StartError::Other(report::process::too_old(binary, &version))
+    } else {
+        StartError::Other(report::process::ended(binary, &tail))
+    })
+}
+
+/// Returns the version of a server binary if it is too old for a lease. Such a server ends at an unknown line of its
+/// configuration.
 fn old_version(binary: &Path) -> Option<String> {
     let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -310,7 +320,7 @@ fn old_version(binary: &Path) -> Option<String> {
     suitability::is_too_old(version).then(|| version.to_owned())
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
@@ -321,6 +331,6 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn unavailable(why: String) -> Unavailable {
-    Unavailable { provider: Provider::Process.to_string(), why, remedy: report::process::REMEDY.to_owned() }
+fn unavailable(reason: Reason) -> Unavailable {
+    Unavailable::new(Provider::Process, reason)
 }

@@ -1,24 +1,24 @@
-//! The test run that this process belongs to, and what its processes tell each other.
+//! The test run that this process belongs to, and facts that its processes share.
 //!
-//! A run of cargo-nextest has a process for every test and names itself; one of `cargo test` has a process for every test
-//! binary, and is known by the cargo that started them.
+//! cargo-nextest starts a process for every test and passes the id of its run. `cargo test` starts a process for every
+//! test binary; its run is identified by the cargo process.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{env, fmt::Write as _, thread};
+use std::{env, thread};
 
 use crate::cache;
 
-/// What is remembered of runs that are over is removed after that long.
+/// Facts of earlier runs are removed after this time.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether the runner has a process for each test, as cargo-nextest does.
+/// Returns whether the runner has a process for each test, as cargo-nextest does.
 pub(crate) fn is_process_per_test() -> bool {
     env::var_os("NEXTEST_EXECUTION_MODE").is_some_and(|mode| mode == "process-per-test")
 }
 
-/// Whether this process runs one test at a time, as far as the harness was told so: it has one thread, or one test.
+/// Returns whether this process runs one test at a time, by the harness's arguments: with one thread, or with one test.
 pub(crate) fn is_one_test_at_a_time() -> bool {
     let arguments: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let threads =
@@ -34,7 +34,7 @@ pub(crate) fn is_one_test_at_a_time() -> bool {
     is_one_thread || (filters == 1 && arguments.iter().any(|word| word == "--exact"))
 }
 
-/// A run with a process for each test: the runner's name for it, and its pid.
+/// A run with a process for each test: its id, and the runner's pid.
 #[cfg(unix)]
 pub(super) struct ProcessPerTest {
     pub(super) id: String,
@@ -51,17 +51,17 @@ fn nextest_id() -> Option<String> {
     env::var("NEXTEST_RUN_ID").ok().filter(|id| !id.is_empty())
 }
 
-/// What tells the run from every other; nothing where no runner is known.
+/// Returns the id of this run, or `None` if the runner is unknown.
 fn id() -> Option<String> {
     nextest_id().or_else(of_cargo)
 }
 
-/// The cargo that has started this process, with the time of its own start, since a pid may come again.
+/// Identifies the cargo that has started this process. The id includes its start time, since pids are reused.
 #[cfg(target_os = "linux")]
 fn of_cargo() -> Option<String> {
     let parent = std::os::unix::process::parent_id();
     let line = fs::read_to_string(format!("/proc/{parent}/stat")).ok()?;
-    // The name stands in parentheses, and may have some itself.
+    // The name is in parentheses, and can contain some itself.
     let (name, rest) = line.split_once('(')?.1.rsplit_once(')')?;
     let start = rest.split_whitespace().nth(19)?;
     (name == "cargo").then(|| format!("cargo-{parent}-{start}"))
@@ -72,29 +72,24 @@ fn of_cargo() -> Option<String> {
     None
 }
 
-/// Something that the processes of a run find out once.
-pub(super) struct Shared {
+/// A fact that the processes of a run find out once.
+pub(super) struct RunFact {
     file: Option<PathBuf>,
 }
 
-impl Shared {
-    /// `what` says what it depends on: two crates of one workspace may have other settings.
-    pub(super) fn new(what: &str) -> Self {
+impl RunFact {
+    /// `key` lists everything that the fact depends on: two crates of one workspace can have different settings.
+    pub(super) fn new(key: &str) -> Self {
         let file = id().and_then(|run| {
             let directory = cache::subdirectory("runs").ok()?;
-            let hash = hmac_sha256::Hash::hash(format!("{run}\n{what}").as_bytes());
-            let name = hash[..16].iter().fold(String::new(), |mut name, byte| {
-                let _ = write!(name, "{byte:02x}");
-                name
-            });
-            Some(directory.join(name))
+            Some(directory.join(cache::file_name(&format!("{run}\n{key}"))))
         });
         Self { file }
     }
 
-    /// Waits until no other process of the run is finding out. The lock is held as long as the file.
+    /// Waits until no other process of the run is finding it out. Dropping the file releases the lock.
     ///
-    /// Without one every process finds out for itself: slower, not wrong.
+    /// Without a lock every process finds out for itself: slower, not wrong.
     pub(super) fn lock(&self) -> Option<File> {
         let lock = File::create(self.file.as_ref()?.with_extension("lock")).ok()?;
         lock.lock().ok().map(|()| lock)
@@ -104,7 +99,7 @@ impl Shared {
         fs::read_to_string(self.file.as_ref()?).ok()
     }
 
-    /// Tells the other processes, now and later.
+    /// Stores the fact for the other processes, now and later.
     pub(super) fn write(&self, text: &str) {
         let Some(file) = &self.file else { return };
         remove_old(file);

@@ -1,11 +1,11 @@
-//! Own servers shared by several processes, one process at a time.
+//! Own servers that several processes share, one process at a time.
 //!
-//! Under cargo-nextest every test is a process, and a server takes longer to start than a test to run. So each shared
-//! server has a slot: a file that says where it is, locked by the process that uses it. When that process ends, the
-//! kernel releases the lock, and the next one finds the server there.
+//! With cargo-nextest every test is a process, and starting a server takes longer than running a test. So each shared
+//! server has a slot: a file with the server's address, locked by the process that uses it. When this process ends, the
+//! kernel releases the lock, and the next process finds the server there.
 //!
-//! The file alone leads nowhere: a server is taken for ours only if it lets in the control user with the secret that it
-//! was given at its start.
+//! The file alone proves nothing: a server counts as ours only if it accepts the control user with the secret that it
+//! got at its start.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,32 +21,32 @@ use crate::cache;
 use crate::redis_io::retry_if_interrupted;
 use crate::settings::Provider;
 
-/// A slot that this process has.
+/// A slot that this process has locked.
 pub(super) struct Slot {
     path: PathBuf,
     lock: File,
 }
 
-/// What a slot says of its server.
+/// The contents of a slot: how to reach its server.
 #[derive(Clone)]
-pub(super) struct Left {
+pub(super) struct SlotRecord {
     pub(super) url: String,
     pub(super) run_id: String,
-    /// Of its control user.
+    /// The password of the control user.
     pub(super) secret: String,
-    /// How often its password was changed.
+    /// How often the server's password was changed.
     pub(super) password_changes: u64,
 }
 
-impl Left {
-    /// A server that was just started.
+impl SlotRecord {
+    /// The record of a new server.
     pub(super) fn new(server: &Server) -> Self {
         let (url, secret) = server.control();
         Self { url, run_id: server.run_id().to_owned(), secret, password_changes: 0 }
     }
 }
 
-/// Closing the file would do, but for a forked child that has it open as well.
+/// Closing the file is not enough: a forked child may have it open as well.
 impl Drop for Slot {
     fn drop(&mut self) {
         let _ = self.lock.unlock();
@@ -54,19 +54,18 @@ impl Drop for Slot {
 }
 
 impl Slot {
-    /// The first slot that nobody has, of those for servers of that kind, in a directory of that name in the cache.
+    /// Takes the first free slot for servers of this kind, in this directory of the cache.
     ///
     /// # Errors
     ///
-    /// When the cache can't be written.
+    /// Returns an error if the cache can't be written.
     pub(super) fn take(directory: &str, kind: &str) -> io::Result<Self> {
-        let hash = hmac_sha256::Hash::hash(kind.as_bytes());
-        let kind = hash[..8].iter().fold(0_u64, |kind, byte| kind << 8 | u64::from(*byte));
+        let kind = cache::file_name(kind);
         let directory = cache::subdirectory(directory)?;
         let mut number = 0;
         loop {
-            let path = directory.join(format!("{kind:016x}-{number}"));
-            // The text has a file of its own: on some platforms a locked one can't be read.
+            let path = directory.join(format!("{kind}-{number}"));
+            // The record has a file of its own: on some platforms a locked file can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path, lock }),
@@ -76,49 +75,50 @@ impl Slot {
         }
     }
 
-    /// The slot's file.
+    /// Returns the path of the slot's file.
     pub(super) fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// The server that was left here, with a connection as its control user: if it is there, and ours.
+    /// Returns the server in this slot, with a connection as its control user, if it answers and is ours.
     pub(super) fn claim(
         &self,
         provider: Provider,
         sessions: u32,
         within: Duration,
-    ) -> Option<(Server, Connection, Left)> {
-        let left = self.read()?;
-        let (control, info) = connect(&left.url, &left.secret, within).ok()?;
-        let url = Url::parse(&left.url).ok()?;
-        let server = Server::new(provider, url, &info, sessions, Some(left.secret.clone())).ok()?;
-        (server.run_id() == left.run_id).then_some((server, control, left))
+    ) -> Option<(Server, Connection, SlotRecord)> {
+        let record = self.read()?;
+        let (control, info) = connect(&record.url, &record.secret, within).ok()?;
+        let url = Url::parse(&record.url).ok()?;
+        let server = Server::new(provider, url, &info, sessions, Some(record.secret.clone())).ok()?;
+        (server.run_id() == record.run_id).then_some((server, control, record))
     }
 
-    fn read(&self) -> Option<Left> {
+    fn read(&self) -> Option<SlotRecord> {
         let text = fs::read_to_string(&self.path).ok()?;
         let mut words = text.split_whitespace().map(str::to_owned);
         let mut next = || words.next();
-        Some(Left { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
+        Some(SlotRecord { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })
     }
 
-    /// Leaves a server here for the next process, or none.
-    pub(super) fn put(&self, server: Option<&Left>) {
-        // A process that can't read what is here starts a server: slower, not wrong.
-        let _ = match server {
-            Some(Left { url, run_id, secret, password_changes }) => {
-                cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"))
-            }
-            None => fs::remove_file(&self.path),
-        };
+    /// Stores a server for the next process.
+    pub(super) fn store(&self, record: &SlotRecord) {
+        let SlotRecord { url, run_id, secret, password_changes } = record;
+        // A process that can't read the record starts a server: slower, not wrong.
+        let _ = cache::write_private(&self.path, &format!("{url} {run_id} {secret} {password_changes}"));
+    }
+
+    /// Removes the server: the next process starts one.
+    pub(super) fn clear(&self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A connection to the own server at `url` as its control user, and its INFO.
+/// Connects to the own server at `url` as its control user, and returns its INFO.
 ///
 /// # Errors
 ///
-/// When there is none that knows the secret.
+/// Returns an error if the server does not answer, or does not accept the secret.
 pub(super) fn connect(url: &str, secret: &str, within: Duration) -> RedisResult<(Connection, InfoDict)> {
     let info = url.into_connection_info()?;
     let user = info.redis_settings().clone().set_username(CONTROL_USER).set_password(secret);

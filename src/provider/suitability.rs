@@ -1,8 +1,9 @@
-//! Whether a server that is there has what a lease needs: asked before it is taken, without changing anything.
+//! Checks that a server supports everything a lease needs, without changing anything.
 //!
-//! The commands are sent in a MULTI that is discarded, once the server has taken the MULTI. It looks at a command when it
-//! is queued: whether it knows it, whether the user may use it on those keys, and whether it takes writes at all. Those
-//! that write have an argument too many besides, so that they would fail if they were executed all the same.
+//! The commands are sent in a MULTI that is discarded, after the server has accepted the MULTI. A server checks a
+//! command when it queues it: whether it supports the command, whether the user may run it on these keys, and whether
+//! it accepts writes at all. As a second safeguard, the commands that write have an argument too many, so that they
+//! would fail if they were executed.
 
 use redis::{Cmd, Connection, InfoDict, RedisResult, Value, cmd, from_redis_value};
 use url::Url;
@@ -10,21 +11,21 @@ use url::Url;
 use super::first_contact::Reply;
 use crate::report::running as report;
 
-/// The oldest Redis that a lease works on.
-const OLDEST: (u32, u32) = (6, 2);
+/// The oldest Redis version that a lease supports.
+const MIN_VERSION: (u32, u32) = (6, 2);
 
-/// A key of ours, as the marker beside what tests have left.
+/// A key of ours: the marker that a release leaves.
 const KEY: &str = "transient-fixtures:left";
 
-/// What does not fit: why, and what to do.
+/// Why a server is unsuitable, and what to do.
 pub(super) struct Unfit {
     pub(super) why: String,
     pub(super) remedy: String,
-    /// The data on it is not for tests, so that it is refused whoever has named it.
+    /// Whether its data is not for tests, so that it is refused even if it was named.
     pub(super) is_refusal: bool,
 }
 
-/// What a server is asked first: itself, its test databases, and a MULTI.
+/// Returns the first commands: INFO, SELECT for each test database, and MULTI.
 pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     let mut questions = vec![cmd("INFO")];
     questions.extend(databases.map(|database| cmd("SELECT").arg(database).take()));
@@ -32,13 +33,13 @@ pub(super) fn questions(databases: [u32; 2]) -> Vec<Cmd> {
     questions
 }
 
-/// What it is asked in that MULTI: what a lease needs.
-pub(super) fn queued() -> Vec<Cmd> {
-    needs().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
+/// Returns the commands that are queued in this MULTI.
+pub(super) fn queued_commands() -> Vec<Cmd> {
+    required_commands().into_iter().map(|(_, command)| command).chain([cmd("DISCARD")]).collect()
 }
 
-/// The commands of a lease, and of what a test asks of it.
-fn needs() -> Vec<(&'static str, Cmd)> {
+/// Returns the commands that a lease and its test need.
+fn required_commands() -> Vec<(&'static str, Cmd)> {
     let one = |name: &'static str, arguments: &[&str]| (name, cmd(name).arg(arguments).take());
     vec![
         one("CLIENT", &["SETNAME", "transient-fixtures"]),
@@ -57,12 +58,12 @@ fn needs() -> Vec<(&'static str, Cmd)> {
     ]
 }
 
-/// What the server is, if it fits.
+/// Returns the INFO of a suitable server.
 ///
 /// # Errors
 ///
-/// What does not fit, the first thing first.
-pub(super) fn judge(
+/// Returns the first reason why the server is unsuitable.
+pub(super) fn check_replies(
     url: &Url,
     shown: &str,
     databases: [u32; 2],
@@ -73,33 +74,33 @@ pub(super) fn judge(
         "" => "default",
         user => user,
     };
-    if let Some(Err(words)) = auth {
-        return Err(unfit(report::denied(shown, &words), report::REMEDY_DENIED));
+    if let Some(Err(message)) = auth {
+        return Err(unfit(report::denied(shown, &message), report::REMEDY_DENIED));
     }
     let mut replies = replies.into_iter();
     let mut next = || replies.next().unwrap_or_else(|| Err("no reply".to_owned()));
     let info = match next() {
         Ok(value) => from_redis_value::<InfoDict>(value).unwrap_or_else(|_| InfoDict::new("")),
-        Err(words) => return Err(refused_command(shown, user, "INFO", &words)),
+        Err(message) => return Err(refused_command(shown, user, "INFO", &message)),
     };
     check_role(shown, &info)?;
     for database in databases {
-        if let Err(words) = next() {
-            let refused = refused_command(shown, user, "SELECT", &words);
+        if let Err(message) = next() {
+            let refused = refused_command(shown, user, "SELECT", &message);
             let missing = || Unfit {
-                why: crate::report::refused::no_such_database(shown, database, &words),
+                why: crate::report::refused::no_such_database(shown, database, &message),
                 remedy: String::new(),
                 is_refusal: true,
             };
-            return Err(if words.contains("out of range") { missing() } else { refused });
+            return Err(if message.contains("out of range") { missing() } else { refused });
         }
     }
-    if let Err(words) = next() {
-        return Err(refused_command(shown, user, "MULTI", &words));
+    if let Err(message) = next() {
+        return Err(refused_command(shown, user, "MULTI", &message));
     }
-    for (name, _) in needs() {
-        if let Err(words) = next() {
-            return Err(refused_command(shown, user, name, &words));
+    for (name, _) in required_commands() {
+        if let Err(message) = next() {
+            return Err(refused_command(shown, user, name, &message));
         }
     }
     Ok(info)
@@ -109,7 +110,7 @@ fn unfit(why: String, remedy: impl Into<String>) -> Unfit {
     Unfit { why, remedy: remedy.into(), is_refusal: false }
 }
 
-/// Whether it is a server of its own, of a version that we know, that takes writes. What it does not say, it is not.
+/// Checks that it is a standalone primary of a supported version. A field that is missing fails the check.
 fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
     let field = |name: &str| info.get::<String>(name).unwrap_or_default();
     let refuse = |why: String| Err(Unfit { why, remedy: String::new(), is_refusal: true });
@@ -131,29 +132,31 @@ fn check_role(shown: &str, info: &InfoDict) -> Result<(), Unfit> {
         return Err(unfit(report::untold(shown, "run_id"), report::REMEDY_UNFIT));
     }
     let version = field("redis_version");
-    match numbers(&version) {
+    match major_minor(&version) {
         None => Err(unfit(report::untold(shown, "version"), report::REMEDY_UNFIT)),
-        Some(numbers) if numbers < OLDEST => Err(unfit(report::too_old(shown, &version), report::REMEDY_TOO_OLD)),
+        Some(major_minor) if major_minor < MIN_VERSION => {
+            Err(unfit(report::too_old(shown, &version), report::REMEDY_TOO_OLD))
+        }
         Some(_) => Ok(()),
     }
 }
 
-/// Major and minor version.
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+/// Returns the major and minor version.
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut major_minor = version.split('.').map(str::parse);
+    Some((major_minor.next()?.ok()?, major_minor.next()?.ok()?))
 }
 
-/// Whether a version is too old for a lease.
+/// Returns whether a version is too old for a lease.
 pub(super) fn is_too_old(version: &str) -> bool {
-    numbers(version).is_some_and(|numbers| numbers < OLDEST)
+    major_minor(version).is_some_and(|major_minor| major_minor < MIN_VERSION)
 }
 
-fn refused_command(shown: &str, user: &str, command: &str, words: &str) -> Unfit {
-    let code = words.split(' ').next().unwrap_or_default();
-    let lower = words.to_lowercase();
+fn refused_command(shown: &str, user: &str, command: &str, message: &str) -> Unfit {
+    let code = message.split(' ').next().unwrap_or_default();
+    let lower = message.to_lowercase();
     match code {
-        "NOAUTH" | "WRONGPASS" => unfit(report::denied(shown, words), report::REMEDY_DENIED),
+        "NOAUTH" | "WRONGPASS" => unfit(report::denied(shown, message), report::REMEDY_DENIED),
         "NOPERM" if lower.contains("to access") => unfit(report::keys_forbidden(shown, user, KEY), report::REMEDY_KEYS),
         "NOPERM" => unfit(report::command_forbidden(shown, user, command), report::remedy_command(command)),
         "DENIED" => unfit(report::protected(shown), report::REMEDY_PROTECTED),
@@ -161,22 +164,22 @@ fn refused_command(shown: &str, user: &str, command: &str, words: &str) -> Unfit
             unfit(report::switched_off(shown, command), report::remedy_switched_off(command))
         }
         _ if lower.contains("max number of clients") => unfit(report::full(shown), report::REMEDY_FULL),
-        _ => unfit(report::answers_with_error(shown, command, words), report::REMEDY_ERROR),
+        _ => unfit(report::answers_with_error(shown, command, message), report::REMEDY_ERROR),
     }
 }
 
-/// Of a server that hung up: what it said instead of the first reply.
-pub(super) fn judge_first_words(shown: &str, words: &str) -> Unfit {
-    refused_command(shown, "default", "INFO", words)
+/// Explains the first reply of a server that then closed the connection.
+pub(super) fn check_first_reply(shown: &str, message: &str) -> Unfit {
+    refused_command(shown, "default", "INFO", message)
 }
 
-/// Whether an own server, whose binary may be a wrapper or built otherwise, has what a lease needs.
+/// Checks that an own server supports the commands of a lease: its binary may be a wrapper, or an unusual build.
 ///
 /// # Errors
 ///
-/// Which command it does not take.
+/// Returns the first command that the server rejects.
 pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), String>> {
-    const NEEDS: [&[&str]; 8] = [
+    const REQUIRED: [&[&str]; 8] = [
         &["CLIENT", "SETNAME", "transient-fixtures"],
         &["CLIENT", "LIST"],
         &["CLIENT", "UNPAUSE"],
@@ -188,22 +191,22 @@ pub(super) fn check_own(control: &mut Connection) -> RedisResult<Result<(), Stri
     ];
     let mut commands = redis::pipe();
     commands.ignore_errors().cmd("MULTI");
-    for command in NEEDS {
+    for command in REQUIRED {
         commands.cmd(command[0]).arg(&command[1..]);
     }
     commands.cmd("DISCARD");
     let replies: Vec<RedisResult<Value>> = commands.query(control)?;
-    let refused = NEEDS.iter().zip(replies.into_iter().skip(1)).find_map(|(command, reply)| {
-        let words = reply.err()?.to_string();
-        Some(report::own_refused(command[0], words.to_lowercase().contains("unknown"), &words))
+    let refused = REQUIRED.iter().zip(replies.into_iter().skip(1)).find_map(|(command, reply)| {
+        let message = reply.err()?.to_string();
+        Some(report::own_refused(command[0], message.to_lowercase().contains("unknown"), &message))
     });
     Ok(refused.map_or(Ok(()), Err))
 }
 
-/// The text of a reply, for a peer that is no Redis.
-pub(super) fn first_words(replies: &[Reply]) -> Option<String> {
+/// Returns the text of the first reply, for a peer that may not be a Redis.
+pub(super) fn first_reply_text(replies: &[Reply]) -> Option<String> {
     match replies.first()? {
-        Err(words) | Ok(Value::SimpleString(words)) => Some(words.clone()),
+        Err(message) | Ok(Value::SimpleString(message)) => Some(message.clone()),
         Ok(_) => None,
     }
 }

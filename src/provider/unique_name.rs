@@ -1,10 +1,10 @@
-//! Names of what we start: a server's directory, a container.
+//! Names of the things that we start: a server's directory, a container.
 
-use std::hash::{BuildHasher, RandomState};
 use std::process;
 
-/// A name that nothing else has, and that says whose it is: `transient-fixtures-PID-…`.
+use crate::random;
+
+/// Returns a unique name that identifies its owner: `transient-fixtures-PID-…`.
 pub(super) fn unique_name() -> String {
-    let unique = RandomState::new().hash_one(process::id());
-    format!("transient-fixtures-{}-{unique:016x}", process::id())
+    format!("transient-fixtures-{}-{}", process::id(), &random::hex()[..16])
 }

@@ -1,8 +1,8 @@
-//! A process that was stopped (Ctrl-Z, a debugger) and goes on.
+//! EINTR after a process was suspended (Ctrl-Z, a debugger) and resumed.
 //!
-//! A read that waits with a timeout then ends with EINTR, although no signal handler ran; see "Interruption of system
-//! calls and library functions by stop signals" in signal(7). Nothing is wrong with the server, so we ask again, on
-//! another connection: the answer to the first question may still come on the old one.
+//! A read with a timeout then fails with EINTR, even without a signal handler; see "Interruption of system calls and
+//! library functions by stop signals" in signal(7). The server is fine, so we retry on another connection: the answer
+//! to the first question may still arrive on the old one.
 
 use std::error::Error;
 use std::io;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use redis::RedisResult;
 
-/// Whether a question failed only because this process was stopped meanwhile.
+/// Returns whether a question failed only because this process was suspended.
 pub(crate) fn was_interrupted(error: &(dyn Error + 'static)) -> bool {
     io_kind(error) == Some(io::ErrorKind::Interrupted)
 }
 
-/// What kind of I/O error is behind an error, if it is one.
+/// Returns the kind of the I/O error in the chain of causes, if there is one.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    // redis keeps it in an `Arc`, which is an error of a type of its own.
+    // The redis crate keeps it in an `Arc`, which is an error of its own type.
     let shared = || error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref();
     match error.downcast_ref::<io::Error>().or_else(shared) {
         Some(io) => Some(io.kind()),
@@ -25,7 +25,7 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     }
 }
 
-/// What connects and asks, until it was not stopped meanwhile.
+/// Connects and asks again until the call is not interrupted.
 pub(crate) fn retry_if_interrupted<T>(mut ask: impl FnMut() -> RedisResult<T>) -> RedisResult<T> {
     loop {
         match ask() {
@@ -47,7 +47,11 @@ mod tests {
         let of_kind = |kind| RedisError::from(io::Error::from(kind));
         assert!(was_interrupted(&of_kind(io::ErrorKind::Interrupted)));
         assert!(!was_interrupted(&of_kind(io::ErrorKind::TimedOut)));
-        assert!(was_interrupted(&Error::with_source(Kind::Server, "prepare it", of_kind(io::ErrorKind::Interrupted))));
+        assert!(was_interrupted(&Error::with_source(
+            Kind::Server,
+            "could not prepare it",
+            of_kind(io::ErrorKind::Interrupted)
+        )));
         assert!(!was_interrupted(&RedisError::from((redis::ErrorKind::Parse, "Interrupted"))));
     }
 }

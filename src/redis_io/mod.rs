@@ -1,4 +1,4 @@
-//! What several modules need of the Redis protocol and its client.
+//! The parts of the Redis protocol and its client that several modules need.
 
 mod client_name;
 mod commands;

@@ -1,20 +1,21 @@
-//! Many commands, sent in one piece: in one MULTI, so that all of them are taken or none; or as they are.
+//! Many commands, sent at once: in one MULTI, so that all of them are executed or none, or without it.
 
 use redis::{Connection, RedisResult, Value};
 
-/// Commands, in the form in which they are sent.
+/// Commands in the form in which they are sent (RESP). The redis crate's pipelines lack the error of each queued
+/// command.
 #[derive(Default)]
 pub(crate) struct PackedCommands {
     packed: Vec<u8>,
     count: usize,
 }
 
-/// What came of them. A number is that of a command, the first being 0.
+/// The result of a MULTI. Commands are numbered from 0.
 pub(crate) enum Outcome {
     Done,
-    /// These were refused when they were queued, in the server's words. Nothing was executed.
+    /// The server rejected these commands when it queued them, with these messages. It executed nothing.
     Refused(Vec<(usize, String)>),
-    /// These failed when they were executed; all others were executed, too.
+    /// These commands failed when they were executed. All others were executed, too.
     Failed {
         errors: Vec<(usize, String)>,
         replies: Vec<Value>,
@@ -27,12 +28,12 @@ impl PackedCommands {
         self.count += 1;
     }
 
-    /// How many commands there are.
+    /// Returns the number of commands.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Their size, in bytes.
+    /// Returns their size in bytes.
     pub(crate) fn size(&self) -> usize {
         self.packed.len()
     }
@@ -50,18 +51,18 @@ impl PackedCommands {
     fn pack_number(&mut self, kind: u8, number: usize) {
         self.packed.push(kind);
         match u8::try_from(number) {
-            // Most are: a fixture may have a hundred thousand lines.
+            // Most numbers are digits, and a fixture can have a hundred thousand lines.
             Ok(digit @ 0..10) => self.packed.push(b'0' + digit),
             _ => self.packed.extend_from_slice(number.to_string().as_bytes()),
         }
         self.packed.extend_from_slice(b"\r\n");
     }
 
-    /// In one MULTI.
+    /// Runs the commands in one MULTI.
     ///
     /// # Errors
     ///
-    /// When the server does not answer. What it says of the commands is an [`Outcome`].
+    /// Returns an error if the server does not answer. Errors of the commands are in the [`Outcome`].
     pub(crate) fn run(&self, redis: &mut Connection) -> RedisResult<Outcome> {
         let refused = self.queue(redis, "EXEC")?;
         let replies = match redis.recv_response()? {
@@ -73,25 +74,25 @@ impl PackedCommands {
             .iter()
             .enumerate()
             .filter_map(|(number, reply)| match reply {
-                Value::ServerError(error) => Some((number, error_words(error))),
+                Value::ServerError(error) => Some((number, error_message(error))),
                 _ => None,
             })
             .collect();
         Ok(if errors.is_empty() { Outcome::Done } else { Outcome::Failed { errors, replies } })
     }
 
-    /// Which of them the server would refuse in a MULTI. Nothing is executed.
+    /// Returns the commands that the server would reject in a MULTI. Nothing is executed.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub(crate) fn refused(&self, redis: &mut Connection) -> RedisResult<Vec<(usize, String)>> {
         let refused = self.queue(redis, "DISCARD")?;
-        words(redis.recv_response()?).map_err(|words| failed("DISCARD", words))?;
+        message(redis.recv_response()?).map_err(|message| failed("DISCARD", message))?;
         Ok(refused)
     }
 
-    /// The reply to `end` has not been read yet.
+    /// Queues the commands. The caller reads the reply to `end`.
     fn queue(&self, redis: &mut Connection, end: &str) -> RedisResult<Vec<(usize, String)>> {
         let (mut begin, mut finish) = (Self::default(), Self::default());
         begin.pack(&["MULTI"]);
@@ -99,46 +100,46 @@ impl PackedCommands {
         for part in [&begin, self, &finish] {
             part.send(redis)?;
         }
-        words(redis.recv_response()?).map_err(|words| failed("MULTI", words))?;
+        message(redis.recv_response()?).map_err(|message| failed("MULTI", message))?;
         self.errors(redis)
     }
 
-    /// As they are; nobody has read the replies yet.
+    /// Sends the commands without MULTI. The caller reads the replies.
     pub(crate) fn send(&self, redis: &mut Connection) -> RedisResult<()> {
         if self.packed.is_empty() { Ok(()) } else { redis.send_packed_command(&self.packed) }
     }
 
-    /// Reads the replies to what was sent: the errors among them, also those within the reply to an EXEC.
+    /// Reads the replies to all sent commands and returns the errors, including those in the reply to an EXEC.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub(crate) fn errors(&self, redis: &mut Connection) -> RedisResult<Vec<(usize, String)>> {
         let mut errors = Vec::new();
         for number in 0..self.count {
             let reply = match redis.recv_response()? {
-                Value::Array(replies) => replies.into_iter().try_for_each(words),
-                reply => words(reply),
+                Value::Array(replies) => replies.into_iter().try_for_each(message),
+                reply => message(reply),
             };
-            errors.extend(reply.err().map(|words| (number, words)));
+            errors.extend(reply.err().map(|message| (number, message)));
         }
         Ok(errors)
     }
 }
 
-fn failed(command: &'static str, words: String) -> redis::RedisError {
-    (redis::ErrorKind::Extension, command, words).into()
+fn failed(command: &'static str, message: String) -> redis::RedisError {
+    (redis::ErrorKind::Extension, command, message).into()
 }
 
-fn words(reply: Value) -> Result<(), String> {
+fn message(reply: Value) -> Result<(), String> {
     match reply {
-        Value::ServerError(error) => Err(error_words(&error)),
+        Value::ServerError(error) => Err(error_message(&error)),
         _ => Ok(()),
     }
 }
 
-/// As the server has put it.
-fn error_words(error: &redis::ServerError) -> String {
+/// Returns the server's own message.
+fn error_message(error: &redis::ServerError) -> String {
     match error.details() {
         Some(details) => format!("{} {details}", error.code()),
         None => error.code().to_owned(),

@@ -1,17 +1,16 @@
-//! What is said of data fixtures.
+//! Text about data fixtures.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// How much of a line is shown, in characters.
+/// The longest line that is shown, in characters.
 const SHOWN: usize = 80;
 
-/// A line that the server did not take.
+/// A line that the server rejected.
 pub(crate) struct Failed<'line> {
     pub(crate) path: &'line Path,
     pub(crate) line: usize,
     pub(crate) text: &'line [u8],
-    /// The server's own.
+    /// The server's error.
     pub(crate) words: &'line str,
 }
 
@@ -22,21 +21,21 @@ impl Failed<'_> {
             Some((cut, _)) => format!("{}… ({} bytes)", &text[..cut], self.text.len()),
             None => text.into_owned(),
         };
-        format!("load {}:{}: {}: {shown}", self.path.display(), self.line, self.words)
+        format!("{}:{}: {}: {shown}", self.path.display(), self.line, self.words)
     }
 }
 
 pub(crate) fn refused(failed: &Failed<'_>, more: usize) -> String {
-    format!("{}\nThe server refuses this line{}; nothing was loaded. Correct it", failed.place(), and_more(more))
+    format!("{}\nThe server rejected this line{}. Nothing was loaded", failed.place(), and_more(more))
 }
 
 pub(crate) fn failed(failed: &Failed<'_>, more: usize, undone: bool) -> String {
     let then = if undone {
-        "the test databases were emptied again"
+        "The test databases were emptied again"
     } else {
-        "the other lines were executed, and what they wrote is there"
+        "The other lines were executed, and their changes remain"
     };
-    format!("{}\nThis line{} failed when it was executed; {then}. Correct it", failed.place(), and_more(more))
+    format!("{}\nThis line{} failed when it was executed. {then}", failed.place(), and_more(more))
 }
 
 fn and_more(more: usize) -> String {
@@ -44,55 +43,56 @@ fn and_more(more: usize) -> String {
 }
 
 pub(crate) fn bad_line(path: &Path, line: usize, why: &str) -> String {
-    format!("load {}:{line}: {why}. Nothing was sent", path.display())
+    format!("{}:{line}: {why}. Nothing was loaded", path.display())
 }
 
 pub(crate) fn open_quotation(mark: char) -> String {
-    format!("a quotation mark {mark} is not closed; close it on the same line")
+    format!("the quotation mark {mark} is not closed on its line")
 }
 
 pub(crate) fn glued_quotation(mark: char) -> String {
-    format!("something stands directly behind a closing {mark}; put a space between, or escape the mark: \\{mark}")
+    format!("a closing {mark} must be followed by a space. To put the mark into a string, write \\{mark}")
 }
 
 pub(crate) fn forbidden(command: &str) -> String {
-    format!("{command} reaches beyond the data of the test databases; remove the line")
+    format!("{command} is not allowed in a fixture, because it affects more than the data of the test databases")
 }
 
 pub(crate) fn of_transactions(command: &str) -> String {
-    format!("{command} can't be part of a fixture, which is one MULTI already; remove the line")
+    format!("{command} is not allowed in a fixture, which runs as one MULTI")
 }
 
 pub(crate) fn other_database(named: &[u8], [sessions, jobs]: [u32; 2]) -> String {
-    format!(
-        "{} is no test database; these are {sessions} and {jobs}: name one of them",
-        String::from_utf8_lossy(named).escape_debug()
-    )
+    format!("{} is not a test database. Select {sessions} or {jobs}", String::from_utf8_lossy(named).escape_debug())
 }
 
-pub(crate) fn not_read(path: &Path, error: &dyn Display) -> String {
-    format!("load {}: {error}; make it a readable file", path.display())
+/// The source is the I/O error.
+pub(crate) fn not_read(path: &Path) -> String {
+    format!("could not read the fixture {}", path.display())
 }
 
 pub(crate) fn twice(name: &str, one: &Path, other: &Path) -> String {
-    format!("load the fixture {name:?}: it is {} and {}; name it with its ending", one.display(), other.display())
+    format!("the fixture {name:?} is ambiguous: {} or {}. Add the file extension", one.display(), other.display())
 }
 
 pub(crate) fn no_fixture(name: &str, places: &[(Option<Vec<String>>, PathBuf)], nearest: Option<&str>) -> String {
-    let mut text = format!("load the fixture {name:?}: there is no {name}.redis and no {name}.json. Looked at:");
-    if places.is_empty() {
-        text += "\n  nowhere: no Cargo.toml is above the test's executable. Set CARGO_MANIFEST_DIR";
+    let mut text = format!("no fixture named {name:?}.");
+    if let Some(nearest) = nearest {
+        text += &format!(" Did you mean {nearest:?}?");
     }
+    if places.is_empty() {
+        return text
+            + " No directory was searched, because no Cargo.toml is above the test's executable. Set \
+               CARGO_MANIFEST_DIR";
+    }
+    text += " Searched these directories:";
     for (names, place) in places {
         let has = match names.as_deref() {
-            None => "no such directory".to_owned(),
+            None => "does not exist".to_owned(),
             Some([]) => "no fixtures".to_owned(),
             Some(names) => names.join(", "),
         };
         text += &format!("\n  {}: {has}", place.display());
     }
-    match nearest {
-        Some(nearest) => text + &format!("\nDid you mean {nearest:?}? Correct the name, or make the file"),
-        None => text + "\nCorrect the name, or make the file",
-    }
+    text
 }

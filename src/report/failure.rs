@@ -1,12 +1,12 @@
-//! What is said when a test has failed.
+//! Text about a failed test.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 
 #[cfg(not(feature = "snapshot"))]
-pub(crate) const NO_FIXTURES: &str = "load the data files of #[clean_redis(fixtures(…))]: that takes the feature snapshot \
-    of transient-fixtures; enable it";
+pub(crate) const NO_FIXTURES: &str =
+    "#[clean_redis(fixtures(…))] needs the feature `snapshot` of transient-fixtures. Enable it";
 
-/// How long a line may be, in bytes: one key, or one job, must not fill the screen.
+/// The longest line, in bytes: one key or one job must not fill the screen.
 #[cfg(any(feature = "snapshot", feature = "jobs"))]
 const LINE: usize = 600;
 
@@ -26,22 +26,29 @@ pub(crate) fn explain(
     )
 }
 
-/// With `-- --exact` the name stands for one test of the package, whether it is ignored or not.
+/// With `-- --exact` the name selects one test of the package, whether it is ignored or not.
 pub(crate) fn rerun(package: Option<&str>, name: &str) -> String {
     let package = package.map(|package| format!("--package {package} ")).unwrap_or_default();
     format!("TRANSIENT_KEEP=1 cargo test {package}-- --exact {name} --include-ignored --nocapture")
 }
 
 #[cfg(feature = "snapshot")]
-pub(crate) const UNCHANGED: &str = " Its databases are as they were when it began.";
+pub(crate) const UNCHANGED: &str = " Its databases are unchanged.";
 
 #[cfg(feature = "snapshot")]
 pub(crate) fn changes(diff: &str) -> String {
-    format!(" Since it began:{}", indented(diff))
+    format!(" Changes since it began:{}", indented(diff))
 }
 
-pub(crate) fn not_seen(error: &dyn Display) -> String {
-    format!(" What is in its databases can't be said: failed to {error}")
+/// `error`: its `Debug` form shows the causes as well.
+pub(crate) fn not_seen(error: &dyn Debug) -> String {
+    format!(" Could not read its databases: {error:?}")
+}
+
+/// `error`: its `Debug` form shows the causes as well.
+#[cfg(feature = "jobs")]
+pub(crate) fn jobs_not_seen(error: &dyn Debug) -> String {
+    format!("\nCould not list the queued jobs: {error:?}")
 }
 
 #[cfg(feature = "jobs")]
@@ -54,7 +61,7 @@ pub(crate) fn jobs(jobs: impl ExactSizeIterator<Item = impl Display>, lines: usi
     if count > lines {
         listed.push(format!("and {} more", count - lines));
     }
-    format!("\nJobs that wait:{}", indented(&listed.join("\n")))
+    format!("\nQueued jobs:{}", indented(&listed.join("\n")))
 }
 
 #[cfg(any(feature = "snapshot", feature = "jobs"))]

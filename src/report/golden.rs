@@ -1,6 +1,6 @@
-//! Every sentence, rendered once with fixed values: `golden/*.txt` is how they read, one file for each report file.
+//! Renders every sentence once with fixed values. `golden/*.txt` has the text, one file for each report file.
 //!
-//! A sentence that has several forms has an entry for each.
+//! A sentence with several forms has an entry for each.
 
 /// Compares sentences with the golden file of that name. `[busy(…)]` is a sentence, and `[busy(…), "locally"]` one of its
 /// forms.
@@ -38,6 +38,13 @@ const WORDS: &str = "Connection refused (os error 111)";
 
 fn no_permission() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "Permission denied (os error 13)")
+}
+
+/// As in the list of providers.
+impl From<super::Reason> for String {
+    fn from(reason: super::Reason) -> Self {
+        format!("{}\n-> {}", reason.why, reason.remedy)
+    }
 }
 
 fn compare(file: &str, sentences: &[(&str, String)]) {

@@ -1,66 +1,66 @@
-//! What is said of jobs.
+//! Text about jobs.
 
-use std::fmt::{Display, Write};
+use std::fmt::{Debug, Display, Write};
 use std::time::SystemTime;
 
 /// How many jobs a failed assertion lists.
 const LISTED: usize = 20;
 
-/// How much of a message that can't be read is shown, in bytes.
+/// The longest unreadable message that is shown, in bytes.
 const SHOWN: usize = 120;
 
-// Why a message of Celery can't be read.
+// Why a Celery message can't be read.
 pub(crate) const NO_HEADERS: &str = "it has no headers";
 pub(crate) const NO_BODY: &str = "it has no body";
 pub(crate) const NO_NAME_IN_BODY: &str = "neither does its body";
 
-// Why a job of Sidekiq can't be read.
+// Why a Sidekiq job can't be read.
 #[cfg(feature = "sidekiq")]
-pub(crate) const NO_CLASS: &str = "it names no class";
+pub(crate) const NO_CLASS: &str = "it has no class";
 #[cfg(feature = "sidekiq")]
 pub(crate) const NO_ARGS: &str = "its args are not an array";
 
-// Why a job of apalis can't be read.
+// Why an apalis job can't be read.
 #[cfg(feature = "apalis")]
-pub(crate) const NO_ATTEMPTS: &str = "its metadata do not say how often it was tried, so that no worker can read it";
+pub(crate) const NO_ATTEMPTS: &str = "its metadata lacks the number of attempts, so no worker can read it";
 
-// What these queues can't express.
+// Why a job can't be enqueued in these formats.
 #[cfg(any(feature = "sidekiq", feature = "apalis"))]
 pub(crate) fn no_kwargs(job: &str) -> String {
-    format!("{job} has no keyword arguments")
+    format!("{job} can't have keyword arguments")
 }
 
 #[cfg(any(feature = "sidekiq", feature = "apalis"))]
 pub(crate) fn no_priority_or_expiry(job: &str) -> String {
-    format!("{job} has no priority and no expiry")
+    format!("{job} can't have a priority or an expiry")
 }
 
 #[cfg(feature = "apalis")]
-pub(crate) const ONE_ARGUMENT: &str = "an apalis job has one argument: make a tuple of several, and give it as the one";
+pub(crate) const ONE_ARGUMENT: &str =
+    "an apalis job has exactly one argument. Put several values into a tuple inside of it";
 
 #[cfg(feature = "apalis")]
 pub(crate) fn name_of_other_queue(queue: &str) -> String {
-    format!("an apalis job has the name of its queue, which is {queue:?}: leave the queue out")
+    format!("an apalis job's queue is its name. Leave out the queue {queue:?}")
 }
 
-// Why a job of RQ can't be read.
+// Why an RQ job can't be read.
 #[cfg(feature = "rq")]
-pub(crate) const NO_DATA: &str = "its hash has no field data";
+pub(crate) const NO_DATA: &str = "its hash has no field `data`";
 #[cfg(feature = "rq")]
 pub(crate) const NO_PLAIN_PICKLE: &str =
-    "its data is a pickle of more than JSON has (dates, objects, bytes, one list twice), which only Python reads";
+    "its pickle has values without a JSON form (dates, objects, bytes, a shared list), which only Python can read";
 
-// What RQ can't express.
+// Why a job can't be enqueued for RQ.
 #[cfg(feature = "rq")]
-pub(crate) const NO_PRIORITY_OR_EXPIRY_OF_RQ: &str = "an RQ job has no priority, and no expiry that can be given here";
+pub(crate) const NO_PRIORITY_OR_EXPIRY_OF_RQ: &str = "an RQ job can't have a priority, nor an expiry";
 
-// Where queues hold ids.
+// For queues of ids.
 pub(crate) const NO_BODY_OF_ID: &str = "its id is queued, but the job is missing";
 
-pub(crate) const NEVER_STILL: &str =
-    "list the queued jobs: new keys kept appearing meanwhile. Stop the producers and workers first, or wait for them";
+pub(crate) const NEVER_STILL: &str = "new keys kept appearing in the job database while its jobs were read. Stop the producers and workers first, or wait for them";
 
-// Why a job can't be queued.
+// Why a job can't be enqueued.
 pub(crate) const NO_NAME: &str = "it has no name";
 pub(crate) const NO_TIME_IN_TEXT: &str = "its eta or expiry is before 1970 or after 9999";
 
@@ -73,11 +73,11 @@ pub(crate) fn no_time(field: &str, text: &str) -> String {
 }
 
 pub(crate) fn body_is_no_json(content_type: Option<&str>) -> String {
-    format!("its body is {}, not JSON", content_type.unwrap_or("of no stated type"))
+    format!("its body is {}, not JSON", content_type.unwrap_or("of unknown type"))
 }
 
 pub(crate) fn other_body(error: &dyn Display) -> String {
-    format!("its body is not the JSON that it should be: {error}")
+    format!("its body is not a Celery body: {error}")
 }
 
 pub(crate) fn no_base64(error: &dyn Display) -> String {
@@ -91,24 +91,24 @@ pub(crate) fn no_json_data(error: &dyn Display) -> String {
 
 #[cfg(feature = "rq")]
 pub(crate) fn other_data(error: &dyn Display) -> String {
-    format!("its data is not the call of a function: {error}")
+    format!("its data is not a function call: {error}")
 }
 
 #[cfg(feature = "rq")]
 pub(crate) fn no_id_of_rq(id: &str) -> String {
-    format!("its id {id:?} has letters that RQ refuses: it takes a to z, A to Z, 0 to 9, _ and -")
+    format!("RQ rejects its id {id:?}: only a to z, A to Z, 0 to 9, _ and - are allowed")
 }
 
 pub(crate) fn compressed(how: &str) -> String {
-    format!("its body is compressed ({how}) and can't be read")
+    format!("its body is compressed with an unsupported method ({how})")
 }
 
-pub(crate) fn no_priority(priority: u8) -> String {
-    format!("priority {priority} is not one of 0 to 9")
+pub(crate) fn no_priority(priority: u32) -> String {
+    format!("priority {priority} is not in 0 to 9")
 }
 
 pub(crate) fn opaque_arguments(why: &str) -> String {
-    format!("arguments can't be read: {why}")
+    format!("unreadable arguments: {why}")
 }
 
 pub(crate) const NO_JOB: &str = "no job";
@@ -134,42 +134,41 @@ pub(crate) fn in_queue(queue: &str) -> String {
 }
 
 pub(crate) fn times(expected: &str, count: usize, found: usize) -> String {
-    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-    format!("{expected}, {times} and not {found}")
+    let times = if count == 1 { "exactly once".to_owned() } else { format!("exactly {count} times") };
+    format!("{expected} {times}, found {found}")
 }
 
 pub(crate) fn only(expected: &str) -> String {
-    format!("{expected}, and no other")
+    format!("{expected} and no other job")
 }
 
 pub(crate) fn readable(expected: &str, why: &str) -> String {
-    format!("{expected} with readable arguments, but those of one can't be read ({why})")
+    format!("{expected} with readable arguments, found one with unreadable arguments ({why})")
 }
 
-/// What failed, all jobs that are queued, and the keys in which the format knows no jobs.
+/// A failed assertion, with all queued jobs and the keys that the format does not recognise.
 pub(crate) fn unexpected(
     expected: &str,
     jobs: impl ExactSizeIterator<Item = impl Display>,
     foreign: &[String],
 ) -> String {
-    let mut text = format!("expected {expected}; ");
+    let mut text = format!("expected {expected}. ");
     let count = jobs.len();
     match count {
         0 if foreign.is_empty() => {
-            return text
-                + "nothing is queued. Is the job queued in another database than that of jobs_url(), or not at all?";
+            return text + "No jobs are queued. Check that the application uses the database of jobs_url()";
         }
-        0 => text.push_str("nothing is queued in the keys that the format knows."),
-        1 => text.push_str("queued is:"),
+        0 => text.push_str("No jobs are queued in the keys of the format."),
+        1 => text.push_str("Queued job:"),
         _ => {
-            let _ = write!(text, "queued are {count}:");
+            let _ = write!(text, "Queued jobs ({count}):");
         }
     }
     list(&mut text, jobs);
     if !foreign.is_empty() {
-        text.push_str("\nThe format does not know these keys of the job database. They may hold other jobs:");
+        text.push_str("\nThe format does not recognise these keys of the job database, which can hold other jobs:");
         list(&mut text, foreign.iter());
-        text.push_str("\nName their format with jobs_of(…), or exclude keys without jobs with ignoring_keys(…).");
+        text.push_str("\nUse their format (jobs_with_format), or exclude keys without jobs (ignoring_keys).");
     }
     text
 }
@@ -203,14 +202,16 @@ pub(crate) fn due(eta: SystemTime) -> String {
     }
 }
 
-pub(crate) fn not_listed(error: &dyn Display) -> String {
-    format!("transient-fixtures failed to list the queued jobs: failed to {error}")
+/// A panic of an assertion. `error`: its `Debug` form shows the causes as well.
+pub(crate) fn not_listed(error: &dyn Debug) -> String {
+    format!("could not check the queued jobs: {error:?}")
 }
 
 pub(crate) fn no_json(error: &dyn Display) -> String {
-    format!("transient-fixtures failed to read the arguments of a job: they have no JSON form ({error}); give others")
+    format!("the arguments of a job have no JSON form: {error}")
 }
 
-pub(crate) fn not_encoded(name: &str, error: &dyn Display) -> String {
-    format!("queue the job {name}: {error}; correct it")
+/// The source says why.
+pub(crate) fn not_encoded(name: &str) -> String {
+    format!("the format can't express the job {name:?}")
 }

@@ -1,4 +1,4 @@
-//! What is said of leases.
+//! Text about leases.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,36 +7,36 @@ use super::keys;
 
 pub(crate) fn busy(url: &str, holder: &str, waited: Duration) -> String {
     format!(
-        "get {url} for this test: {holder} has had it for {} s. End that test; or set redis.lease_timeout higher; or \
-         have a server started for each test: TRANSIENT_PROVIDER=process",
+        "timed out after {} s waiting for {url}, held by {holder}. Stop that test, raise redis.lease_timeout, or set \
+         TRANSIENT_PROVIDER=process to start a server for each test",
         waited.as_secs()
     )
 }
 
 pub(crate) fn waits_for_itself(url: &str, test: &str) -> String {
     format!(
-        "get {url} for another request: {test} has it, which can't end while it waits for itself. Hand a clone of its \
-         TestRequest to its threads and tasks, or have a server started for each request: TRANSIENT_PROVIDER=process"
+        "{test} already holds {url} and would wait for itself. Pass a clone of its TestRequest to its threads and tasks, \
+         or set TRANSIENT_PROVIDER=process to start a server for each request"
     )
 }
 
 pub(crate) fn may_wait_for_itself(url: &str, test: &str) -> String {
     format!(
-        "transient-fixtures: waiting for {url}, which {test} has. If the thread or task that waits is one of that test, it \
-         waits in vain: hand a clone of the test's TestRequest to it"
+        "transient-fixtures: waiting for {url}, held by {test}. If the waiting thread or task belongs to that test, it \
+         waits in vain: pass a clone of the test's TestRequest to it"
     )
 }
 
 pub(crate) fn waiting(url: &str, holder: &str) -> String {
-    format!("transient-fixtures: waiting for {url}, which {holder} uses")
+    format!("transient-fixtures: waiting for {url}, held by {holder}")
 }
 
 pub(crate) fn holder(process: u32, test: &str) -> String {
-    format!("process {process}, test {test},")
+    format!("test {test} (process {process})")
 }
 
 pub(crate) fn holder_elsewhere(process: &str, test: &str, address: &str) -> String {
-    format!("process {process} (connected from {address}), test {test},")
+    format!("test {test} (process {process}, connected from {address})")
 }
 
 pub(crate) fn unknown_holder() -> String {
@@ -45,36 +45,36 @@ pub(crate) fn unknown_holder() -> String {
 
 pub(crate) fn over(test: &str) -> String {
     format!(
-        "use the databases of {test}: that test has ended, and its server may be another test's. End the threads and \
-         connections of a test before it returns, or use TestRequest::for_process in a static"
+        "the test {test} has ended, and its server can belong to another test now. End the test's threads and \
+         connections before it returns, or use TestRequest::for_process in a static"
     )
 }
 
 pub(crate) fn lost(test: &str) -> String {
     format!(
-        "use the databases of {test}: the connection that held them was closed (CLIENT KILL, a server's timeout, a \
-         process that was stopped), and another test may have them by now. Run the test again"
+        "{test} lost its databases: the connection that held them was closed (CLIENT KILL, the server's timeout, or a \
+         suspended process), and another test can have them now. Run the test again"
     )
 }
 
 pub(crate) fn not_left(test: &str, server: &dyn Display, error: &dyn Display) -> String {
     format!(
-        "{test} ended, but {server} could not keep the names of the keys that it left ({error}). If there are any, the \
-         next test refuses them: delete them, or run it once with TRANSIENT_ADOPT=1"
+        "{test} ended, but the names of the keys that it left could not be recorded on {server} ({error}). The next test \
+         refuses to clear them: delete them, or run it once with TRANSIENT_ADOPT=1"
     )
 }
 
 pub(crate) fn other_server(test: &str, server: &dyn Display) -> String {
     format!(
-        "use the databases of {test}: {server} is gone, and another server is at its address, which is left alone. Run \
-         the test again"
+        "{server}, which {test} used, is gone, and another server runs at its address. That one was not changed. Run the \
+         test again"
     )
 }
 
 pub(crate) fn not_emptied(test: &str) -> String {
     format!(
-        "make a clean request for {test}: the test has a request already, which did not begin with empty databases. \
-         Empty them with its flush(), or begin the test with TestRequest::clean()"
+        "{test} already has a request that did not begin with empty databases. Empty them with its flush(), or begin the \
+         test with TestRequest::clean()"
     )
 }
 
@@ -84,49 +84,50 @@ pub(crate) fn process_wide(thread: &str) -> String {
 
 pub(crate) fn process_wide_on_shared(server: &dyn Display) -> String {
     format!(
-        "keep {server} for the whole process: other tests would wait for it until this process ends. Have a server \
-         started for it: TRANSIENT_PROVIDER=process"
+        "a request for the whole process would hold {server} until this process ends, and other tests would wait for it. \
+         Set TRANSIENT_PROVIDER=process to start a server for it"
     )
 }
 
 pub(crate) fn adopted(url: &str, database: u32, count: u64, cleared: bool) -> String {
     let keys = keys(count);
-    let what = if cleared { "was cleared of" } else { "is the tests' from now on, with" };
-    format!("transient-fixtures: TRANSIENT_ADOPT: database {database} of {url} {what} {keys} that no test had left")
+    let done = if cleared { "cleared" } else { "adopted" };
+    format!("transient-fixtures: TRANSIENT_ADOPT: {done} {keys} in database {database} of {url} that no test had left")
 }
 
 pub(crate) fn released_in_use(test: &str, server: &dyn Display) -> String {
     format!(
-        "{test} ended, but a clone of its TestRequest or a connection is still alive; {server} goes to the next test. \
-         The connections that it opened through get_redis and its like were closed. End the test's threads before it returns"
+        "{test} ended while a clone of its TestRequest or a connection was still in use. {server} goes to the next test, \
+         and the connections that get_redis and its variants had opened were closed. End the test's threads before it \
+         returns"
     )
 }
 
 pub(crate) fn ended_with_clone(test: &str, server: &dyn Display) -> String {
     format!(
-        "{test} ended, but a clone of its TestRequest is still alive; its server, {server}, was ended. For a static, use \
-         TestRequest::for_process"
+        "{test} ended while a clone of its TestRequest was still in use, so its server {server} was stopped. In a static, \
+         use TestRequest::for_process"
     )
 }
 
 pub(crate) fn ended_with_connection(test: &str, server: &dyn Display, next: &str) -> String {
     format!(
-        "{test} ended, but a connection to its server, {server}, was still open when {next} began; that server was \
-         ended. A connection that is kept in a static breaks then: open it with the URL of TestRequest::for_process"
+        "{test} ended, but a connection to its server {server} was still open when {next} began, so that server was \
+         stopped. A connection in a static breaks then: open it with the URL of TestRequest::for_process"
     )
 }
 
 pub(crate) fn second_server(tests: &str) -> String {
     format!(
-        "this request was made in a thread or task that belongs to no test, and has a server of its own. If it is one \
-         of {tests}, hand a clone of that test's TestRequest to it"
+        "this request was made in a thread or task that belongs to no test, so it has its own server. If it is part of \
+         {tests}, pass it a clone of that test's TestRequest"
     )
 }
 
 pub(crate) fn refused_logins(count: u64) -> String {
     format!(
-        "While the test ran, its server refused {count} login{} with a wrong password: probably a thread or static of \
-         an earlier test, whose URL opens nothing any more.",
+        "While the test ran, its server rejected {count} login{} with a wrong password. A thread or static of an earlier \
+         test probably still uses that test's URL, which is no longer valid.",
         if count == 1 { "" } else { "s" }
     )
 }

@@ -1,33 +1,36 @@
-//! What is said of a test that has passed and is not in order all the same.
+//! Text about keys that a passed test should not have left.
 
-use std::fmt::Write;
+use std::fmt::{Debug, Write};
 use std::time::Duration;
 
 /// How many keys are listed.
 const LISTED: usize = 20;
 
-/// How much of a key is shown, in characters.
+/// The longest key that is shown, in characters.
 const SHOWN: usize = 100;
 
-/// A key: its name, its type, its size in bytes, and how long it lives, if not for ever.
+/// A key: its name, its type, its size in bytes, and its TTL; `None` if it never expires.
 type Key<'key> = (&'key [u8], &'key str, u64, Option<Duration>);
 
 pub(crate) fn eternal<'key>(test: &str, keys: impl ExactSizeIterator<Item = Key<'key>>) -> String {
-    let what = "without a timeout in the database for sessions and cache";
-    left(test, what, keys, false)
-        + "\nGive them one (SET … EX, EXPIRE), allow them in redis.lint_allow, or put lint = \"none\" into #[clean_redis]"
+    left(test, "without a TTL in the session database", keys, false)
+        + "\nSet one (SET … EX, EXPIRE), exempt the keys in redis.lint_allow, or set lint = \"none\" in #[clean_redis]"
 }
 
 pub(crate) fn out_of_bounds<'key>(test: &str, lint: &str, keys: impl ExactSizeIterator<Item = Key<'key>>) -> String {
-    let what = format!("in the database for sessions and cache for which {lint:?} does not hold");
-    left(test, &what, keys, true)
-        + "\nGive them such a timeout (SET … EX, EXPIRE), allow them in redis.lint_allow, or put lint = \"none\" into \
+    left(test, &format!("in the session database that violate {lint:?}"), keys, true)
+        + "\nSet such a TTL (SET … EX, EXPIRE), exempt the keys in redis.lint_allow, or set lint = \"none\" in \
            #[clean_redis]"
 }
 
 pub(crate) fn not_empty<'key>(test: &str, keys: impl ExactSizeIterator<Item = Key<'key>>) -> String {
-    left(test, "in the test databases, which it should leave empty", keys, true)
-        + "\nDelete them, allow them in redis.lint_allow, or put lint = \"none\" into #[clean_redis]"
+    left(test, "in the test databases, which must be empty", keys, true)
+        + "\nDelete the keys, exempt them in redis.lint_allow, or set lint = \"none\" in #[clean_redis]"
+}
+
+/// `error`: its `Debug` form shows the causes as well.
+pub(crate) fn not_checked(test: &str, error: &dyn Debug) -> String {
+    format!("the test {test} passed, but its keys could not be checked: {error:?}")
 }
 
 fn left<'key>(test: &str, what: &str, keys: impl ExactSizeIterator<Item = Key<'key>>, with_timeouts: bool) -> String {
@@ -44,8 +47,8 @@ fn left<'key>(test: &str, what: &str, keys: impl ExactSizeIterator<Item = Key<'k
         let _ = write!(report, "\n  {shown}{cut} ({kind}, {size} bytes");
         let _ = match ttl {
             _ if !with_timeouts => Ok(()),
-            Some(ttl) => write!(report, ", ttl {} s", ttl.as_secs()),
-            None => write!(report, ", no timeout"),
+            Some(ttl) => write!(report, ", TTL {} s", ttl.as_secs()),
+            None => write!(report, ", no TTL"),
         };
         report.push(')');
     }

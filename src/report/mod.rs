@@ -1,12 +1,14 @@
-//! Every sentence that a test author can be shown, each ending with what to do.
+//! Every sentence that a user of this crate is shown.
 //!
-//! Errors are fragments that can follow "failed to". Secrets never appear: URLs go through [`redact`].
+//! The text of an error is one or more whole sentences that can follow `Error: `: the first one begins in lower case, the
+//! others with a capital, and the last one has no full stop. It states what is wrong, where, and what to do, once. It does
+//! not repeat the error's source. Passwords never appear: URLs go through [`redact`].
 
 #[cfg(feature = "snapshot")]
 pub(crate) mod data;
 pub(crate) mod download;
 pub(crate) mod failure;
-// What is not built is not rendered.
+// It renders the sentences of all features and platforms.
 #[cfg(all(
     test,
     unix,
@@ -31,24 +33,24 @@ pub(crate) mod settings;
 pub(crate) mod snapshot;
 pub(crate) mod travel;
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// Prints to the test's output, which the harness shows when the test fails. Where nobody listens any more, `eprintln!`
-/// panics, which must not happen while another panic unwinds.
+/// Prints to the test's output, which the harness shows when the test fails. `eprintln!` panics if standard error is
+/// closed, which must not happen while another panic unwinds.
 pub(crate) fn print(text: &str) {
     let _ = std::panic::catch_unwind(|| eprintln!("{text}"));
 }
 
-/// Prints past the harness, which would keep it to itself until the test ends: for what must be known before.
+/// Prints to standard error at once. The harness does not capture it until the test ends.
 pub(crate) fn shout(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A URL without its password, and without what could be one in something that is no URL: all that stands before the
-/// last `@`, and behind a scheme that has no host.
+/// A URL without its password. In a malformed URL, everything that could be one is removed: the text before the last
+/// `@`, and after a scheme without a host.
 pub(crate) fn redact(url: &str) -> String {
     let shown = match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, server))) => format!("{scheme}://***@{server}"),
@@ -70,7 +72,7 @@ pub(crate) fn redact(url: &str) -> String {
     }
 }
 
-/// Whether that begins like `host`, `host:port`, `[::1]:port` or a path, and not like `user:password`.
+/// Whether the text after a scheme begins like `host`, `host:port`, `[::1]:port` or a path, and not like `user:password`.
 fn is_host(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {
@@ -80,10 +82,10 @@ fn is_host(rest: &str) -> bool {
     port.bytes().all(|byte| byte.is_ascii_digit()) && (!host.is_empty() || authority.is_empty())
 }
 
-/// How much of somebody else's text is shown, in characters.
+/// The longest foreign text that is shown, in characters.
 const SHOWN: usize = 500;
 
-/// Text of a file, the environment or a server as it may be shown: in one piece, cut, without control characters.
+/// Text of a file, the environment or a server, safe to print: on one line, cut, without control characters.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown: String =
         text.chars().take(SHOWN).map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
@@ -93,7 +95,7 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-/// What a key starts with, which says whose it is. The rest may be a visitor's session id.
+/// The prefix of a key, which shows its origin. The rest can be a session id, which is a secret.
 pub(crate) fn shorten_key(key: &[u8]) -> String {
     let text = String::from_utf8_lossy(key).escape_debug().to_string();
     let prefix: String = match text.split_once(':') {
@@ -105,7 +107,14 @@ pub(crate) fn shorten_key(key: &[u8]) -> String {
 
 // Providers
 
-/// The line on a test's output that says which server it has, and why.
+/// Why a provider has no server, and what to do about it. Both are clauses without a capital and a full stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason {
+    pub(crate) why: String,
+    pub(crate) remedy: String,
+}
+
+/// The line on a test's output that states which server it has, and why.
 pub(crate) fn server_taken(server: &dyn Display, why: &str, test: &str) -> String {
     format!("transient-fixtures: {server}; {why} (for {test})")
 }
@@ -114,37 +123,52 @@ pub(crate) fn warning(text: &str) -> String {
     format!("transient-fixtures: warning: {text}")
 }
 
-/// Why a provider was taken: what it found, and what those before it had not.
+/// Why a provider was selected, and why the ones before it were not: the first sentence of each reason.
 pub(crate) fn because(reasons: impl Iterator<Item = String>) -> String {
-    let lines: Vec<_> = reasons.map(|reason| reason.lines().next().unwrap_or_default().to_owned()).collect();
-    lines.join("; ")
+    let reasons: Vec<_> = reasons.map(|reason| first_sentence(&reason).to_owned()).collect();
+    reasons.join("; ")
+}
+
+fn first_sentence(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default().trim_end_matches(':');
+    let ends = line.match_indices(". ").map(|(at, _)| at);
+    let mut ends = ends.filter(|at| line[at + 2..].starts_with(|letter: char| letter.is_ascii_uppercase()));
+    ends.next().map_or(line, |end| &line[..end])
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 pub(crate) fn note(text: &str) -> String {
     format!("transient-fixtures: note: {text}")
 }
 
-pub(crate) const NO_WHOLE_CLOCK: &str = "its servers' clocks can't be moved, which redis.clock = whole asks for";
+pub(crate) const NO_WHOLE_CLOCK: &str = "it can't move the clocks of its servers, which redis.clock = whole needs";
 pub(crate) const REMEDY_NO_WHOLE_CLOCK: &str =
     "set redis.clock = ageing (TRANSIENT_CLOCK), or let another provider start the server";
 
-/// Of each provider: its name, why it has no server, and what to do.
+/// For each provider: its name, why it has no server, and what to do, which is empty where the reason says so.
 pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>) -> String {
-    let mut text = "find a Redis for the tests. Tried:".to_owned();
+    let mut text = "found no Redis server for the tests. Tried these providers:".to_owned();
     for [provider, why, remedy] in unavailable {
         let why = why.replace('\n', "\n             ");
-        text += &format!("\n  {provider:<10} {why}\n             -> {remedy}");
+        text += &format!("\n  {provider:<10} {why}");
+        if !remedy.is_empty() {
+            text += &format!("\n             -> {remedy}");
+        }
     }
-    text + "\nDo one of these, and run the tests again."
+    text + "\nFollow one of these hints, then run the tests again"
 }
 
 pub(crate) fn same_verdict(report: &str) -> String {
-    format!("{report}\n(Found out by the first test of this run.)")
+    format!("{report}\nAnother process of this test run found this. The providers were not tried again")
 }
 
 #[cfg(not(feature = "container"))]
 pub(crate) mod container {
-    pub(crate) const NOT_BUILT_IN: &str = "not built in: the feature `container` of transient-fixtures is off";
+    pub(crate) const NOT_BUILT_IN: &str = "the feature `container` of transient-fixtures is not enabled";
     pub(crate) const REMEDY_NOT_BUILT_IN: &str = "add the feature `container` to the dev-dependency";
 
     pub(crate) fn started(image: &str) -> String {
@@ -157,6 +181,7 @@ pub(crate) mod container {
     use super::{Duration, Path};
 
     pub(crate) const REMEDY: &str = "start a container engine (Docker or podman), or set DOCKER_HOST";
+    pub(crate) const REMEDY_NO_SLOT: &str = "set XDG_CACHE_HOME to a writable directory";
 
     pub(crate) fn started(image: &str) -> String {
         format!("started the image {image}")
@@ -167,110 +192,127 @@ pub(crate) mod container {
     }
 
     pub(crate) fn remedy_podman(socket: &Path) -> String {
-        format!("podman's socket is there: export DOCKER_HOST=unix://{}", socket.display())
+        format!("use podman's socket: export DOCKER_HOST=unix://{}", socket.display())
     }
 
     pub(crate) fn not_started(image: &str, error: &str) -> String {
-        format!("the engine can't start {image} ({error})")
+        format!("could not start the image {image} ({error})")
     }
 
     pub(crate) fn no_slot(directory: &Path, error: &std::io::Error) -> String {
-        format!("can't write to {} ({error}), where containers are shared; set XDG_CACHE_HOME", directory.display())
+        format!("processes share containers through {}, which can't be written ({error})", directory.display())
     }
 
     pub(crate) fn too_slow(image: &str, deadline: Duration) -> String {
-        format!("{image} was not there and answering within {} s", deadline.as_secs())
+        format!("the image {image} did not start and answer within {} s", deadline.as_secs())
     }
 
     pub(crate) fn remedy_image(image: &str) -> String {
-        format!("get the image first: docker pull {image}; or name another in TRANSIENT_IMAGE")
+        format!("pull the image first (docker pull {image}), or name another one with TRANSIENT_IMAGE")
     }
 }
 
 pub(crate) fn no_random_bytes(error: &dyn Display) -> String {
-    format!("transient-fixtures needs random bytes for passwords, and the operating system gives none: {error}")
+    format!("transient-fixtures could not get random bytes from the operating system: {error}")
 }
 
-// What may be flushed
+// Servers whose databases must not be cleared
 
 pub(crate) mod refused {
     use super::Display;
 
     pub(crate) fn not_local(url: &str, place: &dyn Display) -> String {
         format!(
-            "use {url} ({place}): it is on another machine, and a test clears databases. Nothing was touched. If it is \
-             a server for tests, name it in the environment: TRANSIENT_REDIS_URL={url}"
+            "{url} ({place}) is on another machine, and tests clear databases. Nothing was changed. If it is a server for \
+             tests, name it in the environment variable TRANSIENT_REDIS_URL"
         )
     }
 
     pub(crate) fn replica(url: &str) -> String {
-        format!(
-            "use {url}: it is a replica, and a test writes. Nothing was touched. Name its master, or another server"
-        )
+        format!("{url} is a replica, but tests write. Nothing was changed. Use its primary, or another server")
     }
 
     pub(crate) fn loading(url: &str) -> String {
-        format!("use {url}: it is still loading its data. Nothing was touched. Run the tests when it is ready")
+        format!("{url} is still loading its data. Nothing was changed. Run the tests again when it is ready")
     }
 
     pub(crate) fn mode(url: &str, mode: &str) -> String {
         format!(
-            "use {url}: it runs in {mode} mode, where databases are not ours to clear. Nothing was touched. Name a \
-             standalone server"
+            "{url} runs in {mode} mode, but tests need databases of their own. Nothing was changed. Use a standalone \
+             server"
         )
     }
 
     pub(crate) fn no_such_database(url: &str, database: u32, error: &str) -> String {
         format!(
-            "use {url}: it has no database {database} ({error}). Nothing was touched. Give the server more databases \
-             (databases 16 in redis.conf), or name others in redis.databases"
+            "{url} has no database {database} ({error}). Nothing was changed. Give the server more databases (databases \
+             16 in redis.conf), or use others with redis.databases"
         )
     }
 
     pub(crate) fn foreign_keys(url: &str, database: u32, count: u64, example: &str, too_many: bool) -> String {
         let keys = super::keys(count);
-        let hint = if too_many { " An earlier run left more keys than are remembered." } else { "" };
+        let hint = if too_many { " An earlier run left more keys than can be recorded." } else { "" };
         format!(
-            "use {url}: its database {database} holds {keys} that no earlier run of these tests is known to have left \
-             (for instance {example}).{hint} Nothing was touched. If they may be cleared, set TRANSIENT_ADOPT=1 once; \
-             else name another server in TRANSIENT_REDIS_URL, or have one started: TRANSIENT_PROVIDER=process"
+            "{url}: database {database} holds {keys} that no earlier test run left (for example {example}).{hint} \
+             Nothing was changed. To let the tests clear them, set TRANSIENT_ADOPT=1 once. Otherwise use another server \
+             (TRANSIENT_REDIS_URL), or have one started (TRANSIENT_PROVIDER=process)"
         )
     }
 }
 
 // Leases
 
-pub(crate) fn no_lock(path: &Path, error: &io::Error) -> String {
+/// The source is the I/O error.
+pub(crate) fn no_lock(path: &Path) -> String {
     format!(
-        "lock {} ({error}), which keeps two tests from using one server; set XDG_CACHE_HOME to a writable directory",
+        "could not lock {}, which keeps two tests from using one server at once. Set XDG_CACHE_HOME to a writable \
+         directory",
         path.display()
     )
 }
 
-pub(crate) fn server_lost(server: &dyn Display, error: &dyn Display) -> String {
-    format!("prepare {server} for this test: {error}; is it still running? Run the test again")
+/// The source is the server's error.
+pub(crate) fn server_lost(server: &dyn Display) -> String {
+    format!("could not prepare {server} for a test. Check that it is still running, then run the test again")
 }
 
-pub(crate) fn no_answer(server: &dyn Display, error: &dyn Display) -> String {
-    format!("use {server}: {error}; is it still running, and the key of the type that the framework uses?")
+/// The source is the I/O error.
+pub(crate) fn no_answer(server: &dyn Display) -> String {
+    format!("{server} does not answer. Check that it is still running")
 }
 
-/// Where a failed or killed test's server will be. Said before the test, since a killed one says nothing.
+/// The source is the server's error.
+pub(crate) fn error_reply(server: &dyn Display) -> String {
+    format!("a command failed on {server}")
+}
+
+/// The source is the server's error.
+pub(crate) fn wrong_type(server: &dyn Display) -> String {
+    format!(
+        "a key on {server} has another type than the framework's format uses. Use the format of the application, or \
+         delete the key"
+    )
+}
+
+/// Where the server of a failed or killed test will be. Printed before the test, because a killed test prints nothing.
 pub(crate) fn will_keep(server: &dyn Display, cli: &str, end: &str) -> String {
-    format!("transient-fixtures: TRANSIENT_KEEP: unless this test passes, {server} stays. Look: {cli}  End it: {end}")
+    format!(
+        "transient-fixtures: TRANSIENT_KEEP: {server} keeps running unless this test passes. Inspect it: {cli}  Stop it: \
+         {end}"
+    )
 }
 
 pub(crate) fn kept(test: &str, server: &dyn Display, cli: &str, end: &str) -> String {
     format!(
-        "\n*** transient-fixtures: KEPT the server of {test}, which failed: {server} ***\n*** look:   {cli}\n*** end it: \
-         {end}"
+        "\n*** transient-fixtures: KEPT the server of {test}, which failed: {server} ***\n*** inspect it: {cli}\n*** stop \
+         it:    {end}"
     )
 }
 
 pub(crate) fn not_kept(server: &dyn Display, cli: &str) -> String {
     format!(
-        "transient-fixtures: TRANSIENT_KEEP: {server} is not ours to keep, and the next test clears its databases. Look \
-         now: {cli}"
+        "transient-fixtures: TRANSIENT_KEEP: {server} was running before, and the next test clears its databases. Inspect it now: {cli}"
     )
 }
 
@@ -280,10 +322,12 @@ fn keys(count: u64) -> String {
 
 // The panic of a fixture, which ends the test
 
-pub(crate) fn test_cannot_run(test: &str, error: &dyn Display) -> String {
-    format!("the test {test} can't run: transient-fixtures failed to {error}")
+/// `error`: its `Debug` form shows the causes as well.
+pub(crate) fn test_cannot_run(test: &str, error: &dyn Debug) -> String {
+    format!("the test {test} can't run: {error:?}")
 }
 
-pub(crate) fn settings_unusable(error: &dyn Display) -> String {
-    format!("the test can't run: transient-fixtures failed to {error}")
+/// `error`: its `Debug` form shows the causes as well.
+pub(crate) fn settings_unusable(error: &dyn Debug) -> String {
+    format!("the test can't run: {error:?}")
 }

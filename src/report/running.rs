@@ -1,59 +1,75 @@
-//! What is said of the provider `running`.
+//! Text about the provider `running`.
 
 use super::{Display, Duration, Path, io, shown};
 
 pub(crate) const REMEDY_GUESSED: &str =
-    "start a server there (redis-server), or name one: TRANSIENT_REDIS_URL=redis://host:port";
+    "start a server there (redis-server), or name one with TRANSIENT_REDIS_URL=redis://host:port";
 pub(crate) const REMEDY_NAMED: &str =
     "start that server, correct the URL, or unset it to have a server started for you";
 
 pub(crate) fn taken(place: &dyn Display) -> String {
-    format!("it answers, and is named by {place}")
+    format!("its URL comes from {place}")
 }
 
 pub(crate) fn silent(url: &str, waited: Duration) -> String {
-    format!("{url} did not answer within {} s; it is down, or no Redis", waited.as_secs())
+    format!("{url} is down or not a Redis server: {}", timed_out(waited))
+}
+
+pub(crate) fn timed_out(waited: Duration) -> String {
+    format!("no answer within {} s", waited.as_secs())
 }
 
 pub(crate) fn unreachable(url: &str, error: &str) -> String {
     format!("nothing answers at {url} ({error})")
 }
 
+pub(crate) const NO_URL: &str = "not a Redis URL";
 pub(crate) const REMEDY_NOT_REDIS: &str = "correct the URL";
 pub(crate) const REMEDY_DENIED: &str = "put the right user and password into the URL";
-pub(crate) const REMEDY_UNFIT: &str = "name a Redis or Valkey server";
-pub(crate) const REMEDY_TOO_OLD: &str = "name a Redis of version 6.2 or newer, or a Valkey";
-pub(crate) const REMEDY_KEYS: &str = "give the user all keys (~*), which a test server's user may have";
-pub(crate) const REMEDY_PROTECTED: &str = "give the server a password, or connect to it by 127.0.0.1";
+pub(crate) const REMEDY_UNFIT: &str = "use a Redis or Valkey server";
+pub(crate) const REMEDY_TOO_OLD: &str = "use Redis 6.2 or newer, or Valkey";
+pub(crate) const REMEDY_KEYS: &str = "allow the user all keys (~*)";
+pub(crate) const REMEDY_PROTECTED: &str = "set a password on the server, or connect through 127.0.0.1";
 pub(crate) const REMEDY_FULL: &str = "close connections to it, or raise its maxclients";
-pub(crate) const REMEDY_ERROR: &str = "mend that on the server, or name another one";
-pub(crate) const REMEDY_PERMISSION: &str = "let this user read and write the socket, or name the server by its port";
+pub(crate) const REMEDY_ERROR: &str = "fix the error on the server, or use another one";
+pub(crate) const REMEDY_PERMISSION: &str =
+    "give this user read and write permission on the socket, or connect through the server's port";
 pub(crate) const REMEDY_NETWORK: &str = "bring the network interface up (ip link set lo up), or correct the address";
 pub(crate) const REMEDY_SPEAKS_TLS: &str = "write rediss:// in the URL";
-pub(crate) const REMEDY_TLS_FAILED: &str = "write redis:// if the server has no TLS, or mend its certificate";
+pub(crate) const REMEDY_TLS_FAILED: &str = "write redis:// if the server has no TLS, or fix its certificate";
 pub(crate) const REMEDY_NO_TLS: &str = "use redis://, or add `redis` with its feature `tokio-rustls-comp` to your \
     dev-dependencies, and `rustls` with its feature `ring`";
 pub(crate) const REMEDY_NO_CACHE: &str = "set XDG_CACHE_HOME to a writable directory";
-pub(crate) const REPLACED: &str = "another server has just taken its place";
 
+/// `why`: whole sentences, which end with a remedy.
 pub(crate) fn not_used(why: &str) -> String {
-    format!("not used: failed to {why}")
+    format!("not used: {why}")
+}
+
+/// A server that was used before. `why`: a clause.
+pub(crate) fn not_again(server: &dyn Display, why: &str, remedy: Option<&str>) -> String {
+    let remedy = remedy.unwrap_or("check that it is still running, then run the test again");
+    format!("lost {server} while preparing it for a test: {why}. {}", super::capitalized(remedy))
+}
+
+pub(crate) fn replaced(server: &dyn Display) -> String {
+    format!("another server took the place of {server} while a test was being prepared. Run the test again")
 }
 
 pub(crate) fn not_redis(url: &str, words: &str) -> String {
-    format!("what answers at {url} is no Redis ({})", shown(words.trim()))
+    format!("the peer at {url} is not a Redis server: it answered {:?}", shown(words.trim()))
 }
 
 pub(crate) fn hung_up(url: &str) -> String {
-    format!("what answers at {url} is no Redis (it hangs up)")
+    format!("the peer at {url} is not a Redis server: it closed the connection")
 }
 
 pub(crate) fn speaks_tls(url: &str) -> String {
-    format!("{url} speaks TLS")
+    format!("the server at {url} requires TLS")
 }
 
 pub(crate) fn untold(url: &str, what: &str) -> String {
-    format!("{url} does not say its {what} in INFO, as a Redis does")
+    format!("the peer at {url} is not a Redis server: its INFO lacks {what}")
 }
 
 pub(crate) fn too_old(url: &str, version: &str) -> String {
@@ -61,31 +77,31 @@ pub(crate) fn too_old(url: &str, version: &str) -> String {
 }
 
 pub(crate) fn keys_forbidden(url: &str, user: &str, key: &str) -> String {
-    format!("the user {user} may not use keys such as {key} on {url}")
+    format!("the user {user} has no permission for keys such as {key} on {url}")
 }
 
 pub(crate) fn command_forbidden(url: &str, user: &str, command: &str) -> String {
-    format!("the user {user} may not use {command} on {url}")
+    format!("the user {user} has no permission for {command} on {url}")
 }
 
 pub(crate) fn remedy_command(command: &str) -> String {
-    format!("give the user +{}, or +@all, which a test server's user may have", command.to_lowercase())
+    format!("allow the user +{} or +@all", command.to_lowercase())
 }
 
 pub(crate) fn switched_off(url: &str, command: &str) -> String {
-    format!("{command} is switched off on {url}")
+    format!("{command} is disabled on {url}")
 }
 
 pub(crate) fn remedy_switched_off(command: &str) -> String {
-    format!("switch {command} on (rename-command in redis.conf), or name another server")
+    format!("enable {command} (rename-command in redis.conf), or use another server")
 }
 
 pub(crate) fn protected(url: &str) -> String {
-    format!("{url} is in protected mode, and takes connections from its own machine only")
+    format!("{url} is in protected mode, and accepts connections from its own machine only")
 }
 
 pub(crate) fn full(url: &str) -> String {
-    format!("{url} has as many clients as it takes")
+    format!("{url} has reached its maximum number of clients")
 }
 
 pub(crate) fn answers_with_error(url: &str, command: &str, error: &str) -> String {
@@ -93,21 +109,21 @@ pub(crate) fn answers_with_error(url: &str, command: &str, error: &str) -> Strin
 }
 
 pub(crate) fn denied(url: &str, error: &str) -> String {
-    format!("{url} does not let us in ({})", shown(error))
+    format!("{url} rejected the login ({})", shown(error))
 }
 
 pub(crate) fn no_tls(url: &str) -> String {
-    format!("{url} asks for TLS, which this build of redis has not")
+    format!("{url} needs TLS, but the `redis` crate was built without it")
 }
 
 pub(crate) fn tls_failed(url: &str, error: &str) -> String {
-    format!("{url} asks for TLS, and the server does not speak it as we do ({})", shown(error))
+    format!("the TLS handshake with {url} failed ({})", shown(error))
 }
 
 pub(crate) fn no_cache(directory: &Path, error: &io::Error) -> String {
-    format!("tests take turns on it by a file in {}, which can't be written ({error})", directory.display())
+    format!("tests take turns on it through a file in {}, which can't be written ({error})", directory.display())
 }
 
 pub(crate) fn own_refused(command: &str, is_unknown: bool, words: &str) -> String {
-    if is_unknown { format!("{command} is switched off") } else { format!("{command} is refused ({})", shown(words)) }
+    if is_unknown { format!("{command} is disabled") } else { format!("{command} is rejected ({})", shown(words)) }
 }

@@ -1,66 +1,61 @@
-//! What is said of sessions.
+//! Text about sessions.
 
 use std::fmt::{Debug, Display};
 
-/// How much of a value a report shows, in characters.
+/// The longest value that a report shows, in characters.
 const SHOWN: usize = 200;
 
 pub(crate) fn shown(value: &dyn Display) -> String {
-    cut(&value.to_string())
-}
-
-fn cut(text: &str) -> String {
+    let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("{}… ({} bytes)", &text[..cut], text.len()),
-        None => text.to_owned(),
+        None => text,
     }
 }
 
-pub(crate) fn wrong_type(name: &str, expected: &str, stored: &str, error: &dyn Display) -> String {
-    format!(
-        "read {name:?} of the session as {expected}: stored is {stored} ({}); get it as the type that it was set as",
-        cut(&error.to_string())
-    )
+/// `stored`: cut by [`shown`]. The source says how it differs.
+pub(crate) fn wrong_type(name: &str, expected: &str, stored: &str) -> String {
+    format!("the session value {name:?} can't be read as {expected}: found {stored}. Read it as the type that was set")
 }
 
-pub(crate) fn no_json(name: &str, error: &dyn Display) -> String {
-    format!("set {name:?} of the session: the value has no JSON form ({error}); set one that has")
+/// The source says why.
+pub(crate) fn no_json(name: &str) -> String {
+    format!("the value for {name:?} in the session has no JSON form. Set one that has")
 }
 
-pub(crate) fn unreadable(key: &str, format: &dyn Debug, error: &dyn Display) -> String {
+/// The source says why.
+pub(crate) fn unreadable(key: &str, format: &dyn Debug) -> String {
     format!(
-        "read the session at {}: it is no session of {} ({error}); is the application's format, or its serializer, \
-         another one? Or delete the key",
-        crate::report::shorten_key(key.as_bytes()),
+        "the key {} does not hold a session of {}. Use the application's session format and serializer, or delete the \
+         key",
+        super::shorten_key(key.as_bytes()),
         name_of(format)
     )
 }
 
-pub(crate) fn not_encoded(key: &str, format: &dyn Debug, error: &dyn Display) -> String {
-    format!(
-        "write the session at {}: {} can't express it ({error}); set other values",
-        crate::report::shorten_key(key.as_bytes()),
-        name_of(format)
-    )
+/// The source says why.
+pub(crate) fn not_encoded(key: &str, format: &dyn Debug) -> String {
+    format!("{} can't store the session at {}", name_of(format), super::shorten_key(key.as_bytes()))
 }
 
 pub(crate) fn tampered(cookie: &str) -> String {
     format!(
-        "take the cookie {cookie:?}: its signature is wrong, or it is not signed; give the visitor the secret or key \
-         that the application has"
+        "the cookie {cookie:?} has no signature or a wrong one. Give the session format the secret or key of the \
+         application"
     )
 }
 
-pub(crate) fn no_cookie(cookie: &str, error: &dyn Display) -> String {
-    format!("take the cookie {cookie:?}: the line is no cookie ({error}); hand over what stands behind `Set-Cookie:`")
+/// The source says why.
+pub(crate) fn no_cookie(cookie: &str) -> String {
+    format!("invalid Set-Cookie value, expected the cookie {cookie:?}. Pass the text that follows `Set-Cookie:`")
 }
 
 #[cfg(feature = "http")]
 pub(crate) fn no_request(method: &str, uri: &str, error: &dyn Display) -> String {
-    format!("transient-fixtures failed to make the request {method} {uri}: {error}; correct the method or the URI")
+    format!("could not build the request {method} {uri}: {error}")
 }
 
-/// The type's name: what `Debug` writes first.
+/// The name of the type, which `Debug` writes first.
 fn name_of(format: &dyn Debug) -> String {
     let text = format!("{format:?}");
     text.split(|character: char| !character.is_alphanumeric()).next().unwrap_or_default().to_owned()

@@ -1,15 +1,15 @@
-//! What is said of snapshots.
+//! Text about snapshots.
 
 use std::fmt::Display;
 use std::path::Path;
 
 pub(crate) const NO_DIFFERENCE: &str = "no difference";
 
-pub(crate) const OPAQUE: &str = "that can't be read with commands of Redis itself";
+pub(crate) const OPAQUE: &str = "(not readable with core Redis commands)";
 
-pub(crate) const OPAQUE_DIFFERS: &str = "its DUMP differs";
+pub(crate) const OPAQUE_DIFFERS: &str = "its DUMP payload differs";
 
-pub(crate) const NOT_COMPARABLE: &str = "it can only be compared on the server that it is from, and not with a file";
+pub(crate) const NOT_COMPARABLE: &str = "only comparable with snapshots from the same server, not with a file";
 
 pub(crate) fn bounded(lines: &[String], more: usize) -> String {
     match (lines, more) {
@@ -19,36 +19,44 @@ pub(crate) fn bounded(lines: &[String], more: usize) -> String {
     }
 }
 
-pub(crate) fn not_written(path: &Path, error: &dyn Display) -> String {
-    format!("write the snapshot {}: {error}; name a file in a directory that can be written to", path.display())
+/// The source is the I/O error.
+pub(crate) fn not_written(path: &Path) -> String {
+    format!("could not write the snapshot {}. Choose a path in a writable directory", path.display())
 }
 
-pub(crate) fn not_read(path: &Path, error: &dyn Display) -> String {
-    format!("read the snapshot {}: {error}; make it with Snapshot::save, or name another", path.display())
+/// The source is the I/O error.
+pub(crate) fn not_read(path: &Path) -> String {
+    format!("could not read the snapshot {}. Create it with Snapshot::save", path.display())
 }
 
-/// A `line` of 0 means that it is not known.
-pub(crate) fn no_snapshot(path: &Path, line: usize, error: &dyn Display) -> String {
-    let place = if line > 0 { format!(":{line}") } else { String::new() };
-    format!("read the snapshot {}{place}: {error}; correct it, or make it again with Snapshot::save", path.display())
+/// The source says what is wrong, without the place. A `line` of 0 means that the place is unknown.
+pub(crate) fn no_snapshot(path: &Path, line: usize, column: usize) -> String {
+    let place = if line > 0 { format!(":{line}:{column}") } else { String::new() };
+    format!("{}{place}: not a valid snapshot. Edit it, or create it again with Snapshot::save", path.display())
+}
+
+/// A parse error of JSON without its place, which [`no_snapshot`] states.
+pub(crate) fn without_place(error: &dyn Display) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_owned()
 }
 
 pub(crate) fn other_version(found: u32, known: u32) -> String {
-    format!("it is of version {found} of the form, and known is {known}")
+    format!("unsupported format version {found} (this release reads {known})")
 }
 
 pub(crate) fn empty(database: u32, key: &str, kind: &str) -> String {
-    format!("the {kind} {key} of database {database} is empty, which no server has")
+    format!("the {kind} {key} in database {database} is empty, which Redis does not allow")
 }
 
 pub(crate) fn twice(database: u32, key: &str) -> String {
-    format!("the key {key} stands twice in database {database}")
+    format!("duplicate key {key} in database {database}")
 }
 
 pub(crate) fn unwritable(file: Option<&Path>, database: u32, key: &str, kind: &str) -> String {
     format!(
-        "restore {}: the key {key} of database {database} is of the type {kind}, which can't be written with commands \
-         of Redis itself. Nothing was changed. Write it in the test",
+        "could not restore {}: the key {key} in database {database} has the type {kind}, which core Redis commands can't \
+         write. Nothing was changed. Create the key in the test instead",
         name_of(file)
     )
 }
@@ -56,26 +64,31 @@ pub(crate) fn unwritable(file: Option<&Path>, database: u32, key: &str, kind: &s
 pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]) -> String {
     let [sessions, jobs] = legal;
     format!(
-        "restore {}: it has keys of database {database}, which is no test database. Nothing was changed. The test \
-         databases are {sessions} and {jobs}: correct the file, or redis.databases",
+        "could not restore {}: it has keys in database {database}, but the test databases are {sessions} and {jobs}. \
+         Nothing was changed. Change the number in the snapshot, or redis.databases",
         name_of(file)
     )
 }
 
-/// `key`: with its database; `None` if the error is not about a key.
-pub(crate) fn not_restored(file: Option<&Path>, key: Option<&str>, words: &str, executed: Option<bool>) -> String {
-    let (name, key) = (name_of(file), key.unwrap_or("the test databases"));
-    if let Some(undone) = executed {
-        let then = if undone { "the test databases were emptied again" } else { "other keys of it are there" };
-        format!("restore {name}: {key}: {words}; {then}. Correct it")
-    } else {
-        let hint = if words.contains("HPEXPIRE") {
-            "This server gives fields of hashes no timeouts: run the test on Redis 7.4, on Valkey 9, or newer"
-        } else {
-            "Correct it, or run the test on a server that knows the command"
-        };
-        format!("restore {name}: {key}: {words}; nothing was changed. {hint}")
-    }
+/// `key`: with its database; `None` if the error is not about a key. `executed`: whether the test databases were emptied
+/// afterwards; `None` if nothing was executed.
+pub(crate) fn not_restored(
+    file: Option<&Path>,
+    key: Option<(u32, &str)>,
+    words: &str,
+    executed: Option<bool>,
+) -> String {
+    let name = name_of(file);
+    let place = key.map_or(name.clone(), |(number, key)| format!("the key {key} in database {number} from {name}"));
+    let then = match executed {
+        Some(true) => "The test databases were emptied again",
+        Some(false) => "Other keys were restored and remain",
+        None if words.contains("HPEXPIRE") => {
+            "Nothing was changed. This server has no TTLs on hash fields: use Redis 7.4, Valkey 9, or newer"
+        }
+        None => "Nothing was changed. Use a server and a user that allow the command",
+    };
+    format!("could not restore {place}: {words}. {then}")
 }
 
 fn name_of(file: Option<&Path>) -> String {

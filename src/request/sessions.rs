@@ -1,4 +1,4 @@
-//! Sessions of a test.
+//! Sessions and visitors.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::sessions::{Pyramid, Session, SessionFormat, Store, Visitor, remember}
 
 /// Sessions. Feature `session`, on by default.
 impl TestRequest {
-    /// The session of the visitor whose request this is, in Pyramid's format. All requests of one test have the same.
+    /// Returns the session of the test's own visitor, in Pyramid's format. All requests of one test share it.
     ///
     /// ```
     /// # fn main() -> Result<(), transient_fixtures::Error> {
@@ -24,20 +24,38 @@ impl TestRequest {
         Session::new(self.lease.clone(), store)
     }
 
-    /// Another visitor, anonymous so far, with a session of his own in Pyramid's format.
+    /// Returns a new visitor, not logged in, with their own session in Pyramid's format.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let test_request = transient_fixtures::TestRequest::clean();
+    /// let (asa, bo) = (test_request.visitor(), test_request.visitor());
+    /// asa.session().set("cart", ["brand-1"])?;
+    /// assert!(bo.session().is_new()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn visitor(&self) -> Visitor {
-        self.visitor_of(Pyramid::new(self.settings()))
+        self.visitor_with_format(Pyramid::new(self.settings()))
     }
 
-    /// Another visitor of an application that keeps its sessions in that format.
+    /// Returns a new visitor whose session is in another format than Pyramid's.
+    ///
+    /// ```
+    /// use transient_fixtures::{AxumSession, TestRequest};
+    ///
+    /// let visitor = TestRequest::clean().visitor_with_format(AxumSession::new());
+    /// assert!(visitor.session().key().starts_with("sessions:"));
+    /// ```
     #[must_use]
-    pub fn visitor_of(&self, format: impl SessionFormat) -> Visitor {
+    pub fn visitor_with_format(&self, format: impl SessionFormat) -> Visitor {
         Visitor::new(&self.lease, Arc::new(format))
     }
 
-    /// The visitor who sends that behind `Cookie:`, as the application sees him: a cookie that is missing or has been
-    /// tampered with is nobody's, and the visitor has a new session.
+    /// Returns the visitor who sends that `Cookie:` value, as the application would recognise them.
+    ///
+    /// A missing or tampered session cookie yields a new session, as in the application.
     ///
     /// ```
     /// use transient_fixtures::{Error, TestRequest};
@@ -47,7 +65,7 @@ impl TestRequest {
     /// let visitor = test_request.visitor();
     /// visitor.session().set("name", "Åsa")?;
     ///
-    /// let same = test_request.visitor_with_cookie(&visitor.cookie_header());
+    /// let same = test_request.visitor_with_cookie(&visitor.cookie());
     /// assert_eq!(same.session().get::<String>("name")?.as_deref(), Some("Åsa"));
     /// assert!(test_request.visitor_with_cookie("other=1").session().is_new()?);
     /// # Ok(())
@@ -56,7 +74,7 @@ impl TestRequest {
     #[must_use]
     pub fn visitor_with_cookie(&self, cookie: &str) -> Visitor {
         let visitor = self.visitor();
-        visitor.take_header(cookie);
+        visitor.apply_cookie(cookie);
         visitor
     }
 }

@@ -42,9 +42,9 @@ pub(crate) fn load(lease: &Lease, name: &str, is_clean: bool) -> Result<(), Erro
     if path.extension().is_some_and(|extension| extension == locate::SNAPSHOT) {
         return restore(lease, &Snapshot::from_file(&path)?, Before::Keep { undo: is_clean }, Some(&path));
     }
-    let text = fs::read(&path)
-        .map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path, &error), error))?;
-    let script = Script::parse(&path, &text, lease.settings.databases())?;
+    let text = fs::read(&path).map_err(|error| Error::with_source(Kind::Data, report::data::not_read(&path), error))?;
+    let databases = lease.settings.databases();
+    let script = Script::parse(&path, &text, (databases.sessions, databases.jobs))?;
     run(lease, &path, &text, script, is_clean)
 }
 

@@ -1,4 +1,4 @@
-//! The sessions of actix-session, as its Redis store keeps them.
+//! The sessions of actix-session, as its Redis store writes them.
 
 use std::error::Error;
 use std::fmt;
@@ -12,8 +12,10 @@ use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::{from_texts, to_texts};
 use crate::settings::{SameSite, Settings};
 
-/// The sessions of actix-session 0.11, as its `RedisSessionStore` keeps them: a JSON object of JSON texts, and a cookie
-/// that is encrypted or signed with the application's key. Feature `actix-session`.
+/// The sessions of actix-session 0.11, as its `RedisSessionStore` writes them. Feature `actix-session`.
+///
+/// A session is a JSON object whose values are JSON texts. The cookie is encrypted or signed with the application's
+/// key.
 ///
 /// ```
 /// use transient_fixtures::{ActixSession, Error, TestRequest};
@@ -22,7 +24,7 @@ use crate::settings::{SameSite, Settings};
 /// // In the application: SessionMiddleware::new(store, Key::from(&KEY))
 /// const KEY: [u8; 64] = [7; 64];
 ///
-/// let visitor = TestRequest::clean().visitor_of(ActixSession::encrypted(KEY));
+/// let visitor = TestRequest::clean().visitor_with_format(ActixSession::encrypted(KEY));
 /// visitor.log_in("asa")?;
 /// assert_eq!(visitor.session().get::<String>("actix_identity.user_id")?.as_deref(), Some("asa"));
 /// # Ok(())
@@ -37,26 +39,48 @@ pub struct ActixSession {
 }
 
 impl ActixSession {
-    /// With the cookie `id`, encrypted with that key: the library's default (`CookieContentSecurity::Private`).
+    /// Creates the format with the cookie `id`, encrypted with that key: the library's default
+    /// (`CookieContentSecurity::Private`).
     #[must_use]
     pub fn encrypted(key: [u8; 64]) -> Self {
         Self { cookie_name: "id".to_owned(), prefix: String::new(), key: Key::from(&key), encrypted: true }
     }
 
-    /// With a cookie that is signed only (`CookieContentSecurity::Signed`).
+    /// Creates the format with a cookie that is signed but not encrypted (`CookieContentSecurity::Signed`).
+    ///
+    /// ```
+    /// use transient_fixtures::{ActixSession, TestRequest};
+    ///
+    /// let visitor = TestRequest::clean().visitor_with_format(ActixSession::signed([7; 64]));
+    /// assert!(visitor.cookie().ends_with(&visitor.session().id()));
+    /// ```
     #[must_use]
     pub fn signed(key: [u8; 64]) -> Self {
         Self { encrypted: false, ..Self::encrypted(key) }
     }
 
-    /// With the name that the application gives to `cookie_name`.
+    /// Sets the name of the cookie, as `cookie_name` of the application's builder does.
+    ///
+    /// ```
+    /// use transient_fixtures::{ActixSession, TestRequest};
+    ///
+    /// let format = ActixSession::encrypted([7; 64]).with_cookie_name("sid");
+    /// assert!(TestRequest::clean().visitor_with_format(format).cookie().starts_with("sid="));
+    /// ```
     #[must_use]
     pub fn with_cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie_name = name.into();
         self
     }
 
-    /// With what the application's `cache_keygen` puts before the id.
+    /// Sets the prefix that the application's `cache_keygen` puts before the id.
+    ///
+    /// ```
+    /// use transient_fixtures::{ActixSession, TestRequest};
+    ///
+    /// let format = ActixSession::encrypted([7; 64]).with_key_prefix("shop:");
+    /// assert!(TestRequest::clean().visitor_with_format(format).session().key().starts_with("shop:"));
+    /// ```
     #[must_use]
     pub fn with_key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -64,7 +88,7 @@ impl ActixSession {
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for ActixSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ActixSession").field("cookie_name", &self.cookie_name).finish_non_exhaustive()
@@ -72,9 +96,9 @@ impl fmt::Debug for ActixSession {
 }
 
 impl SessionFormat for ActixSession {
-    fn new_id(&self, random: [u8; 48]) -> String {
-        // 64 letters and digits, as the library's; those of Base64 that are neither are replaced.
-        BASE64_URL_SAFE_NO_PAD.encode(random).replace('-', "A").replace('_', "B")
+    fn new_id(&self, random: &[u8]) -> String {
+        // The library's ids are 64 letters and digits, so replace the two other characters of Base64.
+        BASE64_URL_SAFE_NO_PAD.encode(&random[..48]).replace('-', "A").replace('_', "B")
     }
 
     fn key(&self, id: &str) -> String {
@@ -85,12 +109,16 @@ impl SessionFormat for ActixSession {
         Ok(to_texts(&session.values)?.into())
     }
 
-    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn decode(
+        &self,
+        data: &SessionData,
+        mut session: StoredSession,
+    ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
         session.values = from_texts(data.bytes())?;
-        Ok(())
+        Ok(session)
     }
 
-    /// As the library sets it, unless its builder is told otherwise.
+    /// The defaults of the library's builder.
     fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
         let mut cookie = SessionCookie::new(&self.cookie_name, self.cookie_value(id));
         (cookie.secure, cookie.http_only, cookie.same_site) = (true, true, Some(SameSite::Lax));
@@ -121,7 +149,7 @@ impl SessionFormat for ActixSession {
         cookie.map(|cookie| cookie.value().to_owned())
     }
 
-    /// Of actix-identity, which keeps it in the session.
+    /// The name that actix-identity uses.
     fn user_key(&self) -> &'static str {
         "actix_identity.user_id"
     }

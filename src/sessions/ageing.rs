@@ -1,4 +1,4 @@
-//! Time travel for sessions whose end is in what is stored: the application checks it with a clock that stays.
+//! Time travel for sessions that store their expiry: the application compares it with a clock that does not travel.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::pyramid::Pyramid;
 use crate::error::Error;
 use crate::lease::{Commands, Database, Formats, Lease};
 
-/// Where the application has written meanwhile, its own end counts.
+/// Keeps concurrent writes of the application: its own expiry counts.
 const REPLACE: &str = "if redis.pcall('GET', KEYS[1]) == ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 end";
@@ -20,32 +20,32 @@ const REPLACE_FIELD: &str = "if redis.pcall('HGET', KEYS[1], ARGV[1]) == ARGV[2]
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end";
 
-/// How far a test has travelled.
+/// How far the test has travelled.
 #[derive(Default)]
 struct Travelled(Mutex<Duration>);
 
-/// Sessions of that format age.
+/// Lets time travel age the sessions of that format.
 pub(crate) fn remember(lease: &Lease, format: &Arc<dyn SessionFormat>) {
     lease.shared(Formats::<dyn SessionFormat>::default).add(format);
 }
 
-/// Makes the ends that sessions carry that much earlier: of every format that the test has asked for, and of those under
+/// Moves the stored expiry of sessions into the past: of every format that the test has used, and of the sessions under
 /// `redis.sessions.prefix`.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone or the lease has ended.
 pub(crate) fn age(lease: &Lease, by: Duration) -> Result<(), Error> {
     if !lease.settings.session_prefix().is_empty() {
         let format: Arc<dyn SessionFormat> = Arc::new(Pyramid::new(lease.settings));
         remember(lease, &format);
     }
     let travelled = lease.shared(Travelled::default);
-    // One at a time: two that read the same end would make it earlier only once.
+    // One at a time: two calls that read the same expiry would move it only once.
     let mut travelled = travelled.0.lock().unwrap_or_else(PoisonError::into_inner);
     let before = travelled.as_secs();
     *travelled = travelled.saturating_add(by);
-    // Ends are whole seconds; parts of one add up.
+    // Expiries are whole seconds, so fractions are added up over several calls.
     let by = Duration::from_secs(travelled.as_secs() - before);
     if by.is_zero() {
         return Ok(());
@@ -77,13 +77,13 @@ fn age_format(
         keys.retain(|key| !done.contains(key));
         let mut replace = pipe();
         for (key, data) in read(&mut connection, lease, format.storage(), keys)? {
-            let Some(earlier) = format.earlier(&data, by) else { continue };
-            match (&data, &earlier) {
+            let Some(aged) = format.age(&data, by) else { continue };
+            match (&data, &aged) {
                 (SessionData::String(old), SessionData::String(new)) => {
                     replace.cmd("EVAL").arg(REPLACE).arg(1).arg(&key).arg(old).arg(new).ignore();
                 }
                 _ => {
-                    for (field, new) in earlier.fields() {
+                    for (field, new) in aged.fields() {
                         let old = data.fields().iter().find(|(name, _)| name == field);
                         if let Some((_, old)) = old.filter(|(_, old)| old != new) {
                             replace.cmd("EVAL").arg(REPLACE_FIELD).arg(1).arg(&key).arg(field).arg(old).arg(new);
@@ -104,7 +104,7 @@ fn age_format(
     }
 }
 
-/// The data in these keys, in one round trip, without keys that are gone or have another type by now.
+/// Reads these keys in one round trip. Skips keys that are gone or have another type by now.
 fn read(
     connection: &mut Commands,
     lease: &Lease,
@@ -124,7 +124,7 @@ fn read(
     Ok(keys.into_iter().zip(data).filter_map(|(key, data)| Some((key, data.ok()??))).collect())
 }
 
-/// The pattern, as SCAN takes it, of keys with this prefix.
+/// The SCAN pattern of keys with this prefix.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::new();
     for letter in prefix.chars() {

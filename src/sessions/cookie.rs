@@ -1,4 +1,4 @@
-//! The session's cookies: as a server sets them, as a browser sends them, and back.
+//! Writes and reads the session's cookies, as `Cookie:` and as `Set-Cookie:`.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +8,9 @@ use super::format::SessionFormat;
 use crate::settings::{SameSite, Settings};
 
 /// A cookie that a framework sets for a session.
+///
+/// More attributes can be added. Create one with [`new`](Self::new) or [`from_settings`](Self::from_settings), and set
+/// the fields.
 ///
 /// ```
 /// use transient_fixtures::{SameSite, SessionCookie};
@@ -20,28 +23,28 @@ use crate::settings::{SameSite, Settings};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionCookie {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What it says.
+    /// The value, not encoded.
     pub value: String,
-    /// The path that it is for.
+    /// `Path`: the URL path that the cookie is sent to.
     pub path: Option<String>,
-    /// The domain that it is for; `None` is the host that sets it.
+    /// `Domain`: the hosts that the cookie is sent to. `None` means only the host that set it.
     pub domain: Option<String>,
-    /// Whether it is for HTTPS only.
+    /// `Secure`: whether the cookie is sent over HTTPS only.
     pub secure: bool,
-    /// Whether it is hidden from scripts.
+    /// `HttpOnly`: whether scripts can't read the cookie.
     pub http_only: bool,
-    /// With which requests of other sites it is sent.
+    /// `SameSite`: whether the cookie is sent with requests from other sites.
     pub same_site: Option<SameSite>,
-    /// How long a browser keeps it (`Max-Age`).
+    /// `Max-Age`: how long a browser keeps the cookie, in whole seconds.
     pub max_age: Option<Duration>,
-    /// Until when a browser keeps it (`Expires`).
+    /// `Expires`: when a browser deletes the cookie.
     pub expires: Option<SystemTime>,
 }
 
 impl SessionCookie {
-    /// For the path `/`, and without other attributes.
+    /// Creates a cookie for the path `/`, without other attributes.
     #[must_use]
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
@@ -57,21 +60,29 @@ impl SessionCookie {
         }
     }
 
-    /// With the attributes that `redis.sessions.cookie_*` give.
+    /// Creates a cookie with the attributes of the settings (`redis.sessions.cookie_*`).
+    ///
+    /// ```
+    /// use transient_fixtures::{SessionCookie, TestRequest};
+    ///
+    /// let test_request = TestRequest::new();
+    /// let cookie = SessionCookie::from_settings("theme", "dark", test_request.settings());
+    /// assert_eq!(cookie.http_only, test_request.settings().cookie_http_only());
+    /// ```
     #[must_use]
-    pub fn with_settings(name: impl Into<String>, value: impl Into<String>, settings: &Settings) -> Self {
+    pub fn from_settings(name: impl Into<String>, value: impl Into<String>, settings: &Settings) -> Self {
         Self {
             path: Some(settings.cookie_path().to_owned()).filter(|path| !path.is_empty()),
             domain: settings.cookie_domain().map(str::to_owned),
             secure: settings.cookie_secure(),
-            http_only: settings.cookie_httponly(),
+            http_only: settings.cookie_http_only(),
             same_site: settings.cookie_same_site(),
             max_age: settings.cookie_max_age(),
             ..Self::new(name, value)
         }
     }
 
-    /// The line behind `Set-Cookie:`.
+    /// The value of a `Set-Cookie:` header.
     pub(super) fn set_cookie(&self) -> String {
         let mut cookie = Cookie::new(&*self.name, &*self.value);
         cookie.set_secure(self.secure);
@@ -90,50 +101,50 @@ impl SessionCookie {
         if let Some(age) = self.max_age {
             cookie.set_max_age(::cookie::time::Duration::seconds(age.as_secs().try_into().unwrap_or(i64::MAX)));
         }
-        if let Some(end) = self.expires {
-            cookie.set_expires(::cookie::time::OffsetDateTime::from(end));
+        if let Some(expires) = self.expires {
+            cookie.set_expires(::cookie::time::OffsetDateTime::from(expires));
         }
         as_sent(&cookie)
     }
 }
 
-/// The line behind `Cookie:`.
+/// The value of a `Cookie:` header.
 pub(super) fn header(cookies: &[SessionCookie]) -> String {
     let pairs: Vec<_> = cookies.iter().map(|cookie| as_sent(&Cookie::new(&*cookie.name, &*cookie.value))).collect();
     pairs.join("; ")
 }
 
-/// Encoded only where a cookie can't hold it as it is (RFC 6265, section 4.1.1): not every application decodes.
+/// Percent-encodes a value only if a cookie can't hold it (RFC 6265, section 4.1.1): not every application decodes.
 fn as_sent(cookie: &Cookie<'_>) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"%,;\\".contains(&byte);
     if cookie.value().bytes().all(plain) { cookie.to_string() } else { cookie.encoded().to_string() }
 }
 
-/// What a `Set-Cookie:` line says of the session.
+/// The effect of a `Set-Cookie:` value on the session.
 pub(super) enum Received {
-    /// It is another cookie.
+    /// None: it is another cookie.
     Other,
-    /// The server takes the cookie away.
+    /// The cookie is removed.
     Removed,
-    /// The id.
+    /// The id of the session.
     Session(String),
-    /// The framework would not accept it.
+    /// The framework would reject the cookie.
     Tampered,
-    /// It is no cookie.
+    /// It is not a cookie.
     Malformed(::cookie::ParseError),
 }
 
-pub(super) fn receive(format: &dyn SessionFormat, line: &str) -> Received {
-    let cookie = match Cookie::parse_encoded(line.trim()) {
+pub(super) fn receive(format: &dyn SessionFormat, value: &str) -> Received {
+    let cookie = match Cookie::parse_encoded(value.trim()) {
         Ok(cookie) => cookie,
         Err(error) => return Received::Malformed(error),
     };
-    let past = |end: ::cookie::time::OffsetDateTime| end <= ::cookie::time::OffsetDateTime::now_utc();
+    let is_past = |time: ::cookie::time::OffsetDateTime| time <= ::cookie::time::OffsetDateTime::now_utc();
     if cookie.name() != format.cookie_name() {
         Received::Other
     } else if cookie.value().is_empty()
         || cookie.max_age().is_some_and(|age| !age.is_positive())
-        || (cookie.max_age().is_none() && cookie.expires_datetime().is_some_and(past))
+        || (cookie.max_age().is_none() && cookie.expires_datetime().is_some_and(is_past))
     {
         Received::Removed
     } else {
@@ -141,9 +152,9 @@ pub(super) fn receive(format: &dyn SessionFormat, line: &str) -> Received {
     }
 }
 
-/// The id that a `Cookie:` line names, if the framework would accept it.
-pub(super) fn id_in_header(format: &dyn SessionFormat, line: &str) -> Option<String> {
-    let cookies = Cookie::split_parse_encoded(line).filter_map(Result::ok);
+/// The session id in a `Cookie:` value, if the framework would accept it.
+pub(super) fn id_in_header(format: &dyn SessionFormat, value: &str) -> Option<String> {
+    let cookies = Cookie::split_parse_encoded(value).filter_map(Result::ok);
     let mut ours = cookies.filter(|cookie| cookie.name() == format.cookie_name());
     ours.find_map(|cookie| format.id_in_cookie(cookie.value())).filter(|id| !id.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Messages for the next page that a visitor sees.
+//! Flash messages: shown on the visitor's next page.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,12 +7,25 @@ use super::values::elements;
 use super::{Session, read_as, to_json};
 use crate::error::Error;
 
-/// One queue of flash messages of a session. [`Session::flash`] has an example.
+/// A named queue of flash messages. [`Session::flash_queue`] returns it.
+///
+/// ```
+/// # fn main() -> Result<(), transient_fixtures::Error> {
+/// let session = transient_fixtures::TestRequest::clean().session();
+/// session.flash("saved")?;
+/// session.flash_queue("errors").flash("no such brand")?;
+///
+/// assert_eq!(session.flash_queue("errors").peek_flash()?, ["no such brand"]);
+/// assert_eq!(session.flash_queue("errors").pop_flash()?, ["no such brand"]);
+/// assert_eq!(session.pop_flash()?, ["saved"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-#[must_use = "a queue does nothing until it is asked or given a message"]
+#[must_use = "a queue does nothing until a message is added or read"]
 pub struct FlashQueue<'session> {
     session: &'session Session,
-    /// The name that Pyramid gives its value in the session.
+    /// The name of the session value in which Pyramid stores the queue.
     value: String,
     allow_duplicate: bool,
 }
@@ -22,27 +35,49 @@ impl<'session> FlashQueue<'session> {
         Self { session, value: format!("_f_{name}"), allow_duplicate: true }
     }
 
-    /// Whether a message that is in the queue already is added once more: yes, unless this is called with `false`.
+    /// Sets whether a message is added again if the queue already has it. The default is `true`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash("saved")?;
+    /// session.flash_queue("").allow_duplicate(false).flash("saved")?;
+    /// assert_eq!(session.pop_flash()?, ["saved"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn allow_duplicate(mut self, allow: bool) -> Self {
         self.allow_duplicate = allow;
         self
     }
 
-    /// Leaves a message: a text, or anything else that has a JSON form.
+    /// Adds a message: a string, or any other value that has a JSON form.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash_queue("errors").flash("no such brand")?;
+    /// session.flash_queue("errors").flash((404, "/brand/7"))?;
+    /// assert_eq!(session.flash_queue("errors").pop_flash()?, ["no such brand", r#"[404,"/brand/7"]"#]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`Session::get`], and as [`Session::set`].
+    /// Returns an error that [`is_data`](Error::is_data) if the message has no JSON form, the queue is not a list, or
+    /// the session can't be decoded, and one that [`is_server`](Error::is_server) if the server is gone or the test has
+    /// ended.
     pub fn flash(&self, message: impl Serialize) -> Result<(), Error> {
         let message = to_json(&self.value, message)?;
-        let mut other = None;
+        let mut not_a_list = None;
         self.session.change(|values| {
             let queue = values.get(&self.value).unwrap_or(b"[]");
             let Some(mut messages) = elements(queue) else {
-                other = Some(queue.to_vec());
+                not_a_list = Some(queue.to_vec());
                 return None;
             };
-            if !self.allow_duplicate && messages.iter().any(|known| is_same(known, &message)) {
+            if !self.allow_duplicate && messages.iter().any(|other| is_same(other, &message)) {
                 return None;
             }
             messages.push(&message);
@@ -50,49 +85,71 @@ impl<'session> FlashQueue<'session> {
             values.set(&self.value, queue);
             Some(())
         })?;
-        other.map_or(Ok(()), |other| self.no_queue(&other).map(|_| ()))
+        not_a_list.map_or(Ok(()), |value| self.not_a_list(&value).map(|_| ()))
     }
 
-    /// The messages; they stay. One that is no text, which Pyramid allows, is given as its JSON text.
+    /// Returns the messages without removing them. A message that is not a string, which Pyramid allows, is returned as
+    /// its JSON text.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash_queue("errors").flash("no such brand")?;
+    /// assert_eq!(session.flash_queue("errors").peek_flash()?, ["no such brand"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`Session::get`].
+    /// Returns an error that [`is_data`](Error::is_data) if the queue is not a list or the session can't be decoded,
+    /// and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn peek_flash(&self) -> Result<Vec<String>, Error> {
-        match self.session.text(&self.value)? {
+        match self.session.json(&self.value)? {
             None => Ok(Vec::new()),
-            Some(queue) => texts(&queue).map_or_else(|| self.no_queue(&queue), Ok),
+            Some(queue) => texts(&queue).map_or_else(|| self.not_a_list(&queue), Ok),
         }
     }
 
-    /// The messages, as [`peek_flash`](Self::peek_flash) gives them; they are removed.
+    /// Removes the messages and returns them, as [`peek_flash`](Self::peek_flash) does.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash_queue("errors").flash("no such brand")?;
+    /// assert_eq!(session.flash_queue("errors").pop_flash()?, ["no such brand"]);
+    /// assert!(session.flash_queue("errors").pop_flash()?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`Session::get`].
+    /// Returns an error that [`is_data`](Error::is_data) if the queue is not a list or the session can't be decoded,
+    /// and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn pop_flash(&self) -> Result<Vec<String>, Error> {
-        let mut other = None;
-        let messages = self.session.change_if_any(|values| {
+        let mut not_a_list = None;
+        let messages = self.session.change_existing(|values| {
             let queue = values.get(&self.value)?;
             let messages = texts(queue);
             if messages.is_none() {
-                other = Some(queue.to_vec());
+                not_a_list = Some(queue.to_vec());
             }
             values.remove(&self.value).and(messages)
         })?;
-        other.map_or_else(|| Ok(messages.unwrap_or_default()), |other| self.no_queue(&other))
+        not_a_list.map_or_else(|| Ok(messages.unwrap_or_default()), |value| self.not_a_list(&value))
     }
 
-    /// The error about a value of another type.
-    fn no_queue(&self, value: &[u8]) -> Result<Vec<String>, Error> {
+    /// The error for a value that is not a list.
+    fn not_a_list(&self, value: &[u8]) -> Result<Vec<String>, Error> {
         read_as(&self.value, value)
     }
 }
 
-/// The same message, however it is written.
-fn is_same(known: &[u8], message: &[u8]) -> bool {
+/// Compares JSON values, not their texts.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
     let read = |text| serde_json::from_slice::<Value>(text).ok();
-    known == message || read(known).is_some_and(|known| Some(known) == read(message))
+    one == other || read(one).is_some_and(|one| Some(one) == read(other))
 }
 
 fn texts(queue: &[u8]) -> Option<Vec<String>> {

@@ -1,4 +1,4 @@
-//! What the frameworks disagree on: what is in Redis, the id, and the cookies.
+//! The part in which frameworks differ: the stored data, the id and the cookies.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -11,26 +11,28 @@ use super::cookie::SessionCookie;
 use super::values::SessionValues;
 use crate::settings::Settings;
 
-/// A session as it is stored, whichever framework has written it.
+/// A stored session, independent of the framework that wrote it.
+///
+/// More fields can be added. Create one with [`new`](Self::new), and set the fields that your format stores.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredSession {
-    /// What the cookie names.
+    /// The session id, which the cookie carries.
     pub id: String,
-    /// The values by their names.
+    /// The values by name.
     pub values: SessionValues,
-    /// When it began, where the format says so.
+    /// When the session was created, if the format stores that.
     pub created: Option<SystemTime>,
-    /// When it ends by the bytes themselves, beside the key's own life, where the format says so.
+    /// When the session expires according to its data, beside the TTL of its key, if the format stores that.
     pub expires: Option<SystemTime>,
-    /// How long it lives after its last use; `None` for ever.
+    /// How long the session lives after its last use. `None` means forever.
     pub timeout: Option<Duration>,
-    /// The data as it was read, for a format that keeps more than this; `None` for a new session.
-    pub read: Option<SessionData>,
+    /// The data that was decoded, for a format that keeps fields unknown to it. `None` for a new session.
+    pub original: Option<SessionData>,
 }
 
 impl StoredSession {
-    /// A session without values. `Duration::MAX` is for ever.
+    /// Creates a session without values. A timeout of [`Duration::MAX`] means forever.
     #[must_use]
     pub fn new(id: impl Into<String>, timeout: Duration) -> Self {
         Self {
@@ -39,23 +41,23 @@ impl StoredSession {
             created: None,
             expires: None,
             timeout: Some(timeout).filter(|timeout| *timeout < Duration::MAX),
-            read: None,
+            original: None,
         }
     }
 }
 
-/// The type of the key that a session is kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The Redis type of a session's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionStorage {
-    /// One string.
+    /// A string.
     String,
     /// A hash.
     Hash,
 }
 
 impl SessionStorage {
-    /// Adds the command that reads a session.
+    /// Adds the command that reads a key.
     pub(super) fn read(self, commands: &mut Pipeline, key: impl ToRedisArgs) {
         let command = match self {
             Self::String => "GET",
@@ -64,11 +66,11 @@ impl SessionStorage {
         commands.cmd(command).arg(key);
     }
 
-    /// The answer to that command; `None` where there is no such key.
+    /// The data in the answer to that command, or `None` if there is no such key.
     ///
     /// # Errors
     ///
-    /// When the answer is of another type.
+    /// Returns an error if the answer has another type.
     pub(super) fn data(self, answer: Value) -> RedisResult<Option<SessionData>> {
         Ok(match self {
             Self::String => from_redis_value::<Option<_>>(answer)?.map(SessionData::String),
@@ -80,18 +82,18 @@ impl SessionStorage {
     }
 }
 
-/// The data in the key of a session.
+/// The data in a session's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionData {
     /// The bytes of a string.
     String(Vec<u8>),
-    /// Fields and values of a hash, in no order. Redis has no empty hashes.
+    /// The fields and values of a hash, in no particular order. Redis has no empty hashes.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 impl SessionData {
-    /// The bytes of a string; none of a hash.
+    /// Returns the bytes of a string. Empty for a hash.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -100,7 +102,7 @@ impl SessionData {
         }
     }
 
-    /// The fields of a hash; none of a string.
+    /// Returns the fields of a hash. Empty for a string.
     #[must_use]
     pub fn fields(&self) -> &[(Vec<u8>, Vec<u8>)] {
         match self {
@@ -116,29 +118,40 @@ impl From<Vec<u8>> for SessionData {
     }
 }
 
-/// How a web framework keeps its sessions in Redis: implemented here for [`Pyramid`](super::Pyramid) and
-/// [`AxumSession`](super::AxumSession), and behind features for `TowerSessions` and `ActixSession`. An application with
-/// a format of its own implements it. This one is poem's (`ServerSession` with `RedisStorage`), as its sources have it;
-/// it was not run beside poem:
+/// How a web framework stores its sessions in Redis.
+///
+/// This crate implements it for [`Pyramid`](super::Pyramid) and [`AxumSession`](super::AxumSession), and with features
+/// for `TowerSessions` and `ActixSession`. Implement it for an application with its own format, and pass the format to
+/// [`TestRequest::visitor_with_format`](crate::TestRequest::visitor_with_format). Only `new_id`, `encode`, `decode` and
+/// `cookie_name` are required. Methods can be added, with defaults.
+///
+/// The type's name, as `Debug` writes it, names the format in error messages.
+///
+/// This is the format of poem (`ServerSession` with `RedisStorage`), written from its source code and not tested
+/// against poem:
 ///
 /// ```
 /// use std::error::Error;
 /// use transient_fixtures::{SessionData, SessionFormat, SessionValues, StoredSession, TestRequest};
 ///
-/// /// A JSON object under the bare id, which the cookie `poem-session` has.
+/// /// A JSON object in the key named by the bare id. The cookie is `poem-session`.
 /// #[derive(Debug)]
 /// struct Poem;
 ///
 /// impl SessionFormat for Poem {
-///     fn new_id(&self, random: [u8; 48]) -> String {
+///     fn new_id(&self, random: &[u8]) -> String {
 ///         random[..32].iter().map(|byte| format!("{byte:02x}")).collect()
 ///     }
 ///     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
 ///         Ok(session.values.to_json().into())
 ///     }
-///     fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+///     fn decode(
+///         &self,
+///         data: &SessionData,
+///         mut session: StoredSession,
+///     ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
 ///         session.values = SessionValues::from_json(data.bytes())?;
-///         Ok(())
+///         Ok(session)
 ///     }
 ///     fn cookie_name(&self) -> &str {
 ///         "poem-session"
@@ -146,14 +159,14 @@ impl From<Vec<u8>> for SessionData {
 /// }
 ///
 /// # fn main() -> Result<(), transient_fixtures::Error> {
-/// let visitor = TestRequest::clean().visitor_of(Poem);
+/// let visitor = TestRequest::clean().visitor_with_format(Poem);
 /// visitor.session().set("cart", ["brand-1"])?;
-/// assert!(visitor.cookie_header().starts_with("poem-session="));
+/// assert!(visitor.cookie().starts_with("poem-session="));
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A hash with a field for every value differs in three methods:
+/// A format with a hash, in which every value is a field, differs in three methods:
 ///
 /// ```
 /// # use std::error::Error;
@@ -161,7 +174,7 @@ impl From<Vec<u8>> for SessionData {
 /// # #[derive(Debug)]
 /// # struct Fields;
 /// # impl SessionFormat for Fields {
-/// #     fn new_id(&self, random: [u8; 48]) -> String {
+/// #     fn new_id(&self, random: &[u8]) -> String {
 /// #         random[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 /// #     }
 /// #     fn cookie_name(&self) -> &str {
@@ -174,98 +187,109 @@ impl From<Vec<u8>> for SessionData {
 ///     let fields = session.values.iter().map(|(name, json)| (name.into(), json.to_vec()));
 ///     Ok(SessionData::Hash(fields.collect()))
 /// }
-/// fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// fn decode(
+///     &self,
+///     data: &SessionData,
+///     mut session: StoredSession,
+/// ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
 ///     for (name, json) in data.fields() {
 ///         session.values.set(str::from_utf8(name)?, json.clone());
 ///     }
-///     Ok(())
+///     Ok(session)
 /// }
 /// # }
 /// # fn main() -> Result<(), transient_fixtures::Error> {
-/// # let visitor = TestRequest::clean().visitor_of(Fields);
+/// # let visitor = TestRequest::clean().visitor_with_format(Fields);
 /// # visitor.session().set("cart", ["brand-1"])?;
 /// # assert_eq!(visitor.session().get::<Vec<String>>("cart")?.unwrap().len(), 1);
 /// # Ok(())
 /// # }
 /// ```
 pub trait SessionFormat: Debug + Send + Sync + 'static {
-    /// A new id, out of random bytes.
-    fn new_id(&self, random: [u8; 48]) -> String;
+    /// Returns a new session id, made of `random`: 64 random bytes.
+    fn new_id(&self, random: &[u8]) -> String;
 
-    /// The key of the session of that id.
+    /// Returns the name of the key that holds the session of that id. The id itself, by default.
     fn key(&self, id: &str) -> String {
         id.to_owned()
     }
 
-    /// The prefix of all session keys. By default, the key of an empty id.
+    /// Returns the prefix of all session keys. The key of an empty id, by default.
     fn key_prefix(&self) -> String {
         self.key("")
     }
 
-    /// The type of that key.
+    /// Returns the Redis type of a session's key. [`SessionStorage::String`], by default.
     fn storage(&self) -> SessionStorage {
         SessionStorage::String
     }
 
-    /// The data to store, of the type that [`storage`](Self::storage) says.
+    /// Encodes a session as data of the type that [`storage`](Self::storage) returns.
     ///
     /// # Errors
     ///
-    /// When the session has no such form.
+    /// Returns an error if the format cannot express the session.
     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>>;
 
-    /// Reads the stored data into the session.
+    /// Decodes stored data.
+    ///
+    /// `session` has the id, the timeout of the settings, and no values. Return it with the fields that the data holds.
     ///
     /// # Errors
     ///
-    /// When it is not of this format.
-    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>>;
+    /// Returns an error if the data is not in this format.
+    fn decode(&self, data: &SessionData, session: StoredSession)
+    -> Result<StoredSession, Box<dyn Error + Send + Sync>>;
 
-    /// The same session with an earlier end, where the data contains the end. Time travel calls this.
-    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+    /// Returns the data with its expiry moved `by` that duration into the past. Time travel calls this.
+    ///
+    /// Return `None`, the default, if the data contains no expiry. Of a hash, the fields that change are enough.
+    fn age(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
         let _ = (data, by);
         None
     }
 
-    /// Whether reading a session makes it live longer.
+    /// Returns whether reading a session renews its timeout. `false`, by default.
     fn renews_on_access(&self) -> bool {
         false
     }
 
-    /// Whether the key of a session that begins here is given the session's timeout.
-    fn ends_key(&self) -> bool {
+    /// Returns whether the key of a new session has a TTL: the session's timeout. `true`, by default.
+    fn sets_ttl(&self) -> bool {
         true
     }
 
-    /// The name of the cookie that names the session.
+    /// Returns the name of the cookie that names the session.
     fn cookie_name(&self) -> &str;
 
-    /// What that cookie says: the id, signed where the framework signs it.
+    /// Returns the value of that cookie: the id, signed or encrypted if the framework does so.
     fn cookie_value(&self, id: &str) -> String {
         id.to_owned()
     }
 
-    /// The id in that cookie; `None` where somebody has tampered with it.
+    /// Returns the id in the value of that cookie, or `None` if the cookie has been tampered with.
     fn id_in_cookie(&self, value: &str) -> Option<String> {
         Some(value.to_owned())
     }
 
-    /// The cookies that the framework sets for a session, with their attributes: the one that names it first. By default
-    /// there is that one, with the attributes that the settings give.
+    /// Returns the cookies that the framework sets for a session, with their attributes. The first one names the
+    /// session.
+    ///
+    /// By default there is only that one, with the attributes of the settings (`redis.sessions.cookie_*`).
     fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
-        vec![SessionCookie::with_settings(self.cookie_name(), self.cookie_value(id), settings)]
+        vec![SessionCookie::from_settings(self.cookie_name(), self.cookie_value(id), settings)]
     }
 
-    /// The value in which the framework, or its usual companion, keeps who is logged in.
-    #[expect(clippy::unnecessary_literal_bound, reason = "a format may have it in a field")]
+    /// Returns the name of the session value that holds the user who is logged in. `user_id`, by default.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation can return a field")]
     fn user_key(&self) -> &str {
         "user_id"
     }
 }
 
-/// Bytes that nobody else gets. Not for secrets that must withstand an attacker: these are tests.
-pub(super) fn random() -> [u8; 48] {
-    let mut bytes = [0; 48];
+/// Random bytes. Not for secrets that must withstand an attacker: these ids and tokens are for tests.
+pub(super) fn random() -> [u8; 64] {
+    let mut bytes = [0; 64];
     for (number, chunk) in bytes.chunks_mut(8).enumerate() {
         chunk.copy_from_slice(&RandomState::new().hash_one(number).to_le_bytes());
     }

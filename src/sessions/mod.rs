@@ -1,4 +1,4 @@
-//! A visitor's session, as the web framework of the application keeps it.
+//! Sessions of visitors, stored the way the application's web framework stores them.
 
 #[cfg(feature = "actix-session")]
 mod actix_session;
@@ -39,23 +39,23 @@ use crate::error::{Error, Kind};
 use crate::lease::Lease;
 use crate::report;
 
-/// Where Pyramid keeps the token against forged requests.
+/// The name under which Pyramid stores the CSRF token.
 const CSRF_TOKEN: &str = "_csrft_";
 
-/// A visitor's session in database 14: values by name, messages for the next page, a token against forged requests.
+/// A visitor's session in the session database (14 by default): named values, flash messages and a CSRF token.
 ///
 /// The semantics are those of Pyramid's
-/// [`ISession`](https://docs.pylonsproject.org/projects/pyramid/en/latest/api/interfaces.html), but for the end of the
-/// request, which a test does not have. So
+/// [`ISession`](https://docs.pylonsproject.org/projects/pyramid/en/latest/api/interfaces.html). A test has no end of
+/// the request, so these differ:
 ///
-/// - every change is written at once, so that no `changed()` is needed, and every read sees what the application has
-///   written meanwhile; what it writes at the same moment is kept;
-/// - [`is_new`](Self::is_new) is true until the session is first written, not until the first request ends;
-/// - nothing is written before the first value is set: a visitor who only looks leaves no key;
-/// - a session that is gone, because it has timed out or was deleted, is a new one: `get` finds nothing, and `set`
-///   begins again. It keeps its id, since no response carries another one to the visitor;
-/// - [`clear`](Self::clear) leaves an empty session, which the library of the application may delete when it meets it;
-/// - values are read as a type, and flash messages as texts. Pyramid's `setdefault`, `update` and `items` are
+/// - Every change is written at once. There is no `changed()`, and every read sees what the application has written.
+///   Concurrent writes of the application are kept.
+/// - [`is_new`](Self::is_new) is true until the session is first written, not until the first request ends.
+/// - Nothing is written before the first value is set. Reading a session never creates its key.
+/// - A session that has expired or was deleted counts as new: `get` finds nothing, and `set` starts it again. It keeps
+///   its id, since no response has given the visitor another one.
+/// - [`clear`](Self::clear) leaves an empty session. The application's library can delete it on the next request.
+/// - Values are read as a type, and flash messages as strings. Pyramid's `setdefault`, `update` and `items` are
 ///   `get_or`, `set` and `keys`.
 ///
 /// ```
@@ -83,47 +83,81 @@ impl Session {
         Self { lease, store }
     }
 
-    /// What the visitor's cookie names; the key in database 14 is [`key`](Self::key). A session that was not written
-    /// yet has one as well.
+    /// Returns the session id, which the visitor's cookie carries. It is assigned before the session is first saved.
+    ///
+    /// [`key`](Self::key) is the name of the Redis key.
     #[must_use]
     pub fn id(&self) -> String {
         self.store.id()
     }
 
-    /// The key in database 14.
+    /// Returns the name of the session's key in the session database.
     #[must_use]
     pub fn key(&self) -> String {
         self.store.key()
     }
 
-    /// The value of that name, or `None` where there is none. Renews the timeout, where the framework does so.
+    /// Returns the value of that name, or `None` if there is none. Renews the timeout if the framework does so on
+    /// reads.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("cart", ["brand-1", "brand-2"])?;
+    /// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap().len(), 2);
+    /// assert!(session.get::<u32>("cart").unwrap_err().is_data());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when the value is no `T`, or the session can't be read; [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if the value is not a `T` or the session can't be decoded, and
+    /// one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        self.text(name)?.map(|value| read_as(name, &value)).transpose()
+        self.json(name)?.map(|value| read_as(name, &value)).transpose()
     }
 
     /// The JSON text of that value.
-    fn text(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn json(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.store.read(&self.lease)?.and_then(|mut stored| stored.values.remove(name)))
     }
 
-    /// The value of that name, or `default` where there is none.
+    /// Returns the value of that name, or `default` if there is none. Does not store `default`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert_eq!(session.get_or("visits", 0)?, 0);
+    /// assert!(session.is_new()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns an error that [`is_data`](Error::is_data) if the value is not a `T` or the session can't be decoded, and
+    /// one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn get_or<T: DeserializeOwned>(&self, name: &str, default: T) -> Result<T, Error> {
         Ok(self.get(name)?.unwrap_or(default))
     }
 
-    /// Sets a value of any type that has a JSON form.
+    /// Sets a value, which is stored as JSON.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("seen", 3)?;
+    /// session.set("seen", 4)?;
+    /// assert_eq!(session.get::<u32>("seen")?, Some(4));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when it has none, or the session can't be read; [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if the value has no JSON form or the session can't be decoded,
+    /// and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
         let value = to_json(name, value)?;
         self.change(|values| {
@@ -133,29 +167,63 @@ impl Session {
         .map(|_| ())
     }
 
-    /// Removes a value, and tells whether there was one.
+    /// Removes a value. Returns whether there was one.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// assert!(session.remove("name")?);
+    /// assert!(!session.remove("name")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn remove(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.change_if_any(|values| values.remove(name))?.is_some())
+        Ok(self.change_existing(|values| values.remove(name))?.is_some())
     }
 
-    /// Whether there is a value of that name.
+    /// Returns whether there is a value of that name.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// assert!(session.contains("name")? && !session.contains("cart")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn contains(&self, name: &str) -> Result<bool, Error> {
         Ok(self.store.read(&self.lease)?.is_some_and(|stored| stored.values.get(name).is_some()))
     }
 
-    /// The names of all values, sorted. As in Pyramid, flash messages (`_f_…`) and the token (`_csrft_`) are among them.
+    /// Returns the names of all values, sorted.
+    ///
+    /// As in Pyramid, they include flash messages (`_f_…`) and the CSRF token (`_csrft_`).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// session.flash("saved")?;
+    /// assert_eq!(session.keys()?, ["_f_", "name"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_data`] when the session can't be read; [`Error::is_server`].
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         let stored = self.store.read(&self.lease)?;
         let mut names: Vec<_> =
@@ -166,65 +234,115 @@ impl Session {
 
     /// Removes all values. The session stays, with its id.
     ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// session.clear()?;
+    /// assert!(session.keys()?.is_empty() && !session.is_new()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn clear(&self) -> Result<(), Error> {
-        self.change_if_any(|values| {
+        self.change_existing(|values| {
             values.clear();
             Some(())
         })
         .map(|_| ())
     }
 
-    /// Deletes the session, and begins a new one with another id, as at a login or logout.
+    /// Deletes the session and starts a new one with another id, as at a login or logout.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// let id = session.id();
+    /// session.invalidate()?;
+    /// assert!(session.is_new()? && session.id() != id);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn invalidate(&self) -> Result<(), Error> {
         self.store.invalidate(&self.lease)
     }
 
-    /// Whether nothing is stored of this session: it was never written, has timed out, or was deleted.
+    /// Returns whether the session is not stored: it was never written, has expired, or was deleted.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert!(session.is_new()?);
+    /// session.set("name", "Åsa")?;
+    /// assert!(!session.is_new()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn is_new(&self) -> Result<bool, Error> {
         self.store.is_new(&self.lease)
     }
 
-    /// When the session began, in whole seconds; `None` where the framework does not store it (tower-sessions,
-    /// actix-session, `axum_session`) and the session is stored.
+    /// Returns when the session was created, in whole seconds.
+    ///
+    /// Returns `None` for a stored session whose framework does not store the time (tower-sessions, actix-session,
+    /// `axum_session`).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.set("name", "Åsa")?;
+    /// assert!(session.created()?.unwrap() <= std::time::SystemTime::now());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn created(&self) -> Result<Option<SystemTime>, Error> {
         self.store.created(&self.lease)
     }
 
-    /// How long the session still lives on the server if nobody uses it; `None` where it is not stored, or for ever.
+    /// Returns the TTL of the session's key, or `None` if the session is not stored or its key never expires.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert_eq!(session.ttl()?, None);
+    /// session.set("name", "Åsa")?;
+    /// assert!(session.ttl()?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::is_server`].
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn ttl(&self) -> Result<Option<Duration>, Error> {
         self.store.ttl(&self.lease)
     }
 
-    /// Leaves a message for the visitor's next page: a text, or anything else that has a JSON form.
+    /// Adds a flash message to the default queue: a string, or any other value that has a JSON form.
     ///
     /// ```
-    /// use transient_fixtures::{Error, TestRequest};
-    ///
-    /// # fn main() -> Result<(), Error> {
-    /// let session = TestRequest::clean().session();
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
     /// session.flash("saved")?;
-    /// session.queue("errors").flash("no such brand")?;
     /// assert_eq!(session.pop_flash()?, ["saved"]);
-    /// assert_eq!(session.queue("errors").peek_flash()?, ["no such brand"]);
     /// assert!(session.pop_flash()?.is_empty());
     /// # Ok(())
     /// # }
@@ -232,92 +350,143 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the message has no JSON form, the queue is not a list, or
+    /// the session can't be decoded, and one that [`is_server`](Error::is_server) if the server is gone or the test has
+    /// ended.
     pub fn flash(&self, message: impl Serialize) -> Result<(), Error> {
-        self.queue("").flash(message)
+        self.flash_queue("").flash(message)
     }
 
-    /// The messages of the default queue; they stay. One that is no text is given as its JSON text.
+    /// Returns the messages of the default queue without removing them. A message that is not a string is returned as
+    /// its JSON text.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash("saved")?;
+    /// assert_eq!(session.peek_flash()?, ["saved"]);
+    /// assert_eq!(session.peek_flash()?, ["saved"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns an error that [`is_data`](Error::is_data) if the queue is not a list or the session can't be decoded,
+    /// and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn peek_flash(&self) -> Result<Vec<String>, Error> {
-        self.queue("").peek_flash()
+        self.flash_queue("").peek_flash()
     }
 
-    /// The messages of the default queue; they are removed.
+    /// Removes the messages of the default queue and returns them. [`flash`](Self::flash) has an example.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns an error that [`is_data`](Error::is_data) if the queue is not a list or the session can't be decoded,
+    /// and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn pop_flash(&self) -> Result<Vec<String>, Error> {
-        self.queue("").pop_flash()
+        self.flash_queue("").pop_flash()
     }
 
-    /// A queue of flash messages by its name.
-    pub fn queue<'session>(&'session self, name: &str) -> FlashQueue<'session> {
+    /// Returns the flash queue of that name. [`FlashQueue`] has an example.
+    pub fn flash_queue<'session>(&'session self, name: &str) -> FlashQueue<'session> {
         FlashQueue::new(self, name)
     }
 
-    /// The token against forged requests; the first call makes it.
+    /// Returns the CSRF token. The first call creates it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert_eq!(session.csrf_token()?, session.csrf_token()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// Returns an error that [`is_data`](Error::is_data) if the stored token is not a string or the session cannot be
+    /// decoded, and one that [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn csrf_token(&self) -> Result<String, Error> {
-        let mut known = None;
+        let mut existing = None;
         let new = new_token();
         self.change(|values| {
-            known = values.get(CSRF_TOKEN).map(<[u8]>::to_vec);
-            known.is_none().then(|| values.set(CSRF_TOKEN, values::quoted(&new)))
+            existing = values.get(CSRF_TOKEN).map(<[u8]>::to_vec);
+            existing.is_none().then(|| values.set(CSRF_TOKEN, values::quoted(&new)))
         })?;
-        known.map_or(Ok(new), |known| read_as(CSRF_TOKEN, &known))
+        existing.map_or(Ok(new), |existing| read_as(CSRF_TOKEN, &existing))
     }
 
-    /// Another token against forged requests, in place of the one before.
+    /// Replaces the CSRF token and returns the new one.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// let first = session.csrf_token()?;
+    /// let second = session.new_csrf_token()?;
+    /// assert!(second != first && session.csrf_token()? == second);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`keys`](Self::keys).
+    /// Returns an error that [`is_data`](Error::is_data) if the session can't be decoded, and one that
+    /// [`is_server`](Error::is_server) if the server is gone or the test has ended.
     pub fn new_csrf_token(&self) -> Result<String, Error> {
         let token = new_token();
         self.set(CSRF_TOKEN, &token)?;
         Ok(token)
     }
 
-    /// What a server sends behind `Set-Cookie:` for this session: [`Visitor::cookie`].
+    /// Returns the value for a `Cookie:` request header: the names and values of the session's cookies.
+    /// [`Visitor::cookie`] returns the same.
+    ///
+    /// ```
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert_eq!(session.cookie(), format!("session={}", session.id()));
+    /// ```
     #[must_use]
     pub fn cookie(&self) -> String {
-        self.store.cookie(&self.lease)
+        cookie::header(&self.cookies())
     }
 
-    /// What a browser sends behind `Cookie:` for this session: [`Visitor::cookie_header`].
+    /// Returns the value of the `Set-Cookie:` response header that names the session, with its attributes.
+    /// [`Visitor::set_cookie`] returns the same.
+    ///
+    /// ```
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// assert!(session.set_cookie().starts_with(&format!("session={}; HttpOnly", session.id())));
+    /// ```
     #[must_use]
-    pub fn cookie_header(&self) -> String {
-        self.store.cookie_header(&self.lease)
+    pub fn set_cookie(&self) -> String {
+        self.cookies().first().map(SessionCookie::set_cookie).unwrap_or_default()
+    }
+
+    /// The cookies of the session. The first one names it.
+    fn cookies(&self) -> Vec<SessionCookie> {
+        self.store.cookies(&self.lease)
     }
 
     fn change<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.lease, true, change)
     }
 
-    /// Where there is no session, there is nothing to change.
-    fn change_if_any<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
+    /// Does not create a session that is not stored.
+    fn change_existing<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.lease, false, change)
     }
 }
 
 /// `value`, to be stored under `name`.
 fn to_json(name: &str, value: impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&value)
-        .map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name, &error), error))
+    serde_json::to_vec(&value).map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name), error))
 }
 
 fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(value).map_err(|error| {
         let shown = report::session::shown(&String::from_utf8_lossy(value));
-        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown, &error), error)
+        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown), error)
     })
 }
 

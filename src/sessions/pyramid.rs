@@ -1,4 +1,4 @@
-//! The sessions of Pyramid, as `pyramid_session_redis` keeps them with a JSON serializer.
+//! The sessions of Pyramid, as `pyramid_session_redis` writes them with a JSON serializer.
 
 use std::error::Error;
 use std::fmt;
@@ -13,25 +13,27 @@ use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::SessionValues;
 use crate::settings::Settings;
 
-/// What `pyramid_session_redis` 1.8.1 puts before the secret.
+/// The salt that `pyramid_session_redis` 1.8.1 puts before the secret.
 const SALT: &str = "pyramid_session_redis.";
 
 /// The version of the stored form that 1.8.1 writes.
 const VERSION: u32 = 1;
 
-/// The sessions of Pyramid: of `pyramid_session_redis` 1.7 and 1.8, the kept successor of `pyramid_redis_sessions`, with JSON as
-/// its serializer instead of pickle. What [`TestRequest::session`](crate::TestRequest::session) has.
+/// The sessions of Pyramid, as `pyramid_session_redis` 1.7 and 1.8 write them. The format of
+/// [`TestRequest::session`](crate::TestRequest::session).
 ///
-/// In the application: `serialize = lambda session: json.dumps(session).encode()`, `deserialize = json.loads`, and the
-/// same secret as `redis.sessions.secret` in test.ini. Without a secret, the cookie is the bare id, which
-/// `pyramid_session_redis` does not accept.
+/// `pyramid_session_redis` is the maintained successor of `pyramid_redis_sessions`. Its serializer must be JSON instead
+/// of pickle. In the application, set `serialize = lambda session: json.dumps(session).encode()`, `deserialize =
+/// json.loads`, and the secret that test.ini has in `redis.sessions.secret`. Without a secret the cookie is the bare
+/// id, which `pyramid_session_redis` rejects.
 ///
 /// ```
 /// use transient_fixtures::{Error, Pyramid, TestRequest};
 ///
 /// # fn main() -> Result<(), Error> {
 /// let test_request = TestRequest::clean();
-/// let visitor = test_request.visitor_of(Pyramid::new(test_request.settings()).secret("as the application's"));
+/// let format = Pyramid::new(test_request.settings()).with_secret("the application's secret");
+/// let visitor = test_request.visitor_with_format(format);
 /// visitor.log_in("asa@example.com")?;
 /// assert_eq!(visitor.session().get::<String>("auth.userid")?.as_deref(), Some("asa@example.com"));
 /// # Ok(())
@@ -42,14 +44,15 @@ pub struct Pyramid {
     prefix: String,
     cookie_name: String,
     secret: Option<String>,
-    /// Whether sessions that begin here carry their end, and how near that must be before it is moved.
+    /// Whether new sessions store their expiry.
     python_expires: bool,
+    /// How close the stored expiry must be before it is renewed.
     timeout_trigger: Option<Duration>,
-    ends_key: bool,
+    sets_ttl: bool,
 }
 
 impl Pyramid {
-    /// With the prefix, the cookie and the secret of the settings, and what they say of the session's end.
+    /// Creates the format with the key prefix, cookie name, secret and expiry of the settings (`redis.sessions.*`).
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
@@ -58,13 +61,22 @@ impl Pyramid {
             secret: settings.secret().map(str::to_owned),
             python_expires: settings.python_expires(),
             timeout_trigger: settings.timeout_trigger(),
-            ends_key: settings.set_redis_ttl(),
+            sets_ttl: settings.set_redis_ttl(),
         }
     }
 
-    /// With that secret instead.
+    /// Sets the secret that signs the cookie, instead of `redis.sessions.secret`.
+    ///
+    /// ```
+    /// use transient_fixtures::{Pyramid, TestRequest};
+    ///
+    /// let test_request = TestRequest::clean();
+    /// let signed = Pyramid::new(test_request.settings()).with_secret("s3cret");
+    /// let visitor = test_request.visitor_with_format(signed);
+    /// assert!(!visitor.cookie().contains(&visitor.session().id()));
+    /// ```
     #[must_use]
-    pub fn secret(mut self, secret: impl Into<String>) -> Self {
+    pub fn with_secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
         self
     }
@@ -78,7 +90,7 @@ impl Pyramid {
     }
 }
 
-/// Without the secret.
+/// Omits the secret.
 impl fmt::Debug for Pyramid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Pyramid").field("prefix", &self.prefix).finish_non_exhaustive()
@@ -86,27 +98,27 @@ impl fmt::Debug for Pyramid {
 }
 
 impl SessionFormat for Pyramid {
-    fn new_id(&self, random: [u8; 48]) -> String {
-        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(random))
+    fn new_id(&self, random: &[u8]) -> String {
+        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(&random[..48]))
     }
 
     fn key_prefix(&self) -> String {
         self.prefix.clone()
     }
 
-    // The letters are `pyramid_session_redis`'s: `m` are the values, `c` is the beginning, `v` the version, `t` the
-    // timeout. `x`, the end, is there where the application checks it. Whatever else there is stays.
+    // The names are those of `pyramid_session_redis`: `m` are the values, `c` is the time of creation, `v` the version,
+    // `t` the timeout, and `x` the expiry if the application checks it. Other names stay.
     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
         let now = SystemTime::now();
-        let mut whole = match &session.read {
+        let mut whole = match &session.original {
             Some(data) => SessionValues::from_json(data.bytes())?,
             None => SessionValues::new(),
         };
-        // As it is written, if nothing is changed.
+        // Unchanged values keep their bytes.
         if whole.get("m").and_then(|values| SessionValues::from_json(values).ok()).as_ref() != Some(&session.values) {
             whole.set("m", session.values.to_json());
         }
-        let is_new = session.read.is_none();
+        let is_new = session.original.is_none();
         if is_new {
             whole.set("c", seconds(session.created.unwrap_or(now)).to_string());
             whole.set("v", VERSION.to_string());
@@ -114,36 +126,40 @@ impl SessionFormat for Pyramid {
                 whole.set("t", timeout.as_secs().to_string());
             }
         }
-        let has_end = if is_new { self.python_expires } else { session.expires.is_some() };
-        // Near enough is what the application would move, too.
-        let is_near = |trigger| session.expires.is_none_or(|end| end <= now + trigger);
-        let is_moved = has_end && self.timeout_trigger.is_none_or(is_near);
-        if let Some(end) = session.timeout.filter(|_| is_moved).and_then(|timeout| now.checked_add(timeout)) {
-            whole.set("x", rounded_up(end).to_string());
+        let has_expiry = if is_new { self.python_expires } else { session.expires.is_some() };
+        // Renewed when the application would renew it.
+        let is_close = |trigger| session.expires.is_none_or(|expires| expires <= now + trigger);
+        let is_renewed = has_expiry && self.timeout_trigger.is_none_or(is_close);
+        if let Some(expires) = session.timeout.filter(|_| is_renewed).and_then(|timeout| now.checked_add(timeout)) {
+            whole.set("x", rounded_up(expires).to_string());
         }
         Ok(whole.to_json().into())
     }
 
-    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn decode(
+        &self,
+        data: &SessionData,
+        mut session: StoredSession,
+    ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
         let whole = SessionValues::from_json(data.bytes())?;
         session.values = SessionValues::from_json(whole.get("m").ok_or("it has no values (m)")?)?;
-        session.created = Some(time(number(&whole, "c")?.ok_or("it has no beginning (c)")?));
+        session.created = Some(time(number(&whole, "c")?.ok_or("it has no creation time (c)")?));
         number(&whole, "v")?.ok_or("it has no version (v)")?;
         session.expires = number(&whole, "x")?.map(time);
         session.timeout = number(&whole, "t")?.filter(|timeout| *timeout > 0).map(Duration::from_secs);
-        Ok(())
+        Ok(session)
     }
 
-    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+    fn age(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
         let mut whole = SessionValues::from_json(data.bytes()).ok()?;
         whole.get("m").and(whole.get("v"))?;
-        let end = number(&whole, "x").ok()??;
-        whole.set("x", end.saturating_sub(by.as_secs()).max(1).to_string());
+        let expires = number(&whole, "x").ok()??;
+        whole.set("x", expires.saturating_sub(by.as_secs()).max(1).to_string());
         Some(whole.to_json().into())
     }
 
-    fn ends_key(&self) -> bool {
-        self.ends_key
+    fn sets_ttl(&self) -> bool {
+        self.sets_ttl
     }
 
     fn renews_on_access(&self) -> bool {
@@ -176,7 +192,7 @@ impl SessionFormat for Pyramid {
     }
 }
 
-/// The bytes of the secret: Latin-1 where that has all its letters, else UTF-8.
+/// The secret as Latin-1 if possible, else as UTF-8.
 fn as_web_ob(secret: &str) -> Vec<u8> {
     let latin_1: Option<Vec<u8>> = secret.chars().map(|letter| u8::try_from(letter).ok()).collect();
     latin_1.unwrap_or_else(|| secret.as_bytes().to_vec())
@@ -186,13 +202,13 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// As the library counts: what ends within a second ends with it.
+/// The library rounds up to whole seconds.
 fn rounded_up(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_secs() + u64::from(since.subsec_nanos() > 0)
 }
 
-/// A number of seconds; Python may have written parts of one. `None` where there is none, or Python's `None`.
+/// A number of whole seconds. Python can have written a fraction. `None` if it is missing or `null`.
 fn number(whole: &SessionValues, name: &str) -> Result<Option<u64>, Box<dyn Error + Send + Sync>> {
     let Some(text) = whole.get(name).filter(|text| *text != b"null") else { return Ok(None) };
     if let Ok(number) = serde_json::from_slice(text) {

@@ -1,11 +1,11 @@
-//! One visitor's session on the server: read, changed and written back.
+//! Reads, changes and writes one visitor's session.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{FromRedisValue, Pipeline, cmd, pipe};
 
-use super::cookie::{self, SessionCookie};
+use super::cookie::SessionCookie;
 use super::format::{SessionData, SessionFormat, StoredSession, random};
 use super::values::SessionValues;
 use crate::error::{Error, Kind};
@@ -21,12 +21,12 @@ pub(crate) struct Store {
 
 struct State {
     id: String,
-    began: SystemTime,
+    started: SystemTime,
     /// Opened by the first command, and closed with the lease or the last handle.
     connection: Commands,
 }
 
-/// Without the id, which is as good as a password.
+/// Omits the id, which is as good as a password.
 impl std::fmt::Debug for State {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("State").finish_non_exhaustive()
@@ -43,48 +43,40 @@ impl Store {
         self.state().id.clone()
     }
 
-    /// From now on the visitor has that session.
+    /// Switches to another session.
     pub(super) fn set_id(&self, id: String) {
         let mut state = self.state();
         state.id = id;
-        state.began = SystemTime::now();
+        state.started = SystemTime::now();
     }
 
     pub(super) fn key(&self) -> String {
         self.format.key(&self.id())
     }
 
-    pub(super) fn cookie(&self, lease: &Lease) -> String {
-        self.cookies(lease).first().map(SessionCookie::set_cookie).unwrap_or_default()
-    }
-
-    /// The cookies of the session, the one that names it first.
+    /// The cookies of the session. The first one names it.
     pub(super) fn cookies(&self, lease: &Lease) -> Vec<SessionCookie> {
         self.format.cookies(&self.id(), lease.settings)
     }
 
-    pub(super) fn cookie_header(&self, lease: &Lease) -> String {
-        cookie::header(&self.cookies(lease))
-    }
-
-    /// The session, if it is there; it lives longer for it, where the framework sees to that.
+    /// The session, or `None` if it is not stored. Renews its timeout if the framework does so on reads.
     pub(super) fn read(&self, lease: &Lease) -> Result<Option<StoredSession>, Error> {
         let mut state = self.state();
         loop {
-            let Some((stored, has_end)) = self.load(&mut state, lease)? else { return Ok(None) };
-            if self.renew(&mut state, lease, &stored, has_end)? {
+            let Some((stored, has_ttl)) = self.load(&mut state, lease)? else { return Ok(None) };
+            if self.renew(&mut state, lease, &stored, has_ttl)? {
                 return Ok(Some(stored));
             }
         }
     }
 
-    /// Makes a session that was asked for live longer, where the framework does so. False where the application has
-    /// written meanwhile.
-    fn renew(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
-        match lasting(stored).filter(|_| self.format.renews_on_access()) {
-            // The application checks the end itself.
-            Some(_) if stored.expires.is_some() => self.save(state, lease, stored, has_end),
-            Some(timeout) if has_end => {
+    /// Renews the timeout of a session that was read, if the framework does so. Returns false if the application has
+    /// written the session concurrently.
+    fn renew(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_ttl: bool) -> Result<bool, Error> {
+        match effective_timeout(stored).filter(|_| self.format.renews_on_access()) {
+            // The application compares the stored expiry with its own clock.
+            Some(_) if stored.expires.is_some() => self.save(state, lease, stored, has_ttl),
+            Some(timeout) if has_ttl => {
                 let expire = cmd("PEXPIRE").arg(self.format.key(&state.id)).arg(milliseconds(timeout)).take();
                 let (_,): (u32,) = query(state, lease, pipe().cmd("UNWATCH").ignore().add_command(expire))?;
                 Ok(true)
@@ -93,33 +85,33 @@ impl Store {
         }
     }
 
-    /// Reads, changes and writes, and again where the application has written meanwhile. `begin`: a session that is not
-    /// there is begun. Nothing is written where the change is none.
+    /// Reads, changes and writes the session. Retries if the application has written concurrently.
+    ///
+    /// `create` starts a session that is not stored. Nothing is written if `change` returns `None`.
     pub(super) fn change<T>(
         &self,
         lease: &Lease,
-        begin: bool,
+        create: bool,
         mut change: impl FnMut(&mut SessionValues) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut state = self.state();
         loop {
-            let (before, has_end) = match self.load(&mut state, lease)? {
+            let (before, has_ttl) = match self.load(&mut state, lease)? {
                 Some(loaded) => loaded,
-                None if begin => {
+                None if create => {
                     let mut new = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
-                    new.created = Some(whole_seconds(state.began));
-                    (new, self.format.ends_key())
+                    new.created = Some(whole_seconds(state.started));
+                    (new, self.format.sets_ttl())
                 }
                 None => return Ok(None),
             };
             let mut stored = before.clone();
             let changed = change(&mut stored.values);
             let done = if changed.is_some() {
-                self.save(&mut state, lease, &stored, has_end)?
+                self.save(&mut state, lease, &stored, has_ttl)?
             } else {
-                self.renew(&mut state, lease, &before, has_end)?
+                self.renew(&mut state, lease, &before, has_ttl)?
             };
-            // Else the application has written meanwhile.
             if done {
                 return Ok(changed);
             }
@@ -142,66 +134,62 @@ impl Store {
         self.format.storage().read(&mut commands, &key);
         let (answer,): (redis::Value,) = query(&mut state, lease, &commands)?;
         let data = self.format.storage().data(answer).map_err(|error| lease.no_answer(error))?;
-        Ok(data.is_none_or(|data| {
-            let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
-            // What can't be read is there.
-            self.format.decode(&data, &mut stored).is_ok() && over(&stored)
-        }))
+        let stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
+        // Data that can't be decoded is there.
+        Ok(data.is_none_or(|data| self.format.decode(&data, stored).is_ok_and(|stored| is_expired(&stored))))
     }
 
     pub(super) fn created(&self, lease: &Lease) -> Result<Option<SystemTime>, Error> {
         Ok(match self.read(lease)? {
             Some(stored) => stored.created,
-            None => Some(whole_seconds(self.state().began)),
+            None => Some(whole_seconds(self.state().started)),
         })
     }
 
     pub(super) fn ttl(&self, lease: &Lease) -> Result<Option<Duration>, Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let (left,): (i64,) = query(&mut state, lease, pipe().pttl(&key))?;
-        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+        let (ttl,): (i64,) = query(&mut state, lease, pipe().pttl(&key))?;
+        Ok(u64::try_from(ttl).ok().map(Duration::from_millis))
     }
 
-    /// The session, and whether its key has an end. Until it is saved, or loaded again, the key is watched.
+    /// The session, and whether its key has a TTL. The key is watched until the session is saved or loaded again.
     fn load(&self, state: &mut State, lease: &Lease) -> Result<Option<(StoredSession, bool)>, Error> {
         let key = self.format.key(&state.id);
         let mut commands = pipe();
-        // What an earlier call has watched and not saved is not this one's.
+        // An earlier call may have watched a key and not saved it.
         commands.cmd("UNWATCH").ignore().cmd("WATCH").arg(&key).ignore();
         self.format.storage().read(&mut commands, &key);
         commands.pttl(&key);
-        let (answer, left): (redis::Value, i64) = query(state, lease, &commands)?;
+        let (answer, ttl): (redis::Value, i64) = query(state, lease, &commands)?;
         let data = self.format.storage().data(answer).map_err(|error| lease.no_answer(error))?;
         let Some(data) = data else { return Ok(None) };
-        let mut stored = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
-        let decoded = self.format.decode(&data, &mut stored);
-        stored.read = Some(data);
-        match decoded {
-            // The key may outlive the session, where the application ends it by what it has stored.
-            Ok(()) if over(&stored) => Ok(None),
-            Ok(()) => {
-                if let (Ok(left), false) = (u64::try_from(left), self.format.renews_on_access()) {
-                    // What the bytes say of their end does not age with the key.
-                    let longest = Duration::from_millis(left).max(lease.settings.session_timeout());
-                    stored.timeout = stored.timeout.map(|timeout| timeout.min(longest));
-                }
-                Ok(Some((stored, left >= 0)))
-            }
-            Err(error) => {
-                Err(Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format, &*error), error))
-            }
+        let empty = StoredSession::new(state.id.clone(), lease.settings.session_timeout());
+        let mut stored = self
+            .format
+            .decode(&data, empty)
+            .map_err(|error| Error::with_source(Kind::Data, report::session::unreadable(&key, &*self.format), error))?;
+        stored.original = Some(data);
+        // The key can outlive the session if the application checks the stored expiry.
+        if is_expired(&stored) {
+            return Ok(None);
         }
+        if let (Ok(ttl), false) = (u64::try_from(ttl), self.format.renews_on_access()) {
+            // The stored expiry does not age with the key.
+            let longest = Duration::from_millis(ttl).max(lease.settings.session_timeout());
+            stored.timeout = stored.timeout.map(|timeout| timeout.min(longest));
+        }
+        Ok(Some((stored, ttl >= 0)))
     }
 
-    /// Where the key `has_end`, it is moved; one without is given none. False, and nothing is written, where the
-    /// application has written since the session was loaded.
-    fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_end: bool) -> Result<bool, Error> {
+    /// Writes the session, and the TTL of its key if it `has_ttl`. Returns false and writes nothing if the application
+    /// has written since the session was loaded.
+    fn save(&self, state: &mut State, lease: &Lease, stored: &StoredSession, has_ttl: bool) -> Result<bool, Error> {
         let key = self.format.key(&state.id);
         let data = self.format.encode(stored).map_err(|error| {
-            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format, &*error), error)
+            Error::with_source(Kind::Data, report::session::not_encoded(&key, &*self.format), error)
         })?;
-        let timeout = lasting(stored).filter(|_| has_end).map(milliseconds);
+        let timeout = effective_timeout(stored).filter(|_| has_ttl).map(milliseconds);
         let mut commands = pipe();
         commands.atomic();
         match data {
@@ -212,8 +200,8 @@ impl Store {
                 }
             }
             SessionData::Hash(fields) => {
-                // Unchanged fields are not written, so that a timeout of their own stays.
-                let before = stored.read.as_ref().map_or(&[][..], SessionData::fields);
+                // Unchanged fields are not written, which would remove a TTL of the field.
+                let before = stored.original.as_ref().map_or(&[][..], SessionData::fields);
                 for (field, _) in before.iter().filter(|(field, _)| fields.iter().all(|(kept, _)| kept != field)) {
                     commands.cmd("HDEL").arg(&key).arg(field);
                 }
@@ -239,7 +227,7 @@ impl Store {
 
 impl State {
     fn new(format: &dyn SessionFormat) -> Self {
-        Self { id: format.new_id(random()), began: SystemTime::now(), connection: Commands::default() }
+        Self { id: format.new_id(&random()), started: SystemTime::now(), connection: Commands::default() }
     }
 }
 
@@ -247,16 +235,16 @@ fn query<T: FromRedisValue>(state: &mut State, lease: &Lease, commands: &Pipelin
     state.connection.query(lease, Database::Sessions, commands)
 }
 
-/// A timeout of nothing is none.
-fn lasting(stored: &StoredSession) -> Option<Duration> {
+/// The timeout. One of zero counts as none.
+fn effective_timeout(stored: &StoredSession) -> Option<Duration> {
     stored.timeout.filter(|timeout| timeout.as_millis() > 0)
 }
 
-fn over(stored: &StoredSession) -> bool {
-    stored.expires.is_some_and(|end| end < SystemTime::now())
+fn is_expired(stored: &StoredSession) -> bool {
+    stored.expires.is_some_and(|expires| expires < SystemTime::now())
 }
 
-/// What the formats store.
+/// The precision of the formats.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since.as_secs())

@@ -1,4 +1,4 @@
-//! The sessions of tower-sessions, as its Redis store keeps them.
+//! The sessions of tower-sessions, as its Redis store writes them.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::cookie::SessionCookie;
 use super::format::{SessionData, SessionFormat, StoredSession};
 use crate::settings::{SameSite, Settings};
 
-/// The library's default.
+/// The library's default timeout.
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// The sessions of tower-sessions 0.14 (axum and its like), as tower-sessions-redis-store 0.16 keeps them: `MessagePack`
-/// under the bare id. Feature `tower-sessions`.
+/// The sessions of tower-sessions 0.14 (for axum and other tower servers), as tower-sessions-redis-store 0.16 writes
+/// them. Feature `tower-sessions`.
 ///
-/// A session lives for `redis.sessions.timeout` after it was last changed here, or as long as the application has said
-/// where that is longer. The store takes no prefix, and the cookie is not signed: an application
-/// that uses `with_signed` or `with_private` does not take it.
+/// A session is `MessagePack` in the key named by the bare id. It lives for `redis.sessions.timeout` after the test
+/// last changed it, or as long as the application has set, whichever is longer. The store has no key prefix. The cookie
+/// is not signed: an application that uses `with_signed` or `with_private` rejects it.
 ///
 /// ```
 /// use transient_fixtures::{Error, TestRequest, TowerSessions};
 ///
 /// # fn main() -> Result<(), Error> {
-/// let visitor = TestRequest::clean().visitor_of(TowerSessions::new());
+/// let visitor = TestRequest::clean().visitor_with_format(TowerSessions::new());
 /// visitor.session().set("cart", ["brand-1"])?;
 /// assert_eq!(visitor.session().id().len(), 22);
 /// # Ok(())
@@ -39,13 +39,20 @@ pub struct TowerSessions {
 }
 
 impl TowerSessions {
-    /// With the cookie `id`, the library's default.
+    /// Creates the format with the cookie `id`, the library's default.
     #[must_use]
     pub fn new() -> Self {
         Self { cookie_name: "id".to_owned() }
     }
 
-    /// With the name that the application gives to `SessionManagerLayer::with_name`.
+    /// Sets the name of the cookie, as `SessionManagerLayer::with_name` does.
+    ///
+    /// ```
+    /// use transient_fixtures::{TestRequest, TowerSessions};
+    ///
+    /// let format = TowerSessions::new().with_cookie_name("sid");
+    /// assert!(TestRequest::clean().visitor_with_format(format).cookie().starts_with("sid="));
+    /// ```
     #[must_use]
     pub fn with_cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie_name = name.into();
@@ -59,7 +66,7 @@ impl Default for TowerSessions {
     }
 }
 
-/// The fields of `tower_sessions_core::session::Record`, in their order: `MessagePack` keeps that, not their names.
+/// `tower_sessions_core::session::Record`. The order of the fields matters: `MessagePack` stores no names.
 #[derive(Serialize, Deserialize)]
 struct Record {
     id: i128,
@@ -67,27 +74,31 @@ struct Record {
     expiry_date: OffsetDateTime,
 }
 
-fn end(timeout: Duration) -> Option<OffsetDateTime> {
+fn expiry(timeout: Duration) -> Option<OffsetDateTime> {
     OffsetDateTime::now_utc().checked_add(timeout.try_into().ok()?)
 }
 
 impl SessionFormat for TowerSessions {
-    fn new_id(&self, random: [u8; 48]) -> String {
+    fn new_id(&self, random: &[u8]) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(&random[..16])
     }
 
     fn encode(&self, session: &StoredSession) -> Result<SessionData, Box<dyn Error + Send + Sync>> {
         let id = BASE64_URL_SAFE_NO_PAD.decode(&session.id)?;
-        let id = <[u8; 16]>::try_from(id).map_err(|_| "an id of tower-sessions has 16 bytes")?;
+        let id = <[u8; 16]>::try_from(id).map_err(|_| "a tower-sessions id has 16 bytes")?;
         let record = Record {
             id: i128::from_le_bytes(id),
             data: serde_json::from_slice(&session.values.to_json())?,
-            expiry_date: end(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("its timeout ends after the year 9999")?,
+            expiry_date: expiry(session.timeout.unwrap_or(TWO_WEEKS)).ok_or("it expires after the year 9999")?,
         };
         Ok(rmp_serde::to_vec(&record)?.into())
     }
 
-    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn decode(
+        &self,
+        data: &SessionData,
+        mut session: StoredSession,
+    ) -> Result<StoredSession, Box<dyn Error + Send + Sync>> {
         let record: Record = rmp_serde::from_slice(data.bytes())?;
         for (name, value) in record.data {
             session.values.set(&name, value.to_string());
@@ -95,10 +106,10 @@ impl SessionFormat for TowerSessions {
         session.expires = Some(record.expiry_date.into());
         let left = Duration::try_from(record.expiry_date - OffsetDateTime::now_utc()).ok();
         session.timeout = session.timeout.max(left);
-        Ok(())
+        Ok(session)
     }
 
-    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+    fn age(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
         let mut record: Record = rmp_serde::from_slice(data.bytes()).ok()?;
         record.expiry_date = record.expiry_date.checked_sub(by.try_into().ok()?)?;
         rmp_serde::to_vec(&record).ok().map(SessionData::String)
@@ -108,7 +119,7 @@ impl SessionFormat for TowerSessions {
         &self.cookie_name
     }
 
-    /// As the library sets it, unless its layer is told otherwise.
+    /// The defaults of the library's layer.
     fn cookies(&self, id: &str, settings: &Settings) -> Vec<SessionCookie> {
         let mut cookie = SessionCookie::new(&self.cookie_name, self.cookie_value(id));
         (cookie.secure, cookie.http_only, cookie.same_site) = (true, true, Some(SameSite::Strict));

@@ -1,9 +1,11 @@
-//! The values of a session, each as the bytes that the application wrote.
+//! The values of a session, as the bytes that the application wrote.
 
 use std::error::Error;
 
-/// The values of a session by their names, in the application's order. Each is its JSON text and stays so, byte for
-/// byte, until it is set: numbers of any size, `NaN` and invalid Unicode are kept.
+/// The values of a session by name, in the application's order.
+///
+/// Each value is its JSON text, and keeps its bytes until it is set: numbers of any size, `NaN` and invalid Unicode
+/// stay.
 ///
 /// ```
 /// use transient_fixtures::SessionValues;
@@ -23,31 +25,31 @@ pub struct SessionValues(Vec<Member>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     name: String,
-    /// The name as it is stored, with its quotes and escapes.
+    /// The stored name, with its quotes and escapes.
     quoted: Vec<u8>,
     text: Vec<u8>,
 }
 
 impl SessionValues {
-    /// None.
+    /// Creates an empty set of values.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Those of a JSON object. Its values are told apart, not read.
+    /// Reads the values of a JSON object. Splits it into members without parsing them.
     ///
     /// # Errors
     ///
-    /// When the bytes are not a JSON object.
+    /// Returns an error if the bytes are not a JSON object.
     pub fn from_json(object: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut members = Vec::new();
         for piece in split(object, b'{', b'}').ok_or("it is not a JSON object")? {
-            let quoted = text_at(piece).ok_or("a name in it is not a string")?;
-            let (quoted, rest) = piece.split_at(quoted);
+            let length = string_length(piece).ok_or("a name in it is not a string")?;
+            let (quoted, rest) = piece.split_at(length);
             let text = trim(rest).strip_prefix(b":").map(trim).filter(|text| !text.is_empty());
             let text = text.ok_or("a name in it has no value")?.to_vec();
-            // A name of invalid Unicode keeps its escapes.
+            // A name that is not valid Unicode keeps its escapes.
             let name = serde_json::from_slice(quoted)
                 .unwrap_or_else(|_| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned());
             members.push(Member { name, quoted: quoted.to_vec(), text });
@@ -55,7 +57,7 @@ impl SessionValues {
         Ok(Self(members))
     }
 
-    /// A JSON object of them.
+    /// Returns the values as a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut object = vec![b'{'];
@@ -71,13 +73,15 @@ impl SessionValues {
         object
     }
 
-    /// The JSON text of that value. Where the application wrote a name twice, the last one counts.
+    /// Returns the JSON text of that value. If the application wrote a name twice, the last value counts.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().rev().find(|member| member.name == name).map(|member| &*member.text)
     }
 
-    /// Sets a value to a JSON text. It keeps its place, or is the last one.
+    /// Sets a value to a JSON text. An existing value keeps its position, a new one is added at the end.
+    ///
+    /// The text is not checked: pass valid JSON.
     pub fn set(&mut self, name: &str, json: impl Into<Vec<u8>>) {
         let text = json.into();
         match self.0.iter_mut().rev().find(|member| member.name == name) {
@@ -86,7 +90,7 @@ impl SessionValues {
         }
     }
 
-    /// Removes a value, and gives its JSON text.
+    /// Removes a value and returns its JSON text.
     pub fn remove(&mut self, name: &str) -> Option<Vec<u8>> {
         let text = self.get(name)?.to_vec();
         self.0.retain(|member| member.name != name);
@@ -98,13 +102,13 @@ impl SessionValues {
         self.0.clear();
     }
 
-    /// Names and JSON texts, in the application's order.
+    /// Returns the names and JSON texts, in the application's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|member| (&*member.name, &*member.text))
     }
 }
 
-/// The values of an object of JSON texts in JSON texts, as several libraries keep them.
+/// Reads an object whose values are JSON texts in JSON strings, as several libraries write them.
 pub(super) fn from_texts(object: &[u8]) -> Result<SessionValues, Box<dyn Error + Send + Sync>> {
     let mut values = SessionValues::from_json(object)?;
     for member in &mut values.0 {
@@ -114,7 +118,7 @@ pub(super) fn from_texts(object: &[u8]) -> Result<SessionValues, Box<dyn Error +
     Ok(values)
 }
 
-/// The object that [`from_texts`] reads.
+/// Writes the object that [`from_texts`] reads.
 pub(super) fn to_texts(values: &SessionValues) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
     let mut texts = values.clone();
     for member in &mut texts.0 {
@@ -123,24 +127,24 @@ pub(super) fn to_texts(values: &SessionValues) -> Result<Vec<u8>, Box<dyn Error 
     Ok(texts.to_json())
 }
 
-/// A text as JSON.
+/// A JSON string.
 pub(super) fn quoted(text: &str) -> Vec<u8> {
     serde_json::Value::from(text).to_string().into_bytes()
 }
 
-/// The elements of a JSON array, as they are.
+/// The JSON texts of an array's elements.
 pub(super) fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
     split(array, b'[', b']')
 }
 
-/// What stands between the commas of an object or an array, however deep it is.
+/// The pieces between the commas of an object or an array. Not recursive, so depth does not matter.
 fn split(text: &[u8], open: u8, close: u8) -> Option<Vec<&[u8]>> {
     let inside = trim(text).strip_prefix(&[open])?.strip_suffix(&[close])?;
     let (mut pieces, mut start, mut depth, mut place) = (Vec::new(), 0, 0_usize, 0);
     while let Some(byte) = inside.get(place) {
         match byte {
             b'"' => {
-                place += text_at(&inside[place..])?;
+                place += string_length(&inside[place..])?;
                 continue;
             }
             b'{' | b'[' => depth += 1,
@@ -160,8 +164,8 @@ fn split(text: &[u8], open: u8, close: u8) -> Option<Vec<&[u8]>> {
     (depth == 0 && pieces.iter().all(|piece| !piece.is_empty())).then_some(pieces)
 }
 
-/// How long the text in quotes is that the bytes begin with.
-fn text_at(bytes: &[u8]) -> Option<usize> {
+/// The length of the JSON string that the bytes start with, in bytes.
+fn string_length(bytes: &[u8]) -> Option<usize> {
     let mut escaped = bytes.first() != Some(&b'"');
     if escaped {
         return None;
@@ -188,14 +192,14 @@ mod tests {
     use super::{SessionValues, elements};
 
     #[test]
-    fn deep_values_are_told_apart() {
+    fn splits_deep_values() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let values = SessionValues::from_json(format!("{{\"a\":{deep},\"b\":1}}").as_bytes()).expect("an object");
         assert_eq!((values.get("a").map(<[u8]>::len), values.get("b")), (Some(200_000), Some(b"1".as_slice())));
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn rejects_text_that_is_not_an_object() {
         for text in
             ["", "{", "}", "[]", "1", "{]", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1,}", "{,}", "{\"a\":]}", "{\"a:1}"]
         {
@@ -206,9 +210,9 @@ mod tests {
     }
 
     proptest! {
-        /// Of a value that is told apart, nothing is lost.
+        /// Splitting loses nothing.
         #[test]
-        fn any_bytes_are_told_apart_or_refused(text in "[{}\\[\\]\",:\\\\a1 ]{0,60}") {
+        fn splits_or_rejects_any_bytes(text in "[{}\\[\\]\",:\\\\a1 ]{0,60}") {
             if let Ok(values) = SessionValues::from_json(text.as_bytes()) {
                 prop_assert_eq!(SessionValues::from_json(&values.to_json()).expect("its own"), values);
             }

@@ -1,4 +1,4 @@
-//! The files that settings come from: test.ini, what it includes, and Websauna's file of secrets.
+//! The settings files: test.ini, its includes, and Websauna's secrets file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -10,25 +10,25 @@ use super::{Origin, Values, ini};
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// How many files may be included in all.
+/// The maximum number of included files.
 const MOST_FILES: usize = 64;
 
-/// The files that are read: each one once.
+/// The settings files. Each one is read once.
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) values: Values,
     pub(super) notes: Vec<String>,
-    /// By their canonical paths.
+    /// Canonical paths.
     read: Vec<PathBuf>,
     open: Vec<PathBuf>,
 }
 
 impl Files {
-    /// A file's keys, then those of its includes: the first one to give a key has it.
+    /// Adds the keys of a file, then those of its includes. The first file that sets a key takes precedence.
     ///
     /// # Errors
     ///
-    /// [`Error::is_settings`].
+    /// Returns an error that [`is_settings`](Error::is_settings) if a file can't be read or parsed.
     pub(super) fn add(&mut self, path: &Path, canonical: PathBuf) -> Result<(), Error> {
         let contents = ini::read(path)?;
         for (key, value) in named_once(path, contents.values)? {
@@ -53,7 +53,7 @@ impl Files {
             named.pop()
         };
         let Some(included) = included else {
-            // A package that is not here is common, and often nothing of it is needed.
+            // A missing package is common, and often nothing in it is needed.
             self.notes.push(report::settings::skipped_include(path, line, name));
             return Ok(());
         };
@@ -65,7 +65,6 @@ impl Files {
             return refuse(report::settings::include_circle(&included));
         }
         if self.read.contains(&canonical) {
-            // Its keys are there.
             return Ok(());
         }
         if self.read.len() > MOST_FILES {
@@ -74,12 +73,13 @@ impl Files {
         self.add(&included, canonical)
     }
 
-    /// What Websauna reads from the file that `websauna.secrets_file` names: its `[app:main]` goes before all other
-    /// files, and its `[session] secret` signs the cookies.
+    /// Adds Websauna's secrets file, which `websauna.secrets_file` names. Its `[app:main]` overrides all other files,
+    /// and its `[session] secret` signs the cookies.
     ///
     /// # Errors
     ///
-    /// [`Error::is_settings`], but not where there is no such file: it is often not committed.
+    /// Returns an error that [`is_settings`](Error::is_settings) if the file can't be read or parsed. A missing file is
+    /// only a note, since it is often not committed.
     pub(super) fn add_secrets(&mut self) -> Result<(), Error> {
         let Some((name, Origin::File(path, line))) = self.values.get(SECRETS_FILE.key).cloned() else {
             return Ok(());
@@ -90,7 +90,7 @@ impl Files {
         let Places { named: mut paths, beside } = locate::places(&path, &name);
         paths.extend(beside);
         if !name.contains("://") {
-            // Websauna looks where it is started.
+            // Websauna also looks in its working directory.
             paths.push(PathBuf::from(&name));
         }
         let Some(secrets) = paths.into_iter().find(|path| path.is_file()) else {
@@ -103,7 +103,7 @@ impl Files {
             values.insert(SECRET.key.to_owned(), (secret, Origin::File(secrets.clone(), line)));
         }
         for (key, (value, origin)) in values {
-            // Websauna's way to name a variable of the environment.
+            // In Websauna, `$NAME` is an environment variable.
             let variable = value.strip_prefix('$').map(str::to_owned);
             let value = variable.as_deref().map_or(Ok(value), env::var);
             if let Ok(value) = value {
@@ -116,11 +116,11 @@ impl Files {
     }
 }
 
-/// The keys of a file. A setting with two names is kept under the one that the settings know.
+/// The keys of a file. A setting with two names is stored under the one in `known`.
 ///
 /// # Errors
 ///
-/// When it gives both names, with different values.
+/// Returns an error if the file sets both names to different values.
 fn named_once(path: &Path, values: BTreeMap<String, (String, usize)>) -> Result<Values, Error> {
     let place = |line| Origin::File(path.to_path_buf(), line);
     let mut named = Values::new();

@@ -1,6 +1,6 @@
-//! One INI file as Python's configparser reads it, with the line of every key.
+//! Reads an INI file as Python's configparser does, with the line of every key.
 //!
-//! Reading is bounded in size and time, whatever is in the file: it may be a stranger's.
+//! Size and time are bounded for any input, since the file can come from an untrusted repository.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,42 +10,42 @@ use std::path::Path;
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// The section that holds an application's settings (`PasteDeploy`), and the one whose keys hold in every section.
+/// The section of an application's settings (`PasteDeploy`), and the one whose keys apply to every section.
 const SECTIONS: [&str; 2] = ["app:main", "default"];
 
-/// How large a file may be, in bytes.
+/// The maximum size of a file, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// How long a value may be with the values that stand in it, in bytes.
+/// The maximum length of an expanded value, in bytes.
 const LONGEST_VALUE: usize = 1 << 16;
 
-/// How many other values may stand in one.
+/// The maximum number of references in a value.
 const MOST_REFERENCES: usize = 1_000;
 
-/// How long the name of another value may be, in bytes.
+/// The maximum length of the name in a reference, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// How deep values may stand in values: as deep as in Python.
+/// The maximum depth of references, as in Python.
 const DEEPEST: usize = 10;
 
-/// A section's keys: the value, and its line.
+/// The keys of a section, each with its value and line.
 type Section = BTreeMap<String, (String, usize)>;
 
 pub(super) struct Contents {
-    /// Lower-case key to value and line, of `[app:main]` and, behind it, `[DEFAULT]`.
+    /// The keys of `[app:main]`, in lower case, and those of `[DEFAULT]` that it does not override.
     pub(super) values: Section,
-    /// `include_ini_files` of `[includes]`, in the file's order, with the line of the key.
+    /// `include_ini_files` of `[includes]`, in order, with the line of the key.
     pub(super) includes: Vec<(String, usize)>,
-    /// `secret` of `[session]`, and its line.
+    /// `secret` of `[session]`, with its line.
     pub(super) session_secret: Option<(String, usize)>,
 }
 
 /// # Errors
 ///
-/// When the file can't be read, is too large, isn't UTF-8, isn't INI, or gives a key or a section twice.
+/// Returns an error if the file can't be read, is too large, isn't UTF-8, isn't INI, or repeats a key or a section.
 pub(super) fn read(path: &Path) -> Result<Contents, Error> {
     let text = text(path)
-        .map_err(|error| Error::with_source(Kind::Settings, report::settings::unreadable_ini(path, &error), error))?;
+        .map_err(|error| Error::with_source(Kind::Settings, report::settings::unreadable_ini(path), error))?;
     let mut sections = parse(path, text.trim_start_matches('\u{feff}'))?;
     let here = path.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
     let expanded = |section: &str, key: &str| {
@@ -69,9 +69,9 @@ pub(super) fn read(path: &Path) -> Result<Contents, Error> {
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    // A pipe or a device may have no end.
+    // Reading a pipe or a device can block or never end.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut text = String::new();
     let read = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
@@ -81,13 +81,13 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The sections by their lower-case names, with values as they stand there.
+/// The sections by lower-case name. References are not expanded.
 fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Section>, Error> {
     let refuse = |report: String| Err(Error::new(Kind::Settings, report));
     let mut sections = BTreeMap::<String, Section>::new();
     let mut headers = BTreeMap::new();
     let mut section: Option<String> = None;
-    // The key whose value the next line may go on with, and how far it is indented.
+    // The key whose value the next line can continue, and its indentation.
     let mut open: Option<(String, usize)> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let trimmed = line.trim();
@@ -108,7 +108,7 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Section>, Error> {
                 return refuse(report::settings::open_section(path, number, trimmed));
             };
             let name = name.trim().to_lowercase();
-            // Python takes [DEFAULT] more than once.
+            // Python accepts [DEFAULT] more than once.
             if let Some(first) = headers.insert(name.clone(), number).filter(|_| name != "default") {
                 return refuse(report::settings::section_twice(path, first, number, &name));
             }
@@ -141,8 +141,8 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Section>, Error> {
     Ok(sections)
 }
 
-/// Puts values into a value: `%(name)s` is the value of that name, and `%%` one percent sign. A name that there is not
-/// stays as it stands.
+/// Expands the references in a value: `%(name)s` is the value of that name, and `%%` is a percent sign. References to
+/// unknown names stay unchanged.
 struct Expansion<'file> {
     sections: &'file BTreeMap<String, Section>,
     section: &'file str,
@@ -151,7 +151,7 @@ struct Expansion<'file> {
 }
 
 impl<'file> Expansion<'file> {
-    /// Nothing where a value stands in itself, or there is too much of it.
+    /// `None` if a value refers to itself or exceeds a limit.
     fn of(&mut self, text: &'file str) -> Option<String> {
         let mut out = String::new();
         self.add(text, &mut Vec::new(), &mut out)?;
@@ -190,7 +190,7 @@ impl<'file> Expansion<'file> {
         (out.len() <= LONGEST_VALUE).then_some(())
     }
 
-    /// `(name)s` at the start of the text: the name, its value, and what follows.
+    /// `(name)s` at the start of the text: the name, its value, and the rest of the text.
     fn reference<'text>(&self, text: &'text str) -> Option<(String, &'file str, &'text str)> {
         let text = text.strip_prefix('(')?;
         let near = &text.as_bytes()[..text.len().min(LONGEST_NAME)];
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "[ \\[\\]a%()s=:#;\n\\\\é]{0,400}") {
+        fn parses_or_rejects_any_text(text in "[ \\[\\]a%()s=:#;\n\\\\é]{0,400}") {
             if let Ok(sections) = parse(Path::new("test.ini"), &text) {
                 for (section, keys) in &sections {
                     for (value, _) in keys.values() {

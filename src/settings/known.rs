@@ -1,9 +1,9 @@
-//! Every setting by its name, and the names that are not read.
+//! The known settings, and the names that are not read.
 
 use super::values;
 use crate::report::settings as report;
 
-/// A setting: its key in test.ini, its variable, what it is when neither is given, and what may be given.
+/// A setting: its key in test.ini, its variable, its default, and a description of the valid values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) key: &'static str,
@@ -23,10 +23,10 @@ pub(super) const URL: Known = known(
     "a URL such as redis://127.0.0.1:6379, redis://:password@host:6379 or unix:///run/redis.sock",
 );
 // The defaults of redis.sessions.* are those of pyramid_redis_sessions 1.0.1.
-// These have no effect where there is a URL, as in both libraries.
-pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "the name or address of a host");
-pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "the number of a port, 1 to 65535");
-pub(super) const DB: Known = known("redis.sessions.db", None, "0", "the number of a database");
+// The next five have no effect if there is a URL, as in both libraries.
+pub(super) const HOST: Known = known("redis.sessions.host", None, "localhost", "a host name or IP address");
+pub(super) const PORT: Known = known("redis.sessions.port", None, "6379", "a port number, 1 to 65535");
+pub(super) const DB: Known = known("redis.sessions.db", None, "0", "a database number");
 pub(super) const SERVER_PASSWORD: Known = known("redis.sessions.password", None, "", "any text");
 pub(super) const SOCKET: Known =
     known("redis.sessions.unix_socket_path", None, "", "the absolute path of a unix socket");
@@ -49,24 +49,24 @@ pub(super) const SECRETS_FILE: Known =
     known("websauna.secrets_file", None, "", "the path, file:// URL or resource:// URL of an INI file");
 pub(super) const DATABASES: Known = known("redis.databases", None, "14, 15", values::DATABASES_TEXT);
 pub(super) const PROVIDER: Known = known("redis.provider", Some("TRANSIENT_PROVIDER"), "auto", values::PROVIDERS);
-pub(super) const IMAGE: Known = known(
-    "redis.image",
-    Some("TRANSIENT_IMAGE"),
-    "redis:8.2.1-alpine",
-    "the name of an image, such as valkey/valkey:9.0",
+pub(super) const IMAGE: Known =
+    known("redis.image", Some("TRANSIENT_IMAGE"), "redis:8.2.1-alpine", "an image name such as valkey/valkey:9.0");
+pub(super) const SERVER_BINARY: Known = known(
+    "redis.server_binary",
+    Some("TRANSIENT_SERVER_BINARY"),
+    "",
+    "the path of a redis-server or valkey-server executable",
 );
-pub(super) const SERVER_BINARY: Known =
-    known("redis.server_binary", Some("TRANSIENT_SERVER_BINARY"), "", "the path of a redis-server or valkey-server");
 pub(super) const DOWNLOAD: Known = known("redis.download", None, "true", values::BOOLEAN);
 pub(super) const PASSWORD: Known = known("redis.password", Some("TRANSIENT_PASSWORD"), "random", values::PASSWORDS);
 pub(super) const ADOPT: Known = known("redis.adopt", Some("TRANSIENT_ADOPT"), "false", values::BOOLEAN);
 pub(super) const CLOCK: Known = known("redis.clock", Some("TRANSIENT_CLOCK"), "ageing", values::CLOCKS);
 pub(super) const LINT: Known = known("redis.lint", None, "none", values::LINTS);
-pub(super) const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "patterns of keys such as config:*");
+pub(super) const LINT_ALLOW: Known = known("redis.lint_allow", None, "", "key patterns such as config:*");
 pub(super) const LEASE_TIMEOUT: Known =
     known("redis.lease_timeout", Some("TRANSIENT_LEASE_TIMEOUT"), "120", values::SECONDS);
 
-/// Every setting, in the order of the README's table.
+/// Every setting, in the order of the table in docs/settings.md.
 pub(crate) const ALL: [Known; 33] = [
     URL,
     HOST,
@@ -103,12 +103,12 @@ pub(crate) const ALL: [Known; 33] = [
     LINT_ALLOW,
 ];
 
-/// Variables that are no setting's own.
+/// Variables without a key in test.ini.
 pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
 pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
 pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
 
-/// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` called otherwise.
+/// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` names differently.
 pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_url", URL),
     ("redis.sessions.redis_host", HOST),
@@ -118,7 +118,7 @@ pub(super) const OTHER_NAMES: [(&str, Known); 6] = [
     ("redis.sessions.redis_unix_socket_path", SOCKET),
 ];
 
-/// Other keys of the two libraries under `redis.sessions.*`, and why they have no effect here.
+/// The other keys of the two libraries under `redis.sessions.*`, and the reason why they have no effect here.
 pub(super) const NOT_READ: [(&str, &str); 27] = [
     ("serialize", report::IS_A_SERIALIZER),
     ("deserialize", report::IS_A_SERIALIZER),

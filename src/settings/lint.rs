@@ -1,4 +1,4 @@
-//! What a test must not leave when it has passed: the words of `redis.lint` and `#[clean_redis(lint = "…")]`.
+//! The lint, which fails a passing test that leaves certain keys: `redis.lint` and `#[clean_redis(lint = "…")]`.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lint {
     None,
-    /// No key at all.
+    /// Allows no keys.
     Empty,
-    /// No key without a timeout; and none whose timeout is out of bounds.
+    /// Allows no keys without a TTL, or with a TTL out of bounds.
     Ttl(Option<Bound>),
 }
 
-/// How a key's timeout must compare with one.
+/// The bound on a key's TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
     at_least: bool,
-    /// Whether the limit itself is in bounds.
+    /// Whether the bound includes the limit.
     with_limit: bool,
     limit: Duration,
 }
 
 impl Bound {
-    pub(crate) fn holds(self, left: Duration) -> bool {
-        let beyond = if self.at_least { left > self.limit } else { left < self.limit };
-        beyond || (self.with_limit && left == self.limit)
+    pub(crate) fn holds(self, ttl: Duration) -> bool {
+        let beyond = if self.at_least { ttl > self.limit } else { ttl < self.limit };
+        beyond || (self.with_limit && ttl == self.limit)
     }
 }
 
-/// `None` where it is not a lint. The macro has the same grammar (`macros/src/options.rs`).
+/// `None` if the text is not a lint. The macro has the same grammar (`macros/src/options.rs`).
 pub(crate) fn parse(text: &str) -> Option<Lint> {
     match text.trim() {
         "none" => return Some(Lint::None),
@@ -70,7 +70,7 @@ mod tests {
     use super::{Lint, parse};
 
     #[test]
-    fn bounds_are_read_and_held() {
+    fn parses_and_checks_bounds() {
         let around = [86_399_999, 86_400_000, 86_400_001].map(Duration::from_millis);
         for (text, below, exactly, above) in [
             ("ttl <= 1d", true, true, false),
@@ -79,7 +79,7 @@ mod tests {
             ("ttl > 86400000ms", false, false, true),
         ] {
             let Some(Lint::Ttl(Some(bound))) = parse(text) else { panic!("{text}") };
-            let holds = around.map(|left| bound.holds(left));
+            let holds = around.map(|ttl| bound.holds(ttl));
             assert_eq!(holds, [below, exactly, above], "{text}");
         }
         for text in ["", "ttl <=", "ttl <= 7", "ttl <= d", "ttl = 7d", "ttl <= 7y", "ttl <= -1d", "ttls <= 7d", "size"]

@@ -1,4 +1,4 @@
-//! Where test.ini is.
+//! Finds test.ini and the files that it names.
 
 use std::env;
 use std::fs;
@@ -9,13 +9,14 @@ use crate::report;
 
 const FILE: &str = "test.ini";
 
-/// The test.ini of the crate under test. From `TRANSIENT_TEST_INI`, else beside the crate's manifest or upwards to the
-/// workspace's root, else (a test binary run by hand or by an IDE) the same from the executable and from the working
-/// directory. None is fine.
+/// Finds the test.ini of the crate under test, if there is one.
+///
+/// It is named by `TRANSIENT_TEST_INI`, or is in the directory of the crate's manifest or a parent, up to the workspace
+/// root. For a test binary run by hand or by an IDE, the search starts from the executable and the working directory.
 ///
 /// # Errors
 ///
-/// When `TRANSIENT_TEST_INI` names no file.
+/// Returns an error if `TRANSIENT_TEST_INI` names a file that does not exist.
 pub(super) fn test_ini() -> Result<Option<PathBuf>, Error> {
     if let Some(named) = env::var_os("TRANSIENT_TEST_INI").filter(|name| !name.is_empty()) {
         let path = PathBuf::from(named);
@@ -28,10 +29,10 @@ pub(super) fn test_ini() -> Result<Option<PathBuf>, Error> {
     Ok(directories().into_iter().map(|directory| directory.join(FILE)).find(|path| path.is_file()))
 }
 
-/// Where files of the crate under test may be: its directory, and those upwards as far as the workspace's root. A
-/// package in no workspace is its own root.
+/// The directories that can hold files of the crate under test: its own, and its parents up to the workspace root. A
+/// package outside of a workspace is its own root.
 pub(crate) fn directories() -> Vec<PathBuf> {
-    // cargo and cargo-nextest tell a running test where the manifest of its crate is.
+    // cargo and cargo-nextest set it for a running test.
     if let Some(manifest) = env::var_os("CARGO_MANIFEST_DIR") {
         return upwards(Path::new(&manifest));
     }
@@ -54,21 +55,21 @@ fn is_workspace(directory: &Path) -> bool {
         .is_ok_and(|manifest| manifest.lines().any(|line| line.trim_start().starts_with("[workspace")))
 }
 
-/// How far above a file a package is looked for.
+/// How many directories are searched for a package, from that of the file upwards.
 const LEVELS: usize = 4;
 
-/// Where a file may be that a settings file names.
+/// The candidate paths of a file that a settings file names.
 #[derive(Default)]
 pub(super) struct Places {
-    /// Where it is, by its whole name.
+    /// The paths according to the full name.
     pub(super) named: Vec<PathBuf>,
-    /// Where a file of that name is beside the settings, which may be another package's.
+    /// Files of the same name near the settings file. They can belong to another package.
     pub(super) beside: Vec<PathBuf>,
 }
 
-/// The places of a path from the settings file's own directory, of `file:///PATH`, or of Python's
-/// `resource://PACKAGE/PATH`. A package's directory is at or above the file's, or in a virtual environment:
-/// `VIRTUAL_ENV`, or `.venv` or `venv` beside one of them.
+/// The candidate paths for a path relative to the settings file, for `file:///PATH`, or for Python's
+/// `resource://PACKAGE/PATH`. A package's directory is in the directory of the settings file or a parent, or in a
+/// virtual environment: `VIRTUAL_ENV`, or `.venv` or `venv` in one of those directories.
 pub(super) fn places(ini: &Path, name: &str) -> Places {
     let here = ini.parent().unwrap_or(Path::new(""));
     let only = |path: PathBuf| Places { named: vec![path], beside: Vec::new() };
@@ -84,7 +85,7 @@ pub(super) fn places(ini: &Path, name: &str) -> Places {
         return Places::default();
     };
     let package: PathBuf = package.split('.').filter(|part| is_below(part)).collect();
-    // What is above a relative path is not in it.
+    // A relative path does not contain its parents.
     let here = path::absolute(here.join(".")).unwrap_or_else(|_| here.to_path_buf());
     let above = || here.ancestors().take(LEVELS);
     let environments = above().flat_map(|directory| [directory.join(".venv"), directory.join("venv")]);
@@ -96,7 +97,7 @@ pub(super) fn places(ini: &Path, name: &str) -> Places {
     Places { named: roots.map(|root| root.join(&package).join(tail)).collect(), beside }
 }
 
-/// `lib/python3.N/site-packages` of a virtual environment.
+/// `lib/python3.N/site-packages` in a virtual environment.
 fn site_packages(environment: &Path) -> Vec<PathBuf> {
     let versions = fs::read_dir(environment.join("lib")).into_iter().flatten().flatten();
     versions.map(|version| version.path().join("site-packages")).collect()

@@ -1,4 +1,4 @@
-//! The running server's URL, where it is not given as one.
+//! The URL of the running server, if the settings name it in parts.
 
 use redis::parse_redis_url;
 use url::Url;
@@ -8,12 +8,12 @@ use super::{Origin, Values, values};
 use crate::error::Error;
 use crate::report;
 
-/// Makes `redis.sessions.url` out of the host, the port, the unix socket, the password and the database, where there is
-/// no URL. Where there is one, they have no effect, as in both libraries.
+/// Builds `redis.sessions.url` from the host, port, unix socket, password and database, if there is no URL. If there is
+/// one, they have no effect, as in both libraries.
 ///
 /// # Errors
 ///
-/// At the first value that is not legal.
+/// Returns an error for the first value that is invalid.
 pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), Error> {
     let parts = [HOST, PORT, SOCKET, SERVER_PASSWORD, DB];
     if let Some((url, _)) = values.get_mut(URL.key).filter(|(url, _)| !url.is_empty()) {
@@ -27,15 +27,15 @@ pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), E
         }
         return Ok(());
     }
-    // A number of a database alone names no server.
+    // A database number alone does not name a server.
     let Some(named) = parts[..4].iter().find(|part| values.contains_key(part.key)) else { return Ok(()) };
     let port = values::parse(values, PORT, |text| text.parse::<u16>().ok().filter(|port| *port > 0))?;
     let database: u32 = values::parse(values, DB, |text| text.parse().ok())?;
-    let password = given(values, SERVER_PASSWORD);
-    let url = if let Some(socket) = given(values, SOCKET) {
+    let password = non_empty(values, SERVER_PASSWORD);
+    let url = if let Some(socket) = non_empty(values, SOCKET) {
         values::parse(values, SOCKET, |path| path.starts_with('/').then_some(()))?;
         Url::parse("unix:///").ok().map(|mut url| {
-            url.set_path(&percents(socket));
+            url.set_path(&escape_percent(socket));
             url.query_pairs_mut().append_pair("db", &database.to_string());
             if let Some(password) = password {
                 url.query_pairs_mut().append_pair("pass", password);
@@ -50,11 +50,11 @@ pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), E
             url.set_host(Some(&host)).ok()?;
             url.set_port(Some(port)).ok()?;
             url.set_path(&database.to_string());
-            // A host with a `/` or an `@` in it is none.
+            // Rejects a host that contains a `/` or an `@`.
             (url.host_str()? == host).then_some(url)
         })?;
         let mut url = url;
-        url.set_password(password.map(percents).as_deref()).ok().map(|()| url)
+        url.set_password(password.map(escape_percent).as_deref()).ok().map(|()| url)
     };
     let origin = values.get(named.key).map_or(Origin::Default, |(_, origin)| origin.clone());
     if let Some(url) = url.filter(|url| parse_redis_url(url.as_str()).is_some()) {
@@ -63,7 +63,7 @@ pub(super) fn name(values: &mut Values, notes: &mut Vec<String>) -> Result<(), E
     Ok(())
 }
 
-/// What redis-py calls `username` and `password` in the URL of a socket is `user` and `pass` in Rust.
+/// Translates a socket URL: redis-py has `username` and `password`, the redis crate has `user` and `pass`.
 fn from_python(url: &str) -> Option<String> {
     let mut url = Url::parse(url).ok().filter(|url| url.scheme().contains("unix"))?;
     let pairs: Vec<_> = url.query_pairs().into_owned().collect();
@@ -82,12 +82,12 @@ fn from_python(url: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// `None` is what Python says for nothing.
-fn given(values: &Values, known: Known) -> Option<&str> {
+/// The value, if it is neither empty nor Python's `None`.
+fn non_empty(values: &Values, known: Known) -> Option<&str> {
     values.get(known.key).map(|(text, _)| text.as_str()).filter(|text| !["", "None"].contains(text))
 }
 
-/// A URL escapes all but what looks like an escape.
-fn percents(text: &str) -> String {
+/// Escapes percent signs: the URL crate escapes everything else.
+fn escape_percent(text: &str) -> String {
     text.replace('%', "%25")
 }

@@ -1,4 +1,4 @@
-//! The values that have a type: parsed, held against each other, and refused with the place they stand at.
+//! Parses the typed values and checks them against each other. Errors name the place of the value.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use super::known::{
     COOKIE_SAMESITE, COOKIE_SECURE, DATABASES, DOWNLOAD, KEEP, Known, LEASE_TIMEOUT, LINT, OFFLINE, PASSWORD, PROVIDER,
     PYTHON_EXPIRES, SET_REDIS_TTL, TIMEOUT, TIMEOUT_TRIGGER, URL,
 };
-use super::{Checked, Origin, Provider, SameSite, Values, from_environment, lint};
+use super::{Checked, Databases, Origin, Provider, SameSite, Values, from_environment, lint};
 use crate::error::{Error, Kind};
 use crate::report;
 
 pub(super) const SECONDS: &str = "a whole number of seconds, 1 or more";
-pub(super) const SECONDS_OR_NONE: &str = "a whole number of seconds, or 0 or None for none";
-pub(super) const COOKIE_TEXT: &str = "printable ASCII without a ;";
+pub(super) const SECONDS_OR_NONE: &str = "a whole number of seconds, or 0 or None for no limit";
+pub(super) const COOKIE_TEXT: &str = "printable ASCII without ;";
 pub(super) const SAME_SITES: &str = "strict, lax or none";
 pub(super) const BOOLEAN: &str = "true or false";
 pub(super) const PROVIDERS: &str = "auto, running, process, container or download";
-pub(super) const DATABASES_TEXT: &str = "two different database numbers such as 14, 15; never 0, 1 or 3";
+pub(super) const DATABASES_TEXT: &str = "two different database numbers other than 0, 1 and 3, such as 14, 15";
 pub(super) const CLOCKS: &str = "ageing or whole";
 pub(super) const PASSWORDS: &str = "random or none";
 pub(super) const LINTS: &str = "none, ttl, a bound such as ttl <= 7d (ms, s, m, h, d, w), or empty";
-pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits and -_. without spaces";
+pub(super) const COOKIE_NAME_TEXT: &str = "letters, digits, -, _ and .";
 
 /// # Errors
 ///
-/// At the first value that is not legal, or that contradicts another.
+/// Returns an error for the first value that is invalid or contradicts another one.
 pub(super) fn check(values: &Values) -> Result<Checked, Error> {
     let url = url(values, URL)?;
     check_broker(values, url.as_ref())?;
@@ -50,7 +50,7 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
         cookie_max_age: parse(values, COOKIE_MAX_AGE, seconds_or_none)?,
         cookie_same_site: parse(values, COOKIE_SAMESITE, same_site)?,
         cookie_secure: parse(values, COOKIE_SECURE, boolean)?,
-        cookie_httponly: parse(values, COOKIE_HTTPONLY, boolean)?,
+        cookie_http_only: parse(values, COOKIE_HTTPONLY, boolean)?,
         download: parse(values, DOWNLOAD, boolean)? && !flag(OFFLINE)?,
         passwords: parse(values, PASSWORD, |text| match text {
             "random" => Some(true),
@@ -71,7 +71,7 @@ pub(super) fn check(values: &Values) -> Result<Checked, Error> {
 
 /// # Errors
 ///
-/// When the value is not legal.
+/// Returns an error if the value is invalid.
 pub(super) fn parse<T>(values: &Values, known: Known, parser: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
     let (text, origin) = lookup(values, known);
     parser(text).ok_or_else(|| bad(known, text, &origin))
@@ -90,7 +90,7 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
-#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
+#[expect(clippy::option_option, reason = "`parse` expects it: invalid, or valid and none")]
 fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     match text {
         "" | "0" => Some(None),
@@ -99,7 +99,7 @@ fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     }
 }
 
-#[expect(clippy::option_option, reason = "as `parse` takes it: no value, or a value that is none")]
+#[expect(clippy::option_option, reason = "`parse` expects it: invalid, or valid and none")]
 fn same_site(text: &str) -> Option<Option<SameSite>> {
     Some(Some(match text.to_lowercase().as_str() {
         "" => return Some(None),
@@ -110,7 +110,7 @@ fn same_site(text: &str) -> Option<Option<SameSite>> {
     }))
 }
 
-/// The words that Pyramid's `asbool` knows, and their opposites.
+/// The words that Pyramid's `asbool` accepts as true, and their opposites.
 fn boolean(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
@@ -119,7 +119,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A variable that has no key in test.ini.
+/// A variable without a key in test.ini.
 fn flag(variable: &'static str) -> Result<bool, Error> {
     let Some(text) = from_environment(variable)? else { return Ok(false) };
     let origin = Origin::Environment(variable);
@@ -127,15 +127,15 @@ fn flag(variable: &'static str) -> Result<bool, Error> {
         .ok_or_else(|| Error::new(Kind::Settings, report::settings::bad_value(&origin, variable, &text, BOOLEAN)))
 }
 
-fn databases(text: &str) -> Option<(u32, u32)> {
+fn databases(text: &str) -> Option<Databases> {
     let (sessions, jobs) = text.split_once(',')?;
     let (sessions, jobs) = (sessions.trim().parse().ok()?, jobs.trim().parse().ok()?);
-    // 0 is everybody's default; 1 and 3 are the development and production twins.
+    // 0 is the default of every client. 1 and 3 are the development and production databases.
     let legal = |number| ![0, 1, 3].contains(&number) && number < 10_000;
-    (legal(sessions) && legal(jobs) && sessions != jobs).then_some((sessions, jobs))
+    (legal(sessions) && legal(jobs) && sessions != jobs).then_some(Databases { sessions, jobs })
 }
 
-/// A running server that the environment names is binding: it picks the provider.
+/// A URL in the environment is binding: it selects the provider.
 fn provider(values: &Values) -> Result<Option<Provider>, Error> {
     let provider = parse(values, PROVIDER, |text| match text {
         "auto" => Some(None),
@@ -163,11 +163,11 @@ fn url(values: &Values, known: Known) -> Result<Option<Url>, Error> {
     let name = if let Origin::Environment(variable) = origin { variable } else { known.key };
     let shown = report::redact(text);
     let refuse = |report: String| Err(Error::new(Kind::Settings, report));
-    if has_at_behind_authority(text) {
+    if has_at_after_authority(text) {
         return refuse(report::settings::at_behind_authority(&origin, name, &shown));
     }
     match redis::parse_redis_url(text) {
-        Some(url) if !is_of_a_socket(&url) && url.host_str().is_none_or(str::is_empty) => {
+        Some(url) if !is_unix_socket(&url) && url.host_str().is_none_or(str::is_empty) => {
             refuse(report::settings::url_without_host(&origin, name, &shown))
         }
         Some(url) => Ok(Some(url)),
@@ -175,26 +175,26 @@ fn url(values: &Values, known: Known) -> Result<Option<Url>, Error> {
     }
 }
 
-fn is_of_a_socket(url: &Url) -> bool {
+fn is_unix_socket(url: &Url) -> bool {
     url.scheme().contains("unix")
 }
 
-/// Whether an `@` stands behind the host, as after a password with a `/`, `?` or `#` in it: then another server would be
-/// taken than the one that was meant.
-fn has_at_behind_authority(text: &str) -> bool {
+/// Whether there is an `@` after the host, as in a URL whose password contains an unescaped `/`, `?` or `#`. It would
+/// name another server than the author meant.
+fn has_at_after_authority(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     !scheme.contains("unix") && rest[authority..].contains('@')
 }
 
-/// Jobs are looked for in database 15 of the server that has the sessions; a broker elsewhere would be missed.
+/// A test has its jobs on the server of its sessions, so an application with a broker elsewhere would miss them.
 fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
     let Some((known, text, origin)) = broker(values) else { return Ok(()) };
-    // amqp://, memory://: jobs that are not in Redis at all are not ours to look for.
+    // amqp://, memory://: the jobs are not in Redis at all.
     let Some(broker) = redis::parse_redis_url(text) else {
         return Ok(());
     };
-    // A server named in the environment stands in for the one in test.ini.
+    // A server named in the environment replaces the one in test.ini.
     let (_, named) = lookup(values, URL);
     match sessions {
         Some(sessions) if matches!(named, Origin::File(..)) && server_of(sessions) != server_of(&broker) => {
@@ -205,7 +205,7 @@ fn check_broker(values: &Values, sessions: Option<&Url>) -> Result<(), Error> {
     }
 }
 
-/// Where the jobs are, by which setting, and who says so.
+/// The setting that names the broker, its URL, and its origin.
 pub(super) fn broker(values: &Values) -> Option<(Known, &str, Origin)> {
     match lookup(values, BROKER) {
         ("", _) => {
@@ -216,7 +216,7 @@ pub(super) fn broker(values: &Values) -> Option<(Known, &str, Origin)> {
     }
 }
 
-/// What tells servers apart in a URL: the socket's path, or host and port.
+/// The part of a URL that identifies the server: the path of the socket, or host and port.
 fn server_of(url: &Url) -> (String, u16) {
     match url.host_str() {
         None | Some("") => (url.path().to_owned(), 0),
@@ -225,7 +225,7 @@ fn server_of(url: &Url) -> (String, u16) {
     }
 }
 
-/// The string behind `"key":` in a Python dictionary.
+/// The string value of `"key":` in a Python dictionary.
 fn python_string<'text>(dictionary: &'text str, key: &str) -> Option<&'text str> {
     ['"', '\''].into_iter().find_map(|quote| {
         let (_, rest) = dictionary.split_once(&format!("{quote}{key}{quote}"))?;

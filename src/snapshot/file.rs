@@ -53,7 +53,7 @@ impl Snapshot {
             self.write_lines(&mut file)?;
             file.flush()
         };
-        write().map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_written(path, &error), error))
+        write().map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_written(path), error))
     }
 
     /// Reads a file that [`save`](Self::save) has written, or that was written by hand. A relative path is resolved
@@ -82,10 +82,11 @@ impl Snapshot {
     /// names line and column.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = fs::read(path)
-            .map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_read(path, &error), error))?;
+        let text =
+            fs::read(path).map_err(|error| Error::with_source(Kind::Data, report::snapshot::not_read(path), error))?;
         serde_json::from_slice(&text).map_err(|error| {
-            Error::with_source(Kind::Data, report::snapshot::no_snapshot(path, error.line(), &error), error)
+            let report = report::snapshot::no_snapshot(path, error.line(), error.column());
+            Error::with_source(Kind::Data, report, report::snapshot::without_place(&error))
         })
     }
 

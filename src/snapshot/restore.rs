@@ -46,9 +46,10 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     if undo {
         lease.flush()?;
     }
-    let key = failed.key.map(|(database, key)| format!("{database} {}", text::key(key)));
+    let key = failed.key.map(|(database, key)| (database, text::key(key)));
+    let key = key.as_ref().map(|(database, key)| (*database, key.as_str()));
     let executed = failed.was_executed.then_some(undo);
-    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, key.as_deref(), &failed.message, executed)))
+    Err(Error::new(Kind::Data, report::snapshot::not_restored(file, key, &failed.message, executed)))
 }
 
 /// # Errors

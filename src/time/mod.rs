@@ -105,9 +105,8 @@ pub(crate) fn whole_milliseconds(lease: &Lease, time: Duration) -> Duration {
 /// expired.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
-    let unfinished = age_with(lease, &mut redis, time, sets).map_err(|error| {
-        Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server, &error), error)
-    })?;
+    let unfinished = age_with(lease, &mut redis, time, sets)
+        .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server), error))?;
     let Some(unfinished) = unfinished else { return Ok(()) };
     Err(Error::new(
         Kind::Server,

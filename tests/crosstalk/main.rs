@@ -1,6 +1,7 @@
-//! 320 tests that would notice each other: each writes, sleeps for a random moment, reads and publishes.
+//! 320 tests that would detect each other: each writes, sleeps for a random time, reads and publishes.
 //!
-//! Not part of a plain `cargo test`: `tests/crosstalk/run` has them run beside themselves, by cargo and by nextest.
+//! They are not part of a plain `cargo test`: `tests/crosstalk/run` runs copies of them in parallel, with cargo and
+//! nextest.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use redis::{Commands, Connection};
 use rstest::rstest;
 use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
-/// Up to 10 ms, another time in every run.
+/// Sleeps for up to 10 ms, a different time in every run.
 fn a_moment(seed: u32) {
     let random = RandomState::new().hash_one(seed);
     std::thread::sleep(Duration::from_millis(random % 11));
@@ -42,7 +43,7 @@ fn sees_nothing_of_the_others(
     assert_eq!(keys(&mut jobs), [me.as_str()], "foreign keys");
     assert_eq!(sessions.get::<_, String>(&me).expect("GET"), me);
 
-    // Messages cross the borders of databases: whoever else were on this server would hear and be heard.
+    // Pub/sub is not limited to a database: any other test on this server would send and receive on this channel.
     assert_eq!(sessions.publish::<_, _, u32>("news", &me).expect("PUBLISH"), 1, "foreign listeners");
     a_moment(ones);
     let message: String = listener.get_message().expect("a message").get_payload().expect("a payload");

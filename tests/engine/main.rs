@@ -4,6 +4,9 @@
 #[path = "../it/child.rs"]
 #[allow(dead_code)]
 mod child;
+#[path = "../it/golden.rs"]
+#[allow(dead_code)]
+mod golden;
 
 use std::collections::HashSet;
 use std::env;
@@ -16,6 +19,7 @@ use serial_test::serial;
 use transient_fixtures::{Provider, TestRequest, clean_redis, get_redis, redis, test_request};
 
 use child::{Child, Ended};
+use golden::golden;
 
 fn child(test: &str) -> Child {
     let child = Child::test(test).env("TRANSIENT_PROVIDER", "container");
@@ -157,14 +161,14 @@ fn a_changed_container_is_not_shared() {
 #[serial]
 fn a_kept_container_stays_until_it_is_ended() {
     let ended = child("fails").env("TRANSIENT_KEEP", "1").run();
-    ended.assert_failed_with(&["KEPT the server of engine::fails", "shutdown nosave"]);
+    ended.assert_failed_with(&["KEPT", "engine::fails, ", "shutdown nosave"]);
     std::thread::sleep(Duration::from_secs(14));
     assert_eq!(containers().len(), 1, "{:?}", containers());
     // A later run does not take it for its own.
     let url = ended.output.split_once("failing at ").expect("a URL").1.lines().next().expect("a line");
     let next = child("uses_a_container").run();
     assert!(!url.contains(urls([&next]).into_iter().next().expect("a URL")), "{}", next.output);
-    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
+    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it still runs");
     assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");
     redis::cmd("SHUTDOWN").arg("NOSAVE").exec(&mut connection).expect_err("it hangs up");
     assert_all_gone();
@@ -301,10 +305,7 @@ fn a_container_in_use_stays() {
 #[serial]
 fn an_image_that_is_nowhere_is_reported() {
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", "localhost:1/no-such-image:1").run();
-    ended.assert_failed_with(&[
-        "panicked at tests/engine/main.rs",
-        "the engine can't start localhost:1/no-such-image:1",
-    ]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started")]);
     ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);
     assert_all_gone();
 }
@@ -315,7 +316,7 @@ fn an_image_that_is_nowhere_is_reported() {
 fn an_image_that_cant_be_started_is_reported() {
     let image = env::var("EMPTY_IMAGE").expect("an image without a shell");
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
-    ended.assert_failed_with(&["panicked at tests/engine/main.rs", "the engine can't start", &image]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started"), &image]);
     assert_all_gone();
 }
 
@@ -333,7 +334,7 @@ fn an_image_without_a_server_is_reported() {
 #[serial]
 fn no_engine_is_reported() {
     let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
-    ended.assert_failed_with(&["no container engine answers", "start a container engine"]);
+    ended.assert_failed_with(&[golden("report::container::no_engine"), golden("report::container::REMEDY")]);
 }
 
 /// Tests that run in a container themselves, with the socket of their host's engine.
@@ -414,13 +415,13 @@ fn a_forged_slot_leads_nowhere() {
         if let Ok(redis) = client.get_connection() {
             break redis;
         }
-        assert!(std::time::Instant::now() < deadline, "the server does not answer");
+        assert!(std::time::Instant::now() < deadline, "the server is silent");
         std::thread::sleep(Duration::from_millis(10));
     };
     let () = redis::cmd("SET").arg("cart:1").arg("somebody's").query(&mut redis).expect("SET");
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut redis).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
-    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/containers")).expect("slots").flatten();
+    let slots = std::fs::read_dir(cache.path().join("transient-fixtures/v1/containers")).expect("slots").flatten();
     let slots: Vec<_> = slots.map(|slot| slot.path()).filter(|path| path.extension().is_none()).collect();
     assert!(!slots.is_empty());
     for slot in slots {

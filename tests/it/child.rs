@@ -196,8 +196,7 @@ impl Ended {
     /// The report of the one test that failed, without what the harness adds.
     #[track_caller]
     pub(crate) fn report(&self) -> String {
-        let start = self.output.find("transient-fixtures failed to ").expect("a report");
-        let report = &self.output[start..];
+        let (_, report) = self.output.split_once(" can't run: ").expect("a report");
         let end = ["\nnote: run with", "\nstack backtrace:"].iter().filter_map(|end| report.find(end)).min();
         report[..end.unwrap_or(report.len())].to_owned()
     }

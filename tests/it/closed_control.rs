@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Running};
+use crate::golden::golden;
 use crate::own_server::OwnServer;
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -150,7 +151,7 @@ fn what_is_left_is_remembered_though_the_connection_was_closed() {
     child.wait(Duration::from_secs(100)).assert_passed();
     world.server.connection(14).set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
     let refused = world.child("holds", 0).run();
-    refused.assert_failed_with(&["its database 14 holds 1 key", "Nothing was touched."]);
+    refused.assert_failed_with(&["database 14", "1 key", golden("report::refused::foreign_keys")]);
     assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
     world.server.connection(14).del::<_, ()>("shop:order:1").expect("DEL");
     world.child("holds", 1).run().assert_passed();
@@ -165,13 +166,13 @@ fn a_lease_that_another_test_has_taken_writes_nothing() {
     let old = world.holder().expect("a holder");
     redis::cmd("CLIENT").arg("SETNAME").arg("transient-fixtures:lease:1:other").exec(&mut other).expect("SETNAME");
     world.close(old);
-    child.wait_for("another test may have them");
+    child.wait_for(golden("lease::lost"));
     other.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
     child.wait(Duration::from_secs(100)).assert_passed();
     assert_eq!(other.get("shop:order:1"), Ok("somebody's".to_owned()));
     // And it counts as nobody's but theirs.
     drop(other);
-    world.child("holds", 0).run().assert_failed_with(&["its database 14 holds 1 key"]);
+    world.child("holds", 0).run().assert_failed_with(&["database 14", "1 key"]);
     assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
 }
 
@@ -185,7 +186,7 @@ fn a_process_that_was_stopped_has_lost_its_lease() {
     // Longer than the five seconds after which a closed connection counts as a lost lease.
     thread::sleep(Duration::from_secs(6));
     child.go_on();
-    child.wait_for("another test may have them");
+    child.wait_for(golden("lease::lost"));
     child.wait(Duration::from_secs(100)).assert_passed();
 }
 
@@ -194,12 +195,12 @@ fn a_full_server_that_keeps_no_names_gives_no_permission() {
     let world = World::new(&["--maxmemory-policy", "noeviction"]);
     let ended = world.child("fills_the_server", 0).run();
     ended.assert_passed();
-    assert!(ended.output.contains("could not keep the names"), "{}", ended.output);
+    assert!(ended.output.contains(golden("lease::not_left")), "{}", ended.output);
     let mut redis = world.server.connection(14);
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut redis).expect("CONFIG SET");
     redis.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
     for _ in 0..2 {
-        world.child("fills_the_server", 0).run().assert_failed_with(&["its database 14 holds 2 keys"]);
+        world.child("fills_the_server", 0).run().assert_failed_with(&["database 14", "2 keys"]);
     }
     assert_eq!(redis.get("shop:order:1"), Ok("somebody's".to_owned()));
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use transient_fixtures::{Error, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 use crate::child::Child;
+use crate::golden::golden;
 
 fn connect(test_request: &TestRequest) -> Connection {
     get_redis(test_request).expect("connect")
@@ -110,45 +111,45 @@ fn redis_cli_has_the_same_words(test_request: TestRequest) {
     let status = cli.wait().expect("redis-cli");
     if status.code() == Some(127) {
         // CI has one beside the server.
-        assert_ne!(std::env::var("EXPECTED_PROVIDER").as_deref(), Ok("process"), "there is no redis-cli");
-        return println!("there is no redis-cli here");
+        assert_ne!(std::env::var("EXPECTED_PROVIDER").as_deref(), Ok("process"), "no redis-cli");
+        return println!("no redis-cli here");
     }
     assert!(status.success());
     assert_eq!(redis.lrange::<_, Vec<Vec<u8>>>("words", 0, -1), Ok(ours));
 }
 
 #[rstest]
-#[case::open("SET a \"b", "a quotation mark \" is not closed; close it on the same line. Nothing was sent")]
-#[case::open_single("SET a 'b\\'", "a quotation mark ' is not closed")]
-#[case::glued("SET a \"b\"c", "something stands directly behind a closing \"; put a space between")]
-#[case::flushall("flushall", "FLUSHALL reaches beyond the data of the test databases; remove the line")]
-#[case::quoted("\"FLUSH\\x41LL\" async", "FLUSHALL reaches beyond")]
-#[case::config("CONFIG SET save ''", "CONFIG reaches beyond")]
-#[case::shutdown("SHUTDOWN NOSAVE", "SHUTDOWN reaches beyond")]
-#[case::script("EVAL \"redis.call('FLUSHALL')\" 0", "EVAL reaches beyond")]
-#[case::swapdb("SWAPDB 14 0", "SWAPDB reaches beyond")]
-#[case::multi("Multi", "MULTI can't be part of a fixture, which is one MULTI already")]
-#[case::watch("WATCH a", "WATCH can't be part")]
-#[case::select("SELECT 0", "0 is no test database; these are 14 and 15: name one of them")]
-#[case::select_word("SELECT jobs", "jobs is no test database")]
-#[case::moved("MOVE good 3", "3 is no test database")]
-#[case::copied("COPY good better REPLACE DB 1", "1 is no test database")]
-#[case::copied_twice("COPY good better DB 14 DB 0", "0 is no test database")]
-#[case::copied_in_lower_case("copy good better db 0", "0 is no test database")]
+#[case::open("SET a \"b", golden("data::open_quotation"))]
+#[case::open_single("SET a 'b\\'", golden("data::open_quotation"))]
+#[case::glued("SET a \"b\"c", golden("data::glued_quotation"))]
+#[case::flushall("flushall", golden("data::forbidden"))]
+#[case::quoted("\"FLUSH\\x41LL\" async", "FLUSHALL")]
+#[case::config("CONFIG SET save ''", "CONFIG ")]
+#[case::shutdown("SHUTDOWN NOSAVE", "SHUTDOWN ")]
+#[case::script("EVAL \"redis.call('FLUSHALL')\" 0", "EVAL ")]
+#[case::swapdb("SWAPDB 14 0", "SWAPDB ")]
+#[case::multi("Multi", golden("data::of_transactions"))]
+#[case::watch("WATCH a", "WATCH")]
+#[case::select("SELECT 0", "14")]
+#[case::select_word("SELECT jobs", golden("data::other_database"))]
+#[case::moved("MOVE good 3", golden("data::other_database"))]
+#[case::copied("COPY good better REPLACE DB 1", golden("data::other_database"))]
+#[case::copied_twice("COPY good better DB 14 DB 0", golden("data::other_database"))]
+#[case::copied_in_lower_case("copy good better db 0", golden("data::other_database"))]
 #[clean_redis]
 fn a_line_that_must_not_be_sent_is_named(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
     let mut redis = connect(&test_request);
     let () = redis.set("old", "x").expect("SET");
     let error = load(&test_request, format!("SET good 1\n\n# a comment\n{line}\nSET good 2\n")).expect_err("bad");
     let text = error.to_string();
-    assert!(error.is_data() && text.starts_with("load /") && text.contains("/some.redis:4: "), "{text}");
+    assert!(error.is_data() && text.starts_with('/') && text.contains("/some.redis:4: "), "{text}");
     assert!(text.contains(words), "{words:?} is missing in: {text}");
     assert_eq!((size(&mut redis), redis.exists("old")), (1, Ok(true)));
 }
 
 #[rstest]
 #[case::unknown("FROBNICATE a b", "ERR unknown command 'FROBNICATE'")]
-#[case::arguments("SET a", "ERR wrong number of arguments for 'set' command: SET a")]
+#[case::arguments("SET a", "arguments for 'set' command: SET a")]
 #[clean_redis]
 fn a_line_that_is_refused_loads_nothing(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
     let mut redis = connect(&test_request);
@@ -157,7 +158,10 @@ fn a_line_that_is_refused_loads_nothing(test_request: TestRequest, #[case] line:
     let text = error.to_string().replace('`', "'");
     assert!(error.is_data() && text.contains("/some.redis:2: "), "{text}");
     assert!(text.contains(words), "{words:?} is missing in: {text}");
-    assert!(text.contains("refuses this line (and 1 more); nothing was loaded. Correct it"), "{text}");
+    assert!(
+        text.contains("(and 1 more)") && text.contains(golden("data::refused, of several lines, a long one")),
+        "{text}"
+    );
     assert_eq!((size(&mut redis), redis.exists("old")), (1, Ok(true)));
 }
 
@@ -167,9 +171,9 @@ fn a_line_that_fails_leaves_clean_databases_clean(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     jobs(&test_request).set::<_, _, ()>("old", "x").expect("SET");
     let error = load(&test_request, FAILS_IN_THE_MIDDLE).expect_err("fails").to_string();
-    assert!(error.contains("/some.redis:5: WRONGTYPE Operation against a key"), "{error}");
-    assert!(error.contains(": LPUSH name y\nThis line (and 1 more) failed when it was executed"), "{error}");
-    assert!(error.ends_with("the test databases were emptied again. Correct it"), "{error}");
+    assert!(error.contains("/some.redis:5: WRONGTYPE "), "{error}");
+    assert!(error.contains(": LPUSH name y\nThis line (and 1 more) "), "{error}");
+    assert!(error.contains(golden("data::failed, of several lines, undone")), "{error}");
     assert_eq!((size(&mut redis), size(&mut jobs(&test_request))), (0, 0));
 }
 
@@ -182,7 +186,7 @@ fn a_line_that_fails_takes_nothing_away_from_a_test_that_is_not_clean(test_reque
     }
     jobs(&test_request).set::<_, _, ()>("old", "x").expect("SET");
     let error = load(&test_request, FAILS_IN_THE_MIDDLE).expect_err("fails").to_string();
-    assert!(error.ends_with("what they wrote is there. Correct it"), "{error}");
+    assert!(error.contains(golden("data::failed, of several lines, not undone")), "{error}");
     assert_eq!((size(&mut redis), size(&mut jobs(&test_request))), (2, 2));
 }
 
@@ -202,9 +206,9 @@ fn an_empty_file_and_a_long_line_are_fine(test_request: TestRequest) {
 fn a_fixture_that_is_not_there_names_those_that_are(test_request: TestRequest) {
     let error = test_request.load("brand").expect_err("no such fixture").to_string();
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    assert!(error.contains("load the fixture \"brand\": there is no brand.redis and no brand.json"), "{error}");
+    assert!(error.contains("\"brand\""), "{error}");
     assert!(error.contains(&format!("{}: brands, every_type, field_timeouts", place.display())), "{error}");
-    assert!(error.ends_with("Did you mean \"brands\"? Correct the name, or make the file"), "{error}");
+    assert!(error.contains("\"brands\"?"), "{error}");
 }
 
 /// The child of the next test.
@@ -252,10 +256,10 @@ fn fixtures_are_beside_the_manifest_and_upwards() {
     let at = |path: &str| root.path().join(path).display().to_string();
     for words in [
         "database 14: 3 keys\n  deep string \"x\"\n  own string \"right\"\n  shared string \"x\"\n",
-        &format!("\"both\": it is {} and {}", at("shop/fixtures/both.redis"), at("shop/fixtures/both.json")),
-        &format!("Looked at:\n  {}: both, odd, own, wrong\n  {}: own, shared\n", at("shop/fixtures"), at("fixtures")),
-        &format!("read the snapshot {}:2: unknown variant `text`", at("shop/fixtures/wrong.json")),
-        &format!("restore {}: the key a of database 14 is of the type x", at("shop/fixtures/odd.json")),
+        &format!("\"both\" is ambiguous: {} or {}", at("shop/fixtures/both.redis"), at("shop/fixtures/both.json")),
+        &format!(":\n  {}: both, odd, own, wrong\n  {}: own, shared\n", at("shop/fixtures"), at("fixtures")),
+        &format!("{}:2:", at("shop/fixtures/wrong.json")),
+        &format!("{}: the key a in", at("shop/fixtures/odd.json")),
     ] {
         assert!(ended.output.contains(words), "{words:?} is missing in:\n{}", ended.output);
     }
@@ -272,7 +276,7 @@ fn of_a_snapshot_that_fails_nothing_is_left_in_a_clean_test(test_request: TestRe
     std::fs::write(file.path(), text).expect("write");
     let error = test_request.load(file.path().to_str().expect("UTF-8")).expect_err("no such end");
     assert!(error.is_data(), "{error}");
-    for words in ["14 never: ", "the test databases were emptied again"] {
+    for words in ["never", "database 14"] {
         assert!(error.to_string().contains(words), "{words:?} is missing in: {error}");
     }
     assert_eq!(connect(&test_request).exists::<_, bool>("good"), Ok(false));

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::jobs::{Entry, Key, Place};
+use transient_fixtures::jobs::{Entry, KeyRole, Place};
 use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Ended};
+use crate::golden::golden;
 use crate::own_server::own_rung;
 
 mod failing {
     use super::{
-        Commands, Duration, Entry, Job, JobFormat, Key, Place, TestRequest, clean_redis, get_redis, redis, rstest,
+        Commands, Duration, Entry, Job, JobFormat, KeyRole, Place, TestRequest, clean_redis, get_redis, redis, rstest,
         test_request,
     };
 
@@ -21,7 +22,7 @@ mod failing {
         let mut redis = get_redis(test_request).expect("connect");
         redis.set_ex::<_, _, ()>("code:asa", "123456", 300).expect("SETEX");
         redis.set::<_, _, ()>("brand:1", "Ångström").expect("SET");
-        let job = Job::new("shop.send_mail").args(("asa@example.com",)).queue("mail");
+        let job = Job::new("shop.send_mail").with_args(("asa@example.com",)).with_queue("mail");
         test_request.jobs().enqueue(job).expect("enqueue");
     }
 
@@ -41,15 +42,15 @@ mod failing {
         fn places(&self, queue: &str) -> Vec<Place> {
             vec![Place::list(format!("names:{queue}"))]
         }
-        fn key(&self, key: &str) -> Key {
-            key.strip_prefix("names:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
+        fn key_role(&self, key: &str) -> KeyRole {
+            key.strip_prefix("names:").map_or(KeyRole::Unknown, |queue| KeyRole::Queue(queue.to_owned()))
         }
         fn decode(&self, entry: &Entry) -> Job {
             Job::new(entry.text())
         }
         fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
             let mut commands = redis::pipe();
-            commands.rpush(format!("names:{}", job.queue), job.name.as_deref().ok_or("no name")?);
+            commands.rpush(format!("names:{}", job.queue()), job.name().ok_or("no name")?);
             Ok(commands)
         }
     }
@@ -59,9 +60,9 @@ mod failing {
     #[ignore = "run by the tests below"]
     #[clean_redis]
     fn has_two_queues(test_request: TestRequest) {
-        let jobs = test_request.jobs_of(Names);
+        let jobs = test_request.jobs_with_format(Names);
         for name in ["send_mail", "send_mail", "count"] {
-            jobs.enqueue(Job::new(name).queue("shop")).expect("enqueue");
+            jobs.enqueue(Job::new(name).with_queue("shop")).expect("enqueue");
         }
         work(&test_request);
         test_request.travel(Duration::from_secs(1)).expect("travel");
@@ -110,10 +111,10 @@ mod failing {
         let mut redis = get_redis(&test_request).expect("connect");
         for number in 0..500 {
             redis.set::<_, _, ()>(format!("key:{number}"), "x".repeat(10_000)).expect("SET");
-            test_request.jobs().enqueue(Job::new("count").args((number,))).expect("enqueue");
+            test_request.jobs().enqueue(Job::new("count").with_args((number,))).expect("enqueue");
         }
         // One job, and one key, that fill a screen each.
-        test_request.jobs().enqueue(Job::new("long").args("å".repeat(500_000)).queue("a")).expect("enqueue");
+        test_request.jobs().enqueue(Job::new("long").with_args("å".repeat(500_000)).with_queue("a")).expect("enqueue");
         redis::cmd("XGROUP").arg(&["CREATE", "a", "mail", "0", "MKSTREAM"]).exec(&mut redis).expect("XGROUP");
         for number in 0..200 {
             redis::cmd("XGROUP").arg(&["CREATECONSUMER", "a", "mail"]).arg(number).exec(&mut redis).expect("XGROUP");
@@ -205,13 +206,11 @@ fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
     for words in ["code:asa", "123456", "brand:1", "Ångström", "mail: shop.send_mail(\"asa@example.com\")"] {
         assert!(told.contains(words), "{words:?} is missing in: {told}");
     }
-    assert_eq!(
-        lines.last().copied(),
-        Some(&*format!(
-            "Run it again and keep its server: TRANSIENT_KEEP=1 cargo test --package transient-fixtures -- --exact \
-             failure::failing::{name} --include-ignored --nocapture"
-        ))
+    let rerun = format!(
+        " TRANSIENT_KEEP=1 cargo test --package transient-fixtures -- --exact failure::failing::{name} --include-ignored \
+         --nocapture"
     );
+    assert!(lines.last().is_some_and(|line| line.ends_with(&rerun)), "{told}");
     if let Some(panic) = ended.output.find("panicked at") {
         assert!(panic < ended.output.find(&first).expect("a report"), "it comes before the panic");
     }
@@ -226,7 +225,7 @@ fn what_is_said_is_golden(#[case] name: &str) {
     let told = told(&ended);
     // Which server it was differs.
     let (_, server) = told.split_once(" failed on ").expect("a server");
-    let (server, _) = server.split_once(". Since").expect("changes");
+    let (server, _) = server.split_once(". ").expect("changes");
     let told = told.replace(server, "PRODUCT VERSION at ADDRESS (PROVIDER), databases 14 and 15") + "\n";
     let told = crate::snapshot::shown::rounded(&told);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/failure/{name}.txt"));
@@ -248,16 +247,16 @@ fn what_is_said_fits_on_a_screen() {
 #[test]
 fn an_unchanged_database_and_a_lost_server_are_said_too() {
     let ended = run("leaves_nothing");
-    assert!(told(&ended).contains("databases 14 and 15. Its databases are as they were when it began."));
+    assert!(told(&ended).contains(golden("failure::UNCHANGED")));
     let ended = run("ends_its_server");
-    ended.assert_failed_with(&["on purpose", "What is in its databases can't be said: failed to "]);
+    ended.assert_failed_with(&["on purpose", golden("failure::not_seen")]);
 }
 
 /// The author is not kept waiting for what can't be said.
 #[test]
 fn a_server_that_was_left_paused_is_not_waited_for() {
     let ended = run("pauses_its_server");
-    ended.assert_failed_with(&["on purpose", "What is in its databases can't be said: failed to "]);
+    ended.assert_failed_with(&["on purpose", golden("failure::not_seen")]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
 
@@ -267,5 +266,9 @@ fn a_server_that_was_left_paused_is_not_waited_for() {
 fn a_passed_test_says_nothing(#[case] test: &str) {
     let ended = run(test);
     ended.assert_passed();
-    assert!(!ended.output.contains("Since it began") && !ended.output.contains("Run it again"), "{}", ended.output);
+    assert!(
+        !ended.output.contains(golden("failure::changes")) && !ended.output.contains("TRANSIENT_KEEP=1"),
+        "{}",
+        ended.output
+    );
 }

@@ -5,6 +5,7 @@ mod apalis;
 mod messages;
 mod places;
 mod random;
+mod requeue;
 #[cfg(feature = "rq")]
 mod rq;
 #[cfg(feature = "sidekiq")]
@@ -19,16 +20,18 @@ use redis::Commands;
 use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{
-    Celery, Enqueued, Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request,
+    Celery, EnqueuedAssertion, Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request,
 };
 
-use transient_fixtures::jobs::{Entry, Key, Place};
+use transient_fixtures::jobs::{Entry, KeyRole, Place};
+
+use crate::golden::golden;
 
 fn names(jobs: &[Job]) -> Vec<&str> {
-    jobs.iter().map(|job| job.name.as_deref().unwrap_or("unreadable")).collect()
+    jobs.iter().map(|job| job.name().unwrap_or("unreadable")).collect()
 }
 
-type Assertion = fn(Enqueued) -> Enqueued;
+type Assertion = fn(EnqueuedAssertion) -> EnqueuedAssertion;
 
 /// What an assertion that does not hold says.
 fn refusal<T>(assertion: impl FnOnce() -> T) -> String {
@@ -46,12 +49,12 @@ fn what_was_queued_is_there_in_the_order_of_the_workers(test_request: TestReques
     let jobs = test_request.jobs();
     assert!(jobs.pending("celery")?.is_empty() && jobs.all()?.is_empty() && jobs.scheduled()?.is_empty());
     for (name, priority) in [("third", 5), ("first", 0), ("fourth", 9), ("second", 0)] {
-        jobs.enqueue(Job::new(name).priority(priority))?;
+        jobs.enqueue(Job::new(name).with_priority(priority))?;
     }
-    jobs.enqueue(Job::new("elsewhere").queue("mail"))?;
+    jobs.enqueue(Job::new("elsewhere").with_queue("mail"))?;
     let pending = jobs.pending("celery")?;
     assert_eq!(names(&pending), ["first", "second", "third", "fourth"]);
-    assert_eq!(pending.iter().filter_map(|job| job.priority).collect::<Vec<_>>(), [0, 0, 5, 9]);
+    assert_eq!(pending.iter().filter_map(Job::priority).collect::<Vec<_>>(), [0, 0, 5, 9]);
     assert_eq!(names(&jobs.pending("mail")?), ["elsewhere"]);
     assert_eq!(jobs.all()?.len(), 5);
     let mut keys: Vec<String> = get_jobs_redis(&test_request).expect("connect").keys("*").expect("KEYS");
@@ -65,24 +68,28 @@ fn what_was_queued_is_there_in_the_order_of_the_workers(test_request: TestReques
 fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let eta = SystemTime::now() + Duration::from_secs(3600);
-    let job = Job::new("shop.send_mail").args(("ÅÄÖ", 3, [1.5])).kwarg("copy", true).queue("mail").priority(6).eta(eta);
+    let job = Job::new("shop.send_mail")
+        .with_args(("ÅÄÖ", 3, [1.5]))
+        .with_kwarg("copy", true)
+        .with_queue("mail")
+        .with_priority(6)
+        .with_eta(eta);
     let id = jobs.enqueue(job.clone())?;
-    let mut found = jobs.pending("mail")?.remove(0);
-    assert_eq!((found.id.as_ref(), found.args.clone()), (Some(&id), vec![json!("ÅÄÖ"), json!(3), json!([1.5])]));
-    let due = found.eta.expect("an eta");
+    let found = jobs.pending("mail")?.remove(0);
+    assert_eq!((found.id(), found.args()), (Some(id.as_str()), &[json!("ÅÄÖ"), json!(3), json!([1.5])][..]));
+    let due = found.eta().expect("an eta");
     assert!(
         due.duration_since(eta).or_else(|error| Ok::<_, ()>(error.duration())).expect("a difference")
             < Duration::from_micros(1)
     );
-    let raw: Value = serde_json::from_slice(&found.raw).expect("JSON");
+    let raw: Value = serde_json::from_slice(found.raw()).expect("JSON");
     assert_eq!(raw["headers"]["id"], id.as_str());
-    assert_eq!(found.root.as_ref(), Some(&id));
-    (found.id, found.root, found.raw, found.eta) = (None, None, Vec::new(), job.eta);
-    assert_eq!(found, job);
+    assert_eq!(found.root(), Some(id.as_str()));
+    assert_eq!(found.with_id("1").with_root("1").with_eta(eta), job.clone().with_id("1").with_root("1"));
     // What a version 4 UUID looks like.
     assert_eq!((id.len(), &id[14..15]), (36, "4"));
     assert_ne!(jobs.enqueue(job)?, id);
-    assert_eq!(jobs.enqueue(Job::new("x").id("mine"))?, "mine");
+    assert_eq!(jobs.enqueue(Job::new("x").with_id("mine"))?, "mine");
     Ok(())
 }
 
@@ -91,9 +98,9 @@ fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Er
 fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     for number in 0..50_u8 {
-        jobs.enqueue(Job::new("count").args((number,)).priority(number % 10))?;
+        jobs.enqueue(Job::new("count").with_args((number,)).with_priority(u32::from(number % 10)))?;
     }
-    jobs.enqueue(Job::new("stays").queue("mail"))?;
+    jobs.enqueue(Job::new("stays").with_queue("mail"))?;
     assert_eq!(jobs.drain("celery")?.len(), 50);
     assert!(jobs.pending("celery")?.is_empty() && jobs.drain("celery")?.is_empty());
     jobs.assert_enqueued("stays").times(1);
@@ -102,7 +109,7 @@ fn draining_takes_everything_at_once(test_request: TestRequest) -> Result<(), Er
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     redis.hset::<_, _, _, ()>("unacked", "tag", "a job").expect("HSET");
     let error = jobs.drain("unacked").expect_err("a hash");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
     assert!(redis.hexists::<_, _, bool>("unacked", "tag").expect("HEXISTS"));
     Ok(())
 }
@@ -123,7 +130,7 @@ fn no_job_is_drained_twice_or_lost(test_request: TestRequest) -> Result<(), Erro
         };
         let (one, two) = (scope.spawn(drain), scope.spawn(drain));
         for number in 0..500 {
-            jobs.enqueue(Job::new("count").args(number)).expect("enqueue");
+            jobs.enqueue(Job::new("count").with_args(number)).expect("enqueue");
         }
         done.store(true, std::sync::atomic::Ordering::SeqCst);
         one.join().expect("join") + two.join().expect("join")
@@ -149,15 +156,11 @@ fn a_drained_job_is_queued_again_as_it_was(test_request: TestRequest) -> Result<
     assert_eq!(redis.lrange::<_, Vec<String>>("celery", 0, -1).expect("LRANGE"), [grouped.as_str(), "rubbish"]);
 
     // One that was changed is another message, and one without a name is none.
-    let mut changed = drained[1].clone();
-    changed.retries = 2;
     jobs.drain("celery")?;
-    jobs.enqueue(changed)?;
-    assert_eq!((jobs.pending("celery")?.len(), jobs.pending("celery")?[0].retries), (1, 2));
-    let mut nameless = drained[0].clone();
-    nameless.raw.clear();
-    let error = jobs.enqueue(nameless).expect_err("no name");
-    assert!(error.is_data() && error.to_string().contains("it has no name"), "{error}");
+    jobs.enqueue(drained[1].clone().with_retries(2))?;
+    assert_eq!((jobs.pending("celery")?.len(), jobs.pending("celery")?[0].retries()), (1, 2));
+    let error = jobs.enqueue(drained[0].clone().with_retries(2)).expect_err("no name");
+    assert!(error.is_data() && format!("{error:?}").contains(golden("jobs::NO_NAME")), "{error}");
     Ok(())
 }
 
@@ -184,7 +187,7 @@ fn listing_takes_no_round_trip_for_each_job(test_request: TestRequest) -> Result
     commands(&mut count)?; // Opens the connection.
     let of_one = commands(&mut count)?;
     for number in 0..300 {
-        jobs.enqueue(Job::new("many").args(number).countdown(Duration::from_secs(60)))?;
+        jobs.enqueue(Job::new("many").with_args(number).with_countdown(Duration::from_secs(60)))?;
     }
     // On a running server, a lease pings and others wait for it: a few commands, at any time.
     let of_many = commands(&mut count)?;
@@ -202,21 +205,21 @@ fn a_queue_of_another_kind_keeps_its_order(test_request: TestRequest) -> Result<
         fn places(&self, queue: &str) -> Vec<Place> {
             vec![Place::list(format!("lines:{queue}"))]
         }
-        fn key(&self, key: &str) -> Key {
-            key.strip_prefix("lines:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
+        fn key_role(&self, key: &str) -> KeyRole {
+            key.strip_prefix("lines:").map_or(KeyRole::Unknown, |queue| KeyRole::Queue(queue.to_owned()))
         }
         fn decode(&self, entry: &Entry) -> Job {
             Job::new(entry.text())
         }
         fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
             let mut commands = redis::pipe();
-            commands.rpush(format!("lines:{}", job.queue), job.name.clone().unwrap_or_default());
+            commands.rpush(format!("lines:{}", job.queue()), job.name().unwrap_or_default());
             Ok(commands)
         }
     }
-    let jobs = test_request.jobs_of(Lines);
+    let jobs = test_request.jobs_with_format(Lines);
     for name in ["first", "second", "third"] {
-        jobs.enqueue(Job::new(name).queue("x"))?;
+        jobs.enqueue(Job::new(name).with_queue("x"))?;
     }
     get_jobs_redis(&test_request).expect("connect").rpush::<_, _, ()>("other", "no job").expect("RPUSH");
     assert_eq!(names(&jobs.pending("x")?), ["first", "second", "third"]);
@@ -233,18 +236,18 @@ fn a_queue_of_another_kind_keeps_its_order(test_request: TestRequest) -> Result<
 fn scheduled_jobs_are_those_with_a_time_the_soonest_first(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     jobs.enqueue(Job::new("now"))?;
-    jobs.enqueue(Job::new("later").countdown(Duration::from_secs(600)))?;
-    jobs.enqueue(Job::new("soon").countdown(Duration::from_secs(60)).queue("mail"))?;
+    jobs.enqueue(Job::new("later").with_countdown(Duration::from_secs(600)))?;
+    jobs.enqueue(Job::new("soon").with_countdown(Duration::from_secs(60)).with_queue("mail"))?;
     // One that a worker has taken and holds until it is due.
-    jobs.enqueue(Job::new("held").countdown(Duration::from_secs(300)))?;
+    jobs.enqueue(Job::new("held").with_countdown(Duration::from_secs(300)))?;
     let held = jobs.pending("celery")?.pop().expect("a job");
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     let _: String = redis.lpop("celery", None).expect("LPOP");
-    let raw: Value = serde_json::from_slice(&held.raw).expect("JSON");
+    let raw: Value = serde_json::from_slice(held.raw()).expect("JSON");
     redis.hset::<_, _, _, ()>("unacked", "tag", json!([raw, "", "celery"]).to_string()).expect("HSET");
     assert_eq!(names(&jobs.scheduled()?), ["soon", "held", "later"]);
-    assert_eq!(names(&jobs.taken()?), ["held"]);
-    assert_eq!(jobs.taken()?[0].queue, "celery");
+    assert_eq!(names(&jobs.unacked()?), ["held"]);
+    assert_eq!(jobs.unacked()?[0].queue(), "celery");
     assert_eq!(names(&jobs.pending("celery")?), ["now", "later"]);
     Ok(())
 }
@@ -268,8 +271,8 @@ fn message(change: impl FnOnce(&mut Value)) -> String {
 #[case("[1, 2]".to_owned(), "expected an object")]
 #[case("null".to_owned(), "expected a message of Celery")]
 #[case("{}".to_owned(), "no headers")]
-#[case(json!({"body": "e30=", "headers": {}}).to_string(), "name no task")]
-#[case(message(|message| message["headers"]["task"] = json!(1)), "name no task")]
+#[case(json!({"body": "e30=", "headers": {}}).to_string(), "no task")]
+#[case(message(|message| message["headers"]["task"] = json!(1)), "no task")]
 #[clean_redis]
 fn what_is_no_message_is_shown_and_stays(
     test_request: TestRequest,
@@ -281,13 +284,13 @@ fn what_is_no_message_is_shown_and_stays(
     redis.lpush::<_, _, ()>("celery", &raw).expect("LPUSH");
     redis.hset::<_, _, _, ()>("unacked", "tag", &raw).expect("HSET");
     let found = jobs.pending("celery")?.remove(0);
-    assert_eq!((found.raw.as_slice(), found.name.as_ref()), (raw.as_bytes(), None));
-    assert!(found.unreadable.as_ref().expect("a reason").contains(why), "{:?}", found.unreadable);
-    assert!(jobs.taken()?[0].unreadable.is_some());
+    assert_eq!((found.raw(), found.name()), (raw.as_bytes(), None));
+    assert!(found.why_unreadable().expect("a reason").contains(why), "{:?}", found.why_unreadable());
+    assert!(jobs.unacked()?[0].why_unreadable().is_some());
     let text = refusal(|| jobs.assert_nothing_enqueued());
     assert!(text.contains("celery: unreadable (") && text.contains(why), "{text}");
     assert_eq!(redis.llen::<_, u32>("celery").expect("LLEN"), 1);
-    assert_eq!(jobs.drain("celery")?[0].raw, raw.as_bytes());
+    assert_eq!(jobs.drain("celery")?[0].raw(), raw.as_bytes());
     Ok(())
 }
 
@@ -297,7 +300,7 @@ fn bytes_that_are_no_text_are_shown_too(test_request: TestRequest) -> Result<(),
     let raw: Vec<u8> = (0..=255).collect();
     get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>("celery", &raw).expect("LPUSH");
     let job = test_request.jobs().pending("celery")?.remove(0);
-    assert_eq!(job.raw, raw);
+    assert_eq!(job.raw(), raw);
     assert!(job.to_string().contains("256 bytes") && job.to_string().len() < 1_000, "{job}");
     Ok(())
 }
@@ -320,10 +323,10 @@ fn a_time_in_other_words_is_read(
     let raw = message(|message| message["headers"]["eta"] = json!(eta));
     get_jobs_redis(&test_request).expect("connect").lpush::<_, _, ()>("celery", raw).expect("LPUSH");
     let job = test_request.jobs().assert_enqueued("shop.send_mail").jobs()[0].clone();
-    let since = job.eta.and_then(|eta| eta.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let since = job.eta().and_then(|eta| eta.duration_since(SystemTime::UNIX_EPOCH).ok());
     assert_eq!(since.map(|since| since.as_secs()), seconds);
-    let why = job.unreadable.unwrap_or_default();
-    assert_eq!(why.contains("its eta \"tomorrow\" is not a time"), eta == "tomorrow", "{why}");
+    let why = job.why_unreadable().unwrap_or_default();
+    assert_eq!(why.contains("\"tomorrow\""), eta == "tomorrow", "{why}");
     Ok(())
 }
 
@@ -338,8 +341,8 @@ fn other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
     redis.rpush::<_, _, ()>("8d5f.reply.celery.pidbox", "{}").expect("RPUSH");
     test_request.jobs().assert_nothing_enqueued();
     redis.set::<_, _, ()>("unacked", "a text").expect("SET");
-    let error = test_request.jobs().taken().expect_err("no hash");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    let error = test_request.jobs().unacked().expect_err("no hash");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
     Ok(())
 }
 
@@ -347,15 +350,15 @@ fn other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Error> {
 #[clean_redis]
 fn assertions_narrow_and_count(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
-    let mail = |to: &str, copies: u32| Job::new("shop.send_mail").args((to, copies)).queue("mail");
+    let mail = |to: &str, copies: u32| Job::new("shop.send_mail").with_args((to, copies)).with_queue("mail");
     jobs.enqueue(mail("asa@example.com", 1))?;
     jobs.enqueue(mail("asa@example.com", 1))?;
-    jobs.enqueue(mail("bo@example.com", 2).kwarg("urgent", true))?;
+    jobs.enqueue(mail("bo@example.com", 2).with_kwarg("urgent", true))?;
     jobs.enqueue(Job::new("shop.count"))?;
     jobs.assert_enqueued("shop.send_mail").times(3).on_queue("mail").times(3);
     jobs.assert_enqueued("shop.send_mail").with_args(("asa@example.com", 1)).times(2);
     let bo = jobs.assert_enqueued("shop.send_mail").with_kwargs(json!({"urgent": true})).times(1);
-    assert_eq!(bo.jobs()[0].args, [json!("bo@example.com"), json!(2)]);
+    assert_eq!(bo.jobs()[0].args(), [json!("bo@example.com"), json!(2)]);
     jobs.assert_enqueued("shop.count").with_args(()).with_kwargs(json!({})).on_queue("celery");
     jobs.assert_not_enqueued("shop.send_sms");
     Ok(())
@@ -366,18 +369,20 @@ fn assertions_narrow_and_count(test_request: TestRequest) -> Result<(), Error> {
 fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let text = refusal(|| jobs.assert_enqueued("shop.send_mail"));
-    assert_eq!(
-        text,
-        "expected a job shop.send_mail; nothing is queued. Is the job queued in another database than that of jobs_url(), or not at all?"
+    assert!(
+        text.contains("job shop.send_mail. ") && text.contains(golden("jobs::unexpected, nothing is queued")),
+        "{text}"
     );
-    jobs.enqueue(Job::new("shop.send_mail").args(("ÅÄÖ", 1)).kwarg("copy", true).queue("mail").priority(3))?;
+    jobs.enqueue(
+        Job::new("shop.send_mail").with_args(("ÅÄÖ", 1)).with_kwarg("copy", true).with_queue("mail").with_priority(3),
+    )?;
     let assertions: [(Assertion, &str); 6] = [
-        (|found| found.with_args(("other", 1)), r#"expected a job shop.send_mail with args ["other",1]; queued is:"#),
-        (|found| found.with_kwargs(json!({})), "expected a job shop.send_mail with kwargs {}; queued is:"),
-        (|found| found.on_queue("celery"), "expected a job shop.send_mail in the queue celery; queued is:"),
-        (|found| found.times(2), "expected a job shop.send_mail, 2 times and not 1; queued is:"),
-        (|found| found.with_args(("ÅÄÖ", 1)).only().times(0), r#"with args ["ÅÄÖ",1], 0 times and not 1; queued is:"#),
-        (|found| found.on_queue("mail").times(0), "in the queue mail, 0 times and not 1; queued is:"),
+        (|found| found.with_args(("other", 1)), r#"shop.send_mail with args ["other",1]. "#),
+        (|found| found.with_kwargs(json!({})), "shop.send_mail with kwargs {}. "),
+        (|found| found.on_queue("celery"), " the queue celery. "),
+        (|found| found.times(2), " 2 times, found 1"),
+        (|found| found.with_args(("ÅÄÖ", 1)).only().times(0), r#"with args ["ÅÄÖ",1] "#),
+        (|found| found.on_queue("mail").times(0), "the queue mail exactly 0 times, found 1"),
     ];
     for (assertion, words) in assertions {
         let text = refusal(|| assertion(jobs.assert_enqueued("shop.send_mail")));
@@ -385,16 +390,16 @@ fn an_assertion_that_fails_shows_what_is_queued(test_request: TestRequest) -> Re
         assert!(text.ends_with("\n  mail: shop.send_mail(\"ÅÄÖ\", 1, copy=true), priority 3"), "{text}");
     }
     let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
-    assert!(text.starts_with("expected no job shop.send_mail; queued is:\n  mail: shop.send_mail("), "{text}");
+    assert!(text.contains("no job shop.send_mail. ") && text.contains(":\n  mail: shop.send_mail("), "{text}");
     jobs.enqueue(Job::new("shop.count"))?;
     let text = refusal(|| jobs.assert_enqueued("shop.send_mail").only());
-    assert!(text.starts_with("expected a job shop.send_mail, and no other; queued are 2:\n"), "{text}");
+    assert!(text.contains("job shop.send_mail ") && text.contains(" (2):\n"), "{text}");
     jobs.drain("celery")?;
     for number in 0..30 {
-        jobs.enqueue(Job::new("count").args((number,)).countdown(Duration::from_secs(3600)))?;
+        jobs.enqueue(Job::new("count").with_args((number,)).with_countdown(Duration::from_secs(3600)))?;
     }
     let text = refusal(|| jobs.assert_nothing_enqueued());
-    assert!(text.contains("queued are 31:\n") && text.ends_with("\n  and 11 more"), "{text}");
+    assert!(text.contains("(31):\n") && text.ends_with("\n  and 11 more"), "{text}");
     assert!(text.contains("count(0), due in 35"), "{text}");
     Ok(())
 }
@@ -435,20 +440,20 @@ fn asserts_in_vain(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([5, 0]));
-    jobs.enqueue(Job::new("low").priority(9))?;
-    jobs.enqueue(Job::new("high").priority(4))?;
+    let jobs = test_request.jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([5, 0]));
+    jobs.enqueue(Job::new("low").with_priority(9))?;
+    jobs.enqueue(Job::new("high").with_priority(4))?;
     let mut keys: Vec<String> = get_jobs_redis(&test_request).expect("connect").keys("*").expect("KEYS");
     keys.sort_unstable();
     assert_eq!(keys, ["shop:celery", "shop:celery\u{6}\u{16}5"]);
     assert_eq!(names(&jobs.all()?), ["high", "low"]);
     // kombu bisects the steps, and takes the last one for a priority below the first.
-    let jobs = test_request.jobs_of(Celery::new().with_priority_steps([3, 6, 9]));
-    jobs.enqueue(Job::new("below all steps").queue("odd"))?;
+    let jobs = test_request.jobs_with_format(Celery::new().with_priority_steps([3, 6, 9]));
+    jobs.enqueue(Job::new("below all steps").with_queue("odd"))?;
     assert!(get_jobs_redis(&test_request).expect("connect").exists::<_, bool>("odd\u{6}\u{16}9").expect("EXISTS"));
     assert_eq!(names(&jobs.pending("odd")?), ["below all steps"]);
-    let error = jobs.enqueue(Job::new("wrong").priority(10)).expect_err("10 is no priority");
-    assert!(error.is_data() && error.to_string().contains("queue the job wrong: priority 10"), "{error}");
+    let error = jobs.enqueue(Job::new("wrong").with_priority(10)).expect_err("10 is no priority");
+    assert!(error.is_data() && format!("{error:?}").contains("priority 10"), "{error}");
     Ok(())
 }
 
@@ -456,7 +461,9 @@ fn an_application_may_have_other_steps_and_a_prefix(test_request: TestRequest) -
 #[rstest]
 #[clean_redis]
 fn a_job_of_an_unknown_priority_is_seen(test_request: TestRequest) -> Result<(), Error> {
-    test_request.jobs_of(Celery::new().with_priority_steps([0, 5])).enqueue(Job::new("hidden").priority(5))?;
+    test_request
+        .jobs_with_format(Celery::new().with_priority_steps([0, 5]))
+        .enqueue(Job::new("hidden").with_priority(5))?;
     let jobs = test_request.jobs();
     assert_eq!(names(&jobs.all()?), ["hidden"]);
     jobs.assert_enqueued("hidden").times(1);
@@ -469,15 +476,12 @@ fn a_job_of_an_unknown_priority_is_seen(test_request: TestRequest) -> Result<(),
 fn times_without_a_text_form_are_refused(test_request: TestRequest) {
     let jobs = test_request.jobs();
     for job in [
-        Job::new("far").countdown(Duration::MAX),
-        Job::new("far").countdown(Duration::from_secs(10_000 * 31_536_000)),
-        Job::new("far").eta(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
+        Job::new("far").with_countdown(Duration::MAX),
+        Job::new("far").with_countdown(Duration::from_secs(10_000 * 31_536_000)),
+        Job::new("far").with_eta(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
     ] {
         let error = jobs.enqueue(job).expect_err("no such time");
-        assert!(
-            error.is_data() && error.to_string().contains("its eta or expiry is before 1970 or after 9999"),
-            "{error}"
-        );
+        assert!(error.is_data() && format!("{error:?}").contains("9999"), "{error}");
     }
     jobs.assert_nothing_enqueued();
 }
@@ -485,6 +489,6 @@ fn times_without_a_text_form_are_refused(test_request: TestRequest) {
 #[test]
 fn arguments_without_a_json_form_are_refused() {
     let map = std::collections::BTreeMap::from([(vec![1], 1)]);
-    assert!(refusal(|| Job::new("x").args((&map,))).contains("no JSON form"));
-    assert!(refusal(|| Job::new("x").kwarg("map", &map)).contains("no JSON form"));
+    assert!(refusal(|| Job::new("x").with_args((&map,))).contains(golden("jobs::no_json")));
+    assert!(refusal(|| Job::new("x").with_kwarg("map", &map)).contains(golden("jobs::no_json")));
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Running};
+use crate::golden::golden;
 use crate::own_server;
 
 mod verdicts {
@@ -128,9 +129,9 @@ fn look_and_end(output: &str, temporary: &Path) {
     let port = url.trim_end_matches("/14").rsplit(':').next().expect("a port");
     let command = format!("-cli -h 127.0.0.1 -p {port} -n 14");
     assert!(output.contains(&command), "{command:?} is missing in:\n{output}");
-    let end = output.lines().find_map(|line| line.split_once("End it: ")).expect("a command").1;
+    let end = output.lines().find_map(|line| line.split_once("Stop it: ")).expect("a command").1;
     let process: u32 = end.strip_prefix("kill ").expect("kill").parse().expect("a process");
-    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it is still there");
+    let mut connection = redis::Client::open(url).expect("a client").get_connection().expect("it still runs");
     assert_eq!(connection.get::<_, String>("evidence").expect("GET"), "here");
     let info: redis::InfoDict = redis::cmd("INFO").arg("server").query(&mut connection).expect("INFO");
     assert_eq!(info.get::<u32>("process_id"), Some(process));
@@ -147,7 +148,7 @@ fn assert_gone(temporary: &Path) {
         entries.filter(|name| name.to_string_lossy().starts_with("transient-fixtures-")).count()
     };
     while left() > 0 {
-        assert!(Instant::now() < deadline, "the server's directory is still there");
+        assert!(Instant::now() < deadline, "the directory is still there");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -164,7 +165,7 @@ fn assert_gone(temporary: &Path) {
 fn a_failed_tests_server_stays(#[case] test: &str) {
     let temporary = TempDir::new().expect("a directory");
     let ended = keeping(test, temporary.path()).run();
-    ended.assert_failed_with(&[&format!("KEPT the server of it::keep::verdicts::{test}"), "end it:"]);
+    ended.assert_failed_with(&["KEPT", &format!("it::keep::verdicts::{test}, ")]);
     std::thread::sleep(Duration::from_millis(700));
     look_and_end(&ended.output, temporary.path());
 }
@@ -206,7 +207,7 @@ fn a_running_server_is_not_kept() {
     let (server, temporary) = (own_server::OwnServer::start(), TempDir::new().expect("a directory"));
     let child = keeping("panics", temporary.path()).without("TRANSIENT_PROVIDER");
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
-    ended.assert_failed_with(&["is not ours to keep", &format!("-p {} -n 14", server.port)]);
+    ended.assert_failed_with(&[golden("report::not_kept"), &format!("-p {} -n 14", server.port)]);
     // Nobody is told to end it.
     assert!(!ended.output.contains("shutdown") && !ended.output.contains("kill "), "{}", ended.output);
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::Child;
+use crate::golden::golden;
 use crate::own_server::{self, OwnServer};
 
 /// Tests that would see each other's keys if they shared a database.
@@ -93,7 +94,7 @@ fn a_waiter_gives_up_with_the_name_of_the_holder() {
     holder.wait_for("holding");
     let waiter = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url());
     let ended = waiter.env("TRANSIENT_LEASE_TIMEOUT", "1").run();
-    let name = format!("process {}, test it::lease::holds, has had it for 1 s", holder.child.id());
+    let name = format!("it::lease::holds (process {})", holder.child.id());
     ended.assert_failed_with(&[&name, "TRANSIENT_PROVIDER=process"]);
     fs::write(go_on, "").expect("write");
     holder.wait(Duration::from_secs(30)).assert_passed();
@@ -107,7 +108,7 @@ fn a_waiter_says_for_whom_it_waits() {
     let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
     holder.wait_for("holding");
     let waiter = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).start();
-    waiter.wait_for(&format!("which process {}, test it::lease::holds, uses", holder.child.id()));
+    waiter.wait_for(&format!("it::lease::holds (process {})", holder.child.id()));
     fs::write(go_on, "").expect("write");
     waiter.wait(Duration::from_secs(60)).assert_passed();
 }
@@ -233,10 +234,9 @@ fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
         "f_forgets_without_the_attribute",
         "g_times_out_with_a_request_of_its_own",
     ] {
-        let warning = format!(
-            "warning: it::lease::leaks::{test} ended, but a clone of its TestRequest or a connection is still alive"
-        );
-        assert!(ended.output.contains(&warning), "{}", ended.output);
+        let warning = format!("warning: it::lease::leaks::{test} ");
+        let is_warning = |line: &str| line.contains(&warning) && line.contains(golden("lease::released_in_use"));
+        assert!(ended.output.lines().any(is_warning), "{}", ended.output);
     }
 }
 
@@ -258,7 +258,7 @@ fn a_thread_without_a_clone_is_told_so() {
     let child = Child::test("lease::asks_again_in_a_thread").env("TRANSIENT_REDIS_URL", server.url());
     let ended = child.env("TRANSIENT_LEASE_TIMEOUT", "600").run();
     ended.assert_passed();
-    assert!(ended.output.contains("Hand a clone of its TestRequest to its threads"), "{}", ended.output);
+    assert!(ended.output.contains(golden("lease::waits_for_itself")), "{}", ended.output);
 }
 
 /// Tests one after the other have one server, also when their async connections close late.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
 use crate::child::{Child, Ended};
+use crate::golden::golden;
 use crate::own_server::own_rung;
 
 #[fixture]
@@ -84,7 +85,7 @@ fn run(test: &str, second: Option<&str>) -> Ended {
 }
 
 #[rstest]
-#[case::missing(None, &["there is no second.redis", "fixtures: first"])]
+#[case::missing(None, &["\"second\"", "fixtures: first"])]
 #[case::refused(Some("SET x 1\nNOSUCHCOMMAND y\n"), &["second.redis:2", "unknown command"])]
 #[case::failing(Some("SET x 1\nRPUSH x 2\n"), &["second.redis:2", "WRONGTYPE"])]
 #[case::unterminated(Some("SET x \"1\n"), &["second.redis:1"])]
@@ -101,6 +102,6 @@ fn a_file_that_cant_be_loaded_fails_the_test_at_its_line(#[case] second: Option<
 #[test]
 fn what_was_loaded_is_no_change() {
     let ended = run("fails_with_data", None);
-    ended.assert_failed_with(&["Since it began:", "added 14 new"]);
+    ended.assert_failed_with(&[golden("failure::changes"), "added 14 new"]);
     assert!(!ended.output.contains("added 14 loaded"), "{}", ended.output);
 }

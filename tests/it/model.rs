@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 use crate::child::Child;
+use crate::golden::golden;
 use crate::own_server::OwnServer;
 
 const MARKER: &str = "transient-fixtures:left";
@@ -206,7 +207,7 @@ impl World {
                     self.began(clean, cache, false, &key);
                     self.model.ends(cache);
                 } else {
-                    assert!(ended.output.contains("Nothing was touched."), "{}", ended.output);
+                    assert!(ended.output.contains(golden("report::refused::foreign_keys")), "{}", ended.output);
                 }
             }
             Step::KilledRun { clean, cache } => {

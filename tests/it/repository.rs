@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::golden::{GOLDEN, runs};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -44,10 +46,10 @@ fn versions_agree_and_the_changelog_has_them() {
     assert!(read("README.md").contains(&format!("Rust {rust}")), "README does not state Rust {rust}");
 }
 
-/// The rows of the README's table of settings: key, variable, default.
+/// The rows of the table of settings: key, variable, default.
 fn table() -> Vec<[String; 3]> {
-    let readme = read("README.md");
-    let rows = readme
+    let page = read("docs/settings.md");
+    let rows = page
         .lines()
         .filter(|line| ["| `redis.", "| `celery.", "| `websauna."].iter().any(|start| line.starts_with(start)))
         .map(|line| {
@@ -75,7 +77,7 @@ fn known() -> Vec<[String; 3]> {
 }
 
 #[test]
-fn the_readme_has_every_setting_with_its_default() {
+fn every_setting_is_documented_with_its_default() {
     let documented: BTreeSet<_> = table().into_iter().collect();
     let known: BTreeSet<_> = known().into_iter().collect();
     assert_eq!(known.len(), 33, "{known:?}");
@@ -84,7 +86,7 @@ fn the_readme_has_every_setting_with_its_default() {
 
 #[test]
 fn every_environment_variable_is_documented() {
-    let readme = read("README.md");
+    let page = read("docs/settings.md");
     let mut variables = BTreeSet::new();
     for path in files("src", &["rs", "sh"]) {
         let text = fs::read_to_string(path).expect("read");
@@ -98,7 +100,7 @@ fn every_environment_variable_is_documented() {
     }
     assert!(variables.len() > 5, "{variables:?}");
     for variable in variables {
-        assert!(readme.contains(&variable), "README does not mention {variable}");
+        assert!(page.contains(&variable), "docs/settings.md does not mention {variable}");
     }
 }
 
@@ -128,7 +130,7 @@ fn the_main_path_fits_on_one_screen() {
 
 /// The modules from the top down: each imports only those that stand below it. Those in one row may know each other.
 const HOUSE: [&[&str]; 12] = [
-    &["lib"],
+    &["lib", "guide"],
     &["rstest", "macro_support", "connections"],
     &["failure_report", "lint"],
     &["request"],
@@ -137,7 +139,7 @@ const HOUSE: [&[&str]; 12] = [
     &["time", "sessions", "jobs"],
     &["lease"],
     &["provider"],
-    &["redis_io", "cache"],
+    &["redis_io", "cache", "random", "sync"],
     &["settings"],
     &["error", "report"],
 ];
@@ -183,7 +185,7 @@ fn imports_point_down() {
         modules.insert(module);
     }
     for module in HOUSE.iter().flat_map(|row| row.iter()) {
-        assert!(modules.contains(*module), "HOUSE names {module}, which is not there");
+        assert!(modules.contains(*module), "HOUSE names {module}, a missing module");
     }
 }
 
@@ -266,9 +268,196 @@ fn only_leases_and_providers_open_connections() {
     }
 }
 
-/// The image in the README is the one that is pinned.
+/// The image in the documentation is the one that is pinned.
 #[test]
 fn the_image_is_documented() {
     let image = known().into_iter().find(|[key, ..]| key == "redis.image").expect("redis.image");
-    assert!(read("README.md").contains(&format!("docker pull {}", image[2])), "{image:?}");
+    assert!(read("docs/providers.md").contains(&format!("docker pull {}", image[2])), "{image:?}");
+}
+
+/// `root()` and everything below that is written for people, without what cargo or git have made.
+fn pages() -> Vec<PathBuf> {
+    let directories = ["docs", "examples", "benches", "interop", ".github"].into_iter();
+    let mut pages: Vec<_> = directories.flat_map(|below| files(below, &["md"])).collect();
+    let here = fs::read_dir(root()).expect("read").flatten().map(|entry| entry.path());
+    pages.extend(here.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    pages.retain(|path| !path.components().any(|part| part.as_os_str() == "target"));
+    pages
+}
+
+/// The lines of a page outside of its code blocks, with their numbers.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut is_code = false;
+    let lines = text.lines().enumerate().filter(|(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.map(|(index, line)| (index + 1, line)).collect()
+}
+
+/// The id that a heading has on GitHub and crates.io.
+fn anchor(heading: &str) -> String {
+    let kept = |letter: char| letter.is_alphanumeric() || " -_".contains(letter);
+    heading.trim_start_matches('#').trim().to_lowercase().chars().filter(|letter| kept(*letter)).collect::<String>()
+}
+
+#[test]
+fn links_between_pages_are_valid() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("read");
+        for (number, line) in prose(&text) {
+            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                // Another site, or an item's name, which rustdoc resolves.
+                if link.contains(':') || !link.contains(['/', '.', '#']) {
+                    continue;
+                }
+                let place = format!("{}:{number}: {link}", page.display());
+                let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+                let target = if path.is_empty() { page.clone() } else { page.parent().expect("a parent").join(path) };
+                assert!(target.exists(), "{place}: no such file");
+                if !fragment.is_empty() {
+                    let text = fs::read_to_string(&target).unwrap_or_else(|error| panic!("{place}: {error}"));
+                    let headings = prose(&text).into_iter().filter(|(_, line)| line.starts_with('#'));
+                    let mut anchors = headings.map(|(_, heading)| anchor(heading).replace(' ', "-"));
+                    assert!(anchors.any(|anchor| anchor == fragment), "{place}: no such heading");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 3, "{count}");
+}
+
+/// rustfmt formats code alone.
+#[test]
+fn comments_and_pages_have_at_most_120_columns() {
+    let is_wide = |line: &str| line.chars().count() > 120 && line.trim_start_matches(['/', '!', ' ']).contains(' ');
+    let mut wide = BTreeSet::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("read");
+        for (number, line) in prose(&text).into_iter().filter(|(_, line)| !line.starts_with('|')) {
+            if is_wide(line) {
+                wide.insert(format!("{}:{number}", page.display()));
+            }
+        }
+    }
+    for path in ["src", "macros", "tests", "examples"].into_iter().flat_map(|below| files(below, &["rs"])) {
+        let text = fs::read_to_string(&path).expect("read");
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//")) {
+            // A table of rustdoc can't be wrapped.
+            if is_wide(line) && !line.contains("/ |") && !line.contains("! |") {
+                wide.insert(format!("{}:{}", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{} lines are wider than 120 columns: {wide:#?}", wide.len());
+}
+
+/// docs.rs shows an example only if the manifest says so.
+#[test]
+fn docs_rs_shows_every_example() {
+    let manifest = read("Cargo.toml");
+    let entries = fs::read_dir(root().join("examples")).expect("read").flatten().map(|entry| entry.path());
+    let examples: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let name = example.file_stem().expect("a name").display();
+        let section =
+            manifest.split("[[example]]\n").find(|section| section.starts_with(&format!("name = \"{name}\"")));
+        let section = section.unwrap_or_else(|| panic!("Cargo.toml does not name the example {name}"));
+        let own = section.split("\n\n").next().unwrap_or_default();
+        assert!(own.contains("doc-scrape-examples = true"), "docs.rs does not show the example {name}");
+    }
+}
+
+#[test]
+fn both_packages_tell_where_they_come_from() {
+    let packages = [read("Cargo.toml"), read("macros/Cargo.toml")];
+    for manifest in &packages {
+        for key in ["repository.workspace", "documentation.workspace", "license.workspace", "rust-version.workspace"] {
+            assert!(manifest.contains(&format!("\n{key} = true\n")), "{key}");
+        }
+        for key in ["description", "keywords", "categories"] {
+            assert!(manifest.contains(&format!("\n{key} = ")), "{key}");
+        }
+    }
+    // The address is stated once, and links elsewhere agree with it.
+    let repository = value(&packages[0], "repository");
+    let owner = repository.rsplit_once('/').expect("an owner").0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("read");
+        for link in text.split("https://").skip(1).map(|rest| format!("https://{rest}")) {
+            if link.contains("/transient-fixtures") && link.starts_with("https://github.com/") {
+                assert!(link.starts_with(owner), "{} has another repository", page.display());
+            }
+        }
+    }
+}
+
+/// The string literals of a source file.
+fn literals(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '/', '\'', 'r']) {
+        rest = &rest[at..];
+        let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
+        if rest.starts_with("//") {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if rest.starts_with('r') && rest[1 + hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let (text, after) = rest[2 + hashes..].split_once(&end).expect("its end");
+            found.push(text.to_owned());
+            rest = after;
+        } else if rest.starts_with("'\\") {
+            rest = rest[3..].split_once('\'').expect("its end").1;
+        } else if rest.starts_with("'\"'") {
+            rest = &rest[3..];
+        } else if let Some(text) = rest.strip_prefix('"') {
+            let end = text.match_indices('"').map(|(end, _)| end);
+            let is_escaped = |end: usize| text[..end].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+            let end = end.into_iter().find(|end| !is_escaped(*end)).expect("its end");
+            // A literal can go on in the next line.
+            let pieces: Vec<_> = text[..end].split("\\\n").enumerate().collect();
+            let pieces = pieces.iter().map(|(number, piece)| if *number > 0 { piece.trim_start() } else { piece });
+            found.push(pieces.collect());
+            rest = &text[end + 1..];
+        } else {
+            rest = &rest[1..];
+        }
+    }
+    found
+}
+
+/// All three words in a row of a text, in lower case.
+fn threes(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for run in text.split(['\n', '"']).flat_map(runs) {
+        let words: Vec<_> = run.split(' ').map(|word| word.trim_matches([',', '.', ':', ';']).to_lowercase()).collect();
+        found.extend(words.windows(3).map(|three| three.join(" ")));
+    }
+    found
+}
+
+/// Reports can be reworded without a change to a test. Tests recognise them by facts, by the kind of the error, or by
+/// their golden entries.
+#[test]
+fn no_test_quotes_a_report() {
+    assert_eq!(literals("a(\"b \\\" \\\n  c\", r#\"d\"#, 'e', '\"') // \"f\""), ["b \\\" c", "d"]);
+    let mut golden = BTreeSet::new();
+    for (_, text) in GOLDEN {
+        golden.extend(text.lines().filter(|line| !line.starts_with("## ")).flat_map(threes));
+    }
+    assert!(golden.len() > 500, "{golden:?}");
+    let mut quotes = Vec::new();
+    for path in ["tests/it", "tests/engine", "tests/clock"].into_iter().flat_map(|below| files(below, &["rs"])) {
+        for literal in literals(&fs::read_to_string(&path).expect("read")) {
+            let quoted: Vec<_> = threes(&literal).intersection(&golden).cloned().collect();
+            if !quoted.is_empty() {
+                quotes.push(format!("{}: {quoted:?} in {literal:?}", path.display()));
+            }
+        }
+    }
+    assert!(quotes.is_empty(), "these tests quote reports:\n{}", quotes.join("\n"));
 }

@@ -148,5 +148,5 @@ fn a_request_may_cross_threads() {
 #[rstest]
 fn debug_shows_no_password(test_request: TestRequest) {
     let text = format!("{test_request:?}");
-    assert!(text.contains("databases: (14, 15)") && !text.contains("redis://"), "{text}");
+    assert!(text.contains("databases: Databases { sessions: 14, jobs: 15 }") && !text.contains("redis://"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Sessions in Pyramid's format, as somebody who tests an application uses them. The frameworks themselves: `interop/`.
+//! Sessions in Pyramid's format, as a test of an application uses them. `interop/` runs the frameworks themselves.
 
 mod bytes;
 mod cookies;
@@ -34,7 +34,7 @@ fn stored(session: &Session, test_request: &TestRequest) -> serde_json::Value {
 
 #[rstest]
 #[clean_redis]
-fn what_was_set_comes_back_and_nothing_else(test_request: TestRequest) -> Result<(), Error> {
+fn returns_the_values_that_were_set(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     assert_eq!(session.get::<String>("name")?, None);
     assert_eq!(session.get_or("count", 7)?, 7);
@@ -55,7 +55,7 @@ fn what_was_set_comes_back_and_nothing_else(test_request: TestRequest) -> Result
 
 #[rstest]
 #[clean_redis]
-fn who_only_looks_leaves_no_key(test_request: TestRequest) -> Result<(), Error> {
+fn reading_does_not_create_a_session(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     assert!(session.is_new()? && session.get::<String>("name")?.is_none() && session.keys()?.is_empty());
     assert!(!session.remove("name")? && session.pop_flash()?.is_empty());
@@ -70,7 +70,7 @@ fn who_only_looks_leaves_no_key(test_request: TestRequest) -> Result<(), Error> 
 
 #[rstest]
 #[clean_redis]
-fn all_requests_of_a_test_have_one_session_and_each_visitor_another(test_request: TestRequest) -> Result<(), Error> {
+fn requests_share_a_session_and_visitors_do_not(test_request: TestRequest) -> Result<(), Error> {
     test_request.session().set("name", "Åsa")?;
     let same = TestRequest::new().session();
     assert_eq!(same.get::<String>("name")?.as_deref(), Some("Åsa"));
@@ -85,12 +85,11 @@ fn all_requests_of_a_test_have_one_session_and_each_visitor_another(test_request
     Ok(())
 }
 
-/// A test after another one has another session.
 #[rstest]
 #[case(1)]
 #[case(2)]
 #[clean_redis]
-fn every_test_begins_with_a_new_session(test_request: TestRequest, #[case] number: u32) -> Result<(), Error> {
+fn every_test_starts_with_a_new_session(test_request: TestRequest, #[case] number: u32) -> Result<(), Error> {
     assert!(test_request.session().is_new()?);
     test_request.session().set("number", number)
 }
@@ -100,18 +99,18 @@ fn every_test_begins_with_a_new_session(test_request: TestRequest, #[case] numbe
 fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> Result<(), Error> {
     const YEAR: Duration = Duration::from_secs(31_536_000);
     const ALMOST: Duration = Duration::from_secs(31_536_000 - 3600);
-    assert_eq!(test_request.settings().session_timeout(), YEAR, "test.ini says so");
+    assert_eq!(test_request.settings().session_timeout(), YEAR, "set in test.ini");
     let session = test_request.session();
     session.set("name", "Åsa")?;
     let left = || session.ttl().map(|left| left.expect("a timeout"));
     assert!(left()? <= YEAR && left()? > ALMOST);
     assert_eq!(stored(&session, &test_request)["t"], 31_536_000);
 
-    // Whatever uses it makes it live for another year.
+    // Every use renews it for another year.
     let mut redis = get_redis(&test_request).expect("connect");
     session.csrf_token()?;
     let uses: [Use; 7] = [
-        // Asked to change something, they find nothing to change.
+        // These find nothing to change.
         |session| session.csrf_token().map(|_| ()),
         |session| session.remove("other").map(|_| ()),
         |session| session.pop_flash().map(|_| ()),
@@ -126,18 +125,18 @@ fn sessions_live_for_a_year_after_their_last_use(test_request: TestRequest) -> R
         uses(&session)?;
         assert!(left()? > ALMOST);
     }
-    // Of a key that was given no timeout, the application sees to the end itself.
+    // If the key has no TTL, the application expires the session itself.
     redis.persist::<_, ()>(session.key()).expect("PERSIST");
     session.keys()?;
     assert_eq!(session.ttl()?, None);
-    assert!(test_request.visitor().cookie().contains("; Max-Age=31536000"));
+    assert!(test_request.visitor().set_cookie().contains("; Max-Age=31536000"));
     Ok(())
 }
 
-/// The library of the application may check the end itself: then that is moved as well.
+/// The application's library can check a stored expiry.
 #[rstest]
 #[clean_redis]
-fn an_end_that_is_stored_is_renewed_too(test_request: TestRequest) -> Result<(), Error> {
+fn renews_a_stored_expiry(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs();
     let text = format!(r#"{{"m": {{"name": "Åsa"}}, "c": 1700000000, "v": 1, "t": 600, "x": {}}}"#, now + 30);
@@ -150,21 +149,21 @@ fn an_end_that_is_stored_is_renewed_too(test_request: TestRequest) -> Result<(),
     assert!(session.ttl()?.expect("a timeout") <= Duration::from_secs(600));
     assert_eq!(session.created()?, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
 
-    // Where it has come, the session is over, though its key is there.
+    // Once it has passed, the session has expired, though its key exists.
     let text = format!(r#"{{"m": {{"name": "Åsa"}}, "c": 1700000000, "v": 1, "t": 600, "x": {}}}"#, now - 30);
     get_redis(&test_request).expect("connect").set::<_, _, ()>(session.key(), text).expect("SET");
     assert!(session.is_new()? && session.get::<String>("name")?.is_none());
-    // And does not live longer for having been asked for.
+    // Reading does not renew it.
     assert_eq!(session.ttl()?, None);
     Ok(())
 }
 
-/// Both sides write at any moment, and nothing is lost.
+/// Both sides write concurrently, and nothing is lost.
 #[rstest]
 #[case(None)]
 #[case(Some(4_000_000_000))]
 #[clean_redis]
-fn what_the_application_writes_meanwhile_is_kept(
+fn keeps_concurrent_writes_of_the_application(
     test_request: TestRequest,
     #[case] end: Option<u64>,
 ) -> Result<(), Error> {
@@ -191,7 +190,7 @@ fn what_the_application_writes_meanwhile_is_kept(
         drop(request);
         Ok::<_, Error>(count)
     });
-    // The application: reads, changes and writes, where nobody has written meanwhile.
+    // The application reads, changes and writes, and retries after a concurrent write.
     for number in 1..=ROUNDS {
         redis::transaction(&mut redis, &[&key], |redis, pipeline| {
             let text: String = redis.get(&key)?;
@@ -210,7 +209,7 @@ fn what_the_application_writes_meanwhile_is_kept(
 
 #[rstest]
 #[clean_redis]
-fn a_session_that_is_gone_is_a_new_one(test_request: TestRequest) -> Result<(), Error> {
+fn a_deleted_or_expired_session_is_new(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     session.set("name", "Åsa")?;
     let id = session.id();
@@ -227,14 +226,14 @@ fn a_session_that_is_gone_is_a_new_one(test_request: TestRequest) -> Result<(), 
 
 #[rstest]
 #[clean_redis]
-fn invalidating_deletes_and_begins_anew(test_request: TestRequest) -> Result<(), Error> {
+fn invalidate_deletes_the_session_and_starts_a_new_one(test_request: TestRequest) -> Result<(), Error> {
     let visitor = test_request.visitor();
     let session = visitor.session();
     visitor.log_in(17)?;
-    let (id, cookie) = (session.id(), visitor.cookie());
+    let (id, cookie) = (session.id(), visitor.set_cookie());
     session.invalidate()?;
     assert_ne!(session.id(), id);
-    assert_ne!(visitor.cookie(), cookie);
+    assert_ne!(visitor.set_cookie(), cookie);
     assert!(session.is_new()? && visitor.user::<u32>()?.is_none() && keys(&test_request).is_empty());
     session.set("name", "Åsa")?;
     assert_eq!(keys(&test_request), [session.key()]);
@@ -257,32 +256,32 @@ fn visitors_log_in_and_out(test_request: TestRequest) -> Result<(), Error> {
 
 #[rstest]
 #[clean_redis]
-fn flash_messages_are_seen_once(test_request: TestRequest) -> Result<(), Error> {
+fn flash_messages_are_shown_once(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     assert!(session.peek_flash()?.is_empty());
     session.flash("saved")?;
     session.flash("saved")?;
-    session.queue("").allow_duplicate(false).flash("saved")?;
-    session.queue("errors").flash("no such brand: Å")?;
+    session.flash_queue("").allow_duplicate(false).flash("saved")?;
+    session.flash_queue("errors").flash("no such brand: Å")?;
     assert_eq!(session.peek_flash()?, ["saved", "saved"]);
     assert_eq!(session.pop_flash()?, ["saved", "saved"]);
     assert!(session.pop_flash()?.is_empty());
-    assert_eq!(session.queue("errors").pop_flash()?, ["no such brand: Å"]);
-    session.queue("once").allow_duplicate(false).flash("first")?;
-    assert_eq!(session.queue("once").peek_flash()?, ["first"]);
+    assert_eq!(session.flash_queue("errors").pop_flash()?, ["no such brand: Å"]);
+    session.flash_queue("once").allow_duplicate(false).flash("first")?;
+    assert_eq!(session.flash_queue("once").peek_flash()?, ["first"]);
 
-    // Pyramid takes anything for a message.
+    // Pyramid accepts any value as a message.
     let message = serde_json::json!({"kind": "error", "text": "Å"});
-    session.queue("any").flash(&message)?;
-    session.queue("any").allow_duplicate(false).flash(&message)?;
-    session.queue("any").flash("text")?;
+    session.flash_queue("any").flash(&message)?;
+    session.flash_queue("any").allow_duplicate(false).flash(&message)?;
+    session.flash_queue("any").flash("text")?;
     assert_eq!(session.get::<Vec<serde_json::Value>>("_f_any")?.expect("a queue")[0], message);
-    assert_eq!(session.queue("any").pop_flash()?, [r#"{"kind":"error","text":"Å"}"#, "text"]);
+    assert_eq!(session.flash_queue("any").pop_flash()?, [r#"{"kind":"error","text":"Å"}"#, "text"]);
     session.set("_f_no queue", 7)?;
     for error in [
-        session.queue("no queue").flash("lost?").expect_err("a number"),
-        session.queue("no queue").peek_flash().expect_err("a number"),
-        session.queue("no queue").pop_flash().expect_err("a number"),
+        session.flash_queue("no queue").flash("lost?").expect_err("a number"),
+        session.flash_queue("no queue").peek_flash().expect_err("a number"),
+        session.flash_queue("no queue").pop_flash().expect_err("a number"),
     ] {
         assert!(error.is_data() && error.to_string().contains("_f_no queue"), "{error}");
     }
@@ -293,7 +292,7 @@ fn flash_messages_are_seen_once(test_request: TestRequest) -> Result<(), Error> 
 /// Two threads on one session, which is one visitor with two tabs.
 #[rstest]
 #[clean_redis]
-fn no_message_of_two_threads_is_lost(test_request: TestRequest) -> Result<(), Error> {
+fn concurrent_flash_messages_are_all_kept(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     thread::scope(|scope| {
         for thread in 0..4 {
@@ -307,7 +306,7 @@ fn no_message_of_two_threads_is_lost(test_request: TestRequest) -> Result<(), Er
 
 #[rstest]
 #[clean_redis]
-fn the_csrf_token_stays_until_a_new_one_is_made(test_request: TestRequest) -> Result<(), Error> {
+fn the_csrf_token_stays_until_it_is_replaced(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     let first = session.csrf_token()?;
     assert_eq!((first.len(), session.csrf_token()?), (64, first.clone()));
@@ -320,7 +319,7 @@ fn the_csrf_token_stays_until_a_new_one_is_made(test_request: TestRequest) -> Re
 
 #[rstest]
 #[clean_redis]
-fn created_is_when_it_began(test_request: TestRequest) -> Result<(), Error> {
+fn created_is_the_time_of_creation(test_request: TestRequest) -> Result<(), Error> {
     let before = SystemTime::now() - Duration::from_secs(1);
     let session = test_request.session();
     let unstored = session.created()?.expect("a time");
@@ -336,13 +335,13 @@ fn created_is_when_it_began(test_request: TestRequest) -> Result<(), Error> {
 
 #[rstest]
 #[clean_redis]
-fn a_value_of_another_type_is_an_error_that_shows_it(test_request: TestRequest) -> Result<(), Error> {
+fn the_error_for_a_wrong_type_shows_the_value(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     session.set("cart", ["brand-1"; 3])?;
     let error = session.get::<u32>("cart").expect_err("a list is no number");
     assert!(error.is_data() && !error.is_server());
     let text = error.to_string();
-    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#, "expected u32"] {
+    for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#] {
         assert!(text.contains(words), "{words:?} is missing in: {text}");
     }
     assert!(std::error::Error::source(&error).is_some());
@@ -353,7 +352,7 @@ fn a_value_of_another_type_is_an_error_that_shows_it(test_request: TestRequest) 
     assert_eq!(session.get::<Vec<String>>("cart")?.expect("still there").len(), 3);
 
     let no_json = BTreeMap::from([(vec![1], "keys of JSON objects are texts")]);
-    let error = session.set("map", no_json).expect_err("it has no JSON form");
+    let error = session.set("map", no_json).expect_err("it is not JSON");
     assert!(error.is_data() && error.to_string().contains("\"map\""), "{error}");
     Ok(())
 }
@@ -365,7 +364,7 @@ fn a_value_of_another_type_is_an_error_that_shows_it(test_request: TestRequest) 
 #[case(br#"{"m": [], "c": 1, "v": 1}"#.as_slice())]
 #[case(br#"{"m": {}, "c": 1e400, "v": 1}"#.as_slice())]
 #[clean_redis]
-fn what_is_no_session_is_an_error_and_stays(test_request: TestRequest, #[case] bytes: &[u8]) {
+fn does_not_overwrite_data_that_is_not_a_session(test_request: TestRequest, #[case] bytes: &[u8]) {
     let session = test_request.session();
     let mut redis = get_redis(&test_request).expect("connect");
     redis.set::<_, _, ()>(session.key(), bytes).expect("SET");
@@ -377,28 +376,27 @@ fn what_is_no_session_is_an_error_and_stays(test_request: TestRequest, #[case] b
         session.clear().expect_err("unreadable"),
     ] {
         assert!(error.is_data(), "{error}");
-        assert!(error.to_string().contains("it is no session of Pyramid"), "{error}");
+        assert!(error.to_string().contains("Pyramid"), "{error}");
         assert!(!error.to_string().contains(&session.id()), "an id is as good as a password: {error}");
     }
     assert_eq!((redis.get::<_, Vec<u8>>(session.key()).expect("GET"), ttl(&session)), (bytes.to_vec(), None));
-    // Deleting it is for the author to decide.
+    // Only the author can decide to delete it.
     session.invalidate().expect("invalidate");
     session.set("name", "Åsa").expect("a new session");
 }
 
 #[rstest]
 #[clean_redis]
-fn a_key_of_another_type_is_the_servers_own_error(test_request: TestRequest) {
+fn the_error_for_a_key_of_another_type_is_the_servers(test_request: TestRequest) {
     let session = test_request.session();
     get_redis(&test_request).expect("connect").rpush::<_, _, ()>(session.key(), "x").expect("RPUSH");
     let error = session.get::<String>("name").expect_err("a list");
-    assert!(error.is_server() && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert!(error.is_server() && format!("{error:?}").contains("WRONGTYPE"), "{error}");
 }
 
-/// The next command after the server has closed the connection has another one.
 #[rstest]
 #[clean_redis]
-fn a_lost_connection_is_not_the_end(test_request: TestRequest) -> Result<(), Error> {
+fn reconnects_after_a_lost_connection(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     session.set("name", "Åsa")?;
     let mut redis = get_redis(&test_request).expect("connect");
@@ -421,7 +419,6 @@ fn a_lost_connection_is_not_the_end(test_request: TestRequest) -> Result<(), Err
     Ok(())
 }
 
-/// Handles that outlive the test are told of, as a clone of the request is.
 #[rstest]
 #[tokio::test]
 #[clean_redis]

@@ -1,4 +1,4 @@
-//! test.ini, its includes, the environment, and what is said of bad ones.
+//! test.ini, its includes, the environment, and the errors about them.
 
 use std::env;
 use std::fs;
@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rstest::rstest;
 use tempfile::TempDir;
-use transient_fixtures::{Error, Provider, Settings, test_settings};
+use transient_fixtures::{Error, Settings, test_settings};
 
 use crate::child::Child;
+use crate::golden::golden;
 
 fn write(directory: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = directory.path().join(name);
@@ -40,30 +41,24 @@ fn assert_words(text: &str, words: &[&str]) {
 }
 
 #[test]
-fn defaults() {
+fn has_defaults() {
     let settings = load("[app:main]\n").expect("settings");
     assert_eq!(settings.redis_url(), "redis://127.0.0.1:6379");
-    assert_eq!(settings.databases(), (14, 15));
-    assert_eq!(settings.provider(), None);
+    let databases = settings.databases();
+    assert_eq!((databases.sessions, databases.jobs), (14, 15));
     assert_eq!(settings.session_prefix(), "");
     assert_eq!(settings.session_timeout(), Duration::from_secs(1200));
     assert_eq!(settings.cookie_name(), "session");
     assert_eq!(settings.cookie_max_age(), None);
     assert!(!settings.cookie_secure());
-    assert!(settings.cookie_httponly());
-    assert_eq!(settings.secret(), None);
-    assert_eq!(settings.server_binary(), None);
-    assert!(settings.download());
-    assert!(!settings.adopt());
-    assert_eq!(settings.lease_timeout(), Duration::from_secs(120));
-    assert!(
-        !settings.whole_clock() && settings.lint() == "none" && settings.lint_allow().is_empty() && !settings.keep()
-    );
+    assert!(settings.cookie_http_only());
+    assert_eq!((settings.cookie_path(), settings.cookie_domain(), settings.cookie_same_site()), ("/", None, None));
+    assert_eq!(settings.broker_url(), None);
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
 }
 
 #[test]
-fn every_key() {
+fn reads_every_key() {
     let settings = load(
         "[app:main]
 redis.sessions.url = redis://127.0.0.1:6380/14
@@ -76,16 +71,6 @@ redis.sessions.cookie_httponly = off
 redis.sessions.secret = hush
 celery.broker_url = redis://localhost:6380/15
 redis.databases = 4,5
-redis.provider = container
-redis.image = valkey/valkey:9.0
-redis.server_binary = /opt/redis/redis-server
-redis.download = no
-redis.adopt = yes
-redis.lease_timeout = 7
-redis.clock = whole
-redis.lint = ttl
-redis.lint_allow = config:*, feature:?
-    brand:[0-9]
 ",
     )
     .expect("settings");
@@ -95,17 +80,10 @@ redis.lint_allow = config:*, feature:?
     assert_eq!(settings.cookie_max_age(), Some(Duration::from_secs(60)));
     assert_eq!(settings.cookie_name(), "visitor");
     assert!(settings.cookie_secure());
-    assert!(!settings.cookie_httponly());
-    assert_eq!(settings.secret(), Some("hush"));
-    assert_eq!(settings.databases(), (4, 5));
-    assert_eq!(settings.provider(), Some(Provider::Container));
-    assert_eq!(settings.image(), "valkey/valkey:9.0");
-    assert_eq!(settings.server_binary(), Some(Path::new("/opt/redis/redis-server")));
-    assert!(!settings.download());
-    assert!(settings.adopt());
-    assert_eq!(settings.lease_timeout(), Duration::from_secs(7));
-    assert!(settings.whole_clock() && settings.lint() == "ttl");
-    assert_eq!(settings.lint_allow(), ["config:*", "feature:?", "brand:[0-9]"]);
+    assert!(!settings.cookie_http_only());
+    assert_eq!(settings.get("redis.sessions.secret"), Some("hush"));
+    assert_eq!(settings.broker_url(), Some("redis://localhost:6380/15"));
+    assert_eq!((settings.databases().sessions, settings.databases().jobs), (4, 5));
     assert!(settings.notes().is_empty(), "{:?}", settings.notes());
     assert!(!format!("{settings:?}").contains("hush"));
 }
@@ -113,10 +91,10 @@ redis.lint_allow = config:*, feature:?
 /// The shape of Websauna's own files: comments, dotted keys, colons, brackets and Python dictionaries in values,
 /// includes of Python resources, sections of other programs (fixtures/websauna).
 #[test]
-fn a_websauna_test_ini_loads_as_it_is() {
+fn loads_the_test_ini_of_websauna() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/websauna/test.ini");
     let settings = Settings::from_file(path).expect("settings");
-    // The file goes before its includes.
+    // The file overrides its includes.
     assert_eq!(settings.redis_url(), "redis://localhost:6379/14");
     assert_eq!(settings.session_prefix(), "websauna_session");
     assert_eq!(settings.session_timeout(), Duration::from_secs(31_536_000));
@@ -131,7 +109,7 @@ fn a_websauna_test_ini_loads_as_it_is() {
 }
 
 #[test]
-fn includes_are_files_and_earlier_ones_go_first() {
+fn earlier_includes_override_later_ones() {
     let directory = TempDir::new().expect("a directory");
     write(&directory, "one.ini", "[app:main]\na = one\nb = one\n");
     write(&directory, "two.ini", "[includes]\ninclude_ini_files = deep/three.ini\n[app:main]\na = two\nc = two\n");
@@ -144,30 +122,24 @@ fn includes_are_files_and_earlier_ones_go_first() {
 }
 
 #[test]
-fn includes_that_are_not_there_or_go_in_a_circle() {
+fn rejects_missing_and_circular_includes() {
     let directory = TempDir::new().expect("a directory");
     let path = write(&directory, "test.ini", "[includes]\ninclude_ini_files = none.ini\n");
-    assert_words(
-        &Settings::from_file(path).expect_err("none").to_string(),
-        &["test.ini:2", "none.ini", "no such file"],
-    );
+    assert_words(&Settings::from_file(path).expect_err("none").to_string(), &["test.ini:2", "none.ini"]);
     write(&directory, "one.ini", "[includes]\ninclude_ini_files = two.ini\n");
     let path = write(&directory, "two.ini", "[includes]\ninclude_ini_files = one.ini\n");
-    assert_words(
-        &Settings::from_file(path).expect_err("a circle").to_string(),
-        &["included by a file that it includes"],
-    );
+    assert_words(&Settings::from_file(path).expect_err("a circle").to_string(), &[golden("settings::include_circle")]);
 }
 
 #[test]
-fn the_section_default_holds_everywhere() {
+fn the_section_default_applies_everywhere() {
     let settings = load("[DEFAULT]\nredis.provider = process\na = 1\n[app:main]\na = 2\n").expect("settings");
-    assert_eq!((settings.provider(), settings.get("a")), (Some(Provider::Process), Some("2")));
+    assert_eq!((settings.get("redis.provider"), settings.get("a")), (Some("process"), Some("2")));
 }
 
-/// As Python's configparser has it.
+/// As Python's configparser does.
 #[test]
-fn values_stand_in_values() {
+fn expands_references_in_values() {
     let text = "[DEFAULT]\nhost = 127.0.0.1\n[app:main]\nport = 6380\nredis.sessions.url = redis://:50%%@%(Host)s:%(port)s\n\
                 greeting = 100%% of %(nothing)s, %d, 5%\ndeep = %(deep)s\n";
     let settings = load(text).expect("settings");
@@ -178,27 +150,27 @@ fn values_stand_in_values() {
 
 #[rstest]
 #[case("redis.provider = docker", &["test.ini:2", "redis.provider", "\"docker\"", "auto, running, process, container or download"])]
-#[case("redis.sessions.timeout = 20 minutes", &["test.ini:2", "redis.sessions.timeout", "20 minutes", "whole number of seconds"])]
-#[case("redis.lease_timeout = 0", &["whole number of seconds, 1 or more"])]
+#[case("redis.sessions.timeout = 20 minutes", &["test.ini:2", "redis.sessions.timeout", "20 minutes"])]
+#[case("redis.lease_timeout = 0", &["redis.lease_timeout", "\"0\""])]
 #[case("\nredis.sessions.cookie_max_age = -1", &["test.ini:3", "redis.sessions.cookie_max_age"])]
 #[case("redis.sessions.cookie_secure = maybe", &["redis.sessions.cookie_secure", "true or false"])]
 #[case("redis.sessions.cookie_httponly =", &["redis.sessions.cookie_httponly", "true or false"])]
-#[case("redis.sessions.cookie_name = a b", &["redis.sessions.cookie_name", "without spaces"])]
+#[case("redis.sessions.cookie_name = a b", &["redis.sessions.cookie_name", "\"a b\""])]
 #[case("redis.sessions.url = localhost:6379", &["redis.sessions.url", "localhost:6379", "redis://127.0.0.1:6379"])]
 #[case("redis.sessions.url = http://localhost", &["redis.sessions.url", "http://localhost"])]
-#[case("redis.databases = 14", &["redis.databases", "two different database numbers"])]
-#[case("redis.databases = 15, 0", &["redis.databases", "never 0, 1 or 3"])]
+#[case("redis.databases = 14", &["redis.databases", "\"14\""])]
+#[case("redis.databases = 15, 0", &["redis.databases", "\"15, 0\""])]
 #[case("redis.download = never", &["redis.download"])]
 #[case("redis.adopt = all", &["redis.adopt"])]
 #[case("redis.lease_timeout = forever", &["redis.lease_timeout"])]
 #[case("redis.clock = fast", &["redis.clock", "\"fast\"", "ageing or whole"])]
-#[case("redis.lint = all", &["redis.lint", "\"all\"", "a bound such as ttl <= 7d"])]
-fn bad_values_say_where_what_and_what_is_legal(#[case] line: &str, #[case] words: &[&str]) {
+#[case("redis.lint = all", &["redis.lint", "\"all\"", "ttl <= 7d"])]
+fn the_error_for_an_invalid_value_has_place_value_and_valid_values(#[case] line: &str, #[case] words: &[&str]) {
     assert_words(&error(line), words);
 }
 
 #[test]
-fn a_password_in_a_bad_value_is_not_shown() {
+fn the_error_for_an_invalid_url_hides_its_password() {
     let text = load("redis.sessions.url = redis://:hush@host\n").expect_err("no section").to_string();
     assert!(text.contains("redis.sessions.url") && !text.contains("hush"), "{text}");
     let text = error("redis.sessions.url = http://user:hush@host");
@@ -211,7 +183,7 @@ fn a_password_in_a_bad_value_is_not_shown() {
 #[case::broker("celery.broker_url = redis://elsewhere:6379/15", "celery.broker_url")]
 #[case::port("celery.broker_url = redis://127.0.0.1:6380/15", "celery.broker_url")]
 #[case::python("websauna.celery_config = { 'broker_url' : \"redis://:hush@elsewhere/15\" }", "websauna.celery_config")]
-fn a_broker_on_another_server_contradicts_the_sessions(#[case] line: &str, #[case] key: &str) {
+fn rejects_a_broker_on_another_server(#[case] line: &str, #[case] key: &str) {
     let text = error(&format!("redis.sessions.url = redis://127.0.0.1/14\n{line}"));
     assert_words(&text, &["test.ini:3", key, "redis.sessions.url", "same server"]);
     assert!(!text.contains("hush"), "{text}");
@@ -221,28 +193,28 @@ fn a_broker_on_another_server_contradicts_the_sessions(#[case] line: &str, #[cas
 #[case("celery.broker_url = redis://localhost/3")]
 #[case("celery.broker_url = amqp://elsewhere//")]
 #[case("websauna.celery_config = { \"imports\": [] }")]
-fn a_broker_that_is_no_contradiction(#[case] line: &str) {
+fn accepts_a_broker_that_does_not_contradict_the_sessions(#[case] line: &str) {
     load(&format!("[app:main]\nredis.sessions.url = redis://127.0.0.1:6379/14\n{line}\n")).expect("settings");
 }
 
 #[rstest]
-#[case::twice("[app:main]\na = 1\nb = 2\nA = 3\n", &["test.ini:4", "a is given a second time in [app:main]", "line 2"])]
-#[case::no_section("redis.provider = process\n", &["test.ini:1", "before any section", "[app:main]"])]
-#[case::open_section("[app:main\nredis.provider = process\n", &["test.ini:1", "is not closed"])]
+#[case::twice("[app:main]\na = 1\nb = 2\nA = 3\n", &["test.ini:4", " a in [app:main]", "line 2"])]
+#[case::no_section("redis.provider = process\n", &["test.ini:1", "[app:main]"])]
+#[case::open_section("[app:main\nredis.provider = process\n", &["test.ini:1", golden("settings::open_section")])]
 #[case::no_key("[app:main]\n= 1\n", &["test.ini:2", "no key"])]
-#[case::no_value("[app:main]\nredis.adopt\n", &["test.ini:2", "begins with \"redis.adopt\" is neither a section nor a key"])]
-#[case::section_twice("[app:main]\na = 1\n[x]\n[app:main]\n", &["test.ini:4", "[app:main] begins a second time", "line 1"])]
-fn what_is_not_ini(#[case] text: &str, #[case] words: &[&str]) {
+#[case::no_value("[app:main]\nredis.adopt\n", &["test.ini:2", "\"redis.adopt\""])]
+#[case::section_twice("[app:main]\na = 1\n[x]\n[app:main]\n", &["test.ini:4", "[app:main]", "line 1"])]
+fn rejects_text_that_is_not_ini(#[case] text: &str, #[case] words: &[&str]) {
     let error = load(text).expect_err("no INI");
     assert!(error.is_settings());
     assert_words(&error.to_string(), words);
 }
 
 #[test]
-fn what_cant_be_read() {
+fn reports_files_that_cant_be_read() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("test.ini");
-    assert_words(&Settings::from_file(&path).expect_err("none").to_string(), &["test.ini", "o such file"]);
+    assert_words(&format!("{:?}", Settings::from_file(&path).expect_err("none")), &["test.ini", "os error 2"]);
     fs::write(&path, b"[app:main]\na = \xff\n").expect("write");
     let error = Settings::from_file(&path).expect_err("no UTF-8");
     assert_words(&error.to_string(), &["test.ini", "UTF-8"]);
@@ -250,103 +222,65 @@ fn what_cant_be_read() {
 }
 
 #[test]
-fn unknown_keys_are_named_with_the_nearest_known_one() {
+fn notes_unknown_keys_with_the_most_similar_known_one() {
     let settings =
         load("[app:main]\nredis.sesions.timeout = 5\nredis.downlod = no\nother.key = 1\n").expect("settings");
     let notes = settings.notes().join("\n");
-    assert_words(&notes, &["test.ini:2: redis.sesions.timeout", "nearest is redis.sessions.timeout"]);
-    assert_words(&notes, &["test.ini:3: redis.downlod", "nearest is redis.download"]);
+    assert_words(&notes, &["test.ini:2: ", "redis.sesions.timeout", " redis.sessions.timeout"]);
+    assert_words(&notes, &["test.ini:3: ", "redis.downlod", " redis.download"]);
     assert_eq!(settings.notes().len(), 2);
 }
 
 #[test]
-fn a_byte_order_mark_and_windows_lines_are_no_matter() {
+fn accepts_bom_and_crlf() {
     let settings =
         load("\u{feff}[app:main]\r\nredis.provider = process\r\nlist =\r\n  a\r\n  b\r\n").expect("settings");
-    assert_eq!(settings.provider(), Some(Provider::Process));
+    assert_eq!(settings.get("redis.provider"), Some("process"));
     assert_eq!(settings.get("list").expect("a list").split_whitespace().collect::<Vec<_>>(), ["a", "b"]);
 }
 
-/// What the children run.
+/// The children run this.
 #[rstest]
-fn says_its_settings(test_settings: Settings) {
+fn prints_its_settings(test_settings: Settings) {
     println!("file {:?}", test_settings.file());
-    println!("url {} provider {:?}", test_settings.redis_url(), test_settings.provider());
-    println!("image {} binary {:?}", test_settings.image(), test_settings.server_binary());
+    println!("url {} provider {:?}", test_settings.redis_url(), test_settings.get("redis.provider"));
     println!("prefix {:?} broker {:?}", test_settings.session_prefix(), test_settings.broker_url());
-    println!("download {} adopt {}", test_settings.download(), test_settings.adopt());
-    println!("lease timeout {:?} whole clock {}", test_settings.lease_timeout(), test_settings.whole_clock());
     test_settings.notes().iter().for_each(|note| println!("note {note}"));
 }
 
 fn child() -> Child {
-    Child::test("settings::says_its_settings").without("TRANSIENT_SERVER_BINARY")
+    Child::test("settings::prints_its_settings").without("TRANSIENT_SERVER_BINARY")
 }
 
 #[test]
-fn the_environment_goes_before_test_ini() {
+fn the_environment_overrides_test_ini() {
     let directory = TempDir::new().expect("a directory");
-    let ini = write(
-        &directory,
-        "test.ini",
-        "[app:main]
-redis.sessions.url = redis://127.0.0.1:1/14
-redis.provider = download
-redis.image = from-ini
-redis.server_binary = /from/ini
-redis.download = true
-redis.adopt = false
-redis.lease_timeout = 1
-redis.clock = ageing
-",
-    );
-    let said = child().env("TRANSIENT_TEST_INI", &ini).run().output;
-    assert_words(
-        &said,
-        &["url redis://127.0.0.1:1/14 provider Some(Download)", "image from-ini binary Some(\"/from/ini\")"],
-    );
-    assert_words(&said, &["download true adopt false", "lease timeout 1s whole clock false"]);
-    let picked = child().env("TRANSIENT_TEST_INI", &ini).env("TRANSIENT_PROVIDER", "process").run().output;
-    assert_words(&picked, &["provider Some(Process)"]);
-    let child = child()
-        .env("TRANSIENT_TEST_INI", &ini)
-        .env("TRANSIENT_REDIS_URL", "redis://127.0.0.1:2")
-        .env("TRANSIENT_IMAGE", "from-environment")
-        .env("TRANSIENT_SERVER_BINARY", "/from/environment")
-        .env("TRANSIENT_OFFLINE", "1")
-        .env("TRANSIENT_ADOPT", "1")
-        .env("TRANSIENT_LEASE_TIMEOUT", "2")
-        .env("TRANSIENT_CLOCK", "whole");
-    let said = child.run().output;
-    // A URL in the environment is a promise: it picks the rung.
-    assert_words(&said, &["url redis://127.0.0.1:2 provider Some(Running)"]);
-    assert_words(&said, &["image from-environment binary Some(\"/from/environment\")"]);
-    assert_words(&said, &["download false adopt true", "lease timeout 2s whole clock true"]);
+    let text = "[app:main]\nredis.sessions.url = redis://127.0.0.1:1/14\nredis.provider = download\n";
+    let ini = write(&directory, "test.ini", text);
+    let printed = child().env("TRANSIENT_TEST_INI", &ini).run().output;
+    assert_words(&printed, &["url redis://127.0.0.1:1/14 provider Some(\"download\")"]);
+    let child = child().env("TRANSIENT_TEST_INI", &ini).env("TRANSIENT_PROVIDER", "process");
+    let printed = child.env("TRANSIENT_REDIS_URL", " ").run().output;
+    assert_words(&printed, &["url redis://127.0.0.1:1/14 provider Some(\"process\")"]);
 }
 
 #[test]
-fn an_empty_variable_is_none() {
-    let said = child().env("TRANSIENT_PROVIDER", "").env("TRANSIENT_OFFLINE", " ").run().output;
-    assert_words(&said, &["provider None", "download true"]);
-}
-
-#[test]
-fn bad_variables_say_what_is_legal() {
+fn the_error_for_an_invalid_variable_has_the_valid_values() {
     let ended = child().env("TRANSIENT_OFFLINE", "perhaps").run();
     ended.assert_failed_with(&["the environment", "TRANSIENT_OFFLINE", "perhaps", "true or false"]);
     let ended = child().env("TRANSIENT_TEST_INI", "/nowhere/test.ini").run();
-    ended.assert_failed_with(&["/nowhere/test.ini", "no such file", "unset it"]);
+    ended.assert_failed_with(&["/nowhere/test.ini", "TRANSIENT_TEST_INI"]);
 }
 
 #[test]
-fn unknown_variables_are_named_with_the_nearest_known_one() {
+fn notes_unknown_variables_with_the_most_similar_known_one() {
     let said = child().env("TRANSIENT_PROVIDR", "process").run().output;
-    assert_words(&said, &["TRANSIENT_PROVIDR", "the nearest is TRANSIENT_PROVIDER"]);
+    assert_words(&said, &["TRANSIENT_PROVIDR", " TRANSIENT_PROVIDER"]);
 }
 
-/// A workspace with a member that has a test.ini, one that has none, and one outside of the workspace.
+/// A workspace with a member that has a test.ini and one that doesn't, and a package outside of the workspace.
 #[test]
-fn test_ini_is_found_beside_the_manifest_or_upwards_to_the_workspace() {
+fn finds_test_ini_beside_the_manifest_or_up_to_the_workspace_root() {
     let directory = TempDir::new().expect("a directory");
     write(&directory, "test.ini", "[app:main]\n");
     write(&directory, "workspace/Cargo.toml", "[workspace]\nmembers = [\"*\"]\n");
@@ -361,13 +295,13 @@ fn test_ini_is_found_beside_the_manifest_or_upwards_to_the_workspace() {
     };
     assert_words(&found("workspace/with"), &[&format!("file Some({with:?})")]);
     assert_words(&found("workspace/without"), &[&format!("file Some({root:?})")]);
-    // Upwards ends at the package that is in no workspace: what is above belongs to others.
+    // For a package outside of a workspace, the search ends in its directory: its parents belong to others.
     assert_words(&found("alone"), &["file None"]);
 }
 
-/// A test binary run by hand has no manifest's directory: it looks from itself, and from where it is run.
+/// A test binary run by hand has no `CARGO_MANIFEST_DIR`. It searches from its own path and the working directory.
 #[test]
-fn test_ini_is_found_by_a_binary_run_by_hand() {
+fn a_binary_run_by_hand_finds_test_ini() {
     let directory = TempDir::new().expect("a directory");
     let ini = write(&directory, "test.ini", "[app:main]\n");
     write(&directory, "Cargo.toml", "[package]\n");
@@ -376,11 +310,11 @@ fn test_ini_is_found_by_a_binary_run_by_hand() {
     fs::copy(env::current_exe().expect("this binary"), &binary).expect("copy");
     let by_hand = |binary: &Path, working: &Path| {
         let mut command = Command::new(binary);
-        command.args(["settings::says_its_settings", "--exact", "--nocapture"]).current_dir(working);
+        command.args(["settings::prints_its_settings", "--exact", "--nocapture"]).current_dir(working);
         for variable in ["TRANSIENT_TEST_INI", "CARGO_MANIFEST_DIR"] {
             command.env_remove(variable);
         }
-        // It may still be open for writing in what another test has just started.
+        // A process that another test has just forked can still have the file open for writing.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         let output = loop {
             match command.output() {

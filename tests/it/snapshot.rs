@@ -244,8 +244,11 @@ fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
         let error = test_request.restore(&Snapshot::from_file(file).expect("read")).expect_err("no such timeouts");
         assert!(error.is_data(), "{error}");
         assert!(error.to_string().contains("unknown command") && error.to_string().contains("HPEXPIRE"), "{error}");
-        assert!(error.to_string().contains("14 visitor: ERR") && error.to_string().contains("Redis 7.4"), "{error}");
-        assert_eq!(test_request.snapshot().expect("snapshot"), before, "nothing was changed");
+        assert!(
+            error.to_string().contains("visitor in database 14") && error.to_string().contains("Redis 7.4"),
+            "{error}"
+        );
+        assert_eq!(test_request.snapshot().expect("snapshot"), before, "unchanged");
         return;
     }
     let before = test_request.snapshot().expect("snapshot");
@@ -352,12 +355,9 @@ fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
         Snapshot::from_file(file.path()).expect("read")
     };
     assert_eq!(snapshot.get("vectors").expect("the key").value.type_name(), "vectorset");
-    assert!(snapshot.to_string().contains("  vectors vectorset that can't be read"), "{snapshot}");
+    assert!(snapshot.to_string().contains("  vectors vectorset ("), "{snapshot}");
     let error = test_request.restore(&snapshot).expect_err("no commands");
-    assert!(
-        error.is_data() && error.to_string().contains("key vectors of database 14 is of the type vectorset"),
-        "{error}"
-    );
+    assert!(error.is_data() && error.to_string().contains("vectorset"), "{error}");
     snapshot.save(file.path()).expect("save");
     let read = Snapshot::from_file(file.path()).expect("read");
     for diff in [read.diff(&snapshot), snapshot.diff(&read), read.diff(&read)] {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, test_request};
 
 use crate::child::Child;
+use crate::golden::golden;
 use crate::own_server::{self, OwnServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -395,12 +396,12 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
     test_request.assert_ttl("c*:[12]", seconds(90)..=seconds(250));
     test_request.assert_ttl("code[", seconds(890)..=seconds(900));
     for (key, words) in [
-        ("code:*", r#"expected "code:1" to live for"#),
-        ("*forg*", r#"expected "forgotten" to live for 0ns..10s; it has no timeout"#),
-        ("other:*", "there is no such key in the test databases"),
-        ("cached", r#"expected "cached" to live for 0ns..10s; it has "#),
-        ("forgotten", "it has no timeout, and lives for ever"),
-        ("nowhere", "there is no such key in the test databases"),
+        ("code:*", r#""code:1""#),
+        ("*forg*", r#"0ns..10s for "forgotten""#),
+        ("other:*", golden("travel::other_ttl, no key")),
+        ("cached", r#"0ns..10s for "cached""#),
+        ("forgotten", golden("travel::other_ttl, none")),
+        ("nowhere", golden("travel::other_ttl, no key")),
     ] {
         let panic = catch_unwind(AssertUnwindSafe(|| test_request.assert_ttl(key, Duration::ZERO..seconds(10))));
         let text = panic.expect_err("the assertion holds").downcast::<String>().expect("text");

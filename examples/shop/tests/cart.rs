@@ -36,10 +36,10 @@ fn a_new_visitor_gets_a_cookie_and_a_cart(
     #[case] brand: &str,
 ) -> Result<(), Box<dyn Error>> {
     let newcomer = test_request.visitor();
-    let mut session = arrive(&test_request, &newcomer.cookie_header())?;
+    let mut session = arrive(&test_request, &newcomer.cookie())?;
     Cart::of(&mut session).add(brand, 2)?;
 
-    newcomer.receive_cookie(&session.cookie())?;
+    newcomer.apply_set_cookie(&session.cookie())?;
     assert_eq!(newcomer.session().keys()?, ["cart"]);
     assert_eq!(newcomer.session().get("cart")?, Some(contents([(brand, 2)])));
     Ok(())
@@ -52,14 +52,14 @@ fn the_cart_is_still_there_at_the_next_request(
     visitor: Visitor,
 ) -> Result<(), Box<dyn Error>> {
     let began = visitor.session().created()?;
-    let mut session = arrive(&test_request, &visitor.cookie_header())?;
+    let mut session = arrive(&test_request, &visitor.cookie())?;
     Cart::of(&mut session).add("Ångström", 2)?;
     Cart::of(&mut session).add("Åhléns", 1)?;
 
     let in_the_cart = contents([("Ångström", 3), ("Åhléns", 1)]);
     assert_eq!(visitor.session().get("cart")?, Some(in_the_cart.clone()));
     assert_eq!(visitor.session().created()?, began);
-    let mut session = arrive(&test_request, &format!("theme=dark; {}; lang=sv", visitor.cookie_header()))?;
+    let mut session = arrive(&test_request, &format!("theme=dark; {}; lang=sv", visitor.cookie()))?;
     assert_eq!(Cart::of(&mut session).contents(), in_the_cart);
     Ok(())
 }
@@ -69,9 +69,9 @@ fn the_cart_is_still_there_at_the_next_request(
 fn two_visitors_do_not_share_a_cart(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     let (asa, bo) = (test_request.visitor(), test_request.visitor());
     for (visitor, brand) in [(&asa, "Ångström"), (&bo, "Österreicher")] {
-        let mut session = arrive(&test_request, &visitor.cookie_header())?;
+        let mut session = arrive(&test_request, &visitor.cookie())?;
         Cart::of(&mut session).add(brand, 1)?;
-        visitor.receive_cookie(&session.cookie())?;
+        visitor.apply_set_cookie(&session.cookie())?;
     }
     assert_eq!(asa.session().get("cart")?, Some(contents([("Ångström", 1)])));
     assert_eq!(bo.session().get("cart")?, Some(contents([("Österreicher", 1)])));
@@ -103,7 +103,7 @@ fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
     Cart::of(&mut session).add("Österreicher", 1)?;
 
     let newcomer = test_request.visitor();
-    newcomer.receive_cookie(&session.cookie())?;
+    newcomer.apply_set_cookie(&session.cookie())?;
     assert_eq!(newcomer.session().get("cart")?, Some(contents([("Österreicher", 1)])));
     assert!(!cookie_line.contains(&newcomer.session().id()), "somebody else has chosen the id");
     assert_eq!(visitor.session().get("cart")?, Some(contents([("Ångström", 1)])));
@@ -125,7 +125,7 @@ fn who_only_looks_leaves_nothing(test_request: TestRequest) -> Result<(), Box<dy
 #[clean_redis]
 fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(60))?;
-    arrive(&test_request, &visitor.cookie_header())?;
+    arrive(&test_request, &visitor.cookie())?;
     let lifetime = test_request.settings().session_timeout();
     let left = visitor.session().ttl()?.expect("a life that ends");
     assert!(left <= lifetime && left + Duration::from_secs(10) >= lifetime, "{left:?}");
@@ -135,13 +135,13 @@ fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -
 #[rstest]
 #[clean_redis]
 fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
-    let mut session = arrive(&test_request, &visitor.cookie_header())?;
+    let mut session = arrive(&test_request, &visitor.cookie())?;
     Cart::of(&mut session).add("Åhléns", 1)?;
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(10))?;
     assert!(!visitor.session().is_new()?);
     test_request.travel(Duration::from_secs(11))?;
     assert!(visitor.session().is_new()?);
-    let mut session = arrive(&test_request, &visitor.cookie_header())?;
+    let mut session = arrive(&test_request, &visitor.cookie())?;
     assert_eq!(Cart::of(&mut session).contents(), contents([]));
     Ok(())
 }
@@ -152,10 +152,10 @@ fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: 
 fn a_cart_that_is_kept_for_a_year_is_there_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let newcomer = test_request.visitor();
-    let visit = || Session::open(test_request.redis_url(), 365 * DAY, &newcomer.cookie_header());
+    let visit = || Session::open(test_request.redis_url(), 365 * DAY, &newcomer.cookie());
     let mut session = visit()?;
     Cart::of(&mut session).add("Åhléns", 1)?;
-    newcomer.receive_cookie(&session.cookie())?;
+    newcomer.apply_set_cookie(&session.cookie())?;
     for _ in 0..2 {
         test_request.travel(364 * DAY)?;
         assert_eq!(Cart::of(&mut visit()?).contents(), contents([("Åhléns", 1)]));
@@ -169,10 +169,10 @@ fn a_cart_that_is_kept_for_a_year_is_there_for_a_year(test_request: TestRequest)
 #[clean_redis]
 fn a_message_is_shown_once(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     visitor.session().flash("Välkommen tillbaka, Åsa!")?;
-    arrive(&test_request, &visitor.cookie_header())?.flash("Bara 3 kvar av Ångström.")?;
+    arrive(&test_request, &visitor.cookie())?.flash("Bara 3 kvar av Ångström.")?;
     assert_eq!(visitor.session().peek_flash()?.len(), 2);
 
-    let mut session = arrive(&test_request, &visitor.cookie_header())?;
+    let mut session = arrive(&test_request, &visitor.cookie())?;
     assert_eq!(session.take_messages()?, ["Välkommen tillbaka, Åsa!", "Bara 3 kvar av Ångström."]);
     assert_eq!(visitor.session().pop_flash()?, [""; 0]);
     assert_eq!(visitor.session().keys()?, ["cart"]);

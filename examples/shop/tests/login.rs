@@ -28,14 +28,14 @@ fn visitor(test_request: TestRequest, mut login: Login) -> Visitor {
 
 fn arrive(test_request: &TestRequest, visitor: &Visitor) -> RedisResult<Session> {
     let lifetime = test_request.settings().session_timeout();
-    Session::open(test_request.redis_url(), lifetime, &visitor.cookie_header())
+    Session::open(test_request.redis_url(), lifetime, &visitor.cookie())
 }
 
 /// The code that was sent last, as the visitor's telephone shows it.
 #[track_caller]
 fn sent_code(test_request: &TestRequest) -> String {
     let sent = test_request.jobs().assert_enqueued("shop.send_sms");
-    let code = sent.jobs().last().and_then(|job| job.args[1].as_str()).expect("a code");
+    let code = sent.jobs().last().and_then(|job| job.args()[1].as_str()).expect("a code");
     code.to_owned()
 }
 
@@ -75,13 +75,13 @@ fn the_code_logs_the_visitor_in(
     visitor: Visitor,
     mut login: Login,
 ) -> Result<(), Box<dyn Error>> {
-    let before = test_request.visitor_with_cookie(&visitor.cookie_header());
+    let before = test_request.visitor_with_cookie(&visitor.cookie());
     let mut session = arrive(&test_request, &visitor)?;
     assert_eq!(session.user(), None);
     assert!(login.enter_code(&mut session, &sent_code(&test_request))?);
     assert_eq!(session.user(), Some(NUMBER));
 
-    visitor.receive_cookie(&session.cookie())?;
+    visitor.apply_set_cookie(&session.cookie())?;
     assert_eq!(visitor.user::<String>()?.as_deref(), Some(NUMBER));
     assert_eq!(visitor.session().get("cart")?, Some(json!({"Ångström": 1})));
     assert_ne!(before.session().id(), visitor.session().id());
@@ -121,7 +121,7 @@ fn wrong_codes_are_counted(
     }
     let mut session = arrive(&test_request, &visitor)?;
     assert_eq!(login.enter_code(&mut session, &sent_code(&test_request))?, logs_in);
-    visitor.receive_cookie(&session.cookie())?;
+    visitor.apply_set_cookie(&session.cookie())?;
     assert_eq!(visitor.user::<String>()?.is_some(), logs_in);
     Ok(())
 }

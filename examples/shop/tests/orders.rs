@@ -30,7 +30,7 @@ fn asa(test_request: TestRequest) -> Visitor {
 
 fn arrive(test_request: &TestRequest, visitor: &Visitor) -> RedisResult<Session> {
     let lifetime = test_request.settings().session_timeout();
-    Session::open(test_request.redis_url(), lifetime, &visitor.cookie_header())
+    Session::open(test_request.redis_url(), lifetime, &visitor.cookie())
 }
 
 #[rstest]
@@ -124,9 +124,9 @@ fn who_orders_first_is_served_first(
     orders.place(&mut arrive(&test_request, &bo)?, "bo@example.com")?;
 
     let mails = jobs.drain("mail")?;
-    let addresses: Vec<_> = mails.iter().map(|mail| mail.args[0].as_str().unwrap_or_default()).collect();
+    let addresses: Vec<_> = mails.iter().map(|mail| mail.args()[0].as_str().unwrap_or_default()).collect();
     assert_eq!(addresses, ["asa@example.com", "bo@example.com"]);
-    assert_ne!(mails[0].id, mails[1].id);
+    assert_ne!(mails[0].id(), mails[1].id());
     jobs.assert_nothing_enqueued();
     Ok(())
 }

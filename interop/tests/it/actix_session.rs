@@ -23,7 +23,7 @@ const KEY: [u8; 64] = [7; 64];
 /// As here, so there.
 fn visitor(test_request: &TestRequest, signed: bool, prefix: &str, key: [u8; 64]) -> Visitor {
     let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
-    test_request.visitor_of(format.with_key_prefix(prefix))
+    test_request.visitor_with_format(format.with_key_prefix(prefix))
 }
 
 /// The application under test.
@@ -93,7 +93,7 @@ async fn the_shop_sees_who_was_logged_in_here(
     let visitor = visitor(&test_request, signed, prefix, KEY);
     visitor.log_in("åsa@example.com")?;
     visitor.session().set("cart", json!({"ÅÄÖ 🦊": [1, -1.5, null, "\"", {}]}))?;
-    let (_, page) = send(&shop, cart(), &visitor.cookie_header()).await;
+    let (_, page) = send(&shop, cart(), &visitor.cookie()).await;
     assert_eq!(page, json!({"user": "åsa@example.com", "cart": {"ÅÄÖ 🦊": [1, -1.5, null, "\"", {}]}}));
     assert!(visitor.session().key().starts_with(prefix));
     Ok(())
@@ -110,16 +110,16 @@ async fn the_session_that_the_shop_begins_is_read_here(
     let shop = shop(&test_request, signed, prefix).await;
     let visitor = visitor(&test_request, signed, prefix, KEY);
     let request = Request::post().uri("/log_in").set_json("åsa@example.com");
-    visitor.receive_cookie(&send(&shop, request, "").await.0.expect("a cookie"))?;
+    visitor.apply_set_cookie(&send(&shop, request, "").await.0.expect("a cookie"))?;
     assert_eq!(visitor.user::<String>()?.as_deref(), Some("åsa@example.com"));
     assert_eq!(visitor.session().id().len(), 64);
 
     let request = Request::post().uri("/cart").set_json(json!(["ÅÄÖ 🦊"]));
-    send(&shop, request, &visitor.cookie_header()).await;
+    send(&shop, request, &visitor.cookie()).await;
     assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["ÅÄÖ 🦊"]);
 
     visitor.session().set("cart", ["brand-1"])?;
-    let (_, page) = send(&shop, cart(), &visitor.cookie_header()).await;
+    let (_, page) = send(&shop, cart(), &visitor.cookie()).await;
     assert_eq!(page, json!({"user": "åsa@example.com", "cart": ["brand-1"]}));
     Ok(())
 }
@@ -134,21 +134,21 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(
     let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let visitor = visitor(&test_request, signed, "", KEY);
     visitor.log_in("asa")?;
-    let cookie = visitor.cookie_header();
+    let cookie = visitor.cookie();
     visitor.session().invalidate()?;
     assert_eq!(send(&shop, cart(), &cookie).await.1, nobody);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
-    let (cookie, _) = send(&shop, Request::post().uri("/leave"), &visitor.cookie_header()).await;
+    let (cookie, _) = send(&shop, Request::post().uri("/leave"), &visitor.cookie()).await;
     assert!(visitor.session().is_new()?);
-    visitor.receive_cookie(&cookie.expect("a cookie"))?;
+    visitor.apply_set_cookie(&cookie.expect("a cookie"))?;
     assert_ne!(visitor.session().id(), id);
 
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
-    assert_eq!(send(&shop, cart(), &visitor.cookie_header()).await.1, nobody);
+    assert_eq!(send(&shop, cart(), &visitor.cookie()).await.1, nobody);
     Ok(())
 }
 
@@ -172,13 +172,13 @@ async fn a_tampered_cookie_is_nobodys_on_both_sides(
         value(signed, [8; 64]),
         value(!signed, KEY),
         format!("id={id}"),
-        asa.cookie_header().replacen("id=", "id=A", 1),
+        asa.cookie().replacen("id=", "id=A", 1),
     ];
     for cookie in cookies {
         assert_eq!(send(&shop, cart(), &cookie).await.1, nobody, "{cookie}");
-        assert!(asa.receive_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
+        assert!(asa.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
     }
-    assert_eq!(send(&shop, cart(), &asa.cookie_header()).await.1["user"], "asa");
+    assert_eq!(send(&shop, cart(), &asa.cookie()).await.1["user"], "asa");
     Ok(())
 }
 
@@ -195,7 +195,7 @@ async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(),
     let mut redis = get_redis(&test_request).expect("connect");
     let () = redis.expire(visitor.session().key(), 100).expect("EXPIRE");
     let request = Request::post().uri("/cart").set_json(json!([]));
-    send(&shop, request, &visitor.cookie_header()).await;
+    send(&shop, request, &visitor.cookie()).await;
     assert!((1100..=1200).contains(&ttl()), "{}", ttl());
     Ok(())
 }

@@ -66,7 +66,7 @@ macro_rules! work {
 #[clean_redis]
 #[tokio::test]
 async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
     storage.push(mail("ÅÄÖ 🦊", 3)).await?;
     let later = TaskBuilder::new(mail("later", 1)).run_in_seconds(600).task_id(TaskId::from_string("mine")).build();
@@ -83,14 +83,14 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     jobs.assert_not_enqueued("shop:mail");
     let scheduled = jobs.scheduled()?;
     assert_eq!(scheduled.len(), 1);
-    assert_eq!((scheduled[0].id.as_deref(), scheduled[0].retries), (Some("mine"), 0));
-    assert_eq!(scheduled[0].args, [json!({"to": "later", "copies": 1})]);
+    assert_eq!((scheduled[0].id(), scheduled[0].retries()), (Some("mine"), 0));
+    assert_eq!(scheduled[0].args(), [json!({"to": "later", "copies": 1})]);
     assert_eq!(jobs.pending(mails())?.len(), 2);
 
     // What it has for later is due for it after a travel.
     test_request.travel(Duration::from_secs(601))?;
     assert!(jobs.scheduled()?.is_empty());
-    let pending: Vec<_> = jobs.pending(mails())?.into_iter().filter_map(|job| job.id).collect();
+    let pending: Vec<_> = jobs.pending(mails())?.into_iter().filter_map(|job| job.id().map(str::to_owned)).collect();
     let done = work!(storage, "one", 2);
     assert_eq!(done[1], ("later".to_owned(), 1, 1, "mine".to_owned()));
     assert_eq!(done.into_iter().map(|(.., id)| id).collect::<Vec<_>>(), pending);
@@ -106,10 +106,10 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
 #[clean_redis]
 #[tokio::test]
 async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let storage = storage::<SendMail>(&test_request).await;
-    let id = jobs.enqueue(Job::new(mails()).args(mail("ours: ÅÄÖ", 1)))?;
-    let later = jobs.enqueue(Job::new(mails()).args(mail("later", 2)).countdown(Duration::from_secs(600)))?;
+    let id = jobs.enqueue(Job::new(mails()).with_args(mail("ours: ÅÄÖ", 1)))?;
+    let later = jobs.enqueue(Job::new(mails()).with_args(mail("later", 2)).with_countdown(Duration::from_secs(600)))?;
     // Drained and queued again, it is the same.
     let drained = jobs.drain(mails())?;
     for job in drained.iter().cloned() {
@@ -121,7 +121,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     test_request.travel(Duration::from_secs(601))?;
     assert_eq!(work!(storage, "two", 1), [("later".to_owned(), 2, 1, later)]);
     jobs.assert_nothing_enqueued();
-    assert!(jobs.taken()?.is_empty() && jobs.dead()?.is_empty());
+    assert!(jobs.unacked()?.is_empty() && jobs.dead()?.is_empty());
     Ok(())
 }
 
@@ -130,7 +130,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
 #[clean_redis]
 #[tokio::test]
 async fn metadata_stay(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
     let metadata = MetadataStore::from_map([("trace".to_owned(), "7".to_owned())].into());
     storage.push_task(TaskBuilder::new(mail("asa", 1)).with_metadata(metadata).max_attempts(3).build()).await?;
@@ -158,7 +158,7 @@ async fn metadata_stay(test_request: TestRequest) -> Result<(), Box<dyn std::err
 async fn a_job_that_fails_is_tried_again_and_then_dead(
     test_request: TestRequest,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
     // It does not look at this number.
     storage.push_task(TaskBuilder::new(mail("fails", 1)).max_attempts(1).build()).await?;
@@ -166,25 +166,24 @@ async fn a_job_that_fails_is_tried_again_and_then_dead(
     storage.push(mail("done", 3)).await?;
     work!(storage.clone(), "one", 3);
     jobs.assert_enqueued(mails()).with_args(mail("fails", 1)).times(1).only();
-    assert_eq!(jobs.pending(mails())?[0].retries, 1);
+    assert_eq!(jobs.pending(mails())?[0].retries(), 1);
     let dead = jobs.dead()?;
-    assert_eq!((dead.len(), dead[0].retries, &dead[0].queue), (1, 1, &mails().to_owned()));
-    assert_eq!(dead[0].args, [json!({"to": "aborted", "copies": 2})]);
+    assert_eq!((dead.len(), dead[0].retries(), dead[0].queue()), (1, 1, mails()));
+    assert_eq!(dead[0].args(), [json!({"to": "aborted", "copies": 2})]);
 
     test_request.travel(Duration::from_secs(60))?;
     assert_eq!(work!(storage.clone(), "two", 1)[0].2, 2);
-    assert_eq!(jobs.drain(mails())?[0].retries, 2);
+    assert_eq!(jobs.drain(mails())?[0].retries(), 2);
 
     // The longer, the more often it has failed.
-    let mut job = Job::new(mails()).args(mail("fails", 4));
-    job.retries = 23;
+    let job = Job::new(mails()).with_args(mail("fails", 4)).with_retries(23);
     jobs.enqueue(job)?;
     work!(storage.clone(), "three", 1);
-    assert_eq!((jobs.scheduled()?.len(), jobs.scheduled()?[0].retries), (1, 24));
+    assert_eq!((jobs.scheduled()?.len(), jobs.scheduled()?[0].retries()), (1, 24));
     test_request.travel(Duration::from_secs(60))?;
     assert_eq!(work!(storage, "four", 1)[0].2, 25);
     jobs.assert_nothing_enqueued();
-    let mut copies: Vec<_> = jobs.dead()?.iter().map(|job| job.args[0]["copies"].clone()).collect();
+    let mut copies: Vec<_> = jobs.dead()?.iter().map(|job| job.args()[0]["copies"].clone()).collect();
     copies.sort_unstable_by_key(serde_json::Value::as_u64);
     assert_eq!(copies, [2, 4]);
     Ok(())
@@ -195,7 +194,7 @@ async fn a_job_that_fails_is_tried_again_and_then_dead(
 #[clean_redis]
 #[tokio::test]
 async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await.with_config(Config::default().queue("mail"));
     storage.push(mail("asa", 1)).await?;
     let (begun, mut begins) = unbounded_channel();
@@ -206,12 +205,12 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
     let worker = tokio::spawn(WorkerBuilder::new("one").backend(storage.clone()).build(hold).run());
     assert_eq!(begins.recv().await, Some(1));
     jobs.assert_nothing_enqueued();
-    let taken = jobs.taken()?;
-    assert_eq!((taken.len(), taken[0].name.as_deref(), taken[0].queue.as_str()), (1, Some("mail"), "mail"));
-    assert_eq!(taken[0].args, [json!({"to": "asa", "copies": 1})]);
+    let taken = jobs.unacked()?;
+    assert_eq!((taken.len(), taken[0].name(), taken[0].queue()), (1, Some("mail"), "mail"));
+    assert_eq!(taken[0].args(), [json!({"to": "asa", "copies": 1})]);
     worker.abort();
     assert!(worker.await.is_err_and(|error| error.is_cancelled()));
-    assert_eq!(jobs.taken()?, taken);
+    assert_eq!(jobs.unacked()?, taken);
 
     // It takes as many as it is told to. The others that are due are in its list then.
     for copies in 2..=4 {
@@ -221,14 +220,14 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
     fetch_next(storage.get_connection(), &WorkerContext::new("one"), &config).await?;
     assert_eq!(get_jobs_redis(&test_request)?.llen::<_, usize>("mail:active")?, 2);
     jobs.assert_enqueued("mail").times(2).only();
-    assert_eq!(jobs.taken()?.len(), 2);
+    assert_eq!(jobs.unacked()?.len(), 2);
 
     test_request.travel(Duration::from_secs(60))?;
     let mut copies: Vec<_> = work!(storage, "one", 4).into_iter().map(|(_, copies, ..)| copies).collect();
     copies.sort_unstable();
     assert_eq!(copies, [1, 2, 3, 4]);
     jobs.assert_nothing_enqueued();
-    assert!(jobs.taken()?.is_empty());
+    assert!(jobs.unacked()?.is_empty());
     Ok(())
 }
 
@@ -237,15 +236,15 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
 #[clean_redis]
 #[tokio::test]
 async fn a_body_of_another_codec_is_opaque(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await.with_codec(MsgPackCodec);
     storage.push(mail("asa", 1)).await?;
     let enqueued = jobs.assert_enqueued(mails()).times(1).only();
     let refused = std::panic::catch_unwind(|| enqueued.with_args(mail("asa", 1))).expect_err("its arguments are read");
     let text = refused.downcast_ref::<String>().expect("text");
-    assert!(text.contains("its body is not the JSON that it should be"), "{text}");
+    assert!(text.contains("unreadable arguments"), "{text}");
     for job in jobs.drain(mails())? {
-        assert!(job.opaque.is_some() && job.args.is_empty());
+        assert!(job.why_opaque().is_some() && job.args().is_empty());
         jobs.enqueue(job)?;
     }
     assert_eq!(work!(storage, "one", 1)[0].0, "asa");

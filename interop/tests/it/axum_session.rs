@@ -57,7 +57,7 @@ async fn send(shop: &Router, request: Request<Body>) -> (Vec<String>, Value) {
 
 fn receive(visitor: &Visitor, cookies: &[String]) {
     for cookie in cookies {
-        visitor.receive_cookie(cookie).expect(cookie);
+        visitor.apply_set_cookie(cookie).expect(cookie);
     }
 }
 
@@ -71,7 +71,7 @@ async fn the_router_sees_who_was_logged_in_here(
     let mode = if opt_in { SessionMode::OptIn } else { SessionMode::Persistent };
     let shop = shop(&test_request, mode).await;
     let format = if opt_in { AxumSession::new().opt_in() } else { AxumSession::new() };
-    let visitor = test_request.visitor_of(format);
+    let visitor = test_request.visitor_with_format(format);
     visitor.log_in("åsa@example.com")?;
     visitor.session().set("cart", everything())?;
     let (_, page) = send(&shop, visitor.request("GET", "/cart")).await;
@@ -86,7 +86,7 @@ async fn the_router_sees_who_was_logged_in_here(
 #[tokio::test]
 async fn the_session_that_the_router_begins_is_read_here(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::Persistent).await;
-    let visitor = test_request.visitor_of(AxumSession::new());
+    let visitor = test_request.visitor_with_format(AxumSession::new());
     let nobody = Request::post("/cart").body(Body::empty()).expect("a request");
     let (cookies, _) = send(&shop, with_json(nobody, &everything())).await;
     receive(&visitor, &cookies);
@@ -104,7 +104,7 @@ async fn the_session_that_the_router_begins_is_read_here(test_request: TestReque
 async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::OptIn).await;
     let (agreed, not) =
-        (test_request.visitor_of(AxumSession::new().opt_in()), test_request.visitor_of(AxumSession::new()));
+        (test_request.visitor_with_format(AxumSession::new().opt_in()), test_request.visitor_with_format(AxumSession::new()));
     for visitor in [&agreed, &not] {
         visitor.session().set("seen", 3)?;
         send(&shop, with_json(visitor.request("POST", "/cart"), &json!(["brand-1"]))).await;
@@ -133,7 +133,7 @@ async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) 
 #[tokio::test]
 async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::Persistent).await;
-    let visitor = test_request.visitor_of(AxumSession::new());
+    let visitor = test_request.visitor_with_format(AxumSession::new());
     visitor.session().set("seen", 3)?;
     send(&shop, with_json(visitor.request("POST", "/cart"), &json!(["brand-1"]))).await;
     send(&shop, visitor.request("POST", "/long")).await;
@@ -151,7 +151,7 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[tokio::test]
 async fn a_session_that_is_over_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let (shop, nobody) = (shop(&test_request, SessionMode::Persistent).await, json!({"user": null, "cart": null}));
-    let visitor = test_request.visitor_of(AxumSession::new());
+    let visitor = test_request.visitor_with_format(AxumSession::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;

@@ -20,7 +20,7 @@ fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value
 
 /// The first argument of each, which is a number in these tests.
 fn numbers(jobs: &[Job]) -> Vec<u64> {
-    jobs.iter().filter_map(|job| job.args[0].as_u64()).collect()
+    jobs.iter().filter_map(|job| job.args()[0].as_u64()).collect()
 }
 
 fn mail(number: u64, options: &Value) -> Value {
@@ -28,7 +28,7 @@ fn mail(number: u64, options: &Value) -> Value {
 }
 
 fn assert_due_in(seconds: u64, job: &Job) {
-    let left = job.eta.expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
+    let left = job.eta().expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
     assert!((seconds.saturating_sub(90)..=seconds).contains(&left.as_secs()), "{left:?}");
 }
 
@@ -44,7 +44,7 @@ fn a_job_is_read_with_its_arguments(test_request: TestRequest) -> Result<(), Err
     let enqueued = jobs.assert_enqueued("shop.send_mail").with_args(&args).with_kwargs(&kwargs).on_queue("celery");
     let enqueued = enqueued.times(1);
     let job = &enqueued.jobs()[0];
-    assert_eq!((json!(job.id), job.retries, job.eta, job.priority), (ids[0].clone(), 0, None, Some(0)));
+    assert_eq!((json!(job.id()), job.retries(), job.eta(), job.priority()), (ids[0].clone(), 0, None, Some(0)));
     assert_eq!(jobs.pending("celery")?, enqueued.jobs());
     assert_eq!(jobs.drain("celery")?, enqueued.jobs());
     jobs.assert_nothing_enqueued();
@@ -85,7 +85,7 @@ fn a_job_for_later_is_scheduled(
     assert_eq!(numbers(&scheduled), [2, 1, 4, 5]);
     assert_due_in(60, &scheduled[0]);
     assert_due_in(3600, &scheduled[1]);
-    let between = scheduled[3].eta.expect("an ETA").duration_since(scheduled[2].eta.expect("an ETA"));
+    let between = scheduled[3].eta().expect("an ETA").duration_since(scheduled[2].eta().expect("an ETA"));
     assert_eq!(between.expect("later"), Duration::from_millis(500));
     assert_eq!(numbers(&jobs.pending("celery")?), [1, 2, 3, 5]);
     Ok(())
@@ -100,7 +100,7 @@ fn priorities_are_read_and_put_in_order(test_request: TestRequest) -> Result<(),
     let jobs = test_request.jobs();
     let pending = jobs.pending("celery")?;
     assert_eq!(numbers(&pending), [2, 1, 0, 5, 4, 3, 8, 7, 6, 9]);
-    assert!(pending.iter().all(|job| job.priority.map(u64::from) == job.args[0].as_u64()), "{pending:?}");
+    assert!(pending.iter().all(|job| job.priority().map(u64::from) == job.args()[0].as_u64()), "{pending:?}");
     assert_eq!(jobs.all()?, pending);
     assert_eq!(jobs.drain("celery")?, pending);
     jobs.assert_nothing_enqueued();
@@ -112,7 +112,7 @@ fn priorities_are_read_and_put_in_order(test_request: TestRequest) -> Result<(),
 fn the_applications_default_priority_is_read(test_request: TestRequest) -> Result<(), Error> {
     let conf = json!({"task_queue_max_priority": 10, "task_default_priority": 5});
     produce(&test_request, &conf, &json!([mail(1, &json!({}))]));
-    assert_eq!(test_request.jobs().pending("celery")?[0].priority, Some(5));
+    assert_eq!(test_request.jobs().pending("celery")?[0].priority(), Some(5));
     Ok(())
 }
 
@@ -122,7 +122,7 @@ fn transport_options_are_followed(test_request: TestRequest) -> Result<(), Error
     let conf = json!({"broker_transport_options": {"global_keyprefix": "shop:", "priority_steps": [0, 5]}});
     let calls: Vec<_> = (0..=9).map(|number| mail(number, &json!({"priority": 9 - number}))).collect();
     produce(&test_request, &conf, &calls.into());
-    let jobs = test_request.jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
+    let jobs = test_request.jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
     assert_eq!(numbers(&jobs.pending("celery")?), [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]);
     jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(10);
     assert_eq!(jobs.drain("celery")?.len(), 10);
@@ -138,7 +138,7 @@ fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestReq
     let ids = produce(&test_request, &json!({}), &json!([{"group": group}, {"chain": chain}]));
     let pending = test_request.jobs().pending("celery")?;
     assert_eq!(numbers(&pending), [1, 2, 3, 10]);
-    assert_eq!(json!(pending[..3].iter().map(|job| &job.id).collect::<Vec<_>>()), ids[0]);
+    assert_eq!(json!(pending[..3].iter().map(|job| job.id()).collect::<Vec<_>>()), ids[0]);
     Ok(())
 }
 
@@ -152,11 +152,11 @@ fn a_pickled_job_is_known_and_opaque(test_request: TestRequest) -> Result<(), Er
     let jobs = test_request.jobs();
     let enqueued = jobs.assert_enqueued("shop.send_mail").on_queue("celery").times(1);
     let job = enqueued.jobs()[0].clone();
-    assert_eq!((json!(job.id), json!(job.root)), (ids[0].clone(), ids[0].clone()));
-    assert_eq!((job.priority, job.retries, job.unreadable.as_ref()), (Some(3), 0, None));
+    assert_eq!((json!(job.id()), json!(job.root())), (ids[0].clone(), ids[0].clone()));
+    assert_eq!((job.priority(), job.retries(), job.why_unreadable()), (Some(3), 0, None));
     assert_due_in(3600, &job);
-    assert!(job.expires > job.eta);
-    assert!(job.opaque.as_ref().is_some_and(|why| why.contains("application/x-python-serialize")), "{job:?}");
+    assert!(job.expires() > job.eta());
+    assert!(job.why_opaque().is_some_and(|why| why.contains("application/x-python-serialize")), "{job:?}");
     assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_not_enqueued("shop.send_mail"))).is_err());
     assert!(
         catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_enqueued("shop.send_mail").with_args((1,))))
@@ -182,7 +182,7 @@ fn other_forms_of_json_are_read(test_request: TestRequest, #[case] conf: Value) 
     let ids = produce(&test_request, &conf, &json!([mail(1, &json!({"countdown": 3600}))]));
     let jobs = test_request.jobs();
     let enqueued = jobs.assert_enqueued("shop.send_mail").with_args((1,)).times(1).only();
-    assert_eq!(json!(enqueued.jobs()[0].id), ids[0]);
+    assert_eq!(json!(enqueued.jobs()[0].id()), ids[0]);
     assert_due_in(3600, &jobs.scheduled()?[0]);
     Ok(())
 }
@@ -192,7 +192,7 @@ fn other_forms_of_json_are_read(test_request: TestRequest, #[case] conf: Value) 
 fn an_unreadable_job_passes_no_negative_assertion(test_request: TestRequest) -> Result<(), Error> {
     let conf = json!({"task_protocol": 1});
     produce(&test_request, &conf, &json!([mail(1, &json!({"serializer": "pickle"}))]));
-    assert!(test_request.jobs().pending("celery")?[0].unreadable.is_some());
+    assert!(test_request.jobs().pending("celery")?[0].why_unreadable().is_some());
     assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_not_enqueued("shop.charge"))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| test_request.jobs().assert_nothing_enqueued())).is_err());
     test_request.jobs().drain("celery")?;

@@ -44,11 +44,11 @@ fn a_visitor_who_is_logged_in_here_is_logged_in_there(
     visitor.log_in("åsa@example.com")?;
     visitor.session().set("cart", json!({"brand-1": 2, "ÅÄÖ 🦊": 1.5}))?;
 
-    let page = shop.post("/show", &visitor.cookie_header(), ()).body;
+    let page = shop.post("/show", &visitor.cookie(), ()).body;
     assert_eq!(page, json!({"user": "åsa@example.com", "cart": {"brand-1": 2, "ÅÄÖ 🦊": 1.5}, "is_new": false}));
 
     visitor.log_out()?;
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], Value::Null);
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], Value::Null);
     Ok(())
 }
 
@@ -61,17 +61,17 @@ fn a_visitor_who_logs_in_there_is_logged_in_here(
     let mut shop = open(&test_request, &json!({"legacy_policy": legacy_policy}));
     let visitor = test_request.visitor();
     let answer = shop.post("/log_in", "", "åsa@example.com");
-    visitor.receive_cookie(&answer.set_cookie[0])?;
+    visitor.apply_set_cookie(&answer.set_cookie[0])?;
     assert_eq!(visitor.user::<String>()?.as_deref(), Some("åsa@example.com"));
     assert_eq!(visitor.session().keys()?, ["auth.userid"]);
     assert!(visitor.session().key().starts_with("shop:"), "{}", visitor.session().key());
 
     // The session that it has already: no other cookie.
-    let answer = shop.post("/set_cart", &visitor.cookie_header(), json!(["brand-1", "ÅÄÖ 🦊"]));
+    let answer = shop.post("/set_cart", &visitor.cookie(), json!(["brand-1", "ÅÄÖ 🦊"]));
     assert!(answer.set_cookie.is_empty(), "{answer:?}");
     assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["brand-1", "ÅÄÖ 🦊"]);
 
-    shop.post("/log_out", &visitor.cookie_header(), ());
+    shop.post("/log_out", &visitor.cookie(), ());
     assert_eq!(visitor.user::<String>()?, None);
     Ok(())
 }
@@ -82,10 +82,10 @@ fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.session().set("seen", 3)?;
-    shop.post("/set_cart", &visitor.cookie_header(), json!(["brand-1"]));
+    shop.post("/set_cart", &visitor.cookie(), json!(["brand-1"]));
     visitor.log_in("bo")?;
     assert_eq!(visitor.session().keys()?, ["auth.userid", "cart", "seen"]);
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["cart"], json!(["brand-1"]));
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["cart"], json!(["brand-1"]));
     Ok(())
 }
 
@@ -97,8 +97,8 @@ fn flash_messages_go_both_ways(test_request: TestRequest) -> Result<(), Error> {
     // An empty session is one that the shop ends.
     visitor.session().set("seen", true)?;
     visitor.session().flash("saved: ÅÄÖ")?;
-    visitor.session().queue("errors").flash("no such brand")?;
-    let cookie = visitor.cookie_header();
+    visitor.session().flash_queue("errors").flash("no such brand")?;
+    let cookie = visitor.cookie();
     assert_eq!(shop.post("/pop_flash", &cookie, "").body, json!(["saved: ÅÄÖ"]));
     assert_eq!(shop.post("/pop_flash", &cookie, "errors").body, json!(["no such brand"]));
     assert!(visitor.session().peek_flash()?.is_empty());
@@ -107,7 +107,7 @@ fn flash_messages_go_both_ways(test_request: TestRequest) -> Result<(), Error> {
         shop.post("/flash", &cookie, json!([message]));
     }
     shop.post("/flash", &cookie, json!(["wrong", "errors"]));
-    assert_eq!(visitor.session().queue("errors").pop_flash()?, ["wrong"]);
+    assert_eq!(visitor.session().flash_queue("errors").pop_flash()?, ["wrong"]);
     assert_eq!(visitor.session().pop_flash()?, ["one", "two ÅÄÖ", "one"]);
     assert_eq!(shop.post("/pop_flash", &cookie, "").body, json!([]));
     Ok(())
@@ -119,11 +119,11 @@ fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> R
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let answer = shop.post("/token", "", ());
-    visitor.receive_cookie(&answer.set_cookie[0])?;
+    visitor.apply_set_cookie(&answer.set_cookie[0])?;
     assert_eq!(json!(visitor.session().csrf_token()?), answer.body);
 
     let token = visitor.session().new_csrf_token()?;
-    let cookie = visitor.cookie_header();
+    let cookie = visitor.cookie();
     assert_eq!(shop.post("/token", &cookie, ()).body, json!(token));
     assert_eq!(Some(token.len()), answer.body.as_str().map(str::len));
     let mut order =
@@ -138,7 +138,7 @@ fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> R
 fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     let before = raw(&test_request, &visitor);
     assert!(before["x"].is_u64(), "{before}");
 
@@ -146,7 +146,7 @@ fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRe
     let after = raw(&test_request, &visitor);
     assert!(after["x"].as_u64() >= before["x"].as_u64().map(|end| end - 1), "{before} {after}");
     assert_eq!((&after["c"], &after["t"], &after["v"]), (&before["c"], &before["t"], &before["v"]));
-    let page = shop.post("/show", &visitor.cookie_header(), ()).body;
+    let page = shop.post("/show", &visitor.cookie(), ()).body;
     assert_eq!(page, json!({"user": "asa", "cart": ["brand-1"], "is_new": false}));
     Ok(())
 }
@@ -156,10 +156,10 @@ fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRe
 fn a_session_whose_end_python_does_not_check_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     visitor.session().set("cart", ["brand-1"])?;
     assert_eq!(raw(&test_request, &visitor).get("x"), None);
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["cart"], json!(["brand-1"]));
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["cart"], json!(["brand-1"]));
     Ok(())
 }
 
@@ -171,7 +171,7 @@ fn access_renews_the_timeout_on_both_sides(
 ) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": python_expires}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     expire(&test_request, &visitor, 100);
@@ -179,7 +179,7 @@ fn access_renews_the_timeout_on_both_sides(
     assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     expire(&test_request, &visitor, 100);
-    shop.post("/show", &visitor.cookie_header(), ());
+    shop.post("/show", &visitor.cookie(), ());
     assert!((1100..=1200).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     Ok(())
 }
@@ -190,16 +190,16 @@ fn access_renews_the_timeout_on_both_sides(
 fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
-    shop.post("/keep_for", &visitor.cookie_header(), 60);
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    shop.post("/keep_for", &visitor.cookie(), 60);
     assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     visitor.session().set("cart", ["brand-1"])?;
     assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
 
     let visitor = test_request.visitor();
     let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
-    shop.post("/keep_for", &visitor.cookie_header(), 60);
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    shop.post("/keep_for", &visitor.cookie(), 60);
     visitor.user::<String>()?;
     assert!((30..=60).contains(&ttl(&visitor)), "{}", ttl(&visitor));
     Ok(())
@@ -210,7 +210,7 @@ fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestReques
 fn a_session_that_lives_for_ever_is_kept_for_ever(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.timeout": "None"}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     assert_eq!(visitor.session().ttl()?, None);
     visitor.user::<String>()?;
     assert_eq!(visitor.session().ttl()?, None);
@@ -225,23 +225,23 @@ fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
-    let old = visitor.cookie_header();
+    let old = visitor.cookie();
     visitor.session().invalidate()?;
     assert_eq!(shop.post("/show", &old, ()).body, json!({"user": null, "cart": null, "is_new": true}));
 
     visitor.log_in("asa")?;
-    let (id, cookie) = (visitor.session().id(), visitor.cookie_header());
+    let (id, cookie) = (visitor.session().id(), visitor.cookie());
     let answer = shop.post("/leave", &cookie, ());
     assert!(visitor.session().is_new()?);
     assert_eq!(visitor.user::<String>()?, None);
-    visitor.receive_cookie(&answer.set_cookie[0])?;
+    visitor.apply_set_cookie(&answer.set_cookie[0])?;
     assert_ne!(visitor.session().id(), id);
 
     visitor.log_in("asa")?;
     expire(&test_request, &visitor, 1);
     std::thread::sleep(Duration::from_millis(1100));
     assert!(visitor.session().is_new()?);
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["is_new"], json!(true));
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["is_new"], json!(true));
     Ok(())
 }
 
@@ -252,10 +252,10 @@ fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestReque
     let settings = json!({"redis.sessions.timeout": 1, "redis.sessions.set_redis_ttl": "false"});
     let mut shop = open(&test_request, &settings);
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     // Whole seconds, rounded up.
     std::thread::sleep(Duration::from_millis(3100));
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["is_new"], json!(true));
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["is_new"], json!(true));
     assert_eq!(visitor.user::<String>()?, None);
     assert!(visitor.session().is_new()?);
     Ok(())
@@ -267,15 +267,15 @@ fn a_tampered_cookie_is_nobodys_on_both_sides(test_request: TestRequest) -> Resu
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
-    let another = Pyramid::new(test_request.settings()).secret("another");
+    let another = Pyramid::new(test_request.settings()).with_secret("another");
     let other_secret = format!("session={}", another.cookie_value(&visitor.session().id()));
-    let tampered = visitor.cookie_header().replacen("session=", "session=A", 1);
+    let tampered = visitor.cookie().replacen("session=", "session=A", 1);
     for cookie in [tampered, other_secret, format!("session={}", visitor.session().id())] {
         assert_eq!(shop.post("/show", &cookie, ()).body["user"], Value::Null, "{cookie}");
         assert!(test_request.visitor_with_cookie(&cookie).session().is_new()?, "{cookie}");
-        assert!(visitor.receive_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
+        assert!(visitor.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
     }
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], "asa");
     Ok(())
 }
 
@@ -286,10 +286,10 @@ fn the_secret_may_have_any_letters(
     #[values("plain", "ÅÄÖ", "ключ ÅÄÖ")] secret: &str,
 ) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.secret": secret}));
-    let visitor = test_request.visitor_of(Pyramid::new(test_request.settings()).secret(secret));
+    let visitor = test_request.visitor_with_format(Pyramid::new(test_request.settings()).with_secret(secret));
     visitor.log_in("asa")?;
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
-    visitor.receive_cookie(&shop.post("/log_in", "", "bo").set_cookie[0])?;
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], "asa");
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "bo").set_cookie[0])?;
     assert_eq!(visitor.user::<String>()?.as_deref(), Some("bo"));
     Ok(())
 }
@@ -301,10 +301,10 @@ fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_requ
     let mut shop = open(&test_request, &json!({"redis.sessions.timeout_trigger": 600}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
-    let answer = shop.post("/set_cart", &visitor.cookie_header(), json!(["brand-1"]));
+    let answer = shop.post("/set_cart", &visitor.cookie(), json!(["brand-1"]));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["brand-1"]);
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], "asa");
     // Its members, in its order.
     let ours = get_redis(&test_request).expect("connect").get::<_, String>(visitor.session().key()).expect("GET");
     assert!(ours.contains("\"x\""), "{ours}");
@@ -317,14 +317,14 @@ fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_requ
 fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/set_odd", "", ()).set_cookie[0])?;
-    let before = shop.post("/show_odd", &visitor.cookie_header(), ()).body;
+    visitor.apply_set_cookie(&shop.post("/set_odd", "", ()).set_cookie[0])?;
+    let before = shop.post("/show_odd", &visitor.cookie(), ()).body;
     assert!(before.as_str().is_some_and(|odd| odd.contains("nan") && odd.contains("ud800")), "{before}");
     visitor.session().set("seen", 3)?;
     visitor.log_in("åsa")?;
     visitor.session().flash("saved")?;
-    assert_eq!(shop.post("/show_odd", &visitor.cookie_header(), ()).body, before);
-    assert_eq!(shop.post("/pop_flash", &visitor.cookie_header(), "").body, json!(["saved"]));
+    assert_eq!(shop.post("/show_odd", &visitor.cookie(), ()).body, before);
+    assert_eq!(shop.post("/pop_flash", &visitor.cookie(), "").body, json!(["saved"]));
     assert_eq!(visitor.session().get::<u32>("seen")?, Some(3));
     Ok(())
 }
@@ -338,11 +338,11 @@ fn time_that_passes_ends_sessions_on_both_sides(
 ) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.set_redis_ttl": set_redis_ttl}));
     let visitor = test_request.visitor();
-    visitor.receive_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
+    visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
     test_request.travel(Duration::from_secs(1100))?;
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["user"], "asa");
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], "asa");
     test_request.travel(Duration::from_secs(1203))?;
-    assert_eq!(shop.post("/show", &visitor.cookie_header(), ()).body["is_new"], json!(true));
+    assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["is_new"], json!(true));
     assert!(visitor.session().is_new()?);
     Ok(())
 }
@@ -354,12 +354,12 @@ fn the_cookie_is_set_with_the_same_words(test_request: TestRequest) -> Result<()
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let theirs = shop.post("/log_in", "", "asa").set_cookie.remove(0);
-    visitor.receive_cookie(&theirs)?;
+    visitor.apply_set_cookie(&theirs)?;
     let words = |cookie: &str| {
         let mut words: Vec<_> = cookie.split("; ").map(str::to_owned).collect();
         words.sort_unstable();
         words
     };
-    assert_eq!(words(&visitor.cookie()), words(&theirs));
+    assert_eq!(words(&visitor.set_cookie()), words(&theirs));
     Ok(())
 }

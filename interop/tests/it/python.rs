@@ -60,7 +60,7 @@ impl Shop {
             "redis.sessions.redis_url": test_request.redis_url(),
             "redis.sessions.prefix": test_request.settings().session_prefix(),
             "redis.sessions.timeout": test_request.settings().session_timeout().as_secs(),
-            "redis.sessions.secret": test_request.settings().secret(),
+            "redis.sessions.secret": test_request.settings().get("redis.sessions.secret"),
         });
         for (name, value) in more.as_object().expect("settings") {
             settings[name] = value.clone();

@@ -37,11 +37,11 @@ fn done(test_request: &TestRequest) -> Vec<Value> {
 }
 
 fn firsts(jobs: &[Job]) -> Vec<&str> {
-    jobs.iter().filter_map(|job| job.args.first()?.as_str()).collect()
+    jobs.iter().filter_map(|job| job.args().first()?.as_str()).collect()
 }
 
 fn assert_due_in(seconds: u64, job: &Job) {
-    let left = job.eta.expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
+    let left = job.eta().expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
     assert!((seconds.saturating_sub(90)..=seconds).contains(&left.as_secs()), "{left:?}");
 }
 
@@ -76,7 +76,7 @@ fn its_jobs_are_read_here(
     ]);
     let ids = rq_produce(&test_request, version, &calls);
 
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     let pending = jobs.pending("kö")?;
     assert_eq!(
         firsts(&pending),
@@ -84,13 +84,13 @@ fn its_jobs_are_read_here(
     );
     assert_eq!(jobs.all()?, pending);
     assert_eq!(
-        pending.iter().filter_map(|job| job.id.clone()).map(Value::from).collect::<Vec<_>>(),
+        pending.iter().filter_map(|job| job.id()).map(Value::from).collect::<Vec<_>>(),
         [&ids[2], &ids[0], &ids[1], &ids[6], &ids[4], &ids[3], &ids[5]].map(Value::clone)
     );
-    assert_eq!(pending[1].id.as_deref(), Some("mine_1"));
+    assert_eq!(pending[1].id(), Some("mine_1"));
     let enqueued = jobs.assert_enqueued("rq_tasks.note").on_queue("kö").times(7).only();
     enqueued.with_args(everything()).with_kwargs(&kwargs).times(1);
-    assert!(pending.iter().all(|job| job.opaque.is_none() && job.unreadable.is_none()), "{pending:?}");
+    assert!(pending.iter().all(|job| job.why_opaque().is_none() && job.why_unreadable().is_none()), "{pending:?}");
     assert!(!holds(|| jobs.assert_not_enqueued("rq_tasks.note")));
     jobs.assert_not_enqueued("rq_tasks.fail");
 
@@ -116,7 +116,7 @@ fn its_jobs_are_read_here(
     assert_eq!(firsts, expected.map(|text| Some(text.to_owned())));
     // All that it keeps besides is known.
     jobs.assert_nothing_enqueued();
-    assert!(jobs.taken()?.is_empty() && jobs.dead()?.is_empty());
+    assert!(jobs.unacked()?.is_empty() && jobs.dead()?.is_empty());
     Ok(())
 }
 
@@ -128,19 +128,20 @@ fn its_worker_does_a_job_of_ours(
     #[values(None, Some(JSON))] serializer: Option<&str>,
 ) -> Result<(), Error> {
     let format = if serializer.is_some() { Rq::new().with_json_serializer() } else { Rq::new() };
-    let (jobs, kwargs) = (test_request.jobs_of(format), json!({"copy": true, "ämne": "Hej"}));
-    let mut job = Job::new("rq_tasks.note").args(everything()).kwarg("copy", true).kwarg("ämne", "Hej").queue("kö");
-    job.group = Some("spring".to_owned());
+    let (jobs, kwargs) = (test_request.jobs_with_format(format), json!({"copy": true, "ämne": "Hej"}));
+    let job = Job::new("rq_tasks.note").with_args(everything()).with_kwarg("copy", true).with_kwarg("ämne", "Hej");
+    let job = job.with_queue("kö").with_group("spring");
     jobs.enqueue(job)?;
-    let later = Job::new("rq_tasks.note").args(("later",)).queue("kö").countdown(Duration::from_secs(600));
-    let id = jobs.enqueue(later.id("later_1"))?;
-    jobs.enqueue(Job::new("rq_tasks.fail").args((1,)).queue("kö"))?;
+    let later =
+        Job::new("rq_tasks.note").with_args(("later",)).with_queue("kö").with_countdown(Duration::from_secs(600));
+    let id = jobs.enqueue(later.with_id("later_1"))?;
+    jobs.enqueue(Job::new("rq_tasks.fail").with_args((1,)).with_queue("kö"))?;
 
     rq_work(&test_request, version, serializer, &["kö"]);
     assert_eq!(done(&test_request), [json!([everything(), kwargs])]);
     jobs.assert_enqueued("rq_tasks.note").with_args(("later",)).times(1).only();
     let dead = jobs.dead()?.remove(0);
-    assert_eq!((dead.name.as_deref(), dead.args, dead.queue.as_str()), (Some("rq_tasks.fail"), vec![json!(1)], "kö"));
+    assert_eq!((dead.name(), dead.args(), dead.queue()), (Some("rq_tasks.fail"), &[json!(1)][..], "kö"));
 
     test_request.travel(Duration::from_secs(601))?;
     rq_work(&test_request, version, serializer, &["kö"]);
@@ -160,7 +161,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     let retry = json!({"max": 1, "interval": 600});
     rq_produce(&test_request, version, &json!([{"do": "fail", "queue": "mail", "args": ["x"], "retry": retry}]));
     rq_work(&test_request, version, None, &["mail"]);
@@ -181,21 +182,21 @@ fn a_job_that_runs_is_taken(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), get_redis(&test_request).expect("connect"));
-    let id = jobs.enqueue(Job::new("rq_tasks.wait").args(("x",)).queue("mail"))?;
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), get_redis(&test_request).expect("connect"));
+    let id = jobs.enqueue(Job::new("rq_tasks.wait").with_args(("x",)).with_queue("mail"))?;
     let mut worker = Worker::of_rq(&test_request, version, "mail");
     worker.wait_for("job", || redis.exists::<_, bool>("waits").expect("EXISTS").then_some(()));
     jobs.assert_nothing_enqueued();
-    let taken = jobs.taken()?;
-    assert_eq!((taken.len(), firsts(&taken), taken[0].queue.as_str()), (1, vec!["x"], "mail"));
-    assert_eq!(taken[0].id, Some(id));
+    let taken = jobs.unacked()?;
+    assert_eq!((taken.len(), firsts(&taken), taken[0].queue()), (1, vec!["x"], "mail"));
+    assert_eq!(taken[0].id(), Some(id.as_str()));
     redis.rpush::<_, _, ()>("go", 1).expect("RPUSH");
-    worker.wait_for("end", || jobs.taken().expect("the jobs").is_empty().then_some(()));
+    worker.wait_for("end", || jobs.unacked().expect("the jobs").is_empty().then_some(()));
     jobs.assert_nothing_enqueued();
 
     // By one that has not begun yet.
     rq_produce(&test_request, version, &json!([{"do": "note", "queue": "other", "args": ["y"], "take": true}]));
-    assert_eq!(firsts(&jobs.taken()?), ["y"]);
+    assert_eq!(firsts(&jobs.unacked()?), ["y"]);
     jobs.assert_nothing_enqueued();
     Ok(())
 }
@@ -207,7 +208,7 @@ fn what_only_python_can_read_is_opaque(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     rq_produce(
         &test_request,
         version,
@@ -218,7 +219,7 @@ fn what_only_python_can_read_is_opaque(
         ]),
     );
     let pending = jobs.pending("mail")?;
-    assert!(pending.iter().all(|job| job.opaque.is_some() && job.unreadable.is_none()), "{pending:?}");
+    assert!(pending.iter().all(|job| job.why_opaque().is_some() && job.why_unreadable().is_none()), "{pending:?}");
     jobs.assert_enqueued("rq_tasks.note").times(2);
     // As RQ calls it.
     jobs.assert_enqueued("send").times(1);
@@ -235,7 +236,7 @@ fn what_only_python_can_read_is_opaque(
         &json!([{"do": "fail", "queue": "mail", "args": ["x"], "serializer": "rq_serializer.Reversed"}]),
     );
     let unreadable = jobs.pending("mail")?.pop().expect("a job");
-    assert!(unreadable.unreadable.is_some() && unreadable.id.is_some(), "{unreadable:?}");
+    assert!(unreadable.why_unreadable().is_some() && unreadable.id().is_some(), "{unreadable:?}");
     assert!(!holds(|| jobs.assert_not_enqueued("rq_tasks.fail")));
     assert!(!holds(|| jobs.assert_not_enqueued("rq_tasks.other")));
     Ok(())
@@ -248,7 +249,7 @@ fn what_newer_lines_keep_is_known(
     test_request: TestRequest,
     #[values("2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     let note = |first: &str, name: &str, value: Value| {
         let mut call = json!({"do": "note", "queue": "mail", "args": [first]});
         call[name] = value;
@@ -256,7 +257,7 @@ fn what_newer_lines_keep_is_known(
     };
     let grouped = note("of a group", "group", json!("spring"));
     rq_produce(&test_request, version, &json!([grouped, note("by cron", "cron", json!(3600))]));
-    assert_eq!(jobs.pending("mail")?[0].group.as_deref(), Some("spring"));
+    assert_eq!(jobs.pending("mail")?[0].group(), Some("spring"));
     assert_eq!(firsts(jobs.assert_enqueued("rq_tasks.note").only().jobs()), ["of a group", "by cron"]);
     rq_work(&test_request, version, None, &["mail"]);
     jobs.assert_nothing_enqueued();
@@ -279,13 +280,13 @@ fn what_newer_lines_keep_is_known(
 #[rstest]
 #[clean_redis]
 fn a_prefix_is_followed(test_request: TestRequest) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Rq::new().with_key_prefix("shop:rq"));
+    let jobs = test_request.jobs_with_format(Rq::new().with_key_prefix("shop:rq"));
     let prefix = "3.0 RQ_KEY_PREFIX=shop:rq";
     rq_produce(&test_request, prefix, &json!([{"do": "note", "queue": "mail", "args": ["theirs"]}]));
-    jobs.enqueue(Job::new("rq_tasks.note").args(("ours",)).queue("mail"))?;
+    jobs.enqueue(Job::new("rq_tasks.note").with_args(("ours",)).with_queue("mail"))?;
     assert_eq!(firsts(jobs.assert_enqueued("rq_tasks.note").times(2).only().jobs()), ["theirs", "ours"]);
     // One that looks for other keys passes nothing over.
-    assert!(!holds(|| test_request.jobs_of(Rq::new()).assert_nothing_enqueued()));
+    assert!(!holds(|| test_request.jobs_with_format(Rq::new()).assert_nothing_enqueued()));
     rq_work(&test_request, prefix, None, &["mail"]);
     assert_eq!(done(&test_request).len(), 2);
     jobs.assert_nothing_enqueued();
@@ -296,7 +297,7 @@ fn a_prefix_is_followed(test_request: TestRequest) -> Result<(), Error> {
 #[rstest]
 #[clean_redis]
 fn a_job_of_rq_scheduler_waits(test_request: TestRequest) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     let later = json!({"do": "note", "queue": "mail", "args": ["x"], "rq_scheduler": 600});
     rq_produce(&test_request, "2.12", &json!([later]));
     jobs.assert_enqueued("rq_tasks.note").with_args(("x",)).on_queue("mail").times(1).only();

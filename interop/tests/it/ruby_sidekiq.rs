@@ -89,10 +89,10 @@ fn a_job_is_read_with_its_arguments(test_request: TestRequest) -> Result<(), Box
     let ids =
         call(&test_request, &json!([{"to": "Shop::SendMail", "set": {"queue": "mail", "tags": ["a"]}, "call": words}]));
 
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let enqueued = jobs.assert_enqueued("Shop::SendMail").with_args(&args).on_queue("mail").times(1).only();
     let job = &enqueued.jobs()[0];
-    assert_eq!((json!(job.id), job.retries, job.eta), (ids[0].clone(), 0, None));
+    assert_eq!((json!(job.id()), job.retries(), job.eta()), (ids[0].clone(), 0, None));
     assert_something_enqueued(&jobs, "Shop::SendMail");
     assert_eq!(jobs.pending("mail")?, enqueued.jobs());
     assert_eq!(jobs.drain("mail")?, enqueued.jobs());
@@ -119,10 +119,10 @@ fn jobs_are_in_their_queues_in_the_order_of_the_workers(
         {"to": "Shop::Charge", "call": ["perform_async", "no money"]},
     ]);
     let ids = call(&test_request, &calls);
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let pending = jobs.pending("default")?;
-    assert_eq!(pending.iter().map(|job| job.args[0].clone()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-    let of_pending: Vec<_> = pending.iter().map(|job| json!(job.id)).collect();
+    assert_eq!(pending.iter().map(|job| job.args()[0].clone()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let of_pending: Vec<_> = pending.iter().map(|job| json!(job.id())).collect();
     assert_eq!(json!(of_pending), json!([ids[0], ids[1][0], ids[1][1], ids[2][0], ids[2][1]]));
     jobs.assert_enqueued("ReminderJob").on_queue("mail").times(1);
     jobs.assert_enqueued("Shop::Charge").on_queue("money").with_args(["no money"]).times(1);
@@ -143,11 +143,11 @@ fn a_job_for_later_is_scheduled(test_request: TestRequest) -> Result<(), Box<dyn
         {"to": "Sidekiq::Client", "call": ["push_bulk", bulk]},
     ]);
     let ids = call(&test_request, &calls);
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let scheduled = jobs.scheduled()?;
-    assert_eq!(scheduled.iter().map(|job| job.args[0].clone()).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    assert_eq!(json!([scheduled[0].id, scheduled[1].id]), json!([ids[1], ids[0]]));
-    let etas: Vec<_> = scheduled.iter().filter_map(|job| job.eta).collect();
+    assert_eq!(scheduled.iter().map(|job| job.args()[0].clone()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(json!([scheduled[0].id(), scheduled[1].id()]), json!([ids[1], ids[0]]));
+    let etas: Vec<_> = scheduled.iter().filter_map(Job::eta).collect();
     assert_eq!(
         (since_1970(etas[1]).as_millis(), since_1970(etas[2]).as_millis()),
         (since_1970(at).as_millis(), 4_102_444_800_500)
@@ -164,12 +164,13 @@ fn a_job_for_later_is_scheduled(test_request: TestRequest) -> Result<(), Box<dyn
 #[rstest]
 #[clean_redis]
 fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let args = json!(["åsa@example.com", 3, 1.5, [null], {"ÅÄÖ 🦊": "\u{0}"}, i64::MIN]);
-    let mut tried = Job::new("Shop::SendMail").args(&args);
-    tried.retries = 3;
+    let tried = Job::new("Shop::SendMail").with_args(&args).with_retries(3);
     let tried = jobs.enqueue(tried)?;
-    jobs.enqueue(Job::new("Shop::SendMail").args(2).queue("money").countdown(Duration::from_secs(3600)))?;
+    jobs.enqueue(
+        Job::new("Shop::SendMail").with_args(2).with_queue("money").with_countdown(Duration::from_secs(3600)),
+    )?;
     let ids = call(&test_request, &json!([mail(1), {"to": "Shop::SendMail", "call": ["perform_in", 3500, 3]}]));
     // Drained and queued again, it is the same.
     let drained = jobs.drain("default")?;
@@ -200,24 +201,24 @@ fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn 
 #[rstest]
 #[clean_redis]
 fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let charge =
         json!({"to": "Shop::Charge", "set": {"retry": 2, "backtrace": true}, "call": ["perform_async", "ÅÄÖ"]});
     let ids = call(&test_request, &json!([charge]));
     let mut worker = worker(&test_request);
     for retries in [1, 2] {
-        let tried = |jobs: &[Job]| jobs.iter().any(|job| job.retries == retries);
+        let tried = |jobs: &[Job]| jobs.iter().any(|job| job.retries() == retries);
         let waiting = || Some(jobs.scheduled().expect("the jobs")).filter(|jobs| tried(jobs));
         let job = worker.wait_for("job for another try", waiting).remove(0);
-        assert_eq!((json!(job.id), &*job.queue, job.args), (ids[0].clone(), "money", vec![json!("ÅÄÖ")]));
-        assert!(job.eta > Some(SystemTime::now()));
+        assert_eq!((json!(job.id()), job.queue(), job.args()), (ids[0].clone(), "money", &[json!("ÅÄÖ")][..]));
+        assert!(job.eta() > Some(SystemTime::now()));
         assert_something_enqueued(&jobs, "Shop::Charge");
         test_request.travel(Duration::from_secs(4000))?;
     }
     let dead = || Some(jobs.dead().expect("the jobs")).filter(|jobs| !jobs.is_empty());
     let job = worker.wait_for("dead job", dead).remove(0);
-    assert_eq!((json!(job.id), &*job.queue, job.args), (ids[0].clone(), "money", vec![json!("ÅÄÖ")]));
-    assert_eq!((job.retries, job.eta), (3, None));
+    assert_eq!((json!(job.id()), job.queue(), job.args()), (ids[0].clone(), "money", &[json!("ÅÄÖ")][..]));
+    assert_eq!((job.retries(), job.eta()), (3, None));
     jobs.assert_nothing_enqueued();
 
     // What no worker can read is dead at once. Meanwhile it is no other job.
@@ -226,7 +227,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> R
     assert_something_enqueued(&jobs, "Shop::KeepShop");
     let dead = || Some(jobs.dead().expect("the jobs")).filter(|jobs| jobs.len() == 2);
     let dead = self::worker(&test_request).wait_for("dead job", dead);
-    assert!(dead.iter().any(|job| job.unreadable.is_some() && job.raw == b"no JSON"), "{dead:?}");
+    assert!(dead.iter().any(|job| job.why_unreadable().is_some() && job.raw() == b"no JSON"), "{dead:?}");
     jobs.assert_nothing_enqueued();
     Ok(())
 }
@@ -235,7 +236,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> R
 #[rstest]
 #[clean_redis]
 fn what_a_worker_says_of_itself_is_no_job(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let (jobs, mut redis) = (test_request.jobs_of(Sidekiq::new()), get_jobs_redis(&test_request)?);
+    let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     let mut keys = move || {
         let mut keys: Vec<String> = redis.keys("*").expect("KEYS");
         keys.sort_unstable();
@@ -271,11 +272,11 @@ fn a_namespace_is_followed(
     let calls = json!([mail(1), {"to": "Shop::SendMail", "call": ["perform_in", 60, 2]}]);
     let mut produce = program("ruby", &test_request);
     ids_from(produce.arg("produce.rb").env("NAMESPACE", namespace), &calls);
-    let jobs = test_request.jobs_of(Sidekiq::with_namespace(namespace));
+    let jobs = test_request.jobs_with_format(Sidekiq::new().with_namespace(namespace));
     jobs.assert_enqueued("Shop::SendMail").times(2).only();
-    jobs.enqueue(Job::new("Shop::SendMail").args(3))?;
+    jobs.enqueue(Job::new("Shop::SendMail").with_args(3))?;
     // And what looks for other keys passes nothing over.
-    assert_something_enqueued(&test_request.jobs_of(Sidekiq::new()), "Shop::Charge");
+    assert_something_enqueued(&test_request.jobs_with_format(Sidekiq::new()), "Shop::Charge");
 
     test_request.travel(Duration::from_secs(61))?;
     let mut worker = Worker::run(worker_program(&test_request).env("NAMESPACE", namespace));

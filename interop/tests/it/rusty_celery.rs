@@ -51,13 +51,13 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), transie
     let enqueued = jobs.assert_enqueued("shop.note").on_queue("notes").times(1);
     // It gives all arguments by name.
     let enqueued = enqueued.with_kwargs(json!({"url": "url", "text": "ÅÄÖ 🦊", "copies": 3})).with_args(());
-    assert_eq!(enqueued.jobs()[0].id, Some(id));
+    assert_eq!(enqueued.jobs()[0].id(), Some(id.as_str()));
 
     let later = note::new("url".to_owned(), "later".to_owned(), 1).with_countdown(600);
     shop.send_task(later).await.expect("send");
     let scheduled = jobs.scheduled()?;
     assert_eq!(scheduled.len(), 1);
-    let wait = scheduled[0].eta.expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
+    let wait = scheduled[0].eta().expect("an ETA").duration_since(SystemTime::now()).expect("in the future");
     assert!((540..=600).contains(&wait.as_secs()), "{wait:?}");
     assert_eq!(jobs.drain("notes")?.len(), 2);
     jobs.assert_nothing_enqueued();
@@ -69,9 +69,10 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), transie
 #[tokio::test]
 async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), transient_fixtures::Error> {
     let (shop, jobs, url) = (shop(&test_request).await, test_request.jobs(), test_request.redis_url());
-    jobs.enqueue(Job::new("shop.note").args((url, "by position: ÅÄÖ", 1)).queue("notes"))?;
-    let by_name = Job::new("shop.note").kwarg("url", url).kwarg("text", "by name: 🦊").kwarg("copies", 2);
-    jobs.enqueue(by_name.queue("notes").countdown(Duration::from_secs(1)))?;
+    jobs.enqueue(Job::new("shop.note").with_args((url, "by position: ÅÄÖ", 1)).with_queue("notes"))?;
+    let by_name =
+        Job::new("shop.note").with_kwarg("url", url).with_kwarg("text", "by name: 🦊").with_kwarg("copies", 2);
+    jobs.enqueue(by_name.with_queue("notes").with_countdown(Duration::from_secs(1)))?;
     // The worker can't be moved to another thread.
     let done = tokio::select! {
         ended = shop.consume_from(&["notes"]) => panic!("the worker has ended: {ended:?}"),

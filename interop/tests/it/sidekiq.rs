@@ -41,7 +41,7 @@ fn processor(test_request: &TestRequest, pool: &RedisPool) -> Processor {
 #[clean_redis]
 #[tokio::test]
 async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_of(Sidekiq::new()));
+    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
     Note::opts().queue("mail").perform_async(&pool, ("ÅÄÖ 🦊".to_owned(), 3)).await?;
     Note::opts().queue("mail").perform_in(&pool, Duration::from_secs(600), ("later".to_owned(), 1)).await?;
     Note::opts().queue("other").perform_in(&pool, Duration::from_secs(900), ("other".to_owned(), 1)).await?;
@@ -49,7 +49,7 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     let enqueued = jobs.assert_enqueued("Note").times(3).only().on_queue("mail").times(2);
     enqueued.with_args(("ÅÄÖ 🦊", 3)).times(1);
     let scheduled = jobs.scheduled()?;
-    assert_eq!(scheduled.iter().map(|job| job.args[0].clone()).collect::<Vec<_>>(), ["later", "other"]);
+    assert_eq!(scheduled.iter().map(|job| job.args()[0].clone()).collect::<Vec<_>>(), ["later", "other"]);
     assert_eq!(jobs.pending("mail")?.len(), 2);
 
     // What it has for later is due for it after a travel.
@@ -66,14 +66,14 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
 #[clean_redis]
 #[tokio::test]
 async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_of(Sidekiq::new()));
-    let id = jobs.enqueue(Job::new("Note").args(("ours: ÅÄÖ", 1)).queue("mail"))?;
-    jobs.enqueue(Job::new("Note").args(("later", 2)).queue("mail").countdown(Duration::from_secs(600)))?;
+    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
+    let id = jobs.enqueue(Job::new("Note").with_args(("ours: ÅÄÖ", 1)).with_queue("mail"))?;
+    jobs.enqueue(Job::new("Note").with_args(("later", 2)).with_queue("mail").with_countdown(Duration::from_secs(600)))?;
     // Drained and queued again, it is the same.
     for job in jobs.drain("mail")? {
         jobs.enqueue(job)?;
     }
-    assert_eq!(jobs.pending("mail")?[0].id, Some(id));
+    assert_eq!(jobs.pending("mail")?[0].id(), Some(id.as_str()));
     let mut processor = processor(&test_request, &pool);
     processor.process_one_tick_once().await?;
     test_request.travel(Duration::from_secs(601))?;
@@ -93,19 +93,19 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
 async fn a_job_that_fails_is_tried_again_and_then_dead(
     test_request: TestRequest,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_of(Sidekiq::new()));
+    let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
     let mut processor = processor(&test_request, &pool);
     Note::opts().queue("mail").perform_async(&pool, ("fails".to_owned(), 1)).await?;
     processor.process_one_tick_once().await?;
     let job = jobs.scheduled()?.remove(0);
-    assert_eq!((job.retries, job.queue.as_str(), job.args), (1, "mail", vec![json!("fails"), json!(1)]));
+    assert_eq!((job.retries(), job.queue(), job.args()), (1, "mail", &[json!("fails"), json!(1)][..]));
     jobs.assert_enqueued("Note").times(1).only();
     jobs.drain("mail")?;
 
     Note::opts().queue("mail").retry(false).perform_async(&pool, ("fails".to_owned(), 2)).await?;
     processor.process_one_tick_once().await?;
     jobs.assert_nothing_enqueued();
-    assert_eq!(jobs.dead()?[0].args, [json!("fails"), json!(2)]);
+    assert_eq!(jobs.dead()?[0].args(), [json!("fails"), json!(2)]);
     Ok(())
 }
 
@@ -118,10 +118,10 @@ async fn a_namespace_is_followed(test_request: TestRequest) -> Result<(), Box<dy
     let pool = bb8::Pool::builder().connection_customizer(customizer).build(manager).await?;
     Note::opts().perform_async(&pool, ("x".to_owned(), 1)).await?;
     Note::opts().perform_in(&pool, Duration::from_secs(60), ("y".to_owned(), 1)).await?;
-    let jobs = test_request.jobs_of(Sidekiq::with_namespace("shop"));
+    let jobs = test_request.jobs_with_format(Sidekiq::new().with_namespace("shop"));
     jobs.assert_enqueued("Note").on_queue("default").times(2).only();
     // And one that looks for other keys passes nothing over.
-    let other = test_request.jobs_of(Sidekiq::new());
+    let other = test_request.jobs_with_format(Sidekiq::new());
     let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.assert_nothing_enqueued()));
     assert!(passed.is_err());
     assert!(get_jobs_redis(&test_request)?.exists::<_, bool>("shop:schedule")?);

@@ -67,7 +67,7 @@ pub(crate) fn everything() -> Value {
 #[tokio::test]
 async fn the_router_sees_who_was_logged_in_here(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, "id").await;
-    let visitor = test_request.visitor_of(TowerSessions::new());
+    let visitor = test_request.visitor_with_format(TowerSessions::new());
     visitor.log_in("åsa@example.com")?;
     visitor.session().set("cart", everything())?;
     let (_, page) = send(&shop, visitor.request("GET", "/cart")).await;
@@ -83,15 +83,15 @@ async fn the_session_that_the_router_begins_is_read_here(
     #[values("id", "shop.sid")] cookie_name: &'static str,
 ) -> Result<(), Error> {
     let shop = shop(&test_request, cookie_name).await;
-    let visitor = test_request.visitor_of(TowerSessions::new().with_cookie_name(cookie_name));
+    let visitor = test_request.visitor_with_format(TowerSessions::new().with_cookie_name(cookie_name));
     // A cookie of a session that is not there: the router gives another.
     let (cookie, _) = send(&shop, with_json(visitor.request("POST", "/cart"), &everything())).await;
     let cookie = cookie.expect("a cookie");
-    visitor.receive_cookie(&cookie)?;
+    visitor.apply_set_cookie(&cookie)?;
     assert!(!visitor.session().is_new()?);
     // The same attributes, but for the age that this application gives.
     let words = |line: &str| line.split("; ").filter(|word| !word.starts_with("Max-Age")).map(str::to_owned).collect();
-    let (ours, theirs): (BTreeSet<String>, BTreeSet<String>) = (words(&visitor.cookie()), words(&cookie));
+    let (ours, theirs): (BTreeSet<String>, BTreeSet<String>) = (words(&visitor.set_cookie()), words(&cookie));
     assert_eq!(ours, theirs);
     assert_eq!(visitor.session().get::<Value>("cart")?, Some(everything()));
     Ok(())
@@ -102,11 +102,11 @@ async fn the_session_that_the_router_begins_is_read_here(
 #[tokio::test]
 async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, "id").await;
-    let visitor = test_request.visitor_of(TowerSessions::new());
+    let visitor = test_request.visitor_with_format(TowerSessions::new());
     visitor.session().set("seen", 3)?;
     let id = visitor.session().id();
     let (cookie, _) = send(&shop, with_json(visitor.request("POST", "/cart"), &json!(["brand-1"]))).await;
-    visitor.receive_cookie(&cookie.expect("a cookie"))?;
+    visitor.apply_set_cookie(&cookie.expect("a cookie"))?;
     assert_eq!(visitor.session().id(), id);
     visitor.log_in("bo")?;
     assert_eq!(visitor.session().keys()?, ["cart", "seen", "user_id"]);
@@ -123,7 +123,7 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[tokio::test]
 async fn a_session_that_was_ended_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
-    let visitor = test_request.visitor_of(TowerSessions::new());
+    let visitor = test_request.visitor_with_format(TowerSessions::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;
@@ -133,7 +133,7 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(test_request: TestReq
     let id = visitor.session().id();
     let (cookie, _) = send(&shop, visitor.request("POST", "/leave")).await;
     assert!(visitor.session().is_new()?);
-    visitor.receive_cookie(&cookie.expect("a cookie"))?;
+    visitor.apply_set_cookie(&cookie.expect("a cookie"))?;
     assert_ne!(visitor.session().id(), id);
     assert_eq!(visitor.user::<String>()?, None);
     Ok(())
@@ -144,7 +144,7 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(test_request: TestReq
 #[tokio::test]
 async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
-    let visitor = test_request.visitor_of(TowerSessions::new());
+    let visitor = test_request.visitor_with_format(TowerSessions::new());
     let mut redis = get_redis(&test_request).expect("connect");
 
     visitor.log_in("asa")?;
@@ -164,7 +164,7 @@ async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestReq
 #[tokio::test]
 async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, "id").await;
-    let visitor = test_request.visitor_of(TowerSessions::new());
+    let visitor = test_request.visitor_with_format(TowerSessions::new());
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();
     visitor.log_in("asa")?;
     assert!((1100..=1200).contains(&ttl()), "{}", ttl());

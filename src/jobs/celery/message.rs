@@ -1,4 +1,4 @@
-//! What one message of Celery says: the name and all that is said of the job, whatever its body is.
+//! Decodes and ages one message of Celery.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -14,10 +14,10 @@ use time::format_description::well_known::Iso8601;
 
 use super::super::fact::Fact;
 use super::super::job::Job;
-use super::super::python::{LONGEST_BODY, inflate, iso_format};
+use super::super::python::{MAX_BODY, inflate, iso_format};
 use crate::report::jobs as say;
 
-/// A message, as far as it matters here.
+/// The fields of a message that a [`Job`] has.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), expecting = "a message of Celery")]
 struct Message<'a> {
@@ -36,7 +36,7 @@ struct Properties<'a> {
     body_encoding: Fact<'a>,
 }
 
-/// What is said of a job: in protocol 2 by the headers, in protocol 1 by the body.
+/// The fields of a job, which are in the headers in protocol 2 and in the body in protocol 1.
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"), expecting = "an object")]
 struct Facts<'a> {
@@ -51,11 +51,11 @@ struct Facts<'a> {
     compression: Fact<'a>,
 }
 
-/// A message of protocol 2, whose headers say what it is; or of protocol 1, whose body does.
+/// Decodes a message of protocol 2, which has the name in the headers, or of protocol 1, which has it in the body.
 ///
 /// # Errors
 ///
-/// What makes it neither.
+/// Returns the reason if it is neither.
 pub(super) fn read(queue: &str, message: &[u8]) -> Result<Job, String> {
     let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;
     let headers = message.headers.as_ref().ok_or(say::NO_HEADERS)?;
@@ -84,7 +84,6 @@ fn protocol_2(mut job: Job, headers: &Facts<'_>, message: &Message<'_>) -> Job {
 }
 
 fn protocol_1(message: &Message<'_>) -> Result<Job, String> {
-    /// As they are named there.
     #[derive(Deserialize)]
     struct Arguments {
         #[serde(default)]
@@ -104,7 +103,7 @@ fn protocol_1(message: &Message<'_>) -> Result<Job, String> {
     Ok(job)
 }
 
-/// What both protocols say in the same words.
+/// Reads the fields that have the same names in both protocols.
 fn read_facts(job: &mut Job, facts: &Facts<'_>) {
     job.id = facts.id.text().map(str::to_owned);
     job.retries = facts.retries.number().unwrap_or(0);
@@ -117,11 +116,11 @@ fn read_facts(job: &mut Job, facts: &Facts<'_>) {
     }
 }
 
-/// The JSON text of the body.
+/// Returns the JSON text of the body.
 ///
 /// # Errors
 ///
-/// Why it can't be read.
+/// Returns the reason if it can't be read.
 fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
     let body = message.body.text().ok_or(say::NO_BODY)?;
     match message.content_type.text() {
@@ -139,51 +138,51 @@ fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
     }
 }
 
-/// By kombu's names. Its "gzip" is zlib's format.
+/// Decompresses a body. The names are kombu's, whose "gzip" is the format of zlib.
 fn decompress(compression: &str, body: &[u8]) -> Option<Vec<u8>> {
     match compression {
         "application/x-gzip" | "gzip" | "zlib" => inflate(body),
         "application/x-bz2" | "bzip2" | "bzip" => {
             let mut text = Vec::new();
-            let mut limited = bzip2_rs::DecoderReader::new(body).take(LONGEST_BODY as u64);
+            let mut limited = bzip2_rs::DecoderReader::new(body).take(MAX_BODY as u64);
             limited.read_to_end(&mut text).ok().map(|_| text)
         }
         _ => None,
     }
 }
 
-/// The same message with an earlier due time. In place: written anew, its numbers and the order of its fields might be
-/// others.
-pub(super) fn earlier(raw: &[u8], by: Duration) -> Option<Vec<u8>> {
+/// Returns the message with an earlier due time. Only its text is replaced: decoding and encoding could change numbers
+/// and the order of fields.
+pub(super) fn age(raw: &[u8], by: Duration) -> Option<Vec<u8>> {
     let message: Message<'_> = serde_json::from_slice(raw).ok()?;
     let text = std::str::from_utf8(raw).ok()?;
     let headers = message.headers.as_ref()?;
     if let Some(eta) = headers.eta.text() {
         return with_earlier_eta(text, eta, by).map(String::into_bytes);
     }
-    // Protocol 1 has it in the body.
+    // In protocol 1, it is in the body.
     if headers.compression.text().is_some() {
         return None;
     }
     let body = body(&message).ok()?;
     let facts: Facts<'_> = serde_json::from_slice(&body).ok()?;
-    let after = with_earlier_eta(std::str::from_utf8(&body).ok()?, facts.eta.text()?, by)?;
+    let aged = with_earlier_eta(std::str::from_utf8(&body).ok()?, facts.eta.text()?, by)?;
     match message.properties.as_ref()?.body_encoding.text() {
-        Some("base64") => Some(text.replacen(message.body.text()?, &BASE64_STANDARD.encode(after), 1).into_bytes()),
+        Some("base64") => Some(text.replacen(message.body.text()?, &BASE64_STANDARD.encode(aged), 1).into_bytes()),
         _ => None,
     }
 }
 
 fn with_earlier_eta(text: &str, eta: &str, by: Duration) -> Option<String> {
-    // Python has no years before 1, and what is due is due.
-    let after = iso_format(time(eta)?.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH))?;
-    let places = [format!("\"eta\": \"{eta}\""), format!("\"eta\":\"{eta}\"")];
-    let place = places.iter().find(|place| text.contains(*place))?;
-    Some(text.replacen(place, &format!("\"eta\": \"{after}\""), 1))
+    // It saturates at 1970: an earlier time makes no difference, and Python has no years before 1.
+    let aged = iso_format(time(eta)?.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH))?;
+    let forms = [format!("\"eta\": \"{eta}\""), format!("\"eta\":\"{eta}\"")];
+    let form = forms.iter().find(|form| text.contains(*form))?;
+    Some(text.replacen(form, &format!("\"eta\": \"{aged}\""), 1))
 }
 
-/// What Python's `isoformat` writes, and the shorter forms that Celery's workers read as well. Without a zone it is UTC,
-/// as Celery takes it.
+/// Parses the output of Python's `isoformat`, and the shorter forms that Celery's workers accept. Like Celery, it
+/// assumes UTC if there is no time zone.
 fn time(text: &str) -> Option<SystemTime> {
     let forms = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00Z")];
     let time = forms.iter().find_map(|form| OffsetDateTime::parse(form, &Iso8601::PARSING).ok())?;

@@ -1,4 +1,4 @@
-//! Celery's queues, as kombu's Redis transport keeps them.
+//! The format of Celery, on kombu's Redis transport.
 
 mod message;
 
@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 use self::message::read;
 use super::format::JobFormat;
 use super::job::{Job, uuid};
-use super::place::{Entry, Key, Place, Unit};
+use super::place::{Entry, KeyRole, Place, TimeUnit};
 use super::python::iso_format;
 use crate::report::jobs as say;
 
-/// What kombu puts between a queue's name and a priority.
+/// kombu's separator between a queue's name and a priority step.
 const SEPARATOR: &str = "\u{6}\u{16}";
 
-/// Where kombu keeps what workers answer to `celery inspect` and its like.
-const REPLIES: &str = ".reply.celery.pidbox";
+/// The suffix of the lists with the replies of workers to `celery inspect` and other remote control.
+const REPLIES_SUFFIX: &str = ".reply.celery.pidbox";
 
-/// The priorities that have a list of their own, unless the application says otherwise.
+/// kombu's default priority steps. Each step has its own list.
 const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
 
-/// Keys that hold no jobs, by how their names begin, with their types: kombu's bindings and lock, Celery's results.
-const NOTES: [(&str, &str); 6] = [
+/// Prefixes of keys without jobs, and their types: kombu's bindings and lock, Celery's results.
+const OTHER_PREFIXES: [(&str, &str); 6] = [
     ("_kombu.binding.", "set"),
     ("_kombu.binding_permanent.", "set"),
     ("unacked_mutex", "string"),
@@ -36,28 +36,29 @@ const NOTES: [(&str, &str); 6] = [
     ("chord-unlock-", "string"),
 ];
 
-/// The results of a group, for its chord: a list or, in newer versions, a sorted set.
+/// Prefix and suffix of the results of a group, for its chord: a list or, in newer versions, a sorted set.
 const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 
-/// The jobs of Celery on kombu's Redis transport. What [`TestRequest::jobs`](crate::TestRequest::jobs) has. Tested against
-/// Celery 5.2 and 5.7.
+/// The format of Celery on kombu's Redis transport, which [`TestRequest::jobs`](crate::TestRequest::jobs) uses. It is
+/// tested against Celery 5.2 and 5.7.
 ///
-/// Of [protocol 2](https://docs.celeryq.dev/en/stable/internals/protocol.html) all but the arguments is read from the
-/// headers, whatever the body is. The body is read where it is JSON, also compressed by zlib (which kombu calls gzip) or
-/// bzip2; pickle, YAML, msgpack and other compressions are [opaque](Job::opaque). Protocol 1 says everything in the body:
-/// where that can't be read, the message is [unreadable](Job::unreadable), and where it is compressed, its due time does
-/// not travel.
+/// In [protocol 2](https://docs.celeryq.dev/en/stable/internals/protocol.html), everything except the arguments comes
+/// from the headers, regardless of the body. The arguments are read if the body is JSON, also if it is compressed with
+/// zlib (which kombu calls gzip) or bzip2. Arguments in pickle, YAML, msgpack or another compression are
+/// [opaque](Job::why_opaque). In protocol 1, everything is in the body. If that can't be read, the message is
+/// [unreadable](Job::why_unreadable); if it is compressed, its due time does not age with
+/// [`travel`](crate::TestRequest::travel).
 ///
-/// Of a job that a worker has taken, the message says the routing key: the queue's name, where the application has no
-/// exchanges with other keys. Every list in database 15 is taken for a queue, but for the replies to a worker's remote
-/// control. Where the transport options `sep` or `unacked_key` are set, the jobs under them are not found; the negative
-/// assertions name those keys.
+/// For an unacknowledged job, Redis has only the routing key, which is used as the name of the queue. They differ if
+/// the application binds exchanges with other routing keys. Every list in the job database counts as a queue, except
+/// for the replies to remote control. Jobs under the transport options `sep` or `unacked_key` are not found; the
+/// negative assertions fail over those keys.
 ///
 /// ```
 /// use transient_fixtures::{Celery, TestRequest};
 ///
 /// // For broker_transport_options = {"global_keyprefix": "shop:", "priority_steps": [0, 5]}
-/// let jobs = TestRequest::clean().jobs_of(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
+/// let jobs = TestRequest::clean().jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
 /// jobs.assert_nothing_enqueued();
 /// ```
 #[derive(Clone, Debug)]
@@ -67,20 +68,48 @@ pub struct Celery {
 }
 
 impl Celery {
-    /// With kombu's defaults.
+    /// Creates the format with kombu's defaults: no key prefix, and the priority steps 0, 3, 6 and 9.
+    ///
+    /// ```
+    /// use transient_fixtures::{Celery, TestRequest};
+    ///
+    /// TestRequest::clean().jobs_with_format(Celery::new()).assert_nothing_enqueued();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { prefix: String::new(), steps: PRIORITY_STEPS.to_vec() }
     }
 
-    /// With the `global_keyprefix` of the application's `broker_transport_options`.
+    /// Sets the `global_keyprefix` of the application's `broker_transport_options`.
+    ///
+    /// ```
+    /// use transient_fixtures::{Celery, Job, TestRequest};
+    ///
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs_with_format(Celery::new().with_key_prefix("shop:"));
+    /// // Its key is `shop:celery`.
+    /// jobs.enqueue(Job::new("shop.send_mail"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// With the `priority_steps` of the application's `broker_transport_options`.
+    /// Sets the `priority_steps` of the application's `broker_transport_options`.
+    ///
+    /// ```
+    /// use transient_fixtures::{Celery, Job, TestRequest};
+    ///
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs_with_format(Celery::new().with_priority_steps([0, 5]));
+    /// // Its list is that of step 5.
+    /// jobs.enqueue(Job::new("shop.count").with_priority(9))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_priority_steps(mut self, steps: impl IntoIterator<Item = u8>) -> Self {
         self.steps = steps.into_iter().collect();
@@ -88,13 +117,14 @@ impl Celery {
         self
     }
 
-    /// A priority has the list of the next lower step, and one below all steps, in kombu, that of the last.
-    fn list(&self, queue: &str, priority: u8) -> String {
-        let step = self.steps.iter().rev().find(|step| **step <= priority).or(self.steps.last());
+    /// Returns the list for a priority: that of the next lower step, or of the last step if all are higher, as in
+    /// kombu.
+    fn list(&self, queue: &str, priority: u32) -> String {
+        let step = self.steps.iter().rev().find(|step| u32::from(**step) <= priority).or(self.steps.last());
         self.list_of_step(queue, step.copied().unwrap_or(0))
     }
 
-    /// Step 0 has the list of the queue's own name.
+    /// Returns the list of a step. For step 0, its name is the queue's.
     fn list_of_step(&self, queue: &str, step: u8) -> String {
         match step {
             0 => format!("{}{queue}", self.prefix),
@@ -111,52 +141,54 @@ impl Default for Celery {
 
 impl JobFormat for Celery {
     fn places(&self, queue: &str) -> Vec<Place> {
-        // Producers without priorities write to the list of the queue's own name.
+        // Producers without priorities use the list of step 0, even if it is not one of the steps.
         let steps = self.steps.iter().copied().filter(|step| *step > 0);
         let lists = std::iter::once(0).chain(steps).map(|step| self.list_of_step(queue, step));
         lists.map(|list| Place::list(list).newest_first()).collect()
     }
 
-    fn shared(&self) -> Vec<Place> {
-        vec![Place::hash(format!("{}unacked", self.prefix)).taken()]
+    fn shared_places(&self) -> Vec<Place> {
+        vec![Place::hash(format!("{}unacked", self.prefix)).unacked()]
     }
 
-    fn key(&self, key: &str) -> Key {
-        let Some(name) = key.strip_prefix(&self.prefix) else { return Key::Unknown };
-        // A step that we were not told of is shown as a queue of its own, not passed over.
+    fn key_role(&self, key: &str) -> KeyRole {
+        let Some(name) = key.strip_prefix(&self.prefix) else { return KeyRole::Unknown };
+        // The list of an unknown step counts as a separate queue, so that its jobs are not missed.
         let known = |step: &str| step.parse().is_ok_and(|step: u8| self.steps.contains(&step));
         match name.rsplit_once(SEPARATOR) {
-            // When a worker has taken which job.
-            _ if name == "unacked_index" => Key::Times(Unit::SECONDS),
-            // Until when a queue that expires is bound.
-            _ if name == "_kombu.binding_deadlines" => Key::Times(Unit::MILLISECONDS),
-            _ if name.ends_with(REPLIES) => Key::Other,
-            _ if name.starts_with(GROUP_RESULTS.0) && name.ends_with(GROUP_RESULTS.1) => Key::Other,
-            Some((queue, step)) if known(step) => Key::Queue(queue.to_owned()),
+            // When a worker took each job.
+            _ if name == "unacked_index" => KeyRole::Timestamps(TimeUnit::SECONDS),
+            // When the bindings of expiring queues end.
+            _ if name == "_kombu.binding_deadlines" => KeyRole::Timestamps(TimeUnit::MILLISECONDS),
+            _ if name.ends_with(REPLIES_SUFFIX) => KeyRole::Other,
+            _ if name.starts_with(GROUP_RESULTS.0) && name.ends_with(GROUP_RESULTS.1) => KeyRole::Other,
+            Some((queue, step)) if known(step) => KeyRole::Queue(queue.to_owned()),
             _ => {
-                let note = NOTES.iter().find(|(start, _)| name.starts_with(start));
-                note.map_or_else(|| Key::Queue(name.to_owned()), |(_, kind)| Key::Note(kind))
+                let other = OTHER_PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
+                other.map_or_else(|| KeyRole::Queue(name.to_owned()), |(_, kind)| KeyRole::OtherOfType(kind))
             }
         }
     }
 
     fn decode(&self, entry: &Entry) -> Job {
         let (queue, raw) = (entry.queue().unwrap_or_default(), entry.message());
-        if entry.is_taken() {
-            return decode_taken(raw);
+        if entry.is_unacked() {
+            return decode_unacked(raw);
         }
-        read(queue, raw).unwrap_or_else(|why| Job::unreadable(queue, raw, why))
+        read(queue, raw).unwrap_or_else(|why| Job::new_unreadable(queue, raw, why))
     }
 
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>> {
-        let message = if is_unchanged(job) { job.raw.clone() } else { encode(job)? };
+        // A job that a worker had taken goes back as it was.
+        let is_whole = !job.raw.is_empty() && job.name.is_some();
+        let message = if is_whole { job.raw.clone() } else { encode(job)? };
         let mut commands = pipe();
         commands.lpush(self.list(&job.queue, job.priority.unwrap_or(0)), message);
         Ok(commands)
     }
 
-    fn earlier(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
-        message::earlier(message, by)
+    fn age(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
+        message::age(message, by)
     }
 
     fn default_queue(&self) -> &'static str {
@@ -164,24 +196,19 @@ impl JobFormat for Celery {
     }
 }
 
-/// `[message, exchange, routing key]`
-fn decode_taken(raw: &[u8]) -> Job {
+/// Decodes `[message, exchange, routing key]`.
+fn decode_unacked(raw: &[u8]) -> Job {
     let parts: Result<(Value, Value, String), _> = serde_json::from_slice(raw);
     match parts {
         Ok((message, _, queue)) => {
             let message = message.to_string().into_bytes();
             match read(&queue, &message) {
                 Ok(job) => Job { raw: message, ..job },
-                Err(why) => Job::unreadable(&queue, raw, why),
+                Err(why) => Job::new_unreadable(&queue, raw, why),
             }
         }
-        Err(error) => Job::unreadable("", raw, error.to_string()),
+        Err(error) => Job::new_unreadable("", raw, error.to_string()),
     }
-}
-
-/// Whether its message still says what it says: one that a worker had taken is queued again as it was.
-fn is_unchanged(job: &Job) -> bool {
-    read(&job.queue, &job.raw).is_ok_and(|before| Job { raw: job.raw.clone(), ..before } == *job)
 }
 
 fn encode(job: &Job) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
@@ -197,7 +224,7 @@ fn encode(job: &Job) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
     }
     let time = |time: Option<SystemTime>| time.map(|time| iso_format(time).ok_or(say::NO_TIME_IN_TEXT)).transpose();
     let body = json!([job.args, job.kwargs, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]);
-    // Celery shows these to people; it makes them with Python's repr.
+    // Celery only displays these, and makes them with Python's repr.
     let (args, kwargs) = (Value::from(job.args.clone()).to_string(), Value::from(job.kwargs.clone()).to_string());
     let message = json!({
         "body": BASE64_STANDARD.encode(serde_json::to_vec(&body)?),

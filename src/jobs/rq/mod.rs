@@ -1,4 +1,4 @@
-//! RQ's queues.
+//! The format of RQ.
 
 mod pickle;
 
@@ -11,13 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::format::JobFormat;
 use super::job::Job;
-use super::place::{Body, Entry, Key, Place, Unit};
+use super::place::{Body, Entry, KeyRole, Place, TimeUnit};
 use super::python::{inflate, iso_format};
 use crate::report::jobs as say;
 
-/// Keys that hold no jobs that wait, by what follows the prefix, with their types: bodies and results of jobs, names of
-/// queues, workers and groups, locks.
-const NOTES: [(&str, &str); 18] = [
+/// Keys without waiting jobs: the word after the prefix, and the type. They are bodies and results of jobs, names of
+/// queues, workers and groups, and locks.
+const OTHER_KEYS: [(&str, &str); 18] = [
     ("job", "hash"),
     ("queues", "set"),
     ("results", "stream"),
@@ -34,47 +34,53 @@ const NOTES: [(&str, &str); 18] = [
     ("cron_scheduler", "hash"),
     ("rl", "hash"),
     ("rl-keys", "set"),
-    // Of rq-scheduler.
+    // From rq-scheduler.
     ("scheduler_lock", "string"),
     ("scheduler_instance", "hash"),
 ];
 
-/// Sorted sets of what is done or was canceled, and of what runs or has run when.
-const TIMES: [&str; 6] = ["finished", "canceled", "executions", "cron_job", "cron_jobs", "cron_schedulers"];
+/// Sorted sets without waiting jobs: the word after the prefix. They hold finished and canceled jobs, executions, and
+/// cron schedules.
+const TIMESTAMP_SETS: [&str; 6] = ["finished", "canceled", "executions", "cron_job", "cron_jobs", "cron_schedulers"];
 
-/// How hard zlib tries: Python's default.
+/// zlib's compression level: Python's default.
 const COMPRESSION: u8 = 6;
 
-/// Seconds that a job may take, where nobody says otherwise.
+/// RQ's default timeout of a job, in seconds.
 const TIMEOUT: &str = "180";
 
-/// The jobs of [RQ](https://python-rq.org), which keeps a job in the
-/// [hash](https://github.com/rq/rq/blob/v2.12.0/rq/job.py) `rq:job:ID`, and ids in lists and
-/// [registries](https://github.com/rq/rq/blob/v2.12.0/rq/registry.py).
+/// The format of Python's [RQ](https://python-rq.org). Requires the feature `rq`.
 ///
-/// These wait: the list `rq:queue:NAME`, those of `rq:scheduled:NAME` that are to run later, those of `rq:deferred:NAME`
-/// that wait for another job, and in RQ 3 those of `rq:ready:NAME`, and what a rate limit holds back. So do those of the
-/// package rq-scheduler. What a worker has [taken](super::Jobs::taken) is in `rq:wip:NAME`, and for a moment in
-/// `rq:queue:NAME:intermediate`, so that no queue's name may end in `:intermediate`; what has [failed](super::Jobs::dead),
-/// in `rq:failed:NAME`. What was canceled or is finished does not wait. Due times and the times of the registries travel.
-/// Of the jobs of rq-scheduler and of those that a rate limit holds back, only the job says its queue:
-/// [`pending`](super::Jobs::pending) and [`drain`](super::Jobs::drain) leave them out; [`all`](super::Jobs::all) and the
-/// assertions don't.
+/// RQ keeps a job in the [hash](https://github.com/rq/rq/blob/v2.12.0/rq/job.py) `rq:job:ID`, and ids in lists and
+/// [registries](https://github.com/rq/rq/blob/v2.12.0/rq/registry.py):
 ///
-/// A job's name is RQ's `func_name`: `shop.send_mail`, but of an object's method only the method's name. Arguments are read
-/// from pickles (RQ's default) and JSON, whichever it is. Those that hold what JSON can't express, such as dates and objects,
-/// are [opaque](Job::opaque); the name is read all the same. What another serializer has written is
-/// [unreadable](Job::unreadable). `raw` is what the serializer has written, before its compression. RQ notes how many
-/// retries are left, not how many there were: [`retries`](Job::retries) counts those that the job itself has asked for. A
-/// job whose `ttl` is over is an id without its job, which workers pass over and the negative assertions don't.
+/// - Waiting: `rq:queue:NAME`, `rq:scheduled:NAME`, `rq:deferred:NAME` (until another job is done), in RQ 3 also
+///   `rq:ready:NAME` and the jobs that a rate limit holds back; and the jobs of the package rq-scheduler.
+/// - [Unacknowledged](super::Jobs::unacked): `rq:wip:NAME` and, for a moment, `rq:queue:NAME:intermediate`. So the name of
+///   a queue can't end in `:intermediate`.
+/// - [Dead](super::Jobs::dead): `rq:failed:NAME`.
+///
+/// Finished and canceled jobs are not listed. [`travel`](crate::TestRequest::travel) ages due times and the times in
+/// the registries. A job of rq-scheduler, or one that a rate limit holds back, names its queue only in its hash. So
+/// [`pending`](super::Jobs::pending) and [`drain`](super::Jobs::drain) skip these, but [`all`](super::Jobs::all) and
+/// the assertions include them.
+///
+/// A job's name is RQ's `func_name`, such as `shop.send_mail`, or only the method's name for a method of an object.
+/// Arguments are read from pickles (RQ's default) and from JSON. If they hold anything that JSON can't express, such as
+/// a date or an object, they are [opaque](Job::why_opaque), but the name is read. Data from another serializer is
+/// [unreadable](Job::why_unreadable). [`raw`](Job::raw) is the output of the serializer, uncompressed. RQ stores how
+/// many retries remain, not how many there were, so [`retries`](Job::retries) counts only those that the job requested
+/// itself. A priority and an expiry can't be set. If the `ttl` of a job has run out, only its id remains: workers skip
+/// it, and the negative assertions fail over it.
 ///
 /// ```
 /// use std::time::Duration;
 /// use transient_fixtures::{Job, Rq, TestRequest};
 ///
 /// # fn main() -> Result<(), transient_fixtures::Error> {
-/// let jobs = TestRequest::clean().jobs_of(Rq::new());
-/// jobs.enqueue(Job::new("shop.send_mail").args(("asa@example.com",)).queue("mail").countdown(Duration::from_secs(60)))?;
+/// let jobs = TestRequest::clean().jobs_with_format(Rq::new());
+/// let job = Job::new("shop.send_mail").with_args(("asa@example.com",)).with_queue("mail");
+/// jobs.enqueue(job.with_countdown(Duration::from_secs(60)))?;
 /// jobs.assert_enqueued("shop.send_mail").with_args(("asa@example.com",)).on_queue("mail").times(1).only();
 /// # Ok(())
 /// # }
@@ -86,20 +92,30 @@ pub struct Rq {
 }
 
 impl Rq {
-    /// With RQ's defaults: keys begin with `rq:`, and jobs that are queued here are pickled.
+    /// Creates the format with RQ's defaults: keys begin with `rq:`, and [`enqueue`](super::Jobs::enqueue) pickles.
+    ///
+    /// ```
+    /// use transient_fixtures::{Rq, TestRequest};
+    ///
+    /// TestRequest::clean().jobs_with_format(Rq::new()).assert_nothing_enqueued();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { prefix: "rq".to_owned(), writes_json: false }
     }
 
-    /// With the `RQ_KEY_PREFIX` of the application, which RQ 3 knows: `shop` for keys such as `shop:queue:default`.
+    /// Sets the `RQ_KEY_PREFIX` of the application, such as `shop` for keys like `shop:queue:default`. RQ supports it
+    /// since version 3.
     ///
     /// ```
     /// use transient_fixtures::{Job, Rq, TestRequest};
     ///
-    /// let jobs = TestRequest::clean().jobs_of(Rq::new().with_key_prefix("shop").with_json_serializer());
-    /// jobs.enqueue(Job::new("shop.send_mail")).unwrap();
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs_with_format(Rq::new().with_key_prefix("shop"));
+    /// jobs.enqueue(Job::new("shop.send_mail"))?;
     /// jobs.assert_enqueued("shop.send_mail").only();
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn with_key_prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -107,7 +123,19 @@ impl Rq {
         self
     }
 
-    /// For workers with `JSONSerializer`: jobs that are queued here are written as JSON.
+    /// Makes [`enqueue`](super::Jobs::enqueue) write JSON, for workers with RQ's `JSONSerializer`. Both are always
+    /// read.
+    ///
+    /// ```
+    /// use transient_fixtures::{Job, Rq, TestRequest};
+    ///
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let jobs = TestRequest::clean().jobs_with_format(Rq::new().with_json_serializer());
+    /// jobs.enqueue(Job::new("shop.send_mail"))?;
+    /// assert_eq!(jobs.pending("default")?[0].raw(), br#"["shop.send_mail",null,[],{}]"#);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_json_serializer(mut self) -> Self {
         self.writes_json = true;
@@ -132,38 +160,43 @@ impl Default for Rq {
 impl JobFormat for Rq {
     fn places(&self, queue: &str) -> Vec<Place> {
         let key = |name| self.key_of(&format!("{name}:{queue}"));
-        let registry = |name| Place::sorted_set(key(name)).times_in(Unit::SECONDS);
+        let registry = |name| Place::sorted_set(key(name)).with_timestamps(TimeUnit::SECONDS);
         vec![
-            Place::list(key("queue")).body(self.job()),
-            registry("scheduled").due_in(Unit::SECONDS).body(self.job()),
-            registry("ready").body(self.job()),
-            registry("deferred").body(self.job()),
-            Place::list(format!("{}:intermediate", key("queue"))).taken().body(self.job()),
-            // Since RQ 2, `ID:EXECUTION`; before, the id alone, which may have any letter.
-            registry("wip").taken().body(self.job()).body(self.job().id_before(':')),
-            registry("failed").dead().body(self.job()),
+            Place::list(key("queue")).with_body(self.job()),
+            registry("scheduled").with_due_times(TimeUnit::SECONDS).with_body(self.job()),
+            registry("ready").with_body(self.job()),
+            registry("deferred").with_body(self.job()),
+            Place::list(format!("{}:intermediate", key("queue"))).unacked().with_body(self.job()),
+            // The entries are `ID:EXECUTION` since RQ 2. Before, they were ids, which could contain any character.
+            registry("wip").unacked().with_body(self.job()).with_body(self.job().with_id_before(':')),
+            registry("failed").dead().with_body(self.job()),
         ]
     }
 
-    fn key(&self, key: &str) -> Key {
+    fn key_role(&self, key: &str) -> KeyRole {
         let name = key.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(':'));
         let (kind, name) = name.map(|name| name.split_once(':').unwrap_or((name, ""))).unwrap_or_default();
-        let shared = |place: Place| Key::Place(place.body(self.job()));
+        let shared = |place: Place| KeyRole::Place(place.with_body(self.job()));
         match kind {
-            // When a job was first seen to be stuck there.
-            "queue" if name.contains(":intermediate:first_seen:") => Key::Note("string"),
-            "queue" => Key::Queue(name.strip_suffix(":intermediate").unwrap_or(name).to_owned()),
-            "scheduled" | "ready" | "deferred" | "wip" | "failed" => Key::Queue(name.to_owned()),
-            // Of rq-scheduler.
-            "scheduler" if name == "scheduled_jobs" => shared(Place::sorted_set(key).due_in(Unit::SECONDS)),
-            "rl" if name.ends_with(":rate_limited") => shared(Place::sorted_set(key).times_in(Unit::SECONDS)),
-            // These are in their queues too.
-            "rl" if name.ends_with(":allowed") => Key::Times(Unit::SECONDS),
-            _ if TIMES.contains(&kind) => Key::Times(Unit::SECONDS),
-            "job" if name.ends_with(":dependents") || name.ends_with(":dependencies") => Key::Note("set"),
-            "worker" if name.ends_with(":executions") => Key::Note("set"),
-            // Of another type, it may be a queue under a prefix.
-            _ => NOTES.iter().find(|(note, _)| *note == kind).map_or(Key::Unknown, |(_, kind)| Key::Note(kind)),
+            // When a job was first found stuck there.
+            "queue" if name.contains(":intermediate:first_seen:") => KeyRole::OtherOfType("string"),
+            "queue" => KeyRole::Queue(name.strip_suffix(":intermediate").unwrap_or(name).to_owned()),
+            "scheduled" | "ready" | "deferred" | "wip" | "failed" => KeyRole::Queue(name.to_owned()),
+            // From rq-scheduler.
+            "scheduler" if name == "scheduled_jobs" => shared(Place::sorted_set(key).with_due_times(TimeUnit::SECONDS)),
+            "rl" if name.ends_with(":rate_limited") => {
+                shared(Place::sorted_set(key).with_timestamps(TimeUnit::SECONDS))
+            }
+            // Its jobs are in their queues too.
+            "rl" if name.ends_with(":allowed") => KeyRole::Timestamps(TimeUnit::SECONDS),
+            _ if TIMESTAMP_SETS.contains(&kind) => KeyRole::Timestamps(TimeUnit::SECONDS),
+            "job" if name.ends_with(":dependents") || name.ends_with(":dependencies") => KeyRole::OtherOfType("set"),
+            "worker" if name.ends_with(":executions") => KeyRole::OtherOfType("set"),
+            // A key of another type can be a queue under a prefix of this name.
+            _ => {
+                let other = OTHER_KEYS.iter().find(|(word, _)| *word == kind);
+                other.map_or(KeyRole::Unknown, |(_, kind)| KeyRole::OtherOfType(kind))
+            }
         }
     }
 
@@ -171,14 +204,14 @@ impl JobFormat for Rq {
         let text = |field| entry.field(field).filter(|text| !text.is_empty()).map(String::from_utf8_lossy);
         let queue = entry.queue().map_or_else(|| text("origin").unwrap_or_default(), Into::into);
         let Some(data) = entry.field("data") else {
-            return Job::unreadable(&queue, entry.value(), say::NO_DATA);
+            return Job::new_unreadable(&queue, entry.value(), say::NO_DATA);
         };
-        // RQ takes what is not compressed as it is.
+        // RQ also accepts data that is not compressed.
         let data = inflate(data).unwrap_or_else(|| data.to_vec());
-        let job = read(&data).unwrap_or_else(|why| Job::unreadable(&queue, &data, why));
+        let job = read(&data).unwrap_or_else(|why| Job::new_unreadable(&queue, &data, why));
         let id = entry.text();
         let id =
-            id.rsplit_once(':').filter(|(_, last)| entry.is_taken() && is_execution(last)).map_or(&*id, |(id, _)| id);
+            id.rsplit_once(':').filter(|(_, last)| entry.is_unacked() && is_execution(last)).map_or(&*id, |(id, _)| id);
         Job {
             id: Some(id.to_owned()),
             queue: queue.into_owned(),
@@ -197,10 +230,10 @@ impl JobFormat for Rq {
         if job.priority.is_some() || job.expires.is_some() {
             return Err(say::NO_PRIORITY_OR_EXPIRY_OF_RQ.into());
         }
-        if id.is_empty() || !id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"_-".contains(&letter)) {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
             return Err(say::no_id_of_rq(id).into());
         }
-        // The second one is the object whose method is called.
+        // The second item is the object whose method is called.
         let call = [json!(name), Value::Null, json!(job.args), json!(job.kwargs)];
         let data = if self.writes_json { serde_json::to_vec(&call)? } else { pickle::write_tuple(&call) };
         let now = iso_format(SystemTime::now()).ok_or(say::NO_TIME_IN_TEXT)?.replace("+00:00", "Z");
@@ -233,16 +266,16 @@ impl JobFormat for Rq {
     }
 }
 
-/// 32 hexadecimal digits.
+/// Returns whether this is the id of an execution: 32 hexadecimal digits.
 fn is_execution(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Name, object, arguments by position and by name, as a pickle or as JSON.
+/// Decodes name, object, positional and keyword arguments, from a pickle or from JSON.
 ///
 /// # Errors
 ///
-/// Why it is not a job of RQ.
+/// Returns the reason if it is not an RQ job.
 fn read(data: &[u8]) -> Result<Job, String> {
     let call = if pickle::is_pickle(data) {
         pickle::read(data).ok_or_else(|| say::NO_PLAIN_PICKLE.to_owned())
@@ -262,7 +295,7 @@ fn read(data: &[u8]) -> Result<Job, String> {
     }
 }
 
-/// The name, which is the first of the four, whatever the others are.
+/// Returns the name, which is the first of the four, even if the others can't be read.
 fn name_in(data: &[u8]) -> Option<String> {
     if pickle::is_pickle(data) {
         return pickle::first_text(data);

@@ -1,6 +1,7 @@
-//! Pickles of what JSON has too. Anything else is not read: what a class makes of its bytes only Python knows.
+//! Reads and writes pickles of JSON values. Other values are rejected: only Python can rebuild the objects of a class.
 //!
-//! The opcodes are those of Python's [`pickletools`](https://github.com/python/cpython/blob/v3.13.0/Lib/pickletools.py).
+//! The opcodes are those of Python's
+//! [`pickletools`](https://github.com/python/cpython/blob/v3.13.0/Lib/pickletools.py).
 
 use std::collections::HashMap;
 
@@ -36,19 +37,19 @@ const LONG_BINPUT: u8 = b'r';
 const BINGET: u8 = b'h';
 const LONG_BINGET: u8 = b'j';
 
-/// Whether it is of protocol 2 or newer. RQ writes the newest that its Python has.
+/// Returns whether this is a pickle of protocol 2 or newer. RQ writes the newest protocol of its Python.
 pub(super) fn is_pickle(data: &[u8]) -> bool {
     data.first() == Some(&PROTO)
 }
 
-/// `None` where it holds what JSON has not, or the same list or dictionary twice.
+/// Returns `None` if the pickle holds anything that JSON can't express, or the same list or dictionary twice.
 pub(super) fn read(pickle: &[u8]) -> Option<Value> {
     let mut reader = Reader { rest: pickle, ..Reader::default() };
     while !reader.step()? {}
     reader.stack.pop()
 }
 
-/// The text that a pickled tuple begins with, whatever comes behind it.
+/// Returns the text that a pickled tuple begins with. The rest is not read.
 pub(super) fn first_text(pickle: &[u8]) -> Option<String> {
     let mut reader = Reader { rest: pickle, ..Reader::default() };
     while reader.stack.is_empty() {
@@ -62,12 +63,13 @@ struct Reader<'a> {
     rest: &'a [u8],
     stack: Vec<Value>,
     marks: Vec<usize>,
-    /// What is referred to again: texts. Lists and dictionaries are not complete when they are noted.
+    /// The values that can be referred to again. Only texts are supported: a list or dictionary is not complete when it
+    /// is memoized.
     memo: HashMap<usize, Option<Value>>,
 }
 
 impl<'a> Reader<'a> {
-    /// One instruction; `true` for the last.
+    /// Executes one instruction, and returns `true` after the last one.
     fn step(&mut self) -> Option<bool> {
         let value = match self.number(1)?.try_into().ok()? {
             STOP => return Some(true),
@@ -94,25 +96,25 @@ impl<'a> Reader<'a> {
             EMPTY_DICT => Value::Object(Map::new()),
             TUPLE => self.since_mark()?.into(),
             code @ TUPLE1..=TUPLE3 => self.last(usize::from(code - TUPLE1) + 1)?.into(),
-            BINGET => self.noted(1)?,
-            LONG_BINGET => self.noted(4)?,
+            BINGET => self.memoized(1)?,
+            LONG_BINGET => self.memoized(4)?,
             code => return self.change(code).map(|()| false),
         };
         self.stack.push(value);
         Some(false)
     }
 
-    /// What leaves the stack as high as it is, or lower.
+    /// Executes an instruction that pushes no value.
     fn change(&mut self, code: u8) -> Option<()> {
         match code {
-            MEMOIZE => self.note(self.memo.len()),
+            MEMOIZE => self.memoize(self.memo.len()),
             BINPUT => {
                 let number = self.number(1)?;
-                self.note(number)
+                self.memoize(number)
             }
             LONG_BINPUT => {
                 let number = self.number(4)?;
-                self.note(number)
+                self.memoize(number)
             }
             APPEND | APPENDS => {
                 let values = if code == APPEND { self.last(1)? } else { self.since_mark()? };
@@ -138,21 +140,21 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// Of one to four bytes, without a sign.
+    /// Reads an unsigned number of one to four bytes.
     fn number(&mut self, bytes: usize) -> Option<usize> {
         let mut number = [0; size_of::<usize>()];
         number.get_mut(..bytes)?.copy_from_slice(self.take(bytes)?);
         Some(usize::from_le_bytes(number))
     }
 
-    /// With a sign; beyond 64 bits, the nearest that JSON has in Rust.
+    /// Reads a signed number. Beyond 64 bits, it becomes the nearest `f64`.
     fn integer(&mut self, bytes: usize) -> Option<Value> {
         let taken = self.take(bytes)?;
         let is_negative = taken.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut number = [if is_negative { 0xff } else { 0 }; 16];
         number.get_mut(..bytes)?.copy_from_slice(taken);
         let number = i128::from_le_bytes(number);
-        #[expect(clippy::cast_precision_loss, reason = "there is no nearer one")]
+        #[expect(clippy::cast_precision_loss, reason = "it is the nearest one")]
         let nearest = || number as f64;
         Some(match (i64::try_from(number), u64::try_from(number)) {
             (Ok(number), _) => number.into(),
@@ -175,19 +177,19 @@ impl<'a> Reader<'a> {
         Some(self.stack.split_off(self.stack.len().checked_sub(count)?))
     }
 
-    fn note(&mut self, number: usize) -> Option<()> {
+    fn memoize(&mut self, number: usize) -> Option<()> {
         let value = self.stack.last()?;
         self.memo.insert(number, value.is_string().then(|| value.clone()));
         Some(())
     }
 
-    fn noted(&mut self, bytes_of_number: usize) -> Option<Value> {
+    fn memoized(&mut self, bytes_of_number: usize) -> Option<Value> {
         let number = self.number(bytes_of_number)?;
         self.memo.get(&number)?.clone()
     }
 }
 
-/// The pickle of a tuple, in protocol 2.
+/// Writes the pickle of a tuple, in protocol 2.
 pub(super) fn write_tuple(values: &[Value]) -> Vec<u8> {
     let mut pickle = vec![PROTO, 2, MARK];
     for value in values {
@@ -205,7 +207,7 @@ fn write(value: &Value, pickle: &mut Vec<u8>) {
         Value::Number(number) => {
             let whole = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
             if let Some(whole) = whole {
-                // One byte more than 64 bits, for the sign.
+                // 64 bits and one byte for the sign.
                 pickle.extend([LONG1, 9]);
                 pickle.extend(&whole.to_le_bytes()[..9]);
             } else {

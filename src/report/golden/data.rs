@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use super::super::data::*;
-use super::no_permission;
 
 #[test]
 fn data_is_golden() {
@@ -20,6 +19,7 @@ fn data_is_golden() {
         [refused(&short, 0)],
         [refused(&long, 2), "of several lines, a long one"],
         [failed(&wrong_type, 0, true), "undone"],
+        [failed(&wrong_type, 1, true), "of several lines, undone"],
         [failed(&wrong_type, 1, false), "of several lines, not undone"],
         [bad_line(path, 3, &open_quotation('"'))],
         [open_quotation('"')],
@@ -27,7 +27,7 @@ fn data_is_golden() {
         [forbidden("FLUSHALL")],
         [of_transactions("MULTI")],
         [other_database(b"3", [14, 15])],
-        [not_read(path, &no_permission())],
+        [not_read(path)],
         [twice("brands", path, Path::new("/shop/fixtures/brands.json"))],
         [no_fixture("brand", &places, Some("brands")), "one has nearly that name"],
         [no_fixture("visitors", &places, None), "none has nearly that name"],

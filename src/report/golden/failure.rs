@@ -1,4 +1,5 @@
 use super::super::failure::*;
+use super::super::jobs::NEVER_STILL;
 use super::super::lease::lost;
 use super::{SERVER, TEST};
 
@@ -15,13 +16,17 @@ fn failure_is_golden() {
             "nothing changed, no jobs"
         ],
         [explain(TEST, &SERVER, (14, 15), &changed, &waiting(1), &hints, &again), "all parts"],
-        [explain(TEST, &SERVER, (14, 15), &not_seen(&lost(TEST)), "", &[], &again), "nothing is known"],
+        [
+            explain(TEST, &SERVER, (14, 15), &not_seen(&format_args!("{}", lost(TEST))), "", &[], &again),
+            "nothing is known"
+        ],
         [rerun(Some("shop"), "carts::are_emptied"), "the package is known"],
         [rerun(None, "carts::are_emptied"), "the package is unknown"],
         [UNCHANGED],
         [changes("removed 14 brand:1 string \"Asa\""), "a short line"],
         [changes(&"å".repeat(400)), "a long line"],
-        [not_seen(&lost(TEST))],
+        [not_seen(&format_args!("OOM"))],
+        [jobs_not_seen(&format_args!("{}", NEVER_STILL))],
         [jobs(["mail: shop.send_mail(0)"].iter(), 2), "one"],
         [jobs(["mail: shop.send_mail(0)"; 3].iter(), 2), "more than are listed"],
     );

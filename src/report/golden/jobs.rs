@@ -39,7 +39,7 @@ fn jobs_is_golden() {
         [no_time("eta", "tomorrow")],
         [body_is_no_json(Some("application/x-python-serialize")), "the type is stated"],
         [body_is_no_json(None), "the type is not stated"],
-        [other_body(&"invalid type: map, expected a sequence at line 1 column 0")],
+        [other_body(&"EOF at line 1 column 0")],
         [no_base64(&"Invalid symbol 33, offset 0.")],
         [no_json_data(&"expected value at line 1 column 1")],
         [other_data(&"invalid length 2, expected a tuple of size 4")],
@@ -67,10 +67,9 @@ fn jobs_is_golden() {
         [unreadable(&[b'x'; 130], Some(NO_HEADERS)), "a long one"],
         [due(SystemTime::now() + hour), "later"],
         [due(SystemTime::now() - hour), "earlier"],
-        [not_listed(&lost(TEST)), "the lease is lost"],
-        [not_listed(&NEVER_STILL), "keys keep appearing"],
+        [not_listed(&format_args!("{}", lost(TEST))), "the lease is lost"],
+        [not_listed(&format_args!("{NEVER_STILL}")), "keys keep appearing"],
         [no_json(&"key must be a string")],
-        [not_encoded("shop.send_mail", &no_priority(10)), "it can't be expressed"],
-        [not_encoded("shop.send_mail", &NO_TIME_IN_TEXT), "it is beyond all time"],
+        [not_encoded("shop.send_mail")],
     );
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::super::lint::*;
-use super::TEST;
+use super::super::server_lost;
+use super::{SERVER, TEST};
 
 #[test]
 fn lint_is_golden() {
@@ -19,5 +20,6 @@ fn lint_is_golden() {
         [eternal(TEST, many.iter().copied()), "more keys than are listed"],
         [out_of_bounds(TEST, "ttl <= 1d", few.iter().copied())],
         [not_empty(TEST, few.iter().copied())],
+        [not_checked(TEST, &format_args!("{}", server_lost(&SERVER)))],
     );
 }

@@ -1,5 +1,5 @@
 use super::super::*;
-use super::{PLACE, SERVER, TEST, URL, WORDS, no_permission};
+use super::{PLACE, SERVER, TEST, URL, no_permission};
 
 #[test]
 fn report_is_golden() {
@@ -8,8 +8,10 @@ fn report_is_golden() {
     let end = "kill 4711";
     let providers = [
         ["running", "nothing answers", running::REMEDY_GUESSED],
-        ["process", "it ended; its last output:\nout of memory", process::REMEDY],
+        ["process", "it exited. Its last output:\nout of memory", "install another server"],
     ];
+    let refused_provider = [["running", "not used: it is a replica. Nothing was changed. Use another server", ""]];
+    let pip = download::pip_failed(Path::new("/usr/bin/python3"), "ERROR");
     let started = process::started(Path::new("/usr/bin/valkey-server"));
     golden!(
         "report",
@@ -26,13 +28,15 @@ fn report_is_golden() {
         [shorten_key(b"6fd1c0e3\xff"), "without a colon"],
         [server_taken(&SERVER, &started, TEST)],
         [warning(&lease::second_server(TEST))],
-        [because([download::pip_failed(Path::new("/usr/bin/python3"), "ERROR"), started.clone()].into_iter())],
+        [because([pip.why, refused::replica(URL), started.clone()].into_iter())],
         [note(&settings::unknown_key(&PLACE, "redis.clocks", Some("redis.clock")))],
         [NO_WHOLE_CLOCK],
         [REMEDY_NO_WHOLE_CLOCK],
         [no_server(providers)],
+        [no_server(refused_provider), "a refusal has its remedy"],
         [same_verdict(&no_server(providers))],
         [container::REMEDY],
+        [container::REMEDY_NO_SLOT],
         [container::started(image)],
         [container::no_engine("Socket not found: /var/run/docker.sock")],
         [container::remedy_podman(Path::new("/run/podman/podman.sock"))],
@@ -48,15 +52,15 @@ fn report_is_golden() {
         [refused::no_such_database(URL, 15, "ERR DB index is out of range")],
         [refused::foreign_keys(URL, 14, 1, &shorten_key(b"cart:1"), false), "one key"],
         [refused::foreign_keys(URL, 14, 20_000, &shorten_key(b"cart:1"), true), "an earlier run left too many"],
-        [no_lock(Path::new("/home/asa/.cache/transient-fixtures/running/lock"), &no_permission())],
-        [server_lost(&SERVER, &WORDS), "an error"],
-        [server_lost(&SERVER, &running::REPLACED), "another server"],
-        [no_answer(&SERVER, &WORDS), "an error"],
-        [no_answer(&SERVER, &lease::other_server(TEST, &SERVER)), "another server"],
+        [no_lock(Path::new("/home/asa/.cache/transient-fixtures/running/lock"))],
+        [server_lost(&SERVER)],
+        [no_answer(&SERVER)],
+        [error_reply(&SERVER)],
+        [wrong_type(&SERVER)],
         [will_keep(&SERVER, cli, end)],
         [kept(TEST, &SERVER, cli, end)],
         [not_kept(&SERVER, cli)],
-        [test_cannot_run(TEST, &refused::replica(URL))],
-        [settings_unusable(&settings::not_unicode("TRANSIENT_REDIS_URL"))],
+        [test_cannot_run(TEST, &format_args!("{}", refused::replica(URL)))],
+        [settings_unusable(&format_args!("{}", settings::not_unicode("TRANSIENT_REDIS_URL")))],
     );
 }

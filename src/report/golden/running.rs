@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::super::refused;
 use super::super::running::*;
-use super::{PLACE, URL, WORDS, no_permission};
+use super::{PLACE, SERVER, URL, WORDS, no_permission};
 
 #[test]
 fn running_is_golden() {
@@ -15,7 +15,9 @@ fn running_is_golden() {
         [REMEDY_NAMED],
         [taken(&PLACE)],
         [silent(URL, second)],
+        [timed_out(second)],
         [unreachable(URL, WORDS)],
+        [NO_URL],
         [REMEDY_NOT_REDIS],
         [REMEDY_DENIED],
         [REMEDY_UNFIT],
@@ -30,8 +32,10 @@ fn running_is_golden() {
         [REMEDY_TLS_FAILED],
         [REMEDY_NO_TLS],
         [REMEDY_NO_CACHE],
-        [REPLACED],
         [not_used(&refused::replica(URL))],
+        [not_again(&SERVER, &unreachable(URL, WORDS), None), "no remedy of its own"],
+        [not_again(&SERVER, &full(URL), Some(REMEDY_FULL)), "a remedy of its own"],
+        [replaced(&SERVER)],
         [not_redis(URL, "HTTP/1.1 400 Bad Request\r\n")],
         [hung_up(URL)],
         [speaks_tls(URL)],
@@ -48,7 +52,7 @@ fn running_is_golden() {
         [denied(URL, "WRONGPASS invalid username-password pair or user is disabled.")],
         [no_tls(tls)],
         [tls_failed(tls, "invalid peer certificate: Expired"), "an error"],
-        [tls_failed(tls, &silent(tls, second)), "silence"],
+        [tls_failed(tls, &timed_out(second)), "silence"],
         [no_cache(Path::new("/home/asa/.cache/transient-fixtures"), &no_permission())],
         [own_refused("CONFIG", true, "unknown command"), "unknown"],
         [own_refused("CONFIG", false, "ERR this is a wrapper"), "refused"],

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::settings::*;
-use super::{PLACE, URL, no_permission};
+use super::{PLACE, URL};
 
 #[test]
 fn settings_is_golden() {
@@ -12,7 +12,7 @@ fn settings_is_golden() {
         [bad_value(&PLACE, "redis.lease_timeout", "soon", "a number of seconds"), "short"],
         [bad_value(&PLACE, "redis.lease_timeout", &"9".repeat(100), "a number of seconds"), "long"],
         [not_unicode("TRANSIENT_REDIS_URL")],
-        [unreadable_ini(path, &no_permission())],
+        [unreadable_ini(path)],
         [open_section(path, 3, "[app:main")],
         [no_key(path, 3)],
         [key_before_section(path, 3, "redis.clock")],

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::lease::lost;
 use super::super::travel::*;
-use super::{SERVER, TEST, WORDS};
+use super::{SERVER, TEST};
 
 #[test]
 fn travel_is_golden() {
@@ -10,11 +10,11 @@ fn travel_is_golden() {
     let range = minute..=2 * minute;
     golden!(
         "travel",
-        [not_travelled(&SERVER, &WORDS)],
+        [not_travelled(&SERVER)],
         [clock_stands_still(&SERVER, minute)],
         [fields_stay(&SERVER, 3, minute)],
         [no_end("cart:1")],
-        [no_ttl("cart:1", &lost(TEST))],
+        [no_ttl("cart:1", &format_args!("{}", lost(TEST)))],
         [other_ttl("cart:1", &range, Some(3 * minute), true), "another one"],
         [other_ttl("cart:1", &range, None, true), "none"],
         [other_ttl("cart:1", &range, None, false), "no key"],

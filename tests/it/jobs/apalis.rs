@@ -9,19 +9,21 @@ use transient_fixtures::{Apalis, Error, Job, TestRequest, clean_redis, get_jobs_
 
 use super::{names, refusal};
 
+use crate::golden::golden;
+
 #[rstest]
 #[clean_redis]
 fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Apalis::new());
+    let jobs = test_request.jobs_with_format(Apalis::new());
     let eta = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_500);
-    let job = Job::new("shop::SendMail").args(json!({"to": "ÅÄÖ"}));
-    let id = jobs.enqueue(job.clone().eta(eta))?;
+    let job = Job::new("shop::SendMail").with_args(json!({"to": "ÅÄÖ"}));
+    let id = jobs.enqueue(job.clone().with_eta(eta))?;
     jobs.enqueue(job)?;
-    jobs.enqueue(Job::new("shop::CleanUp").queue("shop::CleanUp"))?;
+    jobs.enqueue(Job::new("shop::CleanUp").with_queue("shop::CleanUp"))?;
     jobs.assert_enqueued("shop::SendMail").with_args([json!({"to": "ÅÄÖ"})]).on_queue("shop::SendMail").times(2);
     jobs.assert_enqueued("shop::CleanUp").with_args(()).times(1);
     let scheduled = jobs.scheduled()?;
-    assert_eq!((scheduled.len(), scheduled[0].id.as_ref(), scheduled[0].eta), (1, Some(&id), Some(eta)));
+    assert_eq!((scheduled.len(), scheduled[0].id(), scheduled[0].eta()), (1, Some(id.as_str()), Some(eta)));
     assert_eq!(jobs.pending("shop::SendMail")?[1], scheduled[0]);
     assert_eq!((jobs.drain("shop::SendMail")?.len(), jobs.drain("shop::CleanUp")?.len()), (2, 1));
     assert!(get_jobs_redis(&test_request).expect("connect").keys::<_, Vec<String>>("*").expect("KEYS").is_empty());
@@ -32,61 +34,62 @@ fn a_job_comes_back_as_it_was_queued(test_request: TestRequest) -> Result<(), Er
 #[rstest]
 #[clean_redis]
 fn what_is_due_has_no_due_time(test_request: TestRequest) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(Apalis::new());
-    jobs.enqueue(Job::new("overdue").eta(SystemTime::UNIX_EPOCH))?;
-    jobs.enqueue(Job::new("later").countdown(Duration::from_secs(600)))?;
+    let jobs = test_request.jobs_with_format(Apalis::new());
+    jobs.enqueue(Job::new("overdue").with_eta(SystemTime::UNIX_EPOCH))?;
+    jobs.enqueue(Job::new("later").with_countdown(Duration::from_secs(600)))?;
     assert_eq!(names(&jobs.scheduled()?), ["later"]);
     test_request.travel(Duration::from_secs(601))?;
     assert!(jobs.scheduled()?.is_empty());
-    assert_eq!((jobs.pending("later")?[0].eta, jobs.all()?.len()), (None, 2));
+    assert_eq!((jobs.pending("later")?[0].eta(), jobs.all()?.len()), (None, 2));
     Ok(())
 }
 
 #[rstest]
-#[case(Job::new("mail").queue("shop"), "an apalis job has the name of its queue, which is \"shop\"")]
-#[case(Job::new("mail").args((1, 2)), "an apalis job has one argument")]
-#[case(Job::new("mail").kwarg("to", "asa"), "an apalis job has no keyword arguments")]
-#[case(Job::new("mail").priority(3), "an apalis job has no priority and no expiry")]
-#[case(Job::new("mail").expires(SystemTime::now()), "an apalis job has no priority and no expiry")]
+#[case(Job::new("mail").with_queue("shop"), "\"shop\"")]
+#[case(Job::new("mail").with_args((1, 2)), golden("jobs::ONE_ARGUMENT"))]
+#[case(Job::new("mail").with_kwarg("to", "asa"), golden("jobs::no_kwargs"))]
+#[case(Job::new("mail").with_priority(3), golden("jobs::no_priority_or_expiry"))]
+#[case(Job::new("mail").with_expires(SystemTime::now()), golden("jobs::no_priority_or_expiry"))]
 #[clean_redis]
 fn what_apalis_can_not_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
-    let error = test_request.jobs_of(Apalis::new()).enqueue(job).expect_err("a job of another kind");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
-    test_request.jobs_of(Apalis::new()).assert_nothing_enqueued();
+    let error = test_request.jobs_with_format(Apalis::new()).enqueue(job).expect_err("a job of another kind");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
+    test_request.jobs_with_format(Apalis::new()).assert_nothing_enqueued();
 }
 
 /// An id without arguments, or without what its worker asks for.
 #[rstest]
-#[case("data", "its id is queued, but the job is missing")]
-#[case("meta:1", "its metadata do not say how often it was tried")]
+#[case("data", golden("jobs::NO_BODY_OF_ID"))]
+#[case("meta:1", golden("jobs::NO_ATTEMPTS"))]
 #[clean_redis]
 fn half_a_job_is_not_passed_over(test_request: TestRequest, #[case] missing: &str, #[case] why: &str) {
-    let (jobs, mut redis) = (test_request.jobs_of(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
+    let (jobs, mut redis) =
+        (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
     // As text, the id is the same as the arguments.
-    jobs.enqueue(Job::new("mail").args(1).id("1")).expect("enqueue");
+    jobs.enqueue(Job::new("mail").with_args(1).with_id("1")).expect("enqueue");
     redis.del::<_, ()>(format!("mail:{missing}")).expect("DEL");
     for text in [refusal(|| jobs.assert_not_enqueued("other")), refusal(|| jobs.assert_nothing_enqueued())] {
         assert!(text.contains("mail: unreadable (") && text.contains(why), "{text}");
     }
-    assert_eq!(jobs.pending("mail").expect("the jobs")[0].name, None);
+    assert_eq!(jobs.pending("mail").expect("the jobs")[0].name(), None);
 }
 
 /// Its name is known whatever its body is.
 #[rstest]
 #[clean_redis]
 fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
-    jobs.enqueue(Job::new("mail").id("1"))?;
+    let (jobs, mut redis) =
+        (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request).expect("connect"));
+    jobs.enqueue(Job::new("mail").with_id("1"))?;
     redis.hset::<_, _, &[u8], ()>("mail:data", "1", b"\x92\xa3asa\x01").expect("HSET");
     jobs.assert_not_enqueued("other");
     let text = refusal(|| jobs.assert_enqueued("mail").times(1).only().with_args(("asa", 1)));
-    assert!(text.contains("its body is not the JSON that it should be"), "{text}");
-    let mut job = jobs.drain("mail")?.remove(0);
+    assert!(text.contains(golden("jobs::other_body")), "{text}");
+    let job = jobs.drain("mail")?.remove(0);
     jobs.enqueue(job.clone())?;
     assert_eq!(jobs.pending("mail")?, [job.clone()]);
-    job.retries = 1;
-    let error = jobs.enqueue(job).expect_err("arguments that can't be read");
-    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    let error = jobs.enqueue(job.with_retries(1)).expect_err("unreadable");
+    assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }
 
@@ -94,7 +97,7 @@ fn a_body_that_is_no_json_is_opaque(test_request: TestRequest) -> Result<(), Err
 #[rstest]
 #[clean_redis]
 fn its_other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
-    let (jobs, mut redis) = (test_request.jobs_of(Apalis::new()), get_jobs_redis(&test_request)?);
+    let (jobs, mut redis) = (test_request.jobs_with_format(Apalis::new()), get_jobs_redis(&test_request)?);
     redis.hset::<_, _, _, ()>("a::B:data", "1", "{}")?;
     redis.hset::<_, _, _, ()>("a::B:meta:1", "attempts", 1)?;
     redis.hset::<_, _, _, ()>("a::B:workers:metadata:one:two", "service", "x")?;
@@ -106,8 +109,8 @@ fn its_other_keys_are_no_jobs(test_request: TestRequest) -> Result<(), Box<dyn s
     redis.zadd::<_, _, _, ()>("a::B:workers", "one:two", 4_102_444_800_u64)?;
     redis.zadd::<_, _, _, ()>("core:apalis:queues:list", "a::B:workers", 4_102_444_800_u64)?;
     jobs.assert_nothing_enqueued();
-    assert_eq!((names(&jobs.taken()?), names(&jobs.dead()?)), (vec!["a::B"], vec!["a::B"]));
-    assert_eq!(jobs.taken()?[0].queue, "a::B");
+    assert_eq!((names(&jobs.unacked()?), names(&jobs.dead()?)), (vec!["a::B"], vec!["a::B"]));
+    assert_eq!(jobs.unacked()?[0].queue(), "a::B");
     test_request.travel(Duration::from_secs(3600))?;
     for key in ["a::B:workers", "core:apalis:queues:list"] {
         assert_eq!(redis.zrange_withscores::<_, Vec<(String, u64)>>(key, 0, -1)?[0].1, 4_102_441_200, "{key}");

@@ -46,8 +46,8 @@ fn check(
     for queued in history {
         match queued {
             Queued::Job { name, queue, later } => {
-                let job = Job::new(name_of(name, queue)).args((name,)).queue(format!("queue {queue}"));
-                jobs.enqueue(if later { job.countdown(Duration::from_secs(60)) } else { job }).expect("enqueue");
+                let job = Job::new(name_of(name, queue)).with_args((name,)).with_queue(format!("queue {queue}"));
+                jobs.enqueue(if later { job.with_countdown(Duration::from_secs(60)) } else { job }).expect("enqueue");
                 names.push(name_of(name, queue));
             }
             Queued::Rubbish { queue, bytes } => {
@@ -70,11 +70,11 @@ fn check(
         }
     }
     let all = jobs.all().expect("the jobs");
-    let mut found: Vec<_> = all.iter().filter_map(|job| job.name.clone()).collect();
+    let mut found: Vec<_> = all.iter().filter_map(|job| job.name().map(str::to_owned)).collect();
     found.sort_unstable();
     names.sort_unstable();
     prop_assert_eq!(&found, &names);
-    prop_assert_eq!(all.iter().filter(|job| job.unreadable.is_some()).count(), unreadable);
+    prop_assert_eq!(all.iter().filter(|job| job.why_unreadable().is_some()).count(), unreadable);
     let is_hidden = unreadable > 0 || foreign > 0;
     prop_assert_eq!(holds(|| jobs.assert_nothing_enqueued()), names.is_empty() && !is_hidden);
     for name in (0..3).map(|number| name_of(number, number)) {
@@ -103,7 +103,7 @@ fn run(format: impl JobFormat + Clone, keys_and_names: KeysAndNames) {
     let test_request = TestRequest::clean();
     let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
-    let jobs = test_request.jobs_of(format);
+    let jobs = test_request.jobs_with_format(format);
     let outcome = runner.run(&proptest::collection::vec(queued(), 0..12), |history| {
         test_request.flush().expect("flush");
         check(&test_request, &jobs, keys_and_names, history)

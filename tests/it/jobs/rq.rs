@@ -9,6 +9,8 @@ use transient_fixtures::{Error, Job, Rq, TestRequest, clean_redis, get_jobs_redi
 
 use super::{names, refusal};
 
+use crate::golden::golden;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn connect(test_request: &TestRequest) -> Connection {
@@ -31,16 +33,16 @@ fn a_job_comes_back_as_it_was_queued(
     test_request: TestRequest,
     #[values(Rq::new(), Rq::new().with_json_serializer(), Rq::new().with_key_prefix("shop:rq"))] format: Rq,
 ) -> Result<(), Error> {
-    let jobs = test_request.jobs_of(format);
+    let jobs = test_request.jobs_with_format(format);
     let args = json!(["ÅÄÖ 🦊", 3, -1.5, null, [true, []], {"a": {"b": "\u{0}"}}, u64::MAX, i64::MIN]);
-    let mut job = Job::new("shop.send_mail").args(&args).kwarg("copy", true).queue("kö");
-    (job.retries, job.group) = (2, Some("spring".to_owned()));
+    let job = Job::new("shop.send_mail").with_args(&args).with_kwarg("copy", true).with_queue("kö");
+    let job = job.with_retries(2).with_group("spring");
     let id = jobs.enqueue(job.clone())?;
-    let later = job.clone().eta(UNIX_EPOCH + Duration::from_millis(4_102_444_800_500));
-    jobs.enqueue(later.clone().id("later_1-A"))?;
+    let later = job.clone().with_eta(UNIX_EPOCH + Duration::from_millis(4_102_444_800_500));
+    jobs.enqueue(later.clone().with_id("later_1-A"))?;
 
-    let mut found = jobs.pending("kö")?;
-    assert_eq!((found[0].id.as_ref(), found[1].id.as_deref()), (Some(&id), Some("later_1-A")));
+    let found = jobs.pending("kö")?;
+    assert_eq!((found[0].id(), found[1].id()), (Some(id.as_str()), Some("later_1-A")));
     assert_eq!(jobs.all()?, found);
     assert_eq!(jobs.drain("kö")?, found);
     jobs.assert_nothing_enqueued();
@@ -48,10 +50,8 @@ fn a_job_comes_back_as_it_was_queued(
         jobs.enqueue(job)?;
     }
     assert_eq!(jobs.pending("kö")?, found);
-    for job in &mut found {
-        (job.id, job.raw) = (None, Vec::new());
-    }
-    assert_eq!(found, [job, later]);
+    let with_one_id = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.with_id("1")).collect::<Vec<_>>();
+    assert_eq!(with_one_id(found), with_one_id(vec![job, later]));
     Ok(())
 }
 
@@ -59,8 +59,8 @@ fn a_job_comes_back_as_it_was_queued(
 #[rstest]
 #[clean_redis]
 fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
-    jobs.enqueue(Job::new("later").queue("mail").countdown(HOUR * 3))?;
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
+    jobs.enqueue(Job::new("later").with_queue("mail").with_countdown(HOUR * 3))?;
     let sets = [
         "deferred:mail",
         "ready:mail",
@@ -81,7 +81,8 @@ fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
         redis.zadd_multiple::<_, _, _, ()>(format!("rq:{set}"), &members).expect("ZADD");
     }
     test_request.travel(HOUR)?;
-    let left = jobs.pending("mail")?[0].eta.expect("a time").duration_since(SystemTime::now()).expect("in the future");
+    let left =
+        jobs.pending("mail")?[0].eta().expect("a time").duration_since(SystemTime::now()).expect("in the future");
     assert!(left > HOUR && left <= HOUR * 2, "{left:?}");
     for set in sets {
         assert_eq!(redis.zscore(format!("rq:{set}"), "1"), Ok(4_102_441_200_i64), "{set}");
@@ -101,7 +102,7 @@ fn times_in_registries_age(test_request: TestRequest) -> Result<(), Error> {
 #[case::being_compacted("queue:_compact:5", false)]
 #[clean_redis]
 fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_queue: bool) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     put_job(&mut redis, "1", &call("shop.send_mail", &json!([1])));
     let key = format!("rq:{key}");
     if key.starts_with("rq:queue") {
@@ -110,19 +111,19 @@ fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_
         redis.zadd::<_, _, _, ()>(&key, "1", 4_102_444_800_u64).expect("ZADD");
     }
     let enqueued = jobs.assert_enqueued("shop.send_mail").with_args((1,)).times(1).only();
-    let eta = enqueued.jobs()[0].eta.is_some();
+    let eta = enqueued.jobs()[0].eta().is_some();
     assert_eq!(eta, key.contains("scheduled"), "{key}");
-    assert_eq!(enqueued.jobs()[0].queue, if key.contains("compact") { "_compact:5" } else { "mail" });
+    assert_eq!(enqueued.jobs()[0].queue(), if key.contains("compact") { "_compact:5" } else { "mail" });
     assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains("shop.send_mail(1)"));
     assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("shop.send_mail(1)"));
     jobs.assert_not_enqueued("shop.other");
     assert_eq!(jobs.pending("mail")?.len(), usize::from(in_queue));
-    assert!(jobs.taken()?.is_empty() && jobs.dead()?.is_empty());
+    assert!(jobs.unacked()?.is_empty() && jobs.dead()?.is_empty());
 
     // Its hash is lost.
     redis.del::<_, ()>("rq:job:1").expect("DEL");
     let text = refusal(|| jobs.assert_not_enqueued("shop.other"));
-    assert!(text.contains("unreadable (its id is queued, but the job is missing), 1 bytes: \"1\""), "{text}");
+    assert!(text.contains("1 bytes: \"1\"") && text.contains(golden("jobs::NO_BODY_OF_ID")), "{text}");
     assert_eq!(jobs.drain("mail")?.len(), usize::from(in_queue));
     Ok(())
 }
@@ -130,7 +131,7 @@ fn what_will_run_waits(test_request: TestRequest, #[case] key: &str, #[case] in_
 #[rstest]
 #[clean_redis]
 fn what_a_worker_has_and_what_has_failed_waits_no_longer(test_request: TestRequest) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     for (id, name) in [("1", "moved"), ("2", "runs"), ("3:x", "runs on RQ 1"), ("4", "failed"), ("5", "done")] {
         put_job(&mut redis, id, &call(name, &json!([])));
     }
@@ -141,9 +142,9 @@ fn what_a_worker_has_and_what_has_failed_waits_no_longer(test_request: TestReque
     redis.zadd::<_, _, _, ()>("rq:failed:mail", "4", 4).expect("ZADD");
     redis.zadd::<_, _, _, ()>("rq:finished:mail", "5", 5).expect("ZADD");
     redis.zadd::<_, _, _, ()>("rq:canceled:mail", "6", 6).expect("ZADD");
-    let taken = jobs.taken()?;
+    let taken = jobs.unacked()?;
     assert_eq!(names(&taken), ["moved", "runs", "runs on RQ 1"]);
-    assert_eq!(taken.iter().filter_map(|job| job.id.as_deref()).collect::<Vec<_>>(), ["1", "2", "3:x"]);
+    assert_eq!(taken.iter().filter_map(|job| job.id()).collect::<Vec<_>>(), ["1", "2", "3:x"]);
     assert_eq!(names(&jobs.dead()?), ["failed"]);
     assert!(jobs.scheduled()?.is_empty());
     jobs.assert_nothing_enqueued();
@@ -169,29 +170,29 @@ const SHARED: &[u8] = b"\x80\x05\x95!\0\0\0\0\0\0\0(\x8c\x0eshop.send_mail\x94N]
 
 /// The name is known; only the arguments are not.
 #[rstest]
-#[case::date(DATE, "a pickle of more than JSON has")]
-#[case::date_of_protocol_2(OLD_DATE, "a pickle of more than JSON has")]
-#[case::cut_off(&DATE[..30], "a pickle of more than JSON has")]
-#[case::object(OBJECT, "a pickle of more than JSON has")]
-#[case::the_same_twice(SHARED, "a pickle of more than JSON has")]
-#[case::bytes(BYTES, "a pickle of more than JSON has")]
-#[case::set(SET, "a pickle of more than JSON has")]
-#[case::nan(NAN, "a pickle of more than JSON has")]
-#[case::key_that_is_no_text(KEY, "a pickle of more than JSON has")]
-#[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, "neither a pickle nor JSON")]
-#[case::not_four(br#"["shop.send_mail", null]"#, "not the call of a function")]
+#[case::date(DATE, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::date_of_protocol_2(OLD_DATE, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::cut_off(&DATE[..30], golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::object(OBJECT, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::the_same_twice(SHARED, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::bytes(BYTES, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::set(SET, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::nan(NAN, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::key_that_is_no_text(KEY, golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::nan_in_json(br#" ["shop.send_mail", null, [NaN], {}]"#, golden("jobs::no_json_data"))]
+#[case::not_four(br#"["shop.send_mail", null]"#, golden("jobs::other_data"))]
 #[clean_redis]
 fn arguments_that_cannot_be_read_are_opaque(
     test_request: TestRequest,
     #[case] data: &[u8],
     #[case] why: &str,
 ) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     put_job(&mut redis, "1", data);
     redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
     let job = jobs.assert_enqueued("shop.send_mail").times(1).only().jobs()[0].clone();
-    assert!(job.opaque.as_ref().is_some_and(|opaque| opaque.contains(why)), "{job:?}");
-    assert_eq!((job.raw.as_slice(), job.id.as_deref(), job.unreadable.as_ref()), (data, Some("1"), None));
+    assert!(job.why_opaque().is_some_and(|opaque| opaque.contains(why)), "{job:?}");
+    assert_eq!((job.raw(), job.id(), job.why_unreadable()), (data, Some("1"), None));
     assert!(refusal(|| jobs.assert_not_enqueued("shop.send_mail")).contains(why));
     assert!(refusal(|| jobs.assert_enqueued("shop.send_mail").with_args(())).contains(why));
     jobs.assert_not_enqueued("shop.other");
@@ -200,36 +201,36 @@ fn arguments_that_cannot_be_read_are_opaque(
     let drained = jobs.drain("mail")?.remove(0);
     jobs.enqueue(drained.clone())?;
     assert_eq!(redis.hget::<_, _, Vec<u8>>("rq:job:1", "data").expect("HGET"), data);
-    let error = jobs.enqueue(drained.queue("other")).expect_err("no arguments");
-    assert!(error.is_data() && error.to_string().contains("arguments can't be read"), "{error}");
+    let error = jobs.enqueue(drained.with_queue("other")).expect_err("no arguments");
+    assert!(error.is_data() && format!("{error:?}").contains("unreadable arguments"), "{error}");
     Ok(())
 }
 
 #[rstest]
-#[case::another_serializer(b"\x94\xaeshop.send_mail\xc0\x91\x01\x80", "neither a pickle nor JSON")]
-#[case::no_name(b"\x80\x05N.", "not the call of a function")]
-#[case::no_list(br#"{"f": "shop.send_mail"}"#, "not the call of a function")]
-#[case::name_is_no_text(b"[1, null, [], {}]", "not the call of a function")]
-#[case::short(b"\x80", "a pickle of more than JSON has")]
-#[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", "a pickle of more than JSON has")]
-#[case::empty(b"", "neither a pickle nor JSON")]
+#[case::another_serializer(b"\x94\xaeshop.send_mail\xc0\x91\x01\x80", golden("jobs::no_json_data"))]
+#[case::no_name(b"\x80\x05N.", golden("jobs::other_data"))]
+#[case::no_list(br#"{"f": "shop.send_mail"}"#, golden("jobs::other_data"))]
+#[case::name_is_no_text(b"[1, null, [], {}]", golden("jobs::other_data"))]
+#[case::short(b"\x80", golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::cut_off_in_the_name(b"\x80\x05\x959\0\0\0\0\0\0\0(\x8c\x0eshop", golden("jobs::NO_PLAIN_PICKLE"))]
+#[case::empty(b"", golden("jobs::no_json_data"))]
 #[clean_redis]
 fn what_names_no_function_is_unreadable(
     test_request: TestRequest,
     #[case] data: &[u8],
     #[case] why: &str,
 ) -> Result<(), Error> {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     put_job(&mut redis, "1", data);
     redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
     let job = jobs.pending("mail")?.remove(0);
-    assert!(job.unreadable.as_ref().is_some_and(|text| text.contains(why)), "{job:?}");
-    assert_eq!((job.id.as_deref(), job.queue.as_str(), job.name), (Some("1"), "mail", None));
+    assert!(job.why_unreadable().is_some_and(|text| text.contains(why)), "{job:?}");
+    assert_eq!((job.id(), job.queue(), job.name()), (Some("1"), "mail", None));
     assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(why));
 
     // Without its data, and of another type.
     redis.hdel::<_, _, ()>("rq:job:1", "data").expect("HDEL");
-    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains("its hash has no field data"));
+    assert!(refusal(|| jobs.assert_not_enqueued("shop.other")).contains(golden("jobs::NO_DATA")));
     redis.set::<_, _, ()>("rq:job:1", "text").expect("SET");
     assert!(refusal(|| jobs.assert_nothing_enqueued()).contains("WRONGTYPE"));
     Ok(())
@@ -239,7 +240,7 @@ fn what_names_no_function_is_unreadable(
 #[rstest]
 #[clean_redis]
 fn what_is_broken_is_not_passed_over(test_request: TestRequest, #[values(DATE, OLD_DATE, OBJECT, SHARED)] data: &[u8]) {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     redis.rpush::<_, _, ()>("rq:queue:mail", "1").expect("RPUSH");
     for place in 0..data.len() {
         for broken in [data[..place].to_vec(), [&data[..place], b"\xff", &data[place + 1..]].concat()] {
@@ -248,7 +249,7 @@ fn what_is_broken_is_not_passed_over(test_request: TestRequest, #[values(DATE, O
             put_job(&mut redis, "1", &broken);
             refusal(|| jobs.assert_nothing_enqueued());
             let job = jobs.pending("mail").expect("the jobs").remove(0);
-            if is_named || job.name.is_none() {
+            if is_named || job.name().is_none() {
                 refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
             }
         }
@@ -259,7 +260,7 @@ fn what_is_broken_is_not_passed_over(test_request: TestRequest, #[values(DATE, O
 #[rstest]
 #[clean_redis]
 fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     let data = b"\x80\x02(X\x0e\0\0\0shop.send_mailq\0NX\x04\0\0\0\xc3\xa5saq\x01]q\x02(G?\xf8\0\0\0\0\0\0N}q\x03\
         X\x01\0\0\0aq\x04\x88se\x86q\x05}q\x06X\x01\0\0\0nq\x07\x8a\t\0\0\0\0\0\0\0\0@stq\x08.";
     put_job(&mut redis, "1", data);
@@ -296,12 +297,12 @@ fn a_pickle_of_protocol_2_is_read(test_request: TestRequest) {
 #[case::lock_of_rq_scheduler(&["SET", "scheduler_lock", "1"])]
 #[clean_redis]
 fn notes_of_rq_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) {
-    let (jobs, mut redis) = (test_request.jobs_of(Rq::new()), connect(&test_request));
+    let (jobs, mut redis) = (test_request.jobs_with_format(Rq::new()), connect(&test_request));
     let key = format!("rq:{}", note[1]);
     redis::cmd(note[0]).arg(&key).arg(&note[2..]).exec(&mut redis).expect("a note");
     jobs.assert_nothing_enqueued();
     // With another prefix, it is unknown.
-    let other = test_request.jobs_of(Rq::new().with_key_prefix("shop"));
+    let other = test_request.jobs_with_format(Rq::new().with_key_prefix("shop"));
     assert!(refusal(|| other.assert_not_enqueued("shop.send_mail")).contains(&key));
 
     redis.del::<_, ()>(&key).expect("DEL");
@@ -318,7 +319,7 @@ fn what_rq_does_not_keep_is_not_passed_over(
     key: &str,
 ) {
     connect(&test_request).set::<_, _, ()>(key, "x").expect("SET");
-    let text = refusal(|| test_request.jobs_of(Rq::new()).assert_nothing_enqueued());
+    let text = refusal(|| test_request.jobs_with_format(Rq::new()).assert_nothing_enqueued());
     assert!(text.contains(&format!("{key:?} (string)")), "{text}");
 }
 
@@ -331,9 +332,9 @@ fn jobs_under_a_prefix_are_not_passed_over(
     #[values(false, true)] later: bool,
 ) -> Result<(), Error> {
     let job = Job::new("shop.send_mail");
-    let job = if later { job.countdown(HOUR) } else { job };
-    test_request.jobs_of(Rq::new().with_key_prefix(prefix)).enqueue(job)?;
-    let jobs = test_request.jobs_of(Rq::new());
+    let job = if later { job.with_countdown(HOUR) } else { job };
+    test_request.jobs_with_format(Rq::new().with_key_prefix(prefix)).enqueue(job)?;
+    let jobs = test_request.jobs_with_format(Rq::new());
     let key = if later { "scheduled:default\" (zset)" } else { "queue:default\" (list)" };
     let text = refusal(|| jobs.assert_not_enqueued("shop.send_mail"));
     assert!(text.contains(&format!("\"{prefix}:{key}")), "{text}");
@@ -341,14 +342,14 @@ fn jobs_under_a_prefix_are_not_passed_over(
 }
 
 #[rstest]
-#[case(Job::new("x").priority(1), "no priority")]
-#[case(Job::new("x").expires(SystemTime::now()), "no expiry")]
-#[case(Job::new("x").id("a:b"), "\"a:b\" has letters that RQ refuses")]
-#[case(Job::new("x").id(""), "\"\" has letters that RQ refuses")]
+#[case(Job::new("x").with_priority(1), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").with_expires(SystemTime::now()), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").with_id("a:b"), "\"a:b\"")]
+#[case(Job::new("x").with_id(""), "\"\"")]
 #[clean_redis]
 fn what_rq_cannot_express_is_refused(test_request: TestRequest, #[case] job: Job, #[case] why: &str) {
-    let jobs = test_request.jobs_of(Rq::new());
+    let jobs = test_request.jobs_with_format(Rq::new());
     let error = jobs.enqueue(job).expect_err("no such job");
-    assert!(error.is_data() && error.to_string().contains(why), "{error}");
+    assert!(error.is_data() && format!("{error:?}").contains(why), "{error:?}");
     jobs.assert_nothing_enqueued();
 }

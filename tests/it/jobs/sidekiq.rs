@@ -20,7 +20,7 @@ use super::refusal;
 #[case::unique_of_rusty_sidekiq(&["SET", "sidekiq:unique:mail:SendMail:0123", ""])]
 #[clean_redis]
 fn its_notes_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) -> redis::RedisResult<()> {
-    let (jobs, mut redis) = (test_request.jobs_of(Sidekiq::new()), get_jobs_redis(&test_request)?);
+    let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     redis::cmd(note[0]).arg(&note[1..]).exec(&mut redis)?;
     jobs.assert_nothing_enqueued();
 
@@ -36,7 +36,7 @@ fn its_notes_are_no_jobs(test_request: TestRequest, #[case] note: &[&str]) -> re
 #[rstest]
 #[clean_redis]
 fn only_a_process_has_signals(test_request: TestRequest) -> redis::RedisResult<()> {
-    let (jobs, mut redis) = (test_request.jobs_of(Sidekiq::new()), get_jobs_redis(&test_request)?);
+    let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     redis.lpush::<_, _, ()>("shop:1:0123456789ab-signals", "TSTP")?;
     jobs.assert_nothing_enqueued();
     redis.lpush::<_, _, ()>("traffic-signals", "a job")?;
@@ -53,9 +53,9 @@ fn jobs_in_a_namespace_are_not_passed_over(
     #[values(false, true)] later: bool,
 ) -> Result<(), transient_fixtures::Error> {
     let job = Job::new("SendMail");
-    let job = if later { job.countdown(std::time::Duration::from_secs(60)) } else { job };
-    test_request.jobs_of(Sidekiq::with_namespace(namespace)).enqueue(job)?;
-    let jobs = test_request.jobs_of(Sidekiq::new());
+    let job = if later { job.with_countdown(std::time::Duration::from_secs(60)) } else { job };
+    test_request.jobs_with_format(Sidekiq::new().with_namespace(namespace)).enqueue(job)?;
+    let jobs = test_request.jobs_with_format(Sidekiq::new());
     let key = if later { "schedule\" (zset)" } else { "queue:default\" (list)" };
     let text = refusal(|| jobs.assert_not_enqueued("SendMail"));
     assert!(text.contains(&format!("\"{namespace}:{key}")), "{text}");

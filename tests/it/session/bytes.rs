@@ -1,4 +1,4 @@
-//! What the application wrote and the test did not ask for stays as it is.
+//! Values that the application wrote keep their bytes until the test sets them.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use redis::Commands;
 use rstest::rstest;
 use transient_fixtures::{Error, Session, SessionValues, TestRequest, clean_redis, get_redis, test_request};
 
-/// As Python's `json.dumps` writes it, with what no JSON has.
+/// Written like Python's `json.dumps`, with values that are not valid JSON.
 const ODD: &str = r#"{"m": {"z": 123456789012345678901234567890, "a": NaN, "b": [Infinity, -Infinity, 1.10, 1E5],
 "lone": "\ud800", "\ud800": 1, "deep": {"y": 1, "x": [1,2 , 3]}, "\u00c5": "\u00c5\/", "t": 0.1000}, "c": 1700000000, "v": 1, "t": 600,
 "more": [NaN]}"#;
@@ -23,7 +23,7 @@ fn stored(test_request: &TestRequest, session: &Session) -> SessionValues {
 
 #[rstest]
 #[clean_redis]
-fn odd_values_spoil_nothing_and_stay(test_request: TestRequest) -> Result<(), Error> {
+fn keeps_invalid_values_and_reads_the_others(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     store(&test_request, &session, ODD);
     let before = stored(&test_request, &session);
@@ -34,7 +34,7 @@ fn odd_values_spoil_nothing_and_stay(test_request: TestRequest) -> Result<(), Er
         let error = session.get::<String>(odd).expect_err("it is odd");
         assert!(error.is_data() && error.to_string().contains(&format!("{odd:?}")), "{error}");
     }
-    // Reading writes nothing but the end.
+    // Reading writes only the expiry.
     assert_eq!(stored(&test_request, &session), before);
 
     session.set("new", ["Å"])?;
@@ -57,11 +57,11 @@ fn odd_values_spoil_nothing_and_stay(test_request: TestRequest) -> Result<(), Er
 
 #[rstest]
 #[clean_redis]
-fn messages_of_the_application_stay_beside_ours(test_request: TestRequest) -> Result<(), Error> {
+fn keeps_messages_of_the_application(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     let queue = r#"[ 123456789012345678901234567890, NaN, {"b": 1, "a": 2} ]"#;
     store(&test_request, &session, &format!(r#"{{"m": {{"_f_": {queue}}}, "c": 1, "v": 1, "t": 600}}"#));
-    session.queue("").allow_duplicate(false).flash(serde_json::json!({"a": 2, "b": 1}))?;
+    session.flash_queue("").allow_duplicate(false).flash(serde_json::json!({"a": 2, "b": 1}))?;
     session.flash("ours")?;
     let expected = ["123456789012345678901234567890", "NaN", r#"{"b": 1, "a": 2}"#, "ours"];
     assert_eq!(session.peek_flash()?, expected);
@@ -69,7 +69,7 @@ fn messages_of_the_application_stay_beside_ours(test_request: TestRequest) -> Re
     Ok(())
 }
 
-/// A value as an application may write it: its text.
+/// The text of any value that an application can write.
 fn json() -> impl Strategy<Value = String> {
     let text =
         proptest::string::string_regex(r#""([a-zÅ ]|\\u[0-9a-f]{4}|\\["\\/n]|[{}\[\],:]){0,6}""#).expect("a regex");
@@ -91,10 +91,9 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Application, us, application: unchanged but for what we set.
 #[rstest]
 #[clean_redis]
-fn any_session_comes_back_unchanged_but_for_what_was_set(test_request: TestRequest) {
+fn changes_only_the_values_that_were_set(test_request: TestRequest) {
     let session = test_request.session();
     proptest!(ProptestConfig::with_cases(100), |(
         values in proptest::collection::vec(json(), 0..6),
@@ -118,7 +117,7 @@ fn any_session_comes_back_unchanged_but_for_what_was_set(test_request: TestReque
         prop_assert_eq!(after.iter().count(), if has_end { 5 } else { 4 });
         for (name, text) in expected.iter() {
             let read = session.get::<serde_json::Value>(name);
-            // What serde_json reads, the session has.
+            // The session reads every value that serde_json reads.
             prop_assert_eq!(read.ok().flatten(), serde_json::from_slice(text).ok(), "{}", name);
         }
     });
@@ -128,10 +127,10 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs()
 }
 
-/// `x`, without which an application with a `timeout_trigger` fails.
+/// An application with a `timeout_trigger` fails without `x`.
 #[rstest]
 #[clean_redis]
-fn a_session_that_begins_here_carries_its_end(test_request: TestRequest) -> Result<(), Error> {
+fn a_new_session_stores_its_expiry(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     session.set("name", "Åsa")?;
     let end: u64 = serde_json::from_slice(stored(&test_request, &session).get("x").expect("x")).expect("a number");
@@ -140,17 +139,17 @@ fn a_session_that_begins_here_carries_its_end(test_request: TestRequest) -> Resu
     Ok(())
 }
 
-/// An application with `set_redis_ttl = false` gives keys no timeout: the end in the bytes is all there is.
+/// With `set_redis_ttl = false`, an application's keys have no TTL, only a stored expiry.
 #[rstest]
 #[clean_redis]
-fn sessions_whose_end_is_in_the_bytes_age(test_request: TestRequest) -> Result<(), Error> {
+fn travel_ages_a_stored_expiry(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     let mut redis = get_redis(&test_request).expect("connect");
     let text = format!(r#"{{"m": {{"a": NaN}}, "c": 1700000000, "v": 1, "t": 0, "x": {}}}"#, now() + 600);
     redis.set::<_, _, ()>(session.key(), text).expect("SET");
     test_request.travel(Duration::from_secs(500))?;
     assert!(!session.is_new()? && session.keys()? == ["a"]);
-    // Parts of a second add up.
+    // Fractions of a second add up.
     for _ in 0..3 {
         test_request.travel(Duration::from_millis(500))?;
     }
@@ -159,16 +158,16 @@ fn sessions_whose_end_is_in_the_bytes_age(test_request: TestRequest) -> Result<(
     assert_eq!(redis.ttl::<_, i64>(session.key()).expect("TTL"), -1);
     test_request.travel(Duration::from_secs(101))?;
     assert!(session.is_new()? && session.keys()?.is_empty());
-    assert!(redis.exists::<_, bool>(session.key()).expect("EXISTS"), "only the application sees to it");
+    assert!(redis.exists::<_, bool>(session.key()).expect("EXISTS"), "only the application expires it");
     test_request.expire_all()?;
     Ok(())
 }
 
-/// Those of the application under test as well, which the test has not asked for: they begin with the prefix. Where there
-/// is none (test.ini says which), they can't be told from other keys.
+/// The prefix also identifies sessions of the application that the test has not used. Without a prefix they can't be
+/// distinguished from other keys.
 #[rstest]
 #[clean_redis]
-fn sessions_of_the_application_age_by_their_prefix(test_request: TestRequest) -> Result<(), Error> {
+fn travel_ages_sessions_under_the_prefix(test_request: TestRequest) -> Result<(), Error> {
     let key = format!("{}id", test_request.settings().session_prefix());
     let mut redis = get_redis(&test_request).expect("connect");
     redis.set::<_, _, ()>(&key, r#"{"m": {}, "c": 1, "v": 1, "x": 4000000000}"#).expect("SET");

@@ -1,4 +1,4 @@
-//! Formats of other frameworks: how a session is stored, and which cookies it has.
+//! Session formats other than Pyramid's: the stored data and the cookies.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -12,12 +12,13 @@ use transient_fixtures::{
 
 type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
 
-/// A hash with a field for every value, one for its end, and two cookies.
+/// A hash with a field for every value and one for the expiry, and two cookies.
 #[derive(Debug)]
 struct Fields;
 
 impl SessionFormat for Fields {
-    fn new_id(&self, random: [u8; 48]) -> String {
+    fn new_id(&self, random: &[u8]) -> String {
+        assert_eq!(random.len(), 64);
         u64::from_le_bytes(random[..8].try_into().expect("eight bytes")).to_string()
     }
 
@@ -36,14 +37,14 @@ impl SessionFormat for Fields {
         Ok(SessionData::Hash(fields))
     }
 
-    fn decode(&self, data: &SessionData, session: &mut StoredSession) -> Outcome<()> {
+    fn decode(&self, data: &SessionData, mut session: StoredSession) -> Outcome<StoredSession> {
         for (name, json) in data.fields().iter().filter(|(name, _)| name != b"ends") {
             session.values.set(str::from_utf8(name)?, json.clone());
         }
-        Ok(())
+        Ok(session)
     }
 
-    fn earlier(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
+    fn age(&self, data: &SessionData, by: Duration) -> Option<SessionData> {
         let (name, ends) = data.fields().iter().find(|(name, _)| name == b"ends")?;
         let ends = str::from_utf8(ends).ok()?.parse::<u64>().ok()?.saturating_sub(by.as_secs());
         Some(SessionData::Hash(vec![(name.clone(), ends.to_string().into_bytes())]))
@@ -59,14 +60,14 @@ impl SessionFormat for Fields {
         first.same_site = Some(SameSite::None);
         first.domain = Some("example.com".to_owned());
         first.path = Some("/shop".to_owned());
-        vec![first, SessionCookie::with_settings("seen", "1", settings)]
+        vec![first, SessionCookie::from_settings("seen", "1", settings)]
     }
 }
 
 #[rstest]
 #[clean_redis]
-fn a_session_may_be_a_hash(test_request: TestRequest) -> Result<(), Error> {
-    let visitor = test_request.visitor_of(Fields);
+fn stores_a_session_in_a_hash(test_request: TestRequest) -> Result<(), Error> {
+    let visitor = test_request.visitor_with_format(Fields);
     let session = visitor.session();
     assert!(session.is_new()? && session.keys()?.is_empty() && session.ttl()?.is_none());
     session.set("cart", ["brand-1"])?;
@@ -87,7 +88,7 @@ fn a_session_may_be_a_hash(test_request: TestRequest) -> Result<(), Error> {
 
     session.invalidate()?;
     assert!(redis.keys::<_, Vec<String>>("*").expect("KEYS").is_empty());
-    // A key of another type is the server's own error.
+    // For a key of another type, the error is the server's.
     redis.set::<_, _, ()>(session.key(), "x").expect("SET");
     assert!(session.get::<u32>("cart").expect_err("a string").is_server());
     Ok(())
@@ -95,24 +96,26 @@ fn a_session_may_be_a_hash(test_request: TestRequest) -> Result<(), Error> {
 
 #[rstest]
 #[clean_redis]
-fn a_framework_may_have_several_cookies_with_their_attributes(test_request: TestRequest) {
-    let visitor = test_request.visitor_of(Fields);
+fn a_format_can_have_several_cookies(test_request: TestRequest) {
+    let visitor = test_request.visitor_with_format(Fields);
     let id = visitor.session().id();
     let lines = visitor.set_cookies();
     assert_eq!(lines[0], format!("sid={id}; SameSite=None; Secure; Path=/shop; Domain=example.com"));
     assert!(lines[1].starts_with("seen=1; HttpOnly; Path=/; Max-Age=31536000"), "{lines:?}");
-    assert_eq!((visitor.cookie(), visitor.cookie_header()), (lines[0].clone(), format!("sid={id}; seen=1")));
+    assert_eq!((visitor.set_cookie(), visitor.cookie()), (lines[0].clone(), format!("sid={id}; seen=1")));
+    let session = visitor.session();
+    assert_eq!((session.set_cookie(), session.cookie()), (visitor.set_cookie(), visitor.cookie()));
 }
 
 #[rstest]
 #[clean_redis]
-fn sessions_of_axum_session(test_request: TestRequest) -> Result<(), Error> {
-    let visitor = test_request.visitor_of(AxumSession::new());
+fn reads_and_writes_sessions_of_axum_session(test_request: TestRequest) -> Result<(), Error> {
+    let visitor = test_request.visitor_with_format(AxumSession::new());
     let session = visitor.session();
     assert_eq!(session.id().split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
     assert_eq!(&session.id()[14..15], "4");
     assert_eq!(visitor.set_cookies().len(), 1);
-    assert!(visitor.cookie().contains("; HttpOnly; SameSite=Lax; Path=/; Expires="), "{}", visitor.cookie());
+    assert!(visitor.set_cookie().contains("; HttpOnly; SameSite=Lax; Path=/; Expires="), "{}", visitor.set_cookie());
     let key = format!("sessions:{}", session.id());
     let mut redis = get_redis(&test_request).expect("connect");
     let theirs = r#"{"data":{"cart":"[\"\\u00c5\"]","odd":"NaN","n":"12345678901234567890123"},"longterm":true}"#;
@@ -124,9 +127,8 @@ fn sessions_of_axum_session(test_request: TestRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// As the documentation of the trait has it.
 #[test]
-fn values_are_told_apart() {
+fn the_last_of_repeated_values_counts() {
     let values = SessionValues::from_json(br#"{"a": 1, "a": 2, "\u0062": 3}"#).expect("an object");
     assert_eq!((values.get("a"), values.get("b")), (Some(b"2".as_slice()), Some(b"3".as_slice())));
 }

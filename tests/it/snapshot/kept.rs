@@ -8,6 +8,8 @@ use transient_fixtures::{Snapshot, TestRequest, clean_redis, redis, test_request
 
 use super::connect;
 
+use crate::golden::golden;
+
 #[rstest]
 #[clean_redis]
 fn files_that_are_wrong_are_named_with_their_line(test_request: TestRequest) {
@@ -16,40 +18,34 @@ fn files_that_are_wrong_are_named_with_their_line(test_request: TestRequest) {
     let form =
         |entries: &str| format!("{{\"transient_fixtures_snapshot\": 1, \"databases\": {{\n\"14\": [\n{entries}]}}}}");
     for (text, words) in [
-        ("{".to_owned(), ":1: EOF while parsing"),
-        ("{\"transient_fixtures_snapshot\": 2, \"databases\": {}}".to_owned(), "it is of version 2"),
-        (
-            form(r#"{"key": "a", "value": {"string": 7}}"#),
-            ":3: invalid type: integer `7`, expected a string or {\"base64\"",
-        ),
-        (form(r#"{"key": "a", "value": {"string": "x"}, "ttl": 7}"#), ":3: unknown field `ttl`, expected one of"),
-        (form(r#"{"key": "a", "value": {"text": "x"}}"#), ":3: unknown variant `text`"),
-        (form(r#"{"key": {"base64": "?"}, "value": {"string": "x"}}"#), ":3: invalid base64"),
-        (form(r#"{"key": {"hex": "00"}, "value": {"string": "x"}}"#), ":3: expected a string or {\"base64\""),
-        (form(r#"{"key": "a", "value": {"sorted_set": [{"member": "a", "score": "NaN"}]}}"#), "invalid score \"NaN\""),
-        (form(r#"{"key": "a", "value": {"list": []}}"#), "the list a of database 14 is empty"),
-        (
-            form(r#"{"key": "a", "value": {"stream": {"entries": [], "last_id": "x"}}}"#),
-            "invalid stream entry ID \"x\"",
-        ),
+        ("{".to_owned(), ":1:1: "),
+        ("{\"transient_fixtures_snapshot\": 2, \"databases\": {}}".to_owned(), "version 2"),
+        (form(r#"{"key": "a", "value": {"string": 7}}"#), "integer `7`"),
+        (form(r#"{"key": "a", "value": {"string": "x"}, "ttl": 7}"#), "`ttl`"),
+        (form(r#"{"key": "a", "value": {"text": "x"}}"#), "`text`"),
+        (form(r#"{"key": {"base64": "?"}, "value": {"string": "x"}}"#), ":3:"),
+        (form(r#"{"key": {"hex": "00"}, "value": {"string": "x"}}"#), "{\"base64\""),
+        (form(r#"{"key": "a", "value": {"sorted_set": [{"member": "a", "score": "NaN"}]}}"#), "\"NaN\""),
+        (form(r#"{"key": "a", "value": {"list": []}}"#), "list a in database 14"),
+        (form(r#"{"key": "a", "value": {"stream": {"entries": [], "last_id": "x"}}}"#), "\"x\""),
         (
             form(r#"{"key": "a", "value": {"string": ""}}, {"key": "a", "value": {"string": ""}}"#),
-            "the key a stands twice in database 14",
+            "key a in database 14",
         ),
     ] {
         fs::write(file.path(), &text).expect("write");
         let error = Snapshot::from_file(file.path()).expect_err(&text);
-        assert!(error.is_data() && error.to_string().contains(&format!("read the snapshot {path}")), "{error}");
-        assert!(error.to_string().contains(words), "{words:?} is missing in: {error}");
+        assert!(error.is_data() && error.to_string().contains(&path), "{error}");
+        assert!(format!("{error:?}").contains(words), "{words:?} is missing in: {error:?}");
     }
     let error = Snapshot::from_file("nowhere.json").expect_err("no file");
     assert!(error.is_data() && error.to_string().contains("nowhere.json"), "{error}");
     let error = test_request.snapshot().unwrap().save(file.path().join("x.json")).expect_err("no directory");
-    assert!(error.is_data() && error.to_string().contains("write the snapshot"), "{error}");
+    assert!(error.is_data() && error.to_string().contains(golden("snapshot::not_written")), "{error}");
     let other = form(r#"{"key": "a", "value": {"string": "x"}}"#).replace("\"14\"", "\"3\"");
     fs::write(file.path(), other).expect("write");
     let error = test_request.restore(&Snapshot::from_file(file.path()).unwrap()).expect_err("another database");
-    assert!(error.is_data() && error.to_string().contains("keys of database 3, which is no test database"), "{error}");
+    assert!(error.is_data() && error.to_string().contains("database 3"), "{error}");
 }
 
 /// A value that a server can have.

@@ -88,7 +88,7 @@ fn of_a_large_one_that_fails_nothing_is_left(
         test_request.restore(&Snapshot::from_file(file.path()).expect("read"))
     };
     let error = error.expect_err("no such end");
-    assert!(error.is_data() && error.to_string().contains(&format!("14 {name}: ERR")), "{error}");
+    assert!(error.is_data() && error.to_string().contains(&format!(" {name} in database 14")), "{error}");
     assert!(test_request.snapshot().expect("snapshot").is_empty());
 }
 
@@ -107,7 +107,7 @@ fn a_large_one_that_is_refused_changes_nothing(test_request: TestRequest) {
         .is_err_and(|error| error.code() == Some("ERR"))
     {
         let error = restored.expect_err("fields have no timeouts here");
-        assert!(error.is_data() && error.to_string().contains("14 z: ERR"), "{error}");
+        assert!(error.is_data() && error.to_string().contains(" z in database 14"), "{error}");
         assert_eq!(test_request.snapshot().expect("snapshot"), before);
     } else {
         restored.expect("fields have timeouts here");

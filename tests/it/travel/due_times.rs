@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Commands;
 use rstest::rstest;
-use transient_fixtures::jobs::{Body, Entry, Key, Place};
+use transient_fixtures::jobs::{Body, Entry, KeyRole, Place};
 use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
 use super::{HOUR, connect};
@@ -19,31 +19,31 @@ fn due_times_of_other_formats_age_too(test_request: TestRequest) {
         fn places(&self, queue: &str) -> Vec<Place> {
             vec![Place::list(format!("due:{queue}"))]
         }
-        fn key(&self, key: &str) -> Key {
-            key.strip_prefix("due:").map_or(Key::Unknown, |queue| Key::Queue(queue.to_owned()))
+        fn key_role(&self, key: &str) -> KeyRole {
+            key.strip_prefix("due:").map_or(KeyRole::Unknown, |queue| KeyRole::Queue(queue.to_owned()))
         }
         fn decode(&self, entry: &Entry) -> Job {
             let seconds = entry.text().parse().expect("seconds");
-            Job::new("due").eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+            Job::new("due").with_eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         }
         fn encode(&self, job: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
-            let since = job.eta.ok_or("no time")?.duration_since(SystemTime::UNIX_EPOCH)?;
+            let since = job.eta().ok_or("no time")?.duration_since(SystemTime::UNIX_EPOCH)?;
             let mut commands = redis::pipe();
-            commands.rpush(format!("due:{}", job.queue), since.as_secs());
+            commands.rpush(format!("due:{}", job.queue()), since.as_secs());
             Ok(commands)
         }
-        fn earlier(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
+        fn age(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
             let seconds: u64 = std::str::from_utf8(message).ok()?.parse().ok()?;
             Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
         }
     }
-    let jobs = test_request.jobs_of(Due);
+    let jobs = test_request.jobs_with_format(Due);
     for number in 0..3 {
         let eta = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000 + number / 2);
-        jobs.enqueue(Job::new("due").queue("x").eta(eta)).expect("enqueue");
+        jobs.enqueue(Job::new("due").with_queue("x").with_eta(eta)).expect("enqueue");
     }
     // Asked for twice, it ages once.
-    drop(test_request.jobs_of(Due));
+    drop(test_request.jobs_with_format(Due));
     test_request.travel(HOUR).expect("travel");
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
@@ -59,21 +59,21 @@ fn due_times_in_messages_of_every_place_age(test_request: TestRequest) {
         fn places(&self, _: &str) -> Vec<Place> {
             vec![
                 Place::sorted_set("due:members"),
-                Place::list("due:strings").body(Body::string("body:")),
-                Place::list("due:fields").body(Body::field_of("bodies")),
+                Place::list("due:strings").with_body(Body::string("body:")),
+                Place::list("due:fields").with_body(Body::hash_field("bodies")),
             ]
         }
-        fn key(&self, key: &str) -> Key {
-            if key.starts_with("due:") { Key::Queue("due".to_owned()) } else { Key::Other }
+        fn key_role(&self, key: &str) -> KeyRole {
+            if key.starts_with("due:") { KeyRole::Queue("due".to_owned()) } else { KeyRole::Other }
         }
         fn decode(&self, entry: &Entry) -> Job {
             let message = std::str::from_utf8(entry.message()).expect("text");
-            Job::new("due").eta(SystemTime::UNIX_EPOCH + Duration::from_secs(message.parse().expect("seconds")))
+            Job::new("due").with_eta(SystemTime::UNIX_EPOCH + Duration::from_secs(message.parse().expect("seconds")))
         }
         fn encode(&self, _: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
             Err("not asked for".into())
         }
-        fn earlier(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
+        fn age(&self, message: &[u8], by: Duration) -> Option<Vec<u8>> {
             let seconds: u64 = std::str::from_utf8(message).ok()?.parse().ok()?;
             Some(seconds.saturating_sub(by.as_secs()).to_string().into_bytes())
         }
@@ -85,9 +85,9 @@ fn due_times_in_messages_of_every_place_age(test_request: TestRequest) {
     redis.rpush::<_, _, ()>("due:fields", "b").expect("RPUSH");
     redis.hset_multiple::<_, _, _, ()>("bodies", &[("b", "30000"), ("other", "x")]).expect("HSET");
 
-    let jobs = test_request.jobs_of(Due);
+    let jobs = test_request.jobs_with_format(Due);
     test_request.travel(HOUR).expect("travel");
-    let due = |job: &Job| job.eta.expect("a time").duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
+    let due = |job: &Job| job.eta().expect("a time").duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
     assert_eq!(jobs.all().expect("the jobs").iter().map(due).collect::<Vec<_>>(), [6_400, 16_400, 26_400]);
     // What stands beside them stays, and the string has a timeout as before.
     assert_eq!(redis.zscore("due:members", "6400"), Ok(7));
@@ -126,9 +126,10 @@ fn due_times_age_when_they_are_named(test_request: TestRequest) {
 #[clean_redis]
 fn due_times_of_jobs_age(test_request: TestRequest) {
     let jobs = test_request.jobs();
-    let hours = |count: u32| Job::new(format!("in {count} hours")).args(("eta", count)).countdown(HOUR * count);
+    let hours =
+        |count: u32| Job::new(format!("in {count} hours")).with_args(("eta", count)).with_countdown(HOUR * count);
     for (count, queue) in [(1, "celery"), (2, "mail"), (3, "mail")] {
-        jobs.enqueue(hours(count).queue(queue).priority(6)).expect("enqueue");
+        jobs.enqueue(hours(count).with_queue(queue).with_priority(6)).expect("enqueue");
     }
     jobs.enqueue(Job::new("now")).expect("enqueue");
     // As Python writes it.
@@ -140,13 +141,13 @@ fn due_times_of_jobs_age(test_request: TestRequest) {
     test_request.travel(HOUR * 2).expect("travel");
     let now = SystemTime::now();
     let scheduled = jobs.scheduled().expect("the jobs");
-    let names: Vec<_> = scheduled.iter().filter_map(|job| job.name.as_deref()).collect();
+    let names: Vec<_> = scheduled.iter().filter_map(|job| job.name()).collect();
     assert_eq!(names, ["in 1 hours", "in 2 hours", "in 3 hours", "python's"]);
-    let due: Vec<_> = scheduled.iter().map(|job| job.eta.is_some_and(|eta| eta <= now)).collect();
+    let due: Vec<_> = scheduled.iter().map(|job| job.eta().is_some_and(|eta| eta <= now)).collect();
     assert_eq!(due, [true, true, false, false]);
-    assert_eq!(scheduled[0].args, ["eta".into(), serde_json::Value::from(1)]);
+    assert_eq!(scheduled[0].args(), ["eta".into(), serde_json::Value::from(1)]);
     assert_eq!(
-        String::from_utf8(scheduled[3].raw.clone()).expect("UTF-8"),
+        String::from_utf8(scheduled[3].raw().to_vec()).expect("UTF-8"),
         message.replace("2100-01-01T00:00:00.123456+00:00", "2099-12-31T22:00:00.123456+00:00")
     );
     jobs.assert_enqueued("now").times(1);
@@ -157,11 +158,11 @@ fn due_times_of_jobs_age(test_request: TestRequest) {
 #[clean_redis]
 fn jobs_survive_expire_all(test_request: TestRequest) {
     let jobs = test_request.jobs();
-    jobs.enqueue(Job::new("later").countdown(HOUR)).expect("enqueue");
+    jobs.enqueue(Job::new("later").with_countdown(HOUR)).expect("enqueue");
     for _ in 0..4 {
         test_request.expire_all().expect("travel");
     }
     test_request.travel(Duration::MAX).expect("travel");
     let job = jobs.pending("celery").expect("the jobs").remove(0);
-    assert_eq!((job.name.as_deref(), job.eta), (Some("later"), Some(SystemTime::UNIX_EPOCH)));
+    assert_eq!((job.name(), job.eta()), (Some("later"), Some(SystemTime::UNIX_EPOCH)));
 }

@@ -1,10 +1,9 @@
 //! Ends a server that we started when its owner is gone.
 //!
-//! Statics are never dropped, a killed process runs no code, and children outlive it. So the server is in the process
-//! group of a short shell script that holds one end of a pipe. When this process ends, however it ends, the pipe does
-//! too, and the script ends its group. The server is our own child and not the script's, so that it need not wait until
-//! a shell has started. (`PR_SET_PDEATHSIG` is no way: it fires when the spawning *thread* ends, and every test is a
-//! thread.)
+//! Statics are never dropped, a killed process runs no code, and its children outlive it. So the server is in the
+//! process group of a short shell script that reads from a pipe. However this process ends, the pipe closes, and the
+//! script kills its group. The server is our own child and not the script's, so that it need not wait for the shell to
+//! start. (`PR_SET_PDEATHSIG` is unsuitable: it fires when the spawning *thread* ends, and every test is a thread.)
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,31 +12,32 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::{env, fs, process};
 
 use super::Owner;
 use super::unique_name::unique_name;
 use crate::cache;
-use crate::report;
+use crate::report::{self, Reason};
+use crate::sync::lock;
 
-const SCRIPT: &str = include_str!("keeper.sh");
+const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// `sockaddr_un` holds 104 bytes on macOS, 108 on Linux; the file name and a few to spare are taken off.
+/// `sockaddr_un` holds 104 bytes on macOS and 108 on Linux. This leaves room for the file name.
 const LONGEST_DIRECTORY: usize = 90;
 
 /// How much of a server's output a report shows, in bytes.
 const TAIL: u64 = 2_000;
 
-/// What the server prints, in its directory.
+/// The file with the server's output, in its directory.
 const OUTPUT: &str = "server.log";
 
-/// With whose end a server ends.
+/// The process with which a server ends.
 #[derive(Clone, Copy)]
 pub(super) enum ServerOwner<'slot> {
     /// This process.
     Process,
-    /// The runner of this process's run, whose processes share the server through that file.
+    /// The runner of this process's test run. Its processes share the server through the slot's file.
     Runner { process: u32, slot: &'slot Path },
 }
 
@@ -57,8 +57,8 @@ impl<'slot> ServerOwner<'slot> {
     }
 }
 
-/// One server and what ends it. Dropping it ends the server and waits until it and its directory are gone.
-pub(super) struct Keeper {
+/// A server with its supervisor. Dropping it ends the server, and waits until the server and its directory are gone.
+pub(super) struct Supervisor {
     children: Arc<Mutex<Children>>,
     directory: PathBuf,
     /// Whether the script needs to know if a test has the server.
@@ -68,20 +68,20 @@ pub(super) struct Keeper {
 /// The processes of one server.
 struct Children {
     script: Child,
-    /// The script ends the server when this is closed.
+    /// The script ends the server when this pipe closes.
     pipe: Option<ChildStdin>,
     /// In the script's process group.
     server: Option<Child>,
     directory: PathBuf,
 }
 
-impl Keeper {
-    /// Starts `binary`, for this process or for the processes of a run, with the arguments that it is to have for its
-    /// directory, in which it finds that file, and that `configuration` on its standard input.
+impl Supervisor {
+    /// Starts `binary`. `arguments` returns its arguments for a directory. `file` is a file to create there, by name
+    /// and text. `configuration` is the server's standard input.
     ///
     /// # Errors
     ///
-    /// When the script or the server can't be started or the directory can't be made, as a sentence.
+    /// Returns a reason if the script or the server can't be started, or the directory can't be created.
     pub(super) fn start(
         binary: &Path,
         keep: bool,
@@ -89,17 +89,17 @@ impl Keeper {
         file: Option<(&str, &str)>,
         configuration: &str,
         arguments: impl Fn(&Path) -> Vec<OsString>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Reason> {
         let directory = new_directory_name();
         let no_keeper = |error| report::process::no_keeper(&error);
         let mut script = Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "transient-fixtures-keeper"])
+            .args(["-c", SCRIPT, "transient-fixtures-supervisor"])
             .arg(&directory)
             .arg(owner.process().to_string())
             .arg(if keep { "1" } else { "0" })
             .arg(owner.slot())
             .stdin(Stdio::piped())
-            // Inherited, they would keep the test's own output open.
+            // An inherited output would keep the test's own output open.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
@@ -118,7 +118,7 @@ impl Keeper {
             children.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
         let mut server = Command::new(binary)
             .args(arguments(&directory))
-            // What is called a server may be a script around one, and a test's PATH emptied.
+            // The binary may be a wrapper script, and a test may have cleared PATH.
             .env("PATH", path())
             .stdin(Stdio::piped())
             .stdout(output.0)
@@ -128,13 +128,13 @@ impl Keeper {
             .map_err(|error| report::process::not_started(binary, &error))?;
         let process = server.id();
         if let Some(mut pipe) = server.stdin.take() {
-            // A server that has ended already says why in its output.
+            // If the server has already ended, its output has the reason.
             let _ = pipe.write_all(configuration.as_bytes());
         }
         children.server = Some(server);
         children.say(&format!("server {process}")).map_err(no_keeper)?;
         let children = Arc::new(Mutex::new(children));
-        // What is to be kept, or is the run's, outlives this process.
+        // A server that is kept, or that a run shares, outlives this process.
         if !keep && matches!(owner, ServerOwner::Process) {
             at_exit::end(&children);
         }
@@ -142,34 +142,34 @@ impl Keeper {
     }
 
     fn children(&self) -> MutexGuard<'_, Children> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.children)
     }
 
-    /// Where the server's files are.
+    /// Returns the directory of the server's files.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Whether the server has ended.
+    /// Returns whether the server has ended.
     pub(super) fn has_ended(&mut self) -> bool {
         self.children().server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
     }
 
-    /// The end of what the server printed.
+    /// Returns the end of the server's output.
     pub(super) fn output_tail(&self) -> String {
         cache::tail(&self.directory.join(OUTPUT), TAIL)
     }
 
-    /// How much the server has printed, in bytes.
+    /// Returns the size of the server's output, in bytes.
     pub(super) fn output_size(&self) -> u64 {
         fs::metadata(self.directory.join(OUTPUT)).map_or(0, |output| output.len())
     }
 }
 
-impl Owner for Keeper {
+impl Owner for Supervisor {
     fn leased(&mut self, leased: bool) {
         if self.keep {
-            // A script that is gone has ended its server, which the lease is about to notice.
+            // If the script is gone, it has ended its server, which the lease is about to notice.
             let _ = self.children().say(if leased { "leased" } else { "idle" });
         }
     }
@@ -190,34 +190,36 @@ impl Drop for Children {
     }
 }
 
-/// Ends them, and reaps them. A second time, there is nothing to do.
+/// Ends and reaps them. A second call does nothing.
 fn end(children: &mut Children) {
-    // Quicker than the script, which does both where this process can't. Where one fails the script does it as well.
+    // This is faster than the script, which does the same if this process can't. If one of these steps fails, the
+    // script does it as well.
     if let Some(mut server) = children.server.take() {
         let _ = server.kill();
         let _ = server.wait();
         let _ = fs::remove_dir_all(&children.directory);
     }
-    // Closing the pipe would not do where a forked child has it open.
+    // Closing the pipe is not enough if a forked child has it open.
     let _ = children.say("end");
     drop(children.pipe.take());
-    // Reaps the script. Nothing is left to do where that fails.
+    // Reap the script. There is nothing to do if that fails.
     let _ = children.script.wait();
 }
 
-/// Ends the servers of this process when it exits: statics are never dropped, and what they hold would be left for
-/// others to reap, who in a container may not do it.
+/// Ends the servers of this process when it exits. Statics are never dropped, and orphans must be reaped by the first
+/// process, which does not do so in every container.
 mod at_exit {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+    use std::sync::{Arc, Mutex, Once, Weak};
 
     use super::Children;
+    use crate::sync::lock;
 
     static STARTED: Mutex<Vec<Weak<Mutex<Children>>>> = Mutex::new(Vec::new());
 
-    /// A forked child exits with the same functions registered, and the servers are not its own.
+    /// A forked child exits with the same functions registered, but does not own the servers.
     static OWNER: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn end(children: &Arc<Mutex<Children>>) {
@@ -226,15 +228,16 @@ mod at_exit {
             OWNER.store(process::id(), Ordering::Relaxed);
             register();
         });
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut started = lock(&STARTED);
         started.retain(|children| children.strong_count() > 0);
         started.push(Arc::downgrade(children));
     }
 
-    /// The standard library has no way to be told of the exit.
+    /// The standard library has no exit hook.
     #[allow(unsafe_code)]
     fn register() {
-        // SAFETY: the function is there as long as the process, and takes and returns nothing. It does not panic into C.
+        // SAFETY: the function lives as long as the process, takes no arguments and returns nothing. It does not unwind
+        // into C.
         unsafe {
             libc::atexit(exiting);
         }
@@ -245,7 +248,7 @@ mod at_exit {
             if OWNER.load(Ordering::Relaxed) != process::id() {
                 return;
             }
-            // A thread that still runs may hold a lock, and will not let it go: the script sees to that server.
+            // A running thread may hold the lock and never release it. Then the script ends the servers.
             let Ok(started) = STARTED.try_lock() else { return };
             for children in started.iter().filter_map(Weak::upgrade) {
                 if let Ok(mut children) = children.try_lock() {
@@ -256,14 +259,14 @@ mod at_exit {
     }
 }
 
-/// `PATH` with the places of a system's own programs.
+/// Returns `PATH` with the system's own directories appended.
 fn path() -> OsString {
     let mut path = env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_default();
     path.push(if path.is_empty() { "/usr/bin:/bin" } else { ":/usr/bin:/bin" });
     path
 }
 
-/// A name that no other server has: in the temporary directory, or in /tmp where that is too long for a socket.
+/// Returns a unique name in the temporary directory, or in /tmp if that is too long for a socket.
 fn new_directory_name() -> PathBuf {
     let name = unique_name();
     let directory = cache::temporary_directory().join(&name);

@@ -1,6 +1,7 @@
--- Leaves in each test database that is not empty the names of the keys that are there, for the next lease to know them.
--- ARGV: the marker's key, how many keys and how many bytes of names are remembered at the most, and the databases.
--- A database that does not take its marker (the server is full, say) keeps no other from taking its own.
+-- Writes a marker to each test database that is not empty: the names of its keys, for the check of the next lease.
+-- ARGV: the marker's key, the largest number of keys and of bytes of names that a marker lists, and the databases.
+-- A database that rejects its marker, for example because the server is full, does not keep the others from getting
+-- theirs.
 local marker, most, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local failure

@@ -1,0 +1,86 @@
+//! Recognises a report in an output without quoting it, so that its wording can change.
+
+/// The texts of `src/report/golden`, by the names of the report files.
+pub(crate) const GOLDEN: [(&str, &str); 13] = [
+    ("data", include_str!("../../src/report/golden/data.txt")),
+    ("download", include_str!("../../src/report/golden/download.txt")),
+    ("failure", include_str!("../../src/report/golden/failure.txt")),
+    ("jobs", include_str!("../../src/report/golden/jobs.txt")),
+    ("lease", include_str!("../../src/report/golden/lease.txt")),
+    ("lint", include_str!("../../src/report/golden/lint.txt")),
+    ("process", include_str!("../../src/report/golden/process.txt")),
+    ("report", include_str!("../../src/report/golden/report.txt")),
+    ("running", include_str!("../../src/report/golden/running.txt")),
+    ("session", include_str!("../../src/report/golden/session.txt")),
+    ("settings", include_str!("../../src/report/golden/settings.txt")),
+    ("snapshot", include_str!("../../src/report/golden/snapshot.txt")),
+    ("travel", include_str!("../../src/report/golden/travel.txt")),
+];
+
+/// Words that are values in the golden files. So is every word with a letter that words of a sentence don't have.
+const VALUES: [&str; 11] =
+    ["Valkey", "Pyramid", "Sidekiq", "asa", "cap", "hash", "list", "mail", "role", "vectorset", "cluster"];
+
+/// The longest run of words without values in the golden entry `file::heading`: a piece of text that each such report has,
+/// whatever it is about.
+#[track_caller]
+pub(crate) fn golden(name: &str) -> &'static str {
+    let (file, heading) = name.split_once("::").expect("file::heading");
+    let (_, text) = GOLDEN.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("no golden file {file}"));
+    let entry = entry(text, heading).unwrap_or_else(|| panic!("no entry {heading} in {file}.txt"));
+    // Several reasons share a remedy.
+    let runs = entry.lines().filter(|line| !line.starts_with("-> ")).flat_map(runs);
+    runs.max_by_key(|run| run.len()).unwrap_or_else(|| panic!("{name} has only values"))
+}
+
+/// The text under `## heading`; under its first form, where the heading goes on with `, form`.
+fn entry(text: &'static str, heading: &str) -> Option<&'static str> {
+    let line = format!("## {heading}");
+    let mut places = text.match_indices(&line).map(|(at, found)| &text[at + found.len()..]);
+    let entry = places.find(|rest| rest.starts_with(['\n', ',']))?.split_once('\n')?.1;
+    Some(entry.split("\n## ").next().unwrap_or(entry).trim())
+}
+
+/// The runs of words in a line. A run ends at a colon, which a value often follows; text in parentheses is a value.
+pub(crate) fn runs(line: &str) -> Vec<&str> {
+    let mut runs = Vec::new();
+    let mut start = None;
+    let mut depth = 0;
+    for word in line.split(' ') {
+        let at = word.as_ptr().addr() - line.as_ptr().addr();
+        let bare = word.trim_end_matches([',', '.', ':', ';']);
+        depth += word.matches('(').count();
+        let is_word = depth == 0
+            && !bare.is_empty()
+            && bare.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && bare.chars().all(|letter| letter.is_ascii_alphabetic() || "'-".contains(letter))
+            && bare.chars().filter(char::is_ascii_uppercase).count() < 2
+            && !VALUES.contains(&bare);
+        match (is_word, start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                runs.push(line[from..at].trim_end());
+                start = None;
+            }
+            _ => {}
+        }
+        if word.ends_with(':')
+            && let Some(from) = start.take()
+        {
+            runs.push(&line[from..at + bare.len()]);
+        }
+        depth = depth.saturating_sub(word.matches(')').count());
+    }
+    runs.extend(start.map(|from| line[from..].trim_end_matches([',', '.', ':', ';'])));
+    runs
+}
+
+#[test]
+fn a_report_is_recognised_by_its_longest_words() {
+    assert_eq!(runs("a 1 bb ccc, d (e) ff"), ["a", "bb ccc, d", "ff"]);
+    for (file, text) in GOLDEN {
+        for heading in text.lines().filter_map(|line| line.strip_prefix("## ")) {
+            assert!(entry(text, heading).is_some(), "{file}::{heading}");
+        }
+    }
+}
