@@ -1,7 +1,7 @@
-//! What a failed test is told, after its panic: where its data is, what is in it, and how to look at it again.
+//! The report of a failed test: its server, the changes to its databases, its queued jobs, and the command to rerun it.
 //!
-//! While a test passes nothing is asked for: a clean test begins with empty databases, so that what is there in the end
-//! is what has changed. Only what was loaded for it is looked at before.
+//! Passing tests cost nothing: the server is queried only after a failure. A clean test begins with empty databases, so
+//! every key at its end is a change. Only loaded fixtures are captured at the start.
 
 use std::env;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::report;
 #[cfg(feature = "snapshot")]
 use crate::snapshot::{Snapshot, capture};
 
-/// How many lines of changes are printed, and of jobs.
+/// The most lines of changes, and of jobs.
 #[cfg(any(feature = "snapshot", feature = "jobs"))]
 const LINES: usize = 16;
 
-/// What a test had in its databases when it began.
+/// The content of a test's databases at its start.
 pub(crate) struct Start {
     #[cfg(feature = "snapshot")]
     snapshot: Snapshot,
 }
 
 impl Start {
-    /// Loads data files into clean databases.
+    /// Loads fixtures into empty databases and captures them.
     ///
     /// # Errors
     ///
-    /// As [`TestRequest::load`](crate::TestRequest::load).
+    /// Returns the errors of [`TestRequest::load`](crate::TestRequest::load).
     #[cfg(feature = "snapshot")]
     pub(crate) fn with(lease: &Arc<Lease>, fixtures: &[&str]) -> Result<Self, Error> {
         if fixtures.is_empty() {
@@ -42,7 +42,7 @@ impl Start {
 
     /// # Errors
     ///
-    /// When there is something to load, which takes the feature `snapshot`.
+    /// Returns an error if there are fixtures: loading needs the feature `snapshot`.
     #[cfg(not(feature = "snapshot"))]
     pub(crate) fn with(_: &Arc<Lease>, fixtures: &[&str]) -> Result<Self, crate::error::Error> {
         if fixtures.is_empty() {
@@ -51,27 +51,27 @@ impl Start {
         Err(crate::error::Error::new(crate::error::Kind::Settings, report::failure::NO_FIXTURES))
     }
 
-    /// Whether that key was loaded for the test, and has no timeout there or may have one.
+    /// Whether a fixture has loaded that key: one without a TTL or, with `with_ttl`, any.
     #[cfg(feature = "snapshot")]
-    pub(crate) fn has(&self, database: u32, key: &[u8], with_timeout: bool) -> bool {
-        self.snapshot.get_in(database, key).is_some_and(|entry| with_timeout || entry.ttl.is_none())
+    pub(crate) fn has(&self, database: u32, key: &[u8], with_ttl: bool) -> bool {
+        self.snapshot.get_in(database, key).is_some_and(|entry| with_ttl || entry.ttl.is_none())
     }
 
     #[cfg(not(feature = "snapshot"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
+    #[expect(clippy::unused_self, reason = "the feature `snapshot` needs it")]
     pub(crate) fn has(&self, _: u32, _: &[u8], _: bool) -> bool {
         false
     }
 
-    /// Prints what a failed test has made of it.
+    /// Prints the report of a failed test.
     pub(crate) fn explain_failure(&self, test: &str, lease: &Arc<Lease>) {
         let package = env::var("CARGO_PKG_NAME").ok();
-        // The harness leaves the crate out of the test's name.
+        // The test harness names a test without its crate.
         let name = test.split_once("::").map_or(test, |(_, name)| name);
         let rerun = report::failure::rerun(package.as_deref(), name);
         let answers = lease.answers();
         let (changes, jobs) = match &answers {
-            Ok(()) => (self.changes(lease), jobs(lease)),
+            Ok(()) => (self.changes(lease), queued_jobs(lease)),
             Err(error) => (report::failure::not_seen(error), String::new()),
         };
         let databases = lease.settings.databases();
@@ -102,14 +102,15 @@ impl Start {
     }
 
     #[cfg(not(feature = "snapshot"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
+    #[expect(clippy::unused_self, reason = "the feature `snapshot` needs it")]
     fn changes(&self, _: &Arc<Lease>) -> String {
         String::new()
     }
 }
 
+/// Lists the queued jobs.
 #[cfg(feature = "jobs")]
-fn jobs(lease: &Arc<Lease>) -> String {
+fn queued_jobs(lease: &Arc<Lease>) -> String {
     match jobs::waiting(lease) {
         Ok(jobs) => report::failure::jobs(jobs.iter(), LINES),
         Err(error) => report::failure::jobs_not_seen(&error),
@@ -117,6 +118,6 @@ fn jobs(lease: &Arc<Lease>) -> String {
 }
 
 #[cfg(not(feature = "jobs"))]
-fn jobs(_: &Arc<Lease>) -> String {
+fn queued_jobs(_: &Arc<Lease>) -> String {
     String::new()
 }

@@ -1,40 +1,62 @@
-//! Test fixtures on a real Redis, for code that keeps transient data there: sessions, caches, job queues, throttles.
+//! Test fixtures on a real Redis, for code that keeps transient data there: sessions, caches, job queues, rate limits.
 //!
-//! A test asks for [`test_request`](fn@test_request) and has a Redis: its database 14 for sessions and cache, its database 15 for jobs,
-//! private to it, empty when it says [`#[clean_redis]`](clean_redis), started for it when there is none, and gone when
-//! the test run is gone. It is always a real server, and the test stays an ordinary `#[rstest]`.
+//! A test takes the argument [`test_request`](fn@test_request) and has exclusive use of a real Redis or Valkey server
+//! until it ends. It gets two databases: the *session database* (14 by default) for sessions and cache, and the *job
+//! database* (15 by default). Both are empty with [`#[clean_redis]`](clean_redis). If no server is running, one is
+//! started for the tests and stopped after them. Tests do not affect each other, stay ordinary `#[rstest]` or `#[test]`
+//! functions, and pass a URL to the code under test, so that any Redis client works.
 //!
 //! # The first test
+//!
+//! ```sh
+//! cargo add --dev transient-fixtures redis rstest
+//! ```
 //!
 //! ```
 //! use redis::Commands;
 //! use rstest::rstest;
 //! use transient_fixtures::{TestRequest, clean_redis, get_redis, test_request};
 //!
+//! /// The code under test.
+//! fn remember_price(redis_url: &str, article: u32, cents: u64) -> redis::RedisResult<()> {
+//!     redis::Client::open(redis_url)?.get_connection()?.set_ex(format!("price:{article}"), cents, 3600)
+//! }
+//!
 //! #[rstest]
 //! #[clean_redis]
-//! fn brand_names_survive_the_cache(test_request: TestRequest) -> redis::RedisResult<()> {
+//! fn prices_are_cached(test_request: TestRequest) -> redis::RedisResult<()> {
+//!     remember_price(test_request.redis_url(), 1, 12_900)?;
+//!
 //!     let mut redis = get_redis(&test_request)?;
-//!     redis.set::<_, _, ()>("foo", "ÅÄÖ")?;
-//!     assert_eq!(redis.get::<_, String>("foo")?, "ÅÄÖ");
+//!     assert_eq!(redis.get::<_, u64>("price:1")?, 12_900);
+//!     assert!(redis.ttl::<_, i64>("price:1")? > 3590);
 //!     Ok(())
 //! }
 //! ```
 //!
-//! The code under test is given [`TestRequest::redis_url`], so that any client library works.
-//!
 //! # Where things are
 //!
-//! - [`test_request`](fn@test_request), [`test_settings`](fn@test_settings): the fixtures. Outside of rstest: [`TestRequest::new`],
-//!   [`TestRequest::clean`].
-//! - [`clean_redis`]: clean databases for one test.
-//! - [`get_redis`], [`get_jobs_redis`] and their `async` twins: connections of the [`redis`] crate.
-//! - [`Session`], [`Visitor`]: what the application keeps of its visitors. [`Jobs`], [`Job`]: what it has queued.
-//!   Where a queue of the application's own keeps them: [`jobs::JobFormat`].
-//! - [`TestRequest::travel`]: time passes. [`Snapshot`], [`Diff`], [`TestRequest::load`]: what is in the databases,
-//!   compared, put back, and brought from files.
-//! - [`Settings`]: test.ini and the environment. [`Server`], [`Provider`]: which server a test has.
-//! - [`Error`]: why a test can't have one.
+//! - Getting a request: the fixture [`test_request`](fn@test_request) with [`#[clean_redis]`](clean_redis); without
+//!   rstest, [`TestRequest::clean`] and [`TestRequest::new`].
+//! - Connecting: [`TestRequest::redis_url`], [`TestRequest::jobs_url`], or [`get_redis`], [`get_jobs_redis`] and their
+//!   `async` variants for the [`redis`] crate.
+//! - Sessions: [`TestRequest::session`] and [`TestRequest::visitor`] read and write the sessions of the application.
+//!   [`SessionFormat`] adds a format.
+//! - Jobs: [`TestRequest::jobs`] lists, asserts, drains and enqueues the jobs of the application.
+//!   [`JobFormat`] adds a format.
+//! - Time: [`TestRequest::travel`] makes TTLs run down and keys expire; [`TestRequest::assert_ttl`] checks TTLs.
+//! - Data: [`TestRequest::snapshot`], [`Snapshot::diff`] and [`TestRequest::restore`] capture, compare and put back
+//!   both databases; [`TestRequest::load`] loads data fixtures from files.
+//! - Configuration: [`Settings`] from `test.ini` and the environment, and its fixture
+//!   [`test_settings`](fn@test_settings). [`Server`] and [`Provider`] describe the server of a test.
+//! - [`Error`] and [`Result`]: the error type of this crate.
+//! - [`guide`]: a page on each of these topics, recipes, and the unsupported features.
+//!
+//! # When not to use it
+//!
+//! - Tests that need Redis Cluster, Sentinel, replication or modules: a test gets one plain server.
+//! - Code that only calls a cache trait: a mock is enough, and faster.
+//! - Benchmarks of Redis itself: the server runs without persistence and shares the machine with the tests.
 
 // docs.rs labels each item with the features that it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -71,18 +93,22 @@ pub use connections::{get_async_jobs_redis, get_async_redis};
 pub use connections::{get_jobs_redis, get_redis};
 pub use error::{Error, Result};
 #[cfg(feature = "apalis")]
+#[doc(inline)]
 pub use jobs::Apalis;
 #[cfg(feature = "rq")]
+#[doc(inline)]
 pub use jobs::Rq;
 #[cfg(feature = "sidekiq")]
+#[doc(inline)]
 pub use jobs::Sidekiq;
 #[cfg(feature = "jobs")]
+#[doc(inline)]
 pub use jobs::{Celery, EnqueuedAssertion, Job, JobFormat, Jobs};
 pub use provider::Server;
 pub use redis;
 pub use request::TestRequest;
-#[doc(inline)]
-pub use rstest::{test_request, test_settings};
+// A glob, because it leaves out the hidden types that the fixtures share their names with.
+pub use rstest::*;
 #[cfg(any(feature = "session", feature = "jobs"))]
 pub use serde_json;
 #[cfg(feature = "actix-session")]
@@ -96,13 +122,14 @@ pub use sessions::{
 };
 pub use settings::{Databases, Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
+#[doc(inline)]
 pub use snapshot::{Diff, Snapshot};
-/// Gives a test databases that are its own and empty.
+/// Gives a test two empty databases that no other test uses until it ends.
 ///
-/// Both test databases are emptied **before any fixture runs**, so that what a fixture puts there stays. It stands
-/// above or below `#[rstest]`, `#[tokio::test]` and their like; both orders mean the same. It works on plain `#[test]`,
-/// on `async` tests, on every `#[case]` and `#[values]` (each is clean), with `#[timeout]`, `#[should_panic]`,
-/// `#[ignore]`, `Result` returns and `impl Trait` arguments.
+/// Both test databases are emptied **before any fixture runs**, so the data of fixtures stays. The attribute can be
+/// above or below `#[rstest]`, `#[tokio::test]` and the like. It works on plain `#[test]` functions and `async` tests,
+/// with every `#[case]` and `#[values]` (each starts clean), `#[timeout]`, `#[should_panic]`, `#[ignore]`, `Result`
+/// return types and `impl Trait` arguments.
 ///
 /// ```
 /// use redis::Commands;
@@ -118,34 +145,36 @@ pub use snapshot::{Diff, Snapshot};
 ///
 /// #[rstest]
 /// #[clean_redis]
-/// fn the_seed_is_all_there_is(shop: TestRequest) {
+/// fn the_shop_has_one_brand(shop: TestRequest) {
 ///     let keys: Vec<String> = get_redis(&shop).unwrap().keys("*").unwrap();
 ///     assert_eq!(keys, ["brand:1"]);
 /// }
 /// ```
 ///
-/// rstest gives attributes *above* a `#[case]` to that case alone. To clean every case, put `#[clean_redis]` above
+/// rstest applies attributes *above* a `#[case]` to that case only. To clean every case, put `#[clean_redis]` above
 /// `#[rstest]` or directly above `fn`.
 ///
-/// A test that fails says, after its panic, what it has changed in its databases, which jobs wait, and how to run it
-/// again with its server kept.
+/// When a test fails, a report after its panic lists the changes to its databases, its queued jobs, and the command
+/// that runs it again and keeps its server.
 ///
-/// With `serial_test`, its lock is taken first and the server second, in whichever order the attributes stand.
+/// With `serial_test`, the lock is always taken before the server, in either order of the attributes.
 ///
 /// # Options
 ///
-/// `fixtures("brands", "carts")` loads `fixtures/brands.redis` and `fixtures/carts.json` of the crate under test before
-/// the test and its fixtures: [`TestRequest::load`]. Feature `snapshot`, on by default.
+/// `fixtures("brands", "carts")` loads the data fixtures `fixtures/brands.redis` and `fixtures/carts.json` before the
+/// test and its rstest fixtures, as [`TestRequest::load`] does. It needs the feature `snapshot`, which is on by
+/// default.
 ///
-/// `lint` fails a test that has passed and leaves what it should not, unless `redis.lint_allow` has a pattern for it:
+/// `lint` fails a test that passes but leaves keys that it should not, except keys that a pattern of `redis.lint_allow`
+/// matches:
 ///
-/// - `lint = "ttl"`: keys without a timeout in the database for sessions and cache (14);
-/// - `lint = "ttl <= 7d"`: those, and keys that live for longer than seven days. `<`, `>=` and `>` work as well, and the
-///   units are `ms`, `s`, `m`, `h`, `d` and `w`;
+/// - `lint = "ttl"`: keys without a TTL in the session database;
+/// - `lint = "ttl <= 7d"`: also keys with a TTL of more than seven days. `<`, `>=` and `>` work too, and the units are
+///   `ms`, `s`, `m`, `h`, `d` and `w`;
 /// - `lint = "empty"`: any key, in both databases.
 ///
-/// What was loaded for the test is not looked at. `redis.lint = ttl` in test.ini says so for all tests of a crate, and
-/// `lint = "none"` takes one out. A test that passes by panicking is not looked at.
+/// Keys that were loaded as data fixtures are ignored. `redis.lint = ttl` in test.ini lints all tests of a crate, and
+/// `lint = "none"` exempts one. `#[should_panic]` tests that panic are not linted.
 ///
 /// ```
 /// use redis::Commands;
@@ -159,7 +188,7 @@ pub use snapshot::{Diff, Snapshot};
 /// }
 /// ```
 ///
-/// `#[clean_redis(crate = "path")]` says where the test reaches this crate, if not as `transient_fixtures`:
+/// `crate = "path"` sets the path of this crate, if it is not `::transient_fixtures`:
 ///
 /// ```
 /// mod support {
@@ -168,21 +197,22 @@ pub use snapshot::{Diff, Snapshot};
 ///
 /// #[test]
 /// #[support::transient_fixtures::clean_redis(crate = "support::transient_fixtures")]
-/// fn through_another_crate() {}
+/// fn uses_a_reexport() {}
 /// ```
 ///
 /// # Panics
 ///
-/// The test panics at its own line, with the whole report, when there is no Redis to be had.
+/// The test panics at its own line, with the full report, if it cannot get a Redis server.
+#[doc(inline)]
 pub use transient_fixtures_macros::clean_redis;
 
-/// What the expansion of `#[clean_redis]` calls. Not for others: it changes with the macro.
+/// Implementation detail of `#[clean_redis]`; exempt from semver.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::macro_support::{CleanTest, OfAnything, OfResult, Returned, Test, run_clean};
 }
 
-/// The README's code compiles.
+/// Compiles the code of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,4 +1,4 @@
-//! Looks, after a test has passed, for what would bite in production: keys that never expire, or not when they should.
+//! Lints the keys that a passed test leaves: those that never expire, or not in the expected time.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use crate::error::Error;
 use crate::lease::{Database, Lease};
 use crate::settings::lint::Lint;
 
-/// A key that a test should not have left.
+/// A key that breaks the lint.
 pub(crate) struct Left {
     pub(crate) database: u32,
     pub(crate) key: Vec<u8>,
     pub(crate) kind: String,
-    /// What the server says that it takes, in bytes.
+    /// The memory usage in bytes.
     pub(crate) size: u64,
-    /// How long it still lives; `None` is for ever.
+    /// The TTL. `None` if the key never expires.
     pub(crate) ttl: Option<Duration>,
 }
 
-/// The keys that break this lint, without the allowed ones: of the cache, or of both databases.
+/// The keys that break a lint and are not allowed: those of the session database, or with `empty` of both.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
 pub(crate) fn keys_left(lease: &Lease, lint: Lint) -> Result<Vec<Left>, Error> {
     if lint == Lint::None {
         return Ok(Vec::new());
@@ -46,7 +46,7 @@ pub(crate) fn keys_left(lease: &Lease, lint: Lint) -> Result<Vec<Left>, Error> {
 }
 
 fn find(redis: &mut Connection, database: u32, lint: Lint, allowed: &[&str]) -> RedisResult<Vec<Left>> {
-    // A test's database is small, and nobody else has it.
+    // KEYS is fine here: the database is small, and no other test uses it.
     let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(redis)?;
     for pattern in allowed {
         let allowed: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query(redis)?;
@@ -54,32 +54,32 @@ fn find(redis: &mut Connection, database: u32, lint: Lint, allowed: &[&str]) -> 
         keys.retain(|key| !allowed.contains(key));
     }
     keys.sort_unstable();
-    let left: Vec<i64> = ask(redis, &keys, &["PTTL"])?;
-    let mut found: Vec<_> = keys.into_iter().zip(left).filter(|(_, left)| breaks(lint, *left)).collect();
+    let ttls: Vec<i64> = query_each(redis, &keys, &["PTTL"])?;
+    let mut found: Vec<_> = keys.into_iter().zip(ttls).filter(|(_, pttl)| breaks(lint, *pttl)).collect();
     let keys: Vec<_> = found.iter_mut().map(|(key, _)| std::mem::take(key)).collect();
-    let kinds: Vec<String> = ask(redis, &keys, &["TYPE"])?;
-    let sizes: Vec<Option<u64>> = ask(redis, &keys, &["MEMORY", "USAGE"])?;
+    let kinds: Vec<String> = query_each(redis, &keys, &["TYPE"])?;
+    let sizes: Vec<Option<u64>> = query_each(redis, &keys, &["MEMORY", "USAGE"])?;
     let found = keys.into_iter().zip(found).zip(kinds).zip(sizes);
     Ok(found
-        .map(|(((key, (_, left)), kind), size)| {
-            let ttl = u64::try_from(left).ok().map(Duration::from_millis);
+        .map(|(((key, (_, pttl)), kind), size)| {
+            let ttl = u64::try_from(pttl).ok().map(Duration::from_millis);
             Left { database, key, kind, size: size.unwrap_or_default(), ttl }
         })
         .collect())
 }
 
-/// Whether a key breaks the lint, by its PTTL. A key that has expired meanwhile (-2) does not.
-fn breaks(lint: Lint, left: i64) -> bool {
-    match (lint, u64::try_from(left)) {
+/// Whether a key with this PTTL breaks the lint. A key that has expired since (-2) does not.
+fn breaks(lint: Lint, pttl: i64) -> bool {
+    match (lint, u64::try_from(pttl)) {
         (Lint::None, _) | (Lint::Ttl(None), Ok(_)) => false,
-        (Lint::Ttl(Some(bound)), Ok(left)) => !bound.holds(Duration::from_millis(left)),
+        (Lint::Ttl(Some(bound)), Ok(ttl)) => !bound.holds(Duration::from_millis(ttl)),
         (Lint::Empty, Ok(_)) => true,
-        (Lint::Ttl(_) | Lint::Empty, Err(_)) => left == -1,
+        (Lint::Ttl(_) | Lint::Empty, Err(_)) => pttl == -1,
     }
 }
 
-/// One command for every key, in one round trip.
-fn ask<T: FromRedisValue>(redis: &mut Connection, keys: &[Vec<u8>], command: &[&str]) -> RedisResult<Vec<T>> {
+/// Sends one command per key in one round trip.
+fn query_each<T: FromRedisValue>(redis: &mut Connection, keys: &[Vec<u8>], command: &[&str]) -> RedisResult<Vec<T>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }

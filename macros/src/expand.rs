@@ -1,4 +1,4 @@
-//! From the author's function to the one that the test harness calls.
+//! Expands the author's function into the one that the test harness calls.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -21,7 +21,7 @@ pub(crate) fn clean_redis(arguments: TokenStream, item: TokenStream) -> Result<T
     Ok(wrap(function, &options))
 }
 
-/// The same function with our attribute where it belongs: it comes back to us when the others have expanded.
+/// Moves `#[clean_redis]` below the other test macros. It is called again after they have expanded.
 fn move_below(mut function: ItemFn, options: &Options) -> TokenStream {
     let (library, arguments) = (&options.library, &options.arguments);
     let this = parse_quote!(#[#library::clean_redis(#arguments)]);
@@ -29,7 +29,8 @@ fn move_below(mut function: ItemFn, options: &Options) -> TokenStream {
     quote!(#function)
 }
 
-/// The author's body as a function of its own (a closure could not return `impl Trait`) and one call that runs it.
+/// Moves the author's body into a nested function and adds the call that runs it. It is not a closure, because that
+/// could not return `impl Trait`.
 fn wrap(function: ItemFn, options: &Options) -> TokenStream {
     let call = Call::new(&function, options);
     let ItemFn { attrs, vis, sig, block } = function;
@@ -51,6 +52,7 @@ fn wrap(function: ItemFn, options: &Options) -> TokenStream {
     }
 }
 
+/// Whether `serial_test` has expanded and the body takes its lock.
 fn takes_lock(function: &ItemFn) -> bool {
     serial::put_inside_lock(&mut function.clone(), |body| body, |body| body)
 }
@@ -61,7 +63,7 @@ fn inside_lock(mut function: ItemFn, options: &Options) -> TokenStream {
     quote!(#function)
 }
 
-/// What the library is told of the test, and how it is called.
+/// The call of the library that runs the test.
 struct Call<'options> {
     library: &'options Path,
     test: TokenStream,
@@ -83,7 +85,7 @@ impl<'options> Call<'options> {
         let fixtures = &options.fixtures;
         let none = || quote!(::core::option::Option::None);
         let lint = options.lint.as_ref().map_or_else(none, |lint| quote!(::core::option::Option::Some(#lint)));
-        // The path of the test as the test harness names it, with the crate in front.
+        // The test harness names a test by this path without the crate.
         let test = quote! {
             #library::__private::Test {
                 name: ::core::concat!(::core::module_path!(), "::", #name),
@@ -107,14 +109,15 @@ impl<'options> Call<'options> {
         quote!(#library::__private::run_clean(#test, #body, #failed))
     }
 
-    /// A future that begins when it is first polled: `serial_test` is given it before it takes its lock.
+    /// A future that acquires the databases when it is first polled: `serial_test` gets it before it takes its lock.
     fn future(&self, body: &TokenStream) -> TokenStream {
         let Self { library, test, failed } = self;
         quote!(async move { #library::__private::CleanTest::begin(#test).run(#body, #failed).await })
     }
 }
 
-/// `#[should_panic]`, `#[should_panic = "…"]` or `#[should_panic(expected = "…")]`. What is wrong in it, the compiler says.
+/// The text of `#[should_panic]`, `#[should_panic = "…"]` or `#[should_panic(expected = "…")]`. The compiler reports
+/// mistakes in it.
 fn expected_message(attribute: &Attribute) -> String {
     let value = match &attribute.meta {
         Meta::NameValue(expected) => Some(expected.value.clone()),

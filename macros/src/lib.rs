@@ -1,8 +1,9 @@
-//! The attribute `#[clean_redis]` of the crate `transient-fixtures`, which re-exports and documents it.
+//! The attribute `#[clean_redis]` of the crate
+//! [`transient-fixtures`](https://docs.rs/transient-fixtures), which re-exports and documents it.
 //!
-//! Parse (`options`), validate (`misuse`), expand (`expand`) and, on an error, fall back to the author's
-//! function as it was, so that only the mistake itself is reported. All policy lives in the library:
-//! an expansion is the author's function, one small value and one call.
+//! The attribute parses its options (`options`), validates the function (`misuse`) and expands it (`expand`). On an
+//! error it keeps the author's function unchanged, so that the compiler reports only the mistake itself. All policy is
+//! in the library: an expansion is the author's function, one small value and one call.
 
 mod expand;
 mod misuse;
@@ -13,9 +14,7 @@ mod serial;
 use proc_macro::TokenStream;
 use quote::quote;
 
-/// Gives the test databases to this test alone, cleared before any fixture runs.
-///
-/// Documented in full in `transient_fixtures::clean_redis`.
+#[allow(missing_docs, reason = "rustdoc would append the text to that of the re-export, which is complete")]
 #[proc_macro_attribute]
 pub fn clean_redis(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

@@ -1,4 +1,4 @@
-//! Rejects items that `#[clean_redis]` can't be applied to, with an error at the wrong token.
+//! Rejects items that `#[clean_redis]` cannot be applied to, with an error at the wrong token.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
@@ -6,7 +6,7 @@ use syn::{Error, FnArg, Item, ItemFn, Result};
 
 use crate::{order, serial};
 
-/// Returns the test function, or an error if the item is not one.
+/// Parses the test function. Rejects other items, and a second `#[clean_redis]`.
 pub(crate) fn test_function(item: TokenStream) -> Result<ItemFn> {
     let function = match syn::parse2(item)? {
         Item::Fn(function) => function,
@@ -22,7 +22,7 @@ pub(crate) fn test_function(item: TokenStream) -> Result<ItemFn> {
     Ok(function)
 }
 
-/// Called once no macro is left that could provide the arguments.
+/// Rejects arguments. Call it only if no other macro is left that could provide them.
 pub(crate) fn no_arguments(function: &ItemFn) -> Result<()> {
     match function.sig.inputs.first() {
         None => Ok(()),
@@ -37,7 +37,7 @@ pub(crate) fn no_arguments(function: &ItemFn) -> Result<()> {
     }
 }
 
-/// A lock of `serial_test` that would be taken after the lease.
+/// Rejects a lock of `serial_test` that would be taken after the databases.
 pub(crate) fn no_lock_within(function: &ItemFn) -> Result<()> {
     match serial::lock_within(function.block.to_token_stream()) {
         None => Ok(()),

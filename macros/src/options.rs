@@ -17,13 +17,13 @@ const UNITS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 pub(crate) struct Options {
-    /// Where the expansion finds the library: `::transient_fixtures` unless said otherwise.
+    /// The path of the library. `::transient_fixtures` by default.
     pub(crate) library: Path,
-    /// The names of the data files to load.
+    /// The names of the data fixtures to load.
     pub(crate) fixtures: Vec<LitStr>,
-    /// What to look for when the test has passed; `None` is what the settings say.
+    /// The lint. `None` for that of the settings.
     pub(crate) lint: Option<LitStr>,
-    /// What stood between the parentheses, to be handed on when the attribute moves.
+    /// All arguments as written, for the attribute in its new place.
     pub(crate) arguments: TokenStream,
 }
 
@@ -72,7 +72,7 @@ fn once<T>(meta: &syn::meta::ParseNestedMeta<'_>, option: &mut Option<T>, value:
     }
 }
 
-/// The library has the same grammar (`src/settings/lint.rs`).
+/// Must accept the same grammar as the library (`src/settings/lint.rs`).
 fn is_lint(text: &str) -> bool {
     let text = text.trim();
     let bound = || {

@@ -1,29 +1,28 @@
-//! Which attributes stand on the test besides ours, and who must expand first.
+//! The order in which the attributes of a test expand.
 //!
-//! `#[clean_redis]` wraps the function that the test harness calls. Every macro that makes that function out of the
-//! author's (`#[rstest]`, `#[tokio::test]`, …) must therefore expand first, and `serial_test`'s lock must end up
-//! outside of ours: its lock first, the lease second, always.
+//! `#[clean_redis]` wraps the function that the test harness calls. So every macro that generates this function
+//! (`#[rstest]`, `#[tokio::test]`, …) must expand first. The lock of `serial_test` must be taken before the databases
+//! are acquired, in every test, so that two tests cannot deadlock.
 
 use syn::{Attribute, ItemFn};
 
-/// Attributes of `serial_test`. Outside of ours when they stand below us.
+/// The attributes of `serial_test`. Below `#[clean_redis]`, they expand later and wrap it.
 const SERIAL: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
 
-/// Test macros that are not called `…::test`.
+/// Test macros with other names than `test`.
 const TEST_MACROS: [&str; 4] = ["rstest", "apply", "test_case", "test_matrix"];
 
 pub(crate) fn is_clean_redis(attribute: &Attribute) -> bool {
     last_segment(attribute).is_some_and(|name| name == "clean_redis")
 }
 
-/// Whether a macro that makes the real test function still stands below us.
+/// Whether a macro below `#[clean_redis]` has yet to generate the test function.
 pub(crate) fn test_macro_below(function: &ItemFn) -> bool {
     position_of_last_test_macro(function).is_some()
 }
 
-/// The author's attributes with ours (`this`) below every test macro, and `serial_test`'s that stood above such a macro
-/// below ours. Nothing else changes places: to rstest the order of attributes means something (those above a `#[case]`
-/// are that case's own).
+/// Returns the attributes with `this` below every test macro, followed by those of `serial_test` that were above one.
+/// All others keep their places, because rstest applies attributes above a `#[case]` to that case only.
 pub(crate) fn below_test_macros(function: &ItemFn, this: Attribute) -> Vec<Attribute> {
     let last = position_of_last_test_macro(function);
     let (mut attributes, mut locks) = (Vec::new(), Vec::new());
@@ -45,13 +44,14 @@ fn position_of_last_test_macro(function: &ItemFn) -> Option<usize> {
         let path = attribute.path();
         last_segment(attribute).is_some_and(|name| {
             TEST_MACROS.contains(&name.as_str())
-                // The built-in `#[test]` makes nothing, but it can't stand on an `async fn`: there, it is an import.
+                // The built-in `#[test]` generates nothing and rejects an `async fn`: there, `test` is an imported
+                // macro.
                 || name == "test" && (is_async || path.segments.len() > 1) && !is_built_in_test(attribute)
         })
     })
 }
 
-/// `#[core::prelude::v1::test]`, as macros write the built-in one.
+/// Whether this is `#[core::prelude::v1::test]`, which is how macros write the built-in one.
 fn is_built_in_test(attribute: &Attribute) -> bool {
     attribute.path().segments.iter().any(|segment| segment.ident == "prelude")
 }

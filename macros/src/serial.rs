@@ -1,15 +1,15 @@
-//! Mends the order of locks where `serial_test` expanded first.
+//! Keeps the order of locks if `serial_test` has expanded first.
 //!
-//! `#[serial] #[clean_redis]` leaves us with a function whose body takes `serial_test`'s lock and runs the author's body
-//! inside. Wrapping that whole would take the lease first and the lock second, and two tests that take two locks in
-//! two orders deadlock. So the clean run is put inside the call that holds the lock.
+//! After `#[serial] #[clean_redis]`, the function's body takes the lock of `serial_test` and runs the author's body
+//! inside it. Wrapping all of it would acquire the databases first and the lock second; another test can do it in the
+//! other order, and the two deadlock. So the call of the library goes inside the call that holds the lock.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 use syn::{Expr, ItemFn, Stmt, parse_quote};
 
-/// Puts `run` (`async_run` in async tests), given the author's body, inside of `serial_test`'s lock.
-/// False, and nothing changed, where `serial_test` has not expanded before us.
+/// Replaces the body inside the lock of `serial_test` by `run` of that body, or `async_run` in an `async` test. Returns
+/// false and changes nothing if `serial_test` has not expanded yet.
 pub(crate) fn put_inside_lock(
     function: &mut ItemFn,
     run: impl Fn(TokenStream) -> TokenStream,
@@ -45,7 +45,7 @@ pub(crate) fn put_inside_lock(
     }
 }
 
-/// Whether `serial_test`'s lock is taken somewhere inside: it expanded before a macro that then expanded before us.
+/// Finds a lock of `serial_test` deeper inside: `serial_test` has expanded first, and then another test macro.
 pub(crate) fn lock_within(tokens: TokenStream) -> Option<Ident> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Ident(ident) if is_lock(&ident.to_string()) => Some(ident),
@@ -54,7 +54,8 @@ pub(crate) fn lock_within(tokens: TokenStream) -> Option<Ident> {
     })
 }
 
-/// The functions that `serial_test` 2 to 4 expand to: `local_serial_core`, `fs_async_parallel_core_with_return`, ….
+/// Whether this is a function that `serial_test` 2 to 4 expand to: `local_serial_core`,
+/// `fs_async_parallel_core_with_return`, ….
 fn is_lock(function: &str) -> bool {
     let kind = function.strip_suffix("_with_return").unwrap_or(function);
     matches!(

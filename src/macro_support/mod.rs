@@ -1,8 +1,7 @@
-//! What `#[clean_redis]` expands to: acquire, run the test, look at what it left, release. How a test
-//! acquires its databases is `lease::acquire`.
+//! Runs a `#[clean_redis]` test: acquire the databases, run the test, lint and report, release.
 //!
-//! The expansion of `#[clean_redis]` is the author's body and one call of [`run_clean`] or, where a runtime is running
-//! already, of [`CleanTest::run`].
+//! The expansion of `#[clean_redis]` is the author's body and one call: of [`run_clean`] or, in an `async` test, of
+//! [`CleanTest::run`]. `lease::acquire` acquires the databases.
 
 mod outcome;
 
@@ -18,23 +17,23 @@ use crate::report;
 use crate::request::TestRequest;
 use crate::settings::lint::{self, Lint};
 
-/// What the attribute knows of its test.
+/// The test as the attribute describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Test {
-    /// Its path, with the crate in front.
+    /// The path of the test, including the crate.
     pub name: &'static str,
-    /// Where it passes by panicking: what the message must contain.
+    /// The text that the panic message of a `#[should_panic]` test must contain.
     pub should_panic: Option<&'static str>,
-    /// The data files that are loaded before it.
+    /// The data fixtures to load before the test.
     pub fixtures: &'static [&'static str],
-    /// What to look for when it has passed, where that is not what the settings say.
+    /// The lint. `None` for that of the settings.
     pub lint: Option<&'static str>,
 }
 
 impl Test {
-    /// What is wrong with a test that has passed. What was loaded for it, it has not left.
-    fn complaint(&self, request: &TestRequest, start: &Start) -> Option<String> {
-        // The macro has accepted it by the same grammar. Without one, the settings' lint counts.
+    /// Runs the lint after the test has passed. Keys loaded as fixtures are ignored.
+    fn lint_failure(&self, request: &TestRequest, start: &Start) -> Option<String> {
+        // The macro has checked the text by the same grammar.
         let own = self.lint.and_then(|text| Some((text, lint::parse(text)?)));
         let (text, lint) = own.unwrap_or_else(|| (request.settings().lint(), request.settings().parsed_lint()));
         match crate::lint::keys_left(&request.lease, lint) {
@@ -54,12 +53,12 @@ impl Test {
     }
 }
 
-/// Runs a test on databases that are its own and empty. Fixtures are part of the body: what they put there stays.
-/// `failed` tells whether what the body returns is a failure, which for an `Err` is no panic.
+/// Runs a test on empty databases that no other test uses. rstest fixtures are part of the body, so their data stays.
+/// `failed` returns whether the returned value is a failure.
 ///
 /// # Panics
 ///
-/// At the author's line when there is no server to run on; and as the body does.
+/// Panics at the test's line if there is no Redis server or the lint fails, and if the body panics.
 #[track_caller]
 pub fn run_clean<Outcome>(
     test: Test,
@@ -71,8 +70,8 @@ pub fn run_clean<Outcome>(
     clean.end(outcome, failed)
 }
 
-/// A test that has its clean databases. Its lease ends with the test, even if a clone of its request lives on in a
-/// thread.
+/// A running test with clean databases. Its lease ends with the test, even if another thread keeps a clone of its
+/// request.
 #[must_use = "the lease ends when this is dropped"]
 pub struct CleanTest {
     test: Test,
@@ -81,11 +80,11 @@ pub struct CleanTest {
 }
 
 impl CleanTest {
-    /// Settings, server, lease, guard and flush; the fixtures in the body will join the lease.
+    /// Acquires empty databases and loads the data fixtures. The rstest fixtures in the body join the lease.
     ///
     /// # Panics
     ///
-    /// At the author's line when there is no server to run on.
+    /// Panics at the test's line if there is no Redis server or a data fixture cannot be loaded.
     #[track_caller]
     pub fn begin(test: Test) -> Self {
         let request = TestRequest::try_clean_for(test.name);
@@ -96,14 +95,18 @@ impl CleanTest {
         }
     }
 
-    /// Runs the body of an `async` test whose runtime is not ours to end.
+    /// Runs the body of an `async` test on the runtime that is already running.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body panics or the lint fails.
     pub async fn run<Outcome>(
         self,
         body: impl Future<Output = Outcome>,
         failed: impl FnOnce(&Outcome) -> bool,
     ) -> Outcome {
         let outcome = outcome::catch(body).await;
-        outcome::let_tasks_end().await;
+        outcome::let_tasks_finish().await;
         self.end(outcome, failed)
     }
 
@@ -114,25 +117,25 @@ impl CleanTest {
             (Ok(_), Some(_)) | (Err(_), None) => true,
             (Err(panic), Some(expected)) => !outcome::message(panic.as_ref()).contains(expected),
         };
-        let mut complaint = None;
+        let mut lint_failure = None;
         if let Some(request) = self.request.take() {
             if !failed && outcome.is_ok() {
-                complaint = self.test.complaint(&request, &self.start);
+                lint_failure = self.test.lint_failure(&request, &self.start);
             }
-            if failed || complaint.is_some() {
+            if failed || lint_failure.is_some() {
                 self.start.explain_failure(self.test.name, &request.lease);
             }
-            request.end(failed || complaint.is_some());
+            request.end(failed || lint_failure.is_some());
         }
-        match (outcome, complaint) {
-            (Ok(_), Some(complaint)) => panic!("{complaint}"),
+        match (outcome, lint_failure) {
+            (Ok(_), Some(report)) => panic!("{report}"),
             (Ok(outcome), None) => outcome,
             (Err(panic), _) => resume_unwind(panic),
         }
     }
 }
 
-/// An `async` test that is dropped before its end: it was cancelled.
+/// Reports an `async` test that was cancelled: its future was dropped before it finished.
 impl Drop for CleanTest {
     fn drop(&mut self) {
         if let Some(request) = self.request.take() {

@@ -1,8 +1,8 @@
-//! How a test ended: what it returned, or that it panicked.
+//! The outcome of a test: a returned value or a panic.
 //!
-//! Of what it returned, `Err` is a failure, and whatever else there is is not, but for an exit code that says so. A test
-//! may return any type, and only the attribute's expansion knows which. There, method resolution picks [`OfResult`] for a
-//! `Result` or an `ExitCode` and, one reference later, [`OfAnything`] for the rest.
+//! `Err` and a non-zero `ExitCode` are failures; every other returned value is a success. A test can return any type,
+//! and only the expansion of the attribute knows it. There, method resolution picks [`OfResult`] for a `Result` or an
+//! `ExitCode` and, one auto-reference later, [`OfAnything`] for every other type.
 
 use std::any::Any;
 use std::future::{self, Future};
@@ -12,12 +12,12 @@ use std::process::ExitCode;
 use std::task::Poll;
 use std::thread;
 
-/// What a test returned.
+/// The value that a test returned.
 pub struct Returned<'outcome, Outcome>(pub &'outcome Outcome);
 
-/// A `Result`, or an exit code.
+/// A `Result` or an `ExitCode`.
 pub trait OfResult {
-    /// Whether it is an `Err`, or a code that says so.
+    /// Returns whether this is an `Err` or a non-zero exit code.
     fn failed(&self) -> bool;
 }
 
@@ -33,9 +33,9 @@ impl OfResult for Returned<'_, ExitCode> {
     }
 }
 
-/// Anything else.
+/// Any other type.
 pub trait OfAnything {
-    /// It is no failure.
+    /// Returns `false`.
     fn failed(&self) -> bool {
         false
     }
@@ -43,7 +43,7 @@ pub trait OfAnything {
 
 impl<Outcome> OfAnything for &Returned<'_, Outcome> {}
 
-/// [`catch_unwind`] for a future.
+/// Does what [`catch_unwind`] does, for a future.
 pub(crate) async fn catch<Outcome>(body: impl Future<Output = Outcome>) -> thread::Result<Outcome> {
     let mut body = pin!(body);
     future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
@@ -53,7 +53,7 @@ pub(crate) async fn catch<Outcome>(body: impl Future<Output = Outcome>) -> threa
     .await
 }
 
-/// What a panic says; nothing, where it says no text.
+/// The message of a panic. Empty if the payload is not text.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
@@ -62,8 +62,8 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or_default()
 }
 
-/// A connection's driver is a task of the runtime, which closes its socket when it next runs.
-pub(crate) async fn let_tasks_end() {
+/// Yields to other tasks. The driver of a dropped connection is a task that closes its socket when it runs next.
+pub(crate) async fn let_tasks_finish() {
     for _ in 0..10 {
         let mut yielded = false;
         future::poll_fn(|context| {

@@ -1,5 +1,5 @@
-//! The whole clock (`redis.clock = whole`), by libfaketime. Not part of a plain `cargo test`, which must pass without it:
-//! `cargo test --test clock`, which also starts the Redis on PATH, a build that does not take libfaketime.
+//! The whole clock (`redis.clock = whole`), by libfaketime. Not part of a plain `cargo test`, which must pass without
+//! it: `cargo test --test clock`, which also starts the Redis on PATH, a build that does not take libfaketime.
 
 #[path = "../it/child.rs"]
 #[allow(dead_code)]
