@@ -57,6 +57,8 @@ mod sessions;
 mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+#[cfg(feature = "tap")]
+pub mod tap;
 mod time;
 
 #[cfg(feature = "tokio")]
@@ -90,6 +92,8 @@ pub use sessions::{
 pub use settings::{Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{Diff, Snapshot};
+#[cfg(feature = "tap")]
+pub use tap::Tap;
 /// Gives a test databases that are its own and empty.
 ///
 /// Both test databases are emptied **before any fixture runs**, so that what a fixture puts there stays. It stands

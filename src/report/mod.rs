@@ -29,6 +29,8 @@ pub(crate) mod session;
 pub(crate) mod settings;
 #[cfg(feature = "snapshot")]
 pub(crate) mod snapshot;
+#[cfg(feature = "tap")]
+pub(crate) mod tap;
 pub(crate) mod travel;
 
 use std::fmt::Display;

@@ -6,6 +6,8 @@ mod data;
 mod jobs;
 #[cfg(feature = "session")]
 mod sessions;
+#[cfg(feature = "tap")]
+mod tap;
 mod time;
 
 use std::ffi::OsStr;

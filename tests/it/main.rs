@@ -30,5 +30,6 @@ mod settings;
 mod settings_bounds;
 mod settings_of_frameworks;
 mod snapshot;
+mod tap;
 mod torture;
 mod travel;
