@@ -64,6 +64,24 @@ fn reply(head: &[u8], size: u64) -> String {
     }
 }
 
+pub(crate) const DELAYED: &str = "delayed";
+pub(crate) const CUT_BEFORE: &str = "connection cut before it reached the server";
+pub(crate) const CUT_AFTER: &str = "executed, reply lost: connection cut";
+pub(crate) const LATE: &str = "reply late";
+pub(crate) const ERROR: &str = "error reply from the tap, not executed";
+pub(crate) const PRETENDED: &str = "reply from the tap, not executed";
+pub(crate) const NIL: &str = "executed, reply replaced by nil";
+pub(crate) const HALF_REPLY: &str = "executed, half of the reply sent: connection cut";
+pub(crate) const GARBAGE: &str = "executed, reply replaced by garbage";
+pub(crate) const WITHOUT_EXPIRY: &str = "executed without its expiry";
+pub(crate) const TWICE: &str = "executed twice";
+pub(crate) const BEFORE: &str = "data changed before it";
+
+/// The end of a line of the transcript.
+pub(crate) fn fault(fault: &str) -> String {
+    format!("   <<< {fault}")
+}
+
 pub(crate) fn not_started(error: &dyn Display) -> String {
     format!("could not start a tap: {error}")
 }

@@ -12,6 +12,8 @@ mod lane;
 mod protocol;
 mod proxy;
 mod record;
+mod rule;
+mod rules;
 mod stream;
 
 use std::fmt;
@@ -21,15 +23,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redis::ConnectionAddr;
+use redis::{Client, ConnectionAddr};
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
+pub use self::rule::{Rule, RuleBuilder};
 use self::stream::{Address, Listener};
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
+use crate::provider::Server;
 use crate::report;
 
 /// How long [`Tap::wait_for`] and its like wait.
@@ -67,6 +71,9 @@ pub struct Tap {
     redis_url: String,
     jobs_url: String,
     databases: [u32; 2],
+    server: Server,
+    /// For rules that change data. They are the tap's own, past itself.
+    client: Client,
 }
 
 /// The thread of a tap.
@@ -121,7 +128,14 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     taps.0.lock().unwrap_or_else(PoisonError::into_inner).push(running.clone());
     let url = |database| lease.server.url_at(port, database);
     let databases = lease.databases();
-    Ok(Tap { running, redis_url: url(databases[0]), jobs_url: url(databases[1]), databases })
+    Ok(Tap {
+        running,
+        redis_url: url(databases[0]),
+        jobs_url: url(databases[1]),
+        databases,
+        server: lease.server.clone(),
+        client: endpoint.client.clone(),
+    })
 }
 
 /// Where that is; `None` for TLS.
@@ -177,6 +191,16 @@ impl Tap {
     #[must_use]
     pub fn malformed(&self) -> Vec<String> {
         self.running.shared.log().malformed.clone()
+    }
+
+    /// Begins a rule for commands of that name, in which `*` stands for any text. [`Rule`] has an example.
+    pub fn on(&self, command: &str) -> RuleBuilder<'_> {
+        RuleBuilder::new(self, command)
+    }
+
+    /// Removes all rules.
+    pub fn clear_rules(&self) {
+        self.running.shared.clear_rules();
     }
 
     /// A limit on all commands so far. [`Budget`] has an example.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::{self, arguments};
+use super::lane::{Frame, Verdict};
 use super::record::{Command, Log, Reply};
+use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
 #[derive(Default)]
@@ -23,6 +25,10 @@ pub(super) struct Protocol {
     is_monitor: bool,
     is_replica: bool,
     waiting: VecDeque<Waiting>,
+    /// How many of them have a fate of their own.
+    fates: usize,
+    /// That of the command that is judged and not forwarded yet.
+    next: Option<Fate>,
     /// The name of the last command, which is mostly that of the next one too.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
 }
@@ -40,6 +46,20 @@ enum Replies {
 struct Waiting {
     record: Option<usize>,
     effect: Effect,
+    fate: Option<Fate>,
+}
+
+/// What a rule has decided about a command.
+struct Fate {
+    after: After,
+    /// The reply of the tap itself; the server does not get the command.
+    answer: Option<Vec<u8>>,
+    /// Whether the server replies twice, and the client gets the first reply.
+    is_doubled: bool,
+    /// Whether it never arrives.
+    is_cut: bool,
+    /// For the transcript.
+    fault: &'static str,
 }
 
 /// What a reply changes.
@@ -69,14 +89,66 @@ impl Protocol {
         Self { connection, ..Self::default() }
     }
 
-    /// Whether a command waits for its reply.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// Whether the stream is a replica's from here on, which is not the protocol.
     pub(super) fn is_replica(&self) -> bool {
         self.is_replica
+    }
+
+    /// What the rules do to a command, before it is forwarded.
+    pub(super) fn judge_command(&mut self, frame: &Frame<'_>, rules: &mut Rules) -> Verdict {
+        let name = self.name_of(frame.head);
+        let (client, is_resp3) = (self.name.clone(), self.is_resp3);
+        let judged = Judged { name: &name, head: frame.head, whole: frame.whole, client: client.as_deref(), is_resp3 };
+        let Some((before, after, fault)) = rules.judge(&judged) else { return Verdict::Forward };
+        let mut fate = Fate { after, answer: None, is_doubled: false, is_cut: false, fault };
+        let verdict = match before {
+            Before::Forward => Verdict::Forward,
+            Before::Hold(until) => Verdict::HoldUntil(until),
+            Before::Replace(other, is_doubled) => {
+                fate.is_doubled = is_doubled;
+                Verdict::Replace(other)
+            }
+            Before::Answer(reply) => {
+                fate.answer = Some(reply);
+                Verdict::Drop
+            }
+            Before::Cut => {
+                fate.is_cut = true;
+                Verdict::Cut
+            }
+        };
+        self.next = Some(fate);
+        verdict
+    }
+
+    /// Whether replies are not simply forwarded.
+    pub(super) fn has_fates(&self) -> bool {
+        self.fates > 0
+    }
+
+    /// What a rule does to a frame of the server.
+    pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
+        if self.push(frame.head).is_some() {
+            return Verdict::Forward;
+        }
+        match self.waiting.front().and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
+            None | Some(After::Forward) => Verdict::Forward,
+            Some(After::Drop) => Verdict::Drop,
+            Some(After::Cut) => Verdict::Cut,
+            Some(After::Late(time)) => Verdict::HoldUntil(Instant::now() + *time),
+            Some(After::Replace(other)) => Verdict::Replace(other.clone()),
+            Some(After::Half) => Verdict::CutHalf,
+        }
+    }
+
+    /// The tap's own replies to commands that the server does not get, as far as it is their turn.
+    pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log) {
+        while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
+            out.extend_from_slice(reply);
+            Self::reply(*record, reply, reply.len() as u64, log);
+            self.waiting.pop_front();
+            self.fates -= 1;
+        }
     }
 
     /// A command is forwarded. `head` is the beginning of its frame, which has `size` bytes.
@@ -139,6 +211,7 @@ impl Protocol {
             at: Instant::now(),
             transaction: self.transaction.map(|(multi, _)| multi),
             begins_round_trip,
+            fault: self.next.as_ref().map(|fate| fate.fault),
             reply: None,
         });
         match (&*name, self.transaction) {
@@ -146,8 +219,19 @@ impl Protocol {
             ("EXEC", Some(_)) => self.transaction = None,
             _ => {}
         }
-        if self.is_answered(&name, head) {
-            self.waiting.push_back(Waiting { record, effect });
+        let fate = self.next.take();
+        if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
+            return;
+        }
+        // The state of the connection is the server's: a command that does not reach it changes none.
+        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
+        let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
+        self.fates += usize::from(fate.is_some());
+        self.waiting.push_back(Waiting { record, effect, fate });
+        if is_doubled {
+            let fate = Fate { after: After::Drop, answer: None, is_doubled: false, is_cut: false, fault: "" };
+            self.fates += 1;
+            self.waiting.push_back(Waiting { record: None, effect: Effect::Nothing, fate: Some(fate) });
         }
     }
 
@@ -175,37 +259,25 @@ impl Protocol {
 
     /// A frame of the server is complete.
     pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> Answer {
-        let is_push = head.first() == Some(&b'>');
-        if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
-            return Answer::Push;
-        }
-        if is_push || (self.has_subscribed && head.first() == Some(&b'*')) {
-            let mut words = elements(head);
-            let kind = words.next().unwrap_or_default();
-            let is_confirmation = kind.ends_with(b"subscribe");
-            if is_confirmation {
-                self.confirm(kind, words.next().unwrap_or_default(), log);
-            }
-            let is_message = matches!(kind, b"message" | b"pmessage" | b"smessage");
-            let is_expected = is_confirmation
-                && matches!(self.waiting.front(), Some(Waiting { effect: Effect::Subscribe(word, _), .. }) if **word == *kind);
-            if is_expected {
-                let Some(Waiting { record, effect: Effect::Subscribe(_, missing) }) = self.waiting.front_mut() else {
+        match self.push(head) {
+            Some(Push::Other) => return Answer::Push,
+            Some(Push::Confirmation(kind, channel)) => {
+                confirm(kind, channel, log);
+                let Some(Waiting { effect: Effect::Subscribe(word, missing), .. }) = self.waiting.front_mut() else {
                     return Answer::Push;
                 };
-                let record = *record;
+                if **word != *kind {
+                    return Answer::Push;
+                }
                 *missing -= 1;
                 if *missing > 0 {
                     return Answer::Push;
                 }
-                self.waiting.pop_front();
-                return Self::reply(record, head, size, log);
             }
-            if is_push || is_confirmation || is_message {
-                return Answer::Push;
-            }
+            None => {}
         }
-        let Some(Waiting { record, effect }) = self.waiting.pop_front() else { return Answer::Push };
+        let Some(Waiting { record, effect, fate }) = self.waiting.pop_front() else { return Answer::Push };
+        self.fates -= usize::from(fate.is_some());
         let is_error = matches!(head.first(), Some(b'-' | b'!'));
         match effect {
             Effect::Select(before) if is_error => self.database = before,
@@ -217,19 +289,29 @@ impl Protocol {
         Self::reply(record, head, size, log)
     }
 
+    /// Whether that frame is sent unasked, or confirms a subscription.
+    fn push<'head>(&self, head: &'head [u8]) -> Option<Push<'head>> {
+        let is_push = head.first() == Some(&b'>');
+        if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
+            return Some(Push::Other);
+        }
+        if !is_push && !(self.has_subscribed && head.first() == Some(&b'*')) {
+            return None;
+        }
+        let mut words = elements(head);
+        let kind = words.next().unwrap_or_default();
+        if kind.ends_with(b"subscribe") {
+            return Some(Push::Confirmation(kind, words.next().unwrap_or_default()));
+        }
+        let is_message = matches!(kind, b"message" | b"pmessage" | b"smessage");
+        (is_push || is_message).then_some(Push::Other)
+    }
+
     fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) -> Answer {
         if let Some(index) = record {
             log.reply(index, Reply::read(head), head, size, Instant::now());
         }
         Answer::Reply(record)
-    }
-
-    fn confirm(&self, kind: &[u8], channel: &[u8], log: &mut Log) {
-        if kind.starts_with(b"un") || kind[1..].starts_with(b"un") {
-            log.subscribed.entry(channel.to_vec()).and_modify(|count| *count = count.saturating_sub(1));
-        } else {
-            *log.subscribed.entry(channel.to_vec()).or_default() += 1;
-        }
     }
 
     fn name_of(&mut self, head: &[u8]) -> Arc<str> {
@@ -244,6 +326,19 @@ impl Protocol {
         self.last_name = (!name.contains(' ')).then(|| (first.into(), name.clone()));
         name
     }
+}
+
+/// A frame that the server sends unasked, or for a subscription.
+enum Push<'head> {
+    /// The confirmation's kind (`subscribe`), and the channel.
+    Confirmation(&'head [u8], &'head [u8]),
+    Other,
+}
+
+fn confirm(kind: &[u8], channel: &[u8], log: &mut Log) {
+    let is_end = kind.starts_with(b"un") || kind[1..].starts_with(b"un");
+    let count = log.subscribed.entry(channel.to_vec()).or_default();
+    *count = if is_end { count.saturating_sub(1) } else { *count + 1 };
 }
 
 /// The strings of an array or a push, as far as they are kept.
@@ -323,7 +418,7 @@ mod tests {
         for reply in ["+OK\r\n", "$-1\r\n", "-ERR DB index\r\n", "$1\r\nb\r\n"] {
             assert!(matches!(answer(&mut protocol, &mut log, reply), Answer::Reply(Some(_))));
         }
-        assert!(!protocol.is_waiting());
+        assert!(protocol.waiting.is_empty());
         let replies: Vec<_> = log.commands.iter().map(|command| command.reply().unwrap().clone()).collect();
         assert_eq!(replies, [Reply::Ok, Reply::Nil, Reply::Error("ERR".to_owned()), Reply::Value]);
         let databases: Vec<_> = log.commands.iter().map(Command::database).collect();

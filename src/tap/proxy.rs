@@ -7,14 +7,15 @@ use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
 use super::framer::Side;
-use super::lane::{Closed, End, Lane};
+use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
+use super::rules::{Rule, Rules};
 use super::stream::{Address, Listener, Stream};
 use crate::report;
 
@@ -35,6 +36,8 @@ const FIRST_STREAM: usize = 4;
 /// What the thread shares with the tap.
 pub(super) struct Shared {
     log: Mutex<Log>,
+    rules: Mutex<Rules>,
+    has_rules: AtomicBool,
     changed: Condvar,
     /// How many wait for the log to change.
     waiters: AtomicUsize,
@@ -45,6 +48,21 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the next command on.
+    pub(super) fn add_rule(&self, rule: Rule) {
+        let mut rules = self.rules();
+        rules.0.push(rule);
+        self.has_rules.store(true, Ordering::Release);
+    }
+
+    pub(super) fn clear_rules(&self) {
+        self.rules().0.clear();
     }
 
     pub(super) fn stop(&self) {
@@ -84,30 +102,82 @@ struct Connection {
     protocol: Protocol,
 }
 
+/// Judges and records commands.
+struct CommandGate<'a> {
+    protocol: &'a mut Protocol,
+    shared: &'a Shared,
+    log: Option<MutexGuard<'a, Log>>,
+}
+
+impl Gate for CommandGate<'_> {
+    fn is_judging(&self) -> bool {
+        self.shared.has_rules.load(Ordering::Acquire)
+    }
+
+    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
+        // A rule may wait for the server; the log must not.
+        self.log = None;
+        let mut rules = self.shared.rules();
+        let verdict = self.protocol.judge_command(frame, &mut rules);
+        self.shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
+        verdict
+    }
+
+    fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
+        let log = self.log.get_or_insert_with(|| self.shared.log());
+        self.protocol.command(head, size, log);
+    }
+}
+
+/// Judges and records replies.
+struct ReplyGate<'a> {
+    protocol: &'a mut Protocol,
+    shared: &'a Shared,
+    log: Option<MutexGuard<'a, Log>>,
+}
+
+impl Gate for ReplyGate<'_> {
+    fn is_judging(&self) -> bool {
+        self.protocol.has_fates()
+    }
+
+    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
+        self.protocol.judge_reply(frame)
+    }
+
+    fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
+        let log = self.log.get_or_insert_with(|| self.shared.log());
+        self.protocol.answer(head, size, log);
+        self.protocol.own_replies(out, log);
+    }
+}
+
 impl Connection {
     /// Moves bytes in both directions. True if there may be more.
     fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
         let Self { client, server, commands, replies, protocol } = self;
         for _ in 0..READS_IN_TURN {
-            let mut becomes_raw = false;
-            let mut log = None;
-            let more_commands = commands.pump(client, server, scratch, |head, size, is_empty| {
-                if !is_empty {
-                    let log = log.get_or_insert_with(|| shared.log());
-                    protocol.command(head, size, log);
-                    becomes_raw |= protocol.is_replica();
-                }
-            })?;
-            let has_commands = log.take().is_some();
-            commands.is_raw |= becomes_raw;
-            replies.is_raw |= becomes_raw;
-            let more_replies = replies.pump(server, client, scratch, |head, size, _| {
-                let log = log.get_or_insert_with(|| shared.log());
-                protocol.answer(head, size, log);
-            })?;
-            if log.take().is_some() || has_commands {
+            let mut gate = CommandGate { protocol, shared, log: None };
+            let more_commands = commands.pump(client, server, scratch, &mut gate);
+            let mut has_changed = gate.log.take().is_some();
+            drop(gate);
+            let more_commands = more_commands?;
+            if protocol.is_replica() {
+                (commands.is_raw, replies.is_raw) = (true, true);
+            }
+            if protocol.has_fates()
+                && let Some(out) = replies.between_frames()
+            {
+                protocol.own_replies(out, &mut shared.log());
+            }
+            let mut gate = ReplyGate { protocol, shared, log: None };
+            let more_replies = replies.pump(server, client, scratch, &mut gate);
+            has_changed |= gate.log.take().is_some();
+            drop(gate);
+            if has_changed {
                 shared.has_changed();
             }
+            let more_replies = more_replies?;
             if commands.is_ended && commands.is_drained() {
                 let _ = server.stream.shutdown(Shutdown::Write);
             }
@@ -119,6 +189,10 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        [&self.commands, &self.replies].into_iter().filter_map(Lane::held_until).min()
     }
 }
 
@@ -139,6 +213,8 @@ impl Proxy {
         }
         let shared = Arc::new(Shared {
             log: Mutex::default(),
+            rules: Mutex::default(),
+            has_rules: AtomicBool::new(false),
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
@@ -155,10 +231,17 @@ impl Proxy {
         let mut runnable: Vec<usize> = Vec::new();
         let mut accept_again = false;
         while !self.shared.is_stopping.load(Ordering::Acquire) {
-            let timeout = match (runnable.is_empty(), accept_again) {
-                (false, _) => Some(Duration::ZERO),
-                (true, true) => Some(ACCEPT_AGAIN),
-                (true, false) => None,
+            let held = self.connections.iter().enumerate();
+            let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
+            let next_held = held.min_by_key(|(_, until)| *until);
+            let timeout = match (runnable.is_empty(), accept_again, next_held) {
+                (false, ..) => Some(Duration::ZERO),
+                (true, true, _) => Some(ACCEPT_AGAIN),
+                // Never a moment too early: the clock of the poll is coarser.
+                (true, false, Some((_, until))) => {
+                    Some(until.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+                }
+                (true, false, None) => None,
             };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
@@ -186,6 +269,12 @@ impl Proxy {
             }
             if accepts {
                 accept_again = self.accept();
+            }
+            if let Some((slot, until)) = next_held
+                && Instant::now() >= until
+                && !runnable.contains(&slot)
+            {
+                runnable.push(slot);
             }
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
         }

@@ -38,6 +38,8 @@ pub struct Command {
     pub(super) transaction: Option<usize>,
     /// Whether no command of its connection was waiting for a reply.
     pub(super) begins_round_trip: bool,
+    /// What a rule did to it.
+    pub(super) fault: Option<&'static str>,
     pub(super) reply: Option<Replied>,
 }
 
@@ -233,6 +235,12 @@ impl Command {
     #[must_use]
     pub fn is_in_transaction_with(&self, other: &Self) -> bool {
         self.transaction.is_some() && self.transaction == other.transaction
+    }
+
+    /// Whether a [rule](super::Rule) of the tap has harmed it.
+    #[must_use]
+    pub fn is_harmed(&self) -> bool {
+        self.fault.is_some()
     }
 
     /// Whether both waited for their replies at the same time, so that the server could have executed them in the other

@@ -1,5 +1,6 @@
 //! Taps: what goes through them, what they record, and what they judge.
 
+mod rules;
 mod same_replies;
 
 use std::io::{Read, Write};
@@ -235,7 +236,7 @@ fn large_values_pass(test_request: TestRequest) {
 #[clean_redis]
 fn commands_can_be_cut_anywhere(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
-    let mut redis = connect(&tap);
+    let redis = connect(&tap);
     // The connection's own handshake is over; what follows goes byte by byte.
     redis.set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     let address = tap.redis_url().rsplit(['@', '/']).nth(1).unwrap();
