@@ -25,6 +25,7 @@ mod running;
 mod session;
 mod settings;
 mod snapshot;
+mod tap;
 mod travel;
 
 use std::io;

@@ -16,6 +16,7 @@ pub(crate) mod failure;
     feature = "rq",
     feature = "sidekiq",
     feature = "snapshot",
+    feature = "tap",
 ))]
 mod golden;
 #[cfg(feature = "jobs")]

@@ -341,3 +341,6 @@ impl Proxy {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
