@@ -40,6 +40,8 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+#[cfg(feature = "tap")]
+pub mod faults;
 #[cfg(feature = "jobs")]
 pub mod jobs;
 mod lease;

@@ -6,6 +6,8 @@
 pub(crate) mod data;
 pub(crate) mod download;
 pub(crate) mod failure;
+#[cfg(feature = "tap")]
+pub(crate) mod faults;
 // What is not built is not rendered.
 #[cfg(all(
     test,

@@ -30,7 +30,7 @@ pub use self::commands::Commands;
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
 pub use self::rule::{Rule, RuleBuilder};
-use self::stream::{Address, Listener};
+use self::stream::Address;
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
 use crate::provider::Server;
@@ -120,7 +120,7 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
         .map_err(not_started)?;
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(not_started)?;
     let port = listener.local_addr().map_err(not_started)?.port();
-    let (proxy, shared) = Proxy::new(vec![Listener::Tcp(listener)], address).map_err(not_started)?;
+    let (proxy, shared) = Proxy::new(listener, address).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
     let running = Arc::new(Running { shared, thread: Mutex::new(Some(thread)) });
@@ -281,6 +281,11 @@ impl Tap {
         let (result, commands) = self.during(run);
         assert_none(budget::no_miss(&commands), &commands);
         result
+    }
+
+    /// Closes all connections, and takes no more.
+    pub(crate) fn stop(&self) {
+        self.running.stop();
     }
 
     fn during<T>(&self, run: impl FnOnce() -> T) -> (T, Commands) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::arguments::{self, arguments};
 use super::lane::{Frame, Verdict};
-use super::record::{Command, Log, Reply};
+use super::record::{Command, Log, Reply, is_boundary};
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
@@ -98,7 +98,14 @@ impl Protocol {
     pub(super) fn judge_command(&mut self, frame: &Frame<'_>, rules: &mut Rules) -> Verdict {
         let name = self.name_of(frame.head);
         let (client, is_resp3) = (self.name.clone(), self.is_resp3);
-        let judged = Judged { name: &name, head: frame.head, whole: frame.whole, client: client.as_deref(), is_resp3 };
+        let judged = Judged {
+            name: &name,
+            head: frame.head,
+            whole: frame.whole,
+            client: client.as_deref(),
+            is_resp3,
+            is_boundary: is_boundary(&name, self.transaction.is_some()),
+        };
         let Some((before, after, fault)) = rules.judge(&judged) else { return Verdict::Forward };
         let mut fate = Fate { after, answer: None, is_doubled: false, is_cut: false, fault };
         let verdict = match before {

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token, Waker};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::framer::Side;
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
 use super::rules::{Rule, Rules};
-use super::stream::{Address, Listener, Stream};
+use super::stream::{Address, Stream};
 use crate::report;
 
 /// What is read at once, in bytes.
@@ -29,9 +30,9 @@ const READS_IN_TURN: usize = 16;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
 const WAKE: Token = Token(0);
-const FIRST_LISTENER: usize = 1;
+const LISTENER: Token = Token(1);
 /// Each connection has two: the client's stream, and the server's.
-const FIRST_STREAM: usize = 4;
+const FIRST_STREAM: usize = 2;
 
 /// What the thread shares with the tap.
 pub(super) struct Shared {
@@ -198,7 +199,7 @@ impl Connection {
 
 pub(super) struct Proxy {
     poll: Poll,
-    listeners: Vec<Listener>,
+    listener: TcpListener,
     server: Address,
     connections: Vec<Option<Connection>>,
     accepted: u64,
@@ -206,11 +207,9 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn new(mut listeners: Vec<Listener>, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+    pub(super) fn new(mut listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
-        for (number, listener) in listeners.iter_mut().enumerate() {
-            listener.register(poll.registry(), Token(FIRST_LISTENER + number))?;
-        }
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             rules: Mutex::default(),
@@ -220,7 +219,7 @@ impl Proxy {
             is_stopping: AtomicBool::new(false),
             waker: Waker::new(poll.registry(), WAKE)?,
         });
-        let proxy = Self { poll, listeners, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
+        let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
         Ok((proxy, shared))
     }
 
@@ -301,21 +300,16 @@ impl Proxy {
 
     /// Takes all clients that wait. True if some must be tried again.
     fn accept(&mut self) -> bool {
-        for number in 0..self.listeners.len() {
-            loop {
-                let client = match self.listeners[number].accept() {
-                    Ok(client) => client,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
-                        continue;
-                    }
-                    Err(_) => return true,
-                };
-                // Where the server is gone, its client sees a closed connection.
-                let _ = self.connect(client);
-            }
+        loop {
+            let client = match self.listener.accept() {
+                Ok((client, _)) => Stream::Tcp(client),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
+                Err(_) => return true,
+            };
+            // Where the server is gone, its client sees a closed connection.
+            let _ = self.connect(client);
         }
-        false
     }
 
     fn connect(&mut self, mut client: Stream) -> io::Result<()> {

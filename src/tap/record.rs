@@ -221,8 +221,14 @@ impl Command {
     /// Whether it sets a connection up: HELLO, AUTH, SELECT, CLIENT, PING or COMMAND.
     #[must_use]
     pub fn is_handshake(&self) -> bool {
-        let word = self.name.split(' ').next().unwrap_or_default();
-        HANDSHAKE.contains(&word)
+        is_handshake(&self.name)
+    }
+
+    /// Whether it is a boundary, at which faults are injected: neither part of a handshake, nor queued in a transaction.
+    /// A transaction is one at its EXEC.
+    #[must_use]
+    pub fn is_boundary(&self) -> bool {
+        is_boundary(&self.name, self.transaction.is_some())
     }
 
     /// Whether it was queued in a transaction; MULTI and EXEC themselves are not.
@@ -268,6 +274,14 @@ impl Command {
     }
 }
 
+fn is_handshake(name: &str) -> bool {
+    HANDSHAKE.contains(&name.split(' ').next().unwrap_or_default())
+}
+
+pub(super) fn is_boundary(name: &str, is_in_transaction: bool) -> bool {
+    !is_handshake(name) && name != "MULTI" && (!is_in_transaction || name == "EXEC")
+}
+
 /// As the transcript shows it.
 impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,15 +289,12 @@ impl fmt::Display for Command {
         let client = self.client_name.as_deref();
         let args = self.args();
         let omitted = arguments::count(&self.head).saturating_sub(1 + args.len());
-        formatter.write_str(&report::tap::command(
-            self.connection,
-            client,
-            self.database,
-            &self.name,
-            &args,
-            omitted,
-            reply,
-        ))
+        let line = report::tap::command(self.connection, client, self.database, &self.name, &args, omitted, reply);
+        formatter.write_str(&line)?;
+        match self.fault {
+            Some(fault) => formatter.write_str(&report::tap::fault(fault)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub struct RuleBuilder<'tap> {
 
 impl<'tap> RuleBuilder<'tap> {
     pub(super) fn new(tap: &'tap Tap, command: &str) -> Self {
-        let pattern = Pattern { name: command.to_uppercase(), key: None, client: None };
+        let pattern = Pattern { name: command.to_uppercase(), key: None, client: None, at_boundary: false };
         Self { tap, pattern, skips: 0, times: usize::MAX, until: None }
     }
 
@@ -178,11 +178,18 @@ impl<'tap> RuleBuilder<'tap> {
     }
 
     fn before(self, commands: Pipeline) -> Result<Rule, Error> {
-        let connection =
+        let mut connection =
             self.tap.client.get_connection().map_err(|error| {
                 Error::with_source(Kind::Server, report::no_answer(&self.tap.server, &error), error)
             })?;
-        Ok(self.make(Action::Before(Box::new(connection), commands)))
+        // Where the server is gone, the command finds that out by itself.
+        Ok(self.make(Action::Before(Box::new(move || _ = commands.exec(&mut connection)))))
+    }
+
+    /// The boundary of that index: a command that is neither part of a handshake nor queued in a transaction.
+    pub(crate) fn at_boundary(mut self, index: usize) -> Self {
+        self.pattern.at_boundary = true;
+        self.skip(index).times(1)
     }
 
     fn make(self, action: Action) -> Rule {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::{Connection, Pipeline};
-
 use super::arguments::arguments;
 use super::keys;
 use crate::report;
@@ -17,11 +15,14 @@ pub(super) struct Pattern {
     pub(super) name: String,
     pub(super) key: Option<String>,
     pub(super) client: Option<String>,
+    /// Only commands at a boundary: not those that set a connection up, nor those before the end of a transaction.
+    pub(super) at_boundary: bool,
 }
 
 impl Pattern {
     fn matches(&self, command: &Judged<'_>) -> bool {
         keys::matches(self.name.as_bytes(), command.name.as_bytes())
+            && (command.is_boundary || !self.at_boundary)
             && self.client.as_deref().is_none_or(|client| command.client == Some(client))
             && self.key.as_deref().is_none_or(|pattern| {
                 let args: Vec<_> = arguments(command.head).skip(1).collect();
@@ -37,6 +38,7 @@ pub(super) struct Judged<'a> {
     pub(super) whole: Option<&'a [u8]>,
     pub(super) client: Option<&'a str>,
     pub(super) is_resp3: bool,
+    pub(super) is_boundary: bool,
 }
 
 pub(super) struct Rule {
@@ -64,8 +66,8 @@ pub(super) enum Action {
     Garbage,
     WithoutExpiry,
     Twice,
-    /// Commands that are executed before.
-    Before(Box<Connection>, Pipeline),
+    /// Something that is done before.
+    Before(Box<dyn FnMut() + Send>),
 }
 
 /// What becomes of a command.
@@ -129,9 +131,8 @@ impl Action {
                 let before = command.whole.map_or(Before::Forward, |whole| Before::Replace(whole.repeat(2), true));
                 (before, After::Forward)
             }
-            Self::Before(redis, commands) => {
-                // Where the server is gone, the command finds that out by itself.
-                let _ = commands.exec(redis);
+            Self::Before(act) => {
+                act();
                 (Before::Forward, After::Forward)
             }
         };
@@ -151,7 +152,7 @@ impl Action {
             Self::Garbage => report::tap::GARBAGE,
             Self::WithoutExpiry => report::tap::WITHOUT_EXPIRY,
             Self::Twice => report::tap::TWICE,
-            Self::Before(..) => report::tap::BEFORE,
+            Self::Before(_) => report::tap::BEFORE,
         }
     }
 }

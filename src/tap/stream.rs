@@ -6,9 +6,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::path::PathBuf;
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 #[cfg(unix)]
-use mio::net::{UnixListener, UnixStream};
+use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
 /// Where a server listens.
@@ -90,29 +90,5 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-pub(super) enum Listener {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixListener),
-}
-
-impl Listener {
-    pub(super) fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
-        }
-    }
-
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
-            #[cfg(unix)]
-            Self::Unix(listener) => listener.register(registry, token, Interest::READABLE),
-        }
     }
 }

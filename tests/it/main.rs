@@ -8,6 +8,7 @@ mod closed_control;
 mod data;
 mod download;
 mod failure;
+mod faults;
 mod first_contact;
 mod fixtures;
 mod guard;
