@@ -1,5 +1,7 @@
 //! Sweeps: every boundary with every fault, and what a failure says.
 
+mod bugs;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
