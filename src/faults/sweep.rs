@@ -266,12 +266,12 @@ impl<'a> Sweep<'a> {
             swept.points,
             by_fault.iter().map(|(f, c)| (f.as_str(), *c)),
         );
-        summary.extend(difference);
-        if unreached > 0 {
-            summary.push(report::faults::unreached(unreached));
+        let unreached = (unreached > 0).then(|| report::faults::unreached(unreached));
+        for note in difference.into_iter().chain(unreached) {
+            summary = format!("{summary}\n{note}");
         }
         let Some((case, ran)) = smallest else {
-            report::print(&summary.join("\n"));
+            report::print(&summary);
             return Ok(swept);
         };
         let boundary = match case.fault {

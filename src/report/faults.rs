@@ -36,14 +36,14 @@ pub(crate) fn summary<'a>(
     boundaries: usize,
     points: usize,
     by_fault: impl Iterator<Item = (&'a str, [usize; 2])>,
-) -> Vec<String> {
+) -> String {
     let points = if points > 0 { format!(" and {points} points") } else { String::new() };
     let mut lines = vec![format!("transient-fixtures: swept {cases} cases at {boundaries} commands{points}:")];
     for (fault, [passed, failed]) in by_fault {
         lines
             .push(format!("  {passed} passed, {failed} failed: {fault} a command").replace("point a command", "point"));
     }
-    lines
+    lines.join("\n")
 }
 
 pub(crate) fn not_deterministic(number: usize, one: Option<&str>, other: Option<&str>) -> String {
@@ -63,11 +63,10 @@ pub(crate) fn progress(done: usize, all: usize) -> String {
     format!("transient-fixtures: {done} of {all} cases swept")
 }
 
-pub(crate) fn failed(place: &str, failure: &str, transcript: &dyn Display, summary: &[String], replay: &str) -> String {
+pub(crate) fn failed(place: &str, failure: &str, transcript: &dyn Display, summary: &str, replay: &str) -> String {
     format!(
-        "the scenario fails with {place}\n{failure}\nTranscript:\n{transcript}{}\nRun this case alone: \
-         TRANSIENT_REPLAY='{replay}'",
-        summary.join("\n")
+        "the scenario fails with {place}\n{failure}\nTranscript:\n{transcript}{summary}\nRun this case alone: \
+         TRANSIENT_REPLAY='{replay}'"
     )
 }
 

@@ -16,6 +16,7 @@ macro_rules! golden {
 mod data;
 mod download;
 mod failure;
+mod faults;
 mod jobs;
 mod lease;
 mod lint;
