@@ -65,6 +65,8 @@ mod cache;
 mod connections;
 mod error;
 mod failure_report;
+#[cfg(feature = "tap")]
+pub mod faults;
 pub mod guide;
 mod hex;
 #[cfg(feature = "jobs")]
@@ -86,6 +88,8 @@ mod settings;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod sync;
+#[cfg(feature = "tap")]
+pub mod tap;
 mod time;
 
 #[cfg(feature = "tokio")]
@@ -124,6 +128,9 @@ pub use settings::{Databases, Provider, SameSite, Settings};
 #[cfg(feature = "snapshot")]
 #[doc(inline)]
 pub use snapshot::{Diff, Snapshot};
+#[cfg(feature = "tap")]
+#[doc(inline)]
+pub use tap::Tap;
 /// Gives a test two empty databases that no other test uses until it ends.
 ///
 /// Both test databases are emptied **before any fixture runs**, so the data of fixtures stays. The attribute can be

@@ -430,7 +430,7 @@ fn reason(key: &str) -> Option<&'static str> {
 
 fn unknown_variables() -> Vec<String> {
     let mut known: Vec<_> = ALL.iter().filter_map(|known| known.variable).collect();
-    known.extend([TEST_INI, OFFLINE, KEEP]);
+    known.extend([TEST_INI, OFFLINE, KEEP, "TRANSIENT_REPLAY"]);
     let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     set.filter(|name| name.starts_with("TRANSIENT_") && !known.contains(&name.as_str()))
         .map(|name| report::settings::unknown_variable(&name, nearest(&name, &known)))

@@ -228,6 +228,18 @@ impl Server {
         Ok(Endpoint { client: Client::open(self.facts.info.clone().set_redis_settings(settings))?, url })
     }
 
+    /// The URL of one of its databases at another port of this machine, where something forwards to the server.
+    #[cfg(feature = "tap")]
+    pub(crate) fn url_at(&self, port: u16, database: u32) -> String {
+        let user = match (&self.password, self.facts.url.username(), self.facts.url.password()) {
+            (Some(password), ..) => format!(":{password}@"),
+            (None, user, Some(password)) => format!("{user}:{password}@"),
+            (None, "", None) => String::new(),
+            (None, user, None) => format!("{user}@"),
+        };
+        format!("redis://{user}127.0.0.1:{port}/{database}")
+    }
+
     /// Connects to this own server as the control user, with a timeout for connecting and for each reply. Another
     /// server at the same address rejects the password.
     ///

@@ -16,6 +16,7 @@ macro_rules! golden {
 mod data;
 mod download;
 mod failure;
+mod faults;
 mod jobs;
 mod lease;
 mod lint;
@@ -25,6 +26,7 @@ mod running;
 mod session;
 mod settings;
 mod snapshot;
+mod tap;
 mod travel;
 
 use std::io;

@@ -8,6 +8,8 @@
 pub(crate) mod data;
 pub(crate) mod download;
 pub(crate) mod failure;
+#[cfg(feature = "tap")]
+pub(crate) mod faults;
 // It renders the sentences of all features and platforms.
 #[cfg(all(
     test,
@@ -18,6 +20,7 @@ pub(crate) mod failure;
     feature = "rq",
     feature = "sidekiq",
     feature = "snapshot",
+    feature = "tap",
 ))]
 mod golden;
 #[cfg(feature = "jobs")]
@@ -31,6 +34,8 @@ pub(crate) mod session;
 pub(crate) mod settings;
 #[cfg(feature = "snapshot")]
 pub(crate) mod snapshot;
+#[cfg(feature = "tap")]
+pub(crate) mod tap;
 pub(crate) mod travel;
 
 use std::fmt::{Debug, Display};

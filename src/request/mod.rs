@@ -9,6 +9,8 @@ mod data;
 mod jobs;
 #[cfg(feature = "session")]
 mod sessions;
+#[cfg(feature = "tap")]
+mod tap;
 mod time;
 
 pub use handle::TestRequest;

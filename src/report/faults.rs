@@ -1,0 +1,95 @@
+//! Text about sweeps.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+pub(crate) const CUT_BEFORE: &str = "connection cut before";
+pub(crate) const CUT_AFTER: &str = "reply lost after";
+pub(crate) const LOSING_DATA: &str = "all data lost before";
+pub(crate) const FAILING_POINT: &str = "failure at point";
+
+pub(crate) fn late(time: Duration) -> String {
+    format!("reply {} ms late after", time.as_millis())
+}
+
+pub(crate) fn error(error: &str) -> String {
+    format!("error {:?} instead of", error.split(' ').next().unwrap_or_default())
+}
+
+pub(crate) fn losing(pattern: &str) -> String {
+    format!("{pattern} lost before")
+}
+
+pub(crate) fn point_failed(name: &str) -> String {
+    format!("the sweep made the point {name:?} fail")
+}
+
+/// `reply lost after command 3 of 7, …`
+pub(crate) fn place(fault: &str, number: usize, of: usize, boundary: &str) -> String {
+    let what = if fault == FAILING_POINT { "" } else { " command" };
+    format!("{fault}{what} {number} of {of}, {boundary}")
+}
+
+/// How many cases passed and failed, in all and by fault.
+pub(crate) fn summary<'a>(
+    cases: usize,
+    boundaries: usize,
+    points: usize,
+    by_fault: impl Iterator<Item = (&'a str, [usize; 2])>,
+) -> String {
+    let points = if points > 0 { format!(" and {points} points") } else { String::new() };
+    let mut lines = vec![format!("transient-fixtures: swept {cases} cases at {boundaries} commands{points}:")];
+    for (fault, [passed, failed]) in by_fault {
+        lines
+            .push(format!("  {passed} passed, {failed} failed: {fault} a command").replace("point a command", "point"));
+    }
+    lines.join("\n")
+}
+
+pub(crate) fn not_deterministic(number: usize, one: Option<&str>, other: Option<&str>) -> String {
+    let shown = |shape: Option<&str>| shape.unwrap_or("no command").to_owned();
+    format!(
+        "The scenario is not deterministic: command {number} was {} in one clean run and {} in another.",
+        shown(one),
+        shown(other)
+    )
+}
+
+pub(crate) fn unreached(count: usize) -> String {
+    format!("{count} cases did not come to their boundary: the scenario is not deterministic.")
+}
+
+pub(crate) fn progress(done: usize, all: usize) -> String {
+    format!("transient-fixtures: {done} of {all} cases swept")
+}
+
+pub(crate) fn failed(place: &str, failure: &str, transcript: &dyn Display, summary: &str, replay: &str) -> String {
+    format!(
+        "the scenario fails with {place}\n{failure}\nTranscript:\n{transcript}{summary}\nRun this case alone: \
+         TRANSIENT_REPLAY='{replay}'"
+    )
+}
+
+pub(crate) fn fails_without_faults(failure: &str, transcript: &dyn Display) -> String {
+    format!("the scenario fails without a fault, so there is nothing to sweep\n{failure}\nTranscript:\n{transcript}")
+}
+
+pub(crate) fn seed_failed(failure: &str) -> String {
+    format!("the seed of the sweep failed: {failure}")
+}
+
+pub(crate) fn again(failure: &str) -> String {
+    format!("in the second run, without the fault: {failure}")
+}
+
+pub(crate) fn then(failure: &str) -> String {
+    format!("after the run: {failure}")
+}
+
+pub(crate) fn too_slow(within: Duration) -> String {
+    format!("the run had not ended after {} s", within.as_secs_f64())
+}
+
+pub(crate) fn bad_replay(text: &str) -> String {
+    format!("TRANSIENT_REPLAY={text:?} is not a case of a sweep: expected a text such as 3/cut-after")
+}

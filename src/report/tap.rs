@@ -1,0 +1,175 @@
+//! Text about taps.
+
+use std::fmt::{Debug, Display};
+
+/// How much of an argument or a reply a line of the transcript shows, in characters.
+const SHOWN: usize = 60;
+
+/// How many arguments a line of the transcript shows.
+const ARGUMENTS: usize = 8;
+
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).escape_debug().to_string();
+    let is_cut = text.chars().nth(SHOWN).is_some();
+    let text: String = text.chars().take(SHOWN).chain(is_cut.then_some('…')).collect();
+    if text.is_empty() || text.contains(' ') { format!("\"{text}\"") } else { text }
+}
+
+/// One line of a transcript. `omitted` arguments are not kept; a reply is its first bytes and its size.
+pub(crate) fn command(
+    connection: u64,
+    client: Option<&str>,
+    database: u32,
+    name: &str,
+    args: &[&[u8]],
+    omitted: usize,
+    reply: Option<(&[u8], u64)>,
+) -> String {
+    let client = client.map(|name| format!(" {}", shown(name.as_bytes()))).unwrap_or_default();
+    let mut line = format!("[{connection}{client}] {database} {name}");
+    for argument in args.iter().take(ARGUMENTS) {
+        line += " ";
+        line += &shown(argument);
+    }
+    let omitted = omitted + args.len().saturating_sub(ARGUMENTS);
+    if omitted > 0 {
+        line += &format!(" … ({omitted} more)");
+    }
+    line += " -> ";
+    line += &reply.map_or_else(|| "(no reply)".to_owned(), |(head, size)| self::reply(head, size));
+    line
+}
+
+/// A reply in one line.
+fn reply(head: &[u8], size: u64) -> String {
+    let (line, body) = match head.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&head[..end], &head[end + 1..]),
+        None => (head, &[][..]),
+    };
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match line.split_first() {
+        Some((b'$' | b'*', b"-1")) | Some((b'_', _)) => "nil".to_owned(),
+        Some((b'$' | b'!' | b'=', length)) => {
+            let length: usize = std::str::from_utf8(length).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let value = shown(&body[..length.min(body.len())]);
+            if length > SHOWN { format!("{value} ({length} bytes)") } else { value }
+        }
+        Some((b'*' | b'~' | b'>' | b'%', b"0")) => "empty".to_owned(),
+        Some((b'*' | b'~' | b'>' | b'%', count)) => {
+            format!("{} elements ({size} bytes)", String::from_utf8_lossy(count))
+        }
+        Some((b'-', _)) => shown(line),
+        Some((_, text)) => shown(text),
+        None => String::new(),
+    }
+}
+
+pub(crate) const DELAYED: &str = "delayed";
+pub(crate) const CUT_BEFORE: &str = "connection cut before it reached the server";
+pub(crate) const CUT_AFTER: &str = "executed, reply lost: connection cut";
+pub(crate) const LATE: &str = "reply late";
+pub(crate) const ERROR: &str = "error reply from the tap, not executed";
+pub(crate) const PRETENDED: &str = "reply from the tap, not executed";
+pub(crate) const NIL: &str = "executed, reply replaced by nil";
+pub(crate) const HALF_REPLY: &str = "executed, half of the reply sent: connection cut";
+pub(crate) const GARBAGE: &str = "executed, reply replaced by garbage";
+pub(crate) const WITHOUT_EXPIRY: &str = "executed without its expiry";
+pub(crate) const TWICE: &str = "executed twice";
+pub(crate) const BEFORE: &str = "data changed before it";
+
+/// The end of a line of the transcript.
+pub(crate) fn fault(fault: &str) -> String {
+    format!("   <<< {fault}")
+}
+
+pub(crate) fn not_started() -> String {
+    "could not start a tap. Check that the server still runs, and that a port on 127.0.0.1 can be opened".to_owned()
+}
+
+pub(crate) fn tls(server: &dyn Display) -> String {
+    format!(
+        "a tap can't read the TLS connection to {server}. Use a server without TLS, or have one started: \
+         TRANSIENT_PROVIDER=process"
+    )
+}
+
+pub(crate) fn malformed(connection: u64, from_client: bool, malformed: &dyn Debug, bytes: &[u8]) -> String {
+    let side = if from_client { "client" } else { "server" };
+    let bytes = &bytes[..bytes.len().min(SHOWN)];
+    format!(
+        "the tap closed connection {connection}, because its {side} sent bytes that are not the Redis protocol \
+         ({malformed:?}): \"{}\"",
+        bytes.escape_ascii()
+    )
+}
+
+pub(crate) fn count(least: Option<usize>, most: Option<usize>) -> String {
+    match (least, most) {
+        (None, None) => "any number of".to_owned(),
+        (Some(least), None) => format!("at least {least}"),
+        (None, Some(most)) => format!("at most {most}"),
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+    }
+}
+
+pub(crate) fn unrecorded(count: u64) -> String {
+    format!("the record is full: {count} commands are not in it")
+}
+
+pub(crate) fn round_trips(expected: &str, seen: usize) -> String {
+    format!("expected {expected} round trips, found {seen}")
+}
+
+pub(crate) fn commands(name: &str, expected: &str, seen: usize) -> String {
+    format!("expected {expected} × {name}, found {seen}")
+}
+
+pub(crate) fn never(name: &str, command: &dyn Display) -> String {
+    format!("expected no {name}, found {command}")
+}
+
+pub(crate) fn without_ttl(command: &(impl Display + ?Sized)) -> String {
+    format!("expected a TTL, found none in {command}")
+}
+
+pub(crate) fn drops_ttl(key: &[u8], command: &dyn Display) -> String {
+    format!("the key {} lost its TTL by {command}", shown(key))
+}
+
+pub(crate) fn n_plus_one(shape: &str, count: usize) -> String {
+    format!(
+        "{shape} was sent {count} times, each in a round trip of its own: use one command with several keys, or a pipeline"
+    )
+}
+
+pub(crate) fn over_budget(broken: &[String], transcript: &dyn Display) -> String {
+    format!("{}\nTranscript:\n{transcript}", broken.join("\n"))
+}
+
+pub(crate) fn no_read() -> String {
+    "no command read a value".to_owned()
+}
+
+pub(crate) fn missed(command: &(impl Display + ?Sized)) -> String {
+    format!("expected a cache hit, found a miss: {command}")
+}
+
+pub(crate) fn filled_after_hit(command: &(impl Display + ?Sized)) -> String {
+    format!("expected a cache hit, but the value was found and then written again: {command}")
+}
+
+pub(crate) fn not_missed(command: &(impl Display + ?Sized)) -> String {
+    format!("expected a cache miss, found a hit: {command}")
+}
+
+pub(crate) fn not_filled(command: &(impl Display + ?Sized)) -> String {
+    format!("expected a cache miss that fills the cache, but nothing was written after {command}")
+}
+
+pub(crate) fn not_seen(seconds: u64, transcript: &dyn Display) -> String {
+    format!("the command did not go through the tap within {seconds} s\nTranscript:\n{transcript}")
+}
+
+pub(crate) fn not_subscribed(channel: &str, seconds: u64, transcript: &dyn Display) -> String {
+    format!("no client subscribed to {channel:?} within {seconds} s\nTranscript:\n{transcript}")
+}

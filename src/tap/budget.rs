@@ -1,0 +1,351 @@
+//! What commands may cost, and whether a cache was hit.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::{Bound, RangeBounds};
+
+use super::commands::Commands;
+use super::keys;
+use super::record::{Command, Reply};
+use crate::report;
+
+/// So many commands of one shape, each in a round trip of its own, are an N+1.
+const REPEATED: usize = 3;
+
+/// A limit on the commands that went through a tap.
+///
+/// Each method adds a condition. [`check`](Self::check) panics with all that are broken and the transcript; a budget that
+/// is dropped unchecked checks nothing.
+///
+/// ```
+/// use redis::Commands;
+/// use transient_fixtures::{TestRequest, redis};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test_request = TestRequest::clean();
+/// let tap = test_request.tap()?;
+/// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+/// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?; // The code under test.
+///
+/// tap.budget().round_trips(..=2).commands("SET", 0..=1).never("KEYS").never_without_ttl("SET*").check();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a budget is only checked by check()"]
+pub struct Budget {
+    commands: Commands,
+    broken: Vec<String>,
+}
+
+/// How many there may be: a number, or a range of numbers.
+pub trait Count: sealed::Sealed {
+    #[doc(hidden)]
+    fn allows(&self, count: usize) -> bool;
+    #[doc(hidden)]
+    fn shown(&self) -> String;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for usize {}
+
+impl Count for usize {
+    fn allows(&self, count: usize) -> bool {
+        *self == count
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! ranges {
+    ($($range:ty),*) => {$(
+        impl sealed::Sealed for $range {}
+
+        impl Count for $range {
+            fn allows(&self, count: usize) -> bool {
+                self.contains(&count)
+            }
+
+            fn shown(&self) -> String {
+                range(self)
+            }
+        }
+    )*};
+}
+
+ranges!(
+    std::ops::Range<usize>,
+    std::ops::RangeInclusive<usize>,
+    std::ops::RangeTo<usize>,
+    std::ops::RangeToInclusive<usize>,
+    std::ops::RangeFrom<usize>
+);
+
+fn range(range: &impl RangeBounds<usize>) -> String {
+    let least = match range.start_bound() {
+        Bound::Included(0) | Bound::Unbounded => None,
+        Bound::Included(least) => Some(*least),
+        Bound::Excluded(less) => Some(less + 1),
+    };
+    let most = match range.end_bound() {
+        Bound::Unbounded => None,
+        Bound::Included(most) => Some(*most),
+        Bound::Excluded(more) => Some(more.saturating_sub(1)),
+    };
+    report::tap::count(least, most)
+}
+
+impl Budget {
+    pub(super) fn new(commands: Commands) -> Self {
+        let mut broken = Vec::new();
+        if commands.unrecorded > 0 {
+            broken.push(report::tap::unrecorded(commands.unrecorded));
+        }
+        Self { commands, broken }
+    }
+
+    /// That many round trips: a number, or a range such as `..=2`.
+    pub fn round_trips(mut self, count: impl Count) -> Self {
+        let seen = self.commands.round_trips();
+        if !count.allows(seen) {
+            self.broken.push(report::tap::round_trips(&count.shown(), seen));
+        }
+        self
+    }
+
+    /// That many commands of that name: a number, or a range such as `1..`. In the name, `*` stands for any text.
+    pub fn commands(mut self, name: &str, count: impl Count) -> Self {
+        let seen = self.named(name).count();
+        if !count.allows(seen) {
+            self.broken.push(report::tap::commands(name, &count.shown(), seen));
+        }
+        self
+    }
+
+    /// No command of that name. In the name, `*` stands for any text.
+    pub fn never(mut self, name: &str) -> Self {
+        let found = self.named(name).next().map(|command| report::tap::never(name, command));
+        self.broken.extend(found);
+        self
+    }
+
+    /// No command of that name that leaves a key without a TTL, in which `*` stands for any text. The TTL is part of the
+    /// command (`EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`), or an EXPIRE of the key is in the same transaction.
+    pub fn never_without_ttl(mut self, name: &str) -> Self {
+        let found = self.named(name).find(|command| !command.has_failed() && !self.gets_ttl(command));
+        let found = found.map(report::tap::without_ttl);
+        self.broken.extend(found);
+        self
+    }
+
+    /// No command that takes a TTL away from a key that got one in this record: a SET without `KEEPTTL` or a TTL of its
+    /// own, GETSET, MSET, PERSIST, or a RENAME of another key over it.
+    pub fn never_dropping_a_ttl(mut self) -> Self {
+        let mut has_ttl: BTreeMap<(u32, Vec<u8>), bool> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for command in self.commands.iter().filter(|command| !command.has_failed()) {
+            for (key, gets) in command.ttl_changes() {
+                match has_ttl.entry((command.database(), key.to_vec())) {
+                    Entry::Occupied(mut known) => {
+                        if *known.get() && !gets {
+                            broken.push(report::tap::drops_ttl(&key, command));
+                        }
+                        known.insert(gets);
+                    }
+                    Entry::Vacant(new) => _ = new.insert(gets),
+                }
+            }
+        }
+        self.broken.extend(broken.into_iter().next());
+        self
+    }
+
+    /// No N+1: three or more commands of one shape (`GET price:*`) with different keys, each in a round trip of its own,
+    /// which one command or a pipeline could have been.
+    pub fn never_n_plus_one(mut self) -> Self {
+        let mut shapes: BTreeMap<(u64, String), Vec<&Command>> = BTreeMap::new();
+        for command in self.commands.iter().filter(|command| command.begins_round_trip() && !command.keys().is_empty())
+        {
+            shapes.entry((command.connection(), command.shape())).or_default().push(command);
+        }
+        let broken = shapes.iter().filter_map(|((_, shape), commands)| {
+            let mut keys: Vec<_> = commands.iter().map(|command| command.keys().concat()).collect();
+            keys.sort();
+            keys.dedup();
+            (keys.len() >= REPEATED).then(|| report::tap::n_plus_one(shape, commands.len()))
+        });
+        let broken: Vec<_> = broken.collect();
+        self.broken.extend(broken);
+        self
+    }
+
+    /// # Panics
+    ///
+    /// If a condition does not hold: with each of them, and the transcript.
+    #[track_caller]
+    pub fn check(self) {
+        assert!(self.broken.is_empty(), "{}", report::tap::over_budget(&self.broken, &self.commands));
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Command> {
+        let name = name.to_uppercase();
+        self.commands.iter().filter(move |command| keys::matches(name.as_bytes(), command.name().as_bytes()))
+    }
+
+    fn gets_ttl(&self, command: &Command) -> bool {
+        let changes = command.ttl_changes();
+        changes.iter().all(|(key, gets)| {
+            *gets
+                || self.commands.iter().any(|other| {
+                    other.index > command.index
+                        && other.is_in_transaction_with(command)
+                        && other.ttl_changes().iter().any(|(same, gets)| same == key && *gets)
+                })
+        })
+    }
+}
+
+impl Command {
+    /// Whether it certainly changed nothing: an error, or a condition that was not met.
+    fn has_failed(&self) -> bool {
+        match self.reply() {
+            Some(Reply::Error(_)) => true,
+            // SET … NX.
+            Some(Reply::Nil) => self.is("SET") && !self.has_option("GET"),
+            Some(Reply::Zero) => {
+                matches!(self.name(), "SETNX" | "MSETNX" | "PERSIST" | "EXPIRE" | "PEXPIRE" | "EXPIREAT" | "PEXPIREAT")
+            }
+            _ => false,
+        }
+    }
+
+    fn has_option(&self, option: &str) -> bool {
+        self.args().iter().skip(2).any(|word| word.eq_ignore_ascii_case(option.as_bytes()))
+    }
+
+    /// The keys whose TTL this command changes, and whether they have one afterwards.
+    fn ttl_changes(&self) -> Vec<(Vec<u8>, bool)> {
+        let keys = self.keys();
+        let all = |gets: bool| keys.iter().map(|key| (key.to_vec(), gets)).collect();
+        match self.name() {
+            "SET" if self.has_option("KEEPTTL") => Vec::new(),
+            "SET" => all(["EX", "PX", "EXAT", "PXAT"].iter().any(|option| self.has_option(option))),
+            "SETEX" | "PSETEX" | "EXPIRE" | "PEXPIRE" | "EXPIREAT" | "PEXPIREAT" => all(true),
+            "GETEX" if ["EX", "PX", "EXAT", "PXAT"].iter().any(|option| self.has_ttl_of_getex(option)) => all(true),
+            "GETEX" if self.has_ttl_of_getex("PERSIST") => all(false),
+            "SETNX" | "GETSET" | "MSET" | "MSETNX" | "PERSIST" => all(false),
+            _ => Vec::new(),
+        }
+    }
+
+    fn has_ttl_of_getex(&self, option: &str) -> bool {
+        self.args().iter().skip(1).any(|word| word.eq_ignore_ascii_case(option.as_bytes()))
+    }
+
+    /// Whether it reads a value.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(
+            self.name(),
+            "GET"
+                | "GETEX"
+                | "GETRANGE"
+                | "MGET"
+                | "HGET"
+                | "HMGET"
+                | "HGETALL"
+                | "HGETEX"
+                | "LRANGE"
+                | "LINDEX"
+                | "SMEMBERS"
+                | "SISMEMBER"
+                | "ZRANGE"
+                | "ZSCORE"
+                | "JSON.GET"
+                | "JSON.MGET"
+                | "EXISTS"
+                | "DUMP"
+        )
+    }
+
+    /// Whether it writes a value.
+    pub(super) fn is_fill(&self) -> bool {
+        matches!(
+            self.name(),
+            "SET"
+                | "SETEX"
+                | "PSETEX"
+                | "SETNX"
+                | "GETSET"
+                | "MSET"
+                | "MSETNX"
+                | "HSET"
+                | "HMSET"
+                | "HSETNX"
+                | "HSETEX"
+                | "LPUSH"
+                | "RPUSH"
+                | "SADD"
+                | "ZADD"
+                | "JSON.SET"
+                | "RESTORE"
+        )
+    }
+
+    /// Whether a read found nothing.
+    pub(super) fn is_missed(&self) -> bool {
+        let all_nil = || {
+            // An MGET or HMGET that found nothing is an array of nils.
+            let head = self.reply_head().unwrap_or_default();
+            let mut lines = head.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+            matches!(self.name(), "MGET" | "HMGET" | "JSON.MGET") && lines.all(|line| matches!(line, b"$-1\r" | b"_\r"))
+        };
+        match self.reply() {
+            Some(Reply::Nil | Reply::Empty) => true,
+            Some(Reply::Zero) => matches!(self.name(), "EXISTS" | "SISMEMBER"),
+            Some(Reply::Elements) => all_nil(),
+            _ => false,
+        }
+    }
+}
+
+/// The first reason why these commands are not a cache hit: a value that is found, and not filled again.
+pub(super) fn no_hit(commands: &Commands) -> Option<String> {
+    let read = commands.iter().find(|command| command.is_read() && command.reply().is_some());
+    let Some(read) = read else { return Some(report::tap::no_read()) };
+    if let Some(missed) = commands.iter().find(|command| command.is_read() && command.is_missed()) {
+        return Some(report::tap::missed(missed));
+    }
+    let keys = read.keys();
+    let fill = commands.iter().find(|command| {
+        command.index > read.index && command.is_fill() && command.keys().iter().any(|key| keys.contains(key))
+    });
+    fill.map(report::tap::filled_after_hit)
+}
+
+/// The first reason why these commands are not a cache miss: nothing is found, and then it is filled with a TTL.
+pub(super) fn no_miss(commands: &Commands) -> Option<String> {
+    let Some(missed) = commands.iter().find(|command| command.is_read() && command.is_missed()) else {
+        return Some(match commands.iter().find(|command| command.is_read()) {
+            Some(read) => report::tap::not_missed(read),
+            None => report::tap::no_read(),
+        });
+    };
+    let keys = missed.keys();
+    let fill = commands.iter().find(|command| {
+        command.index > missed.index
+            && command.is_fill()
+            && !command.has_failed()
+            && command.keys().iter().any(|key| keys.contains(key))
+    });
+    let Some(fill) = fill else { return Some(report::tap::not_filled(missed)) };
+    let key = fill.keys().first().map(|key| key.to_vec()).unwrap_or_default();
+    let gets_ttl = |command: &Command| {
+        command.index >= fill.index && command.ttl_changes().iter().any(|(other, gets)| *other == key && *gets)
+    };
+    (!commands.iter().any(gets_ttl)).then(|| report::tap::without_ttl(fill))
+}

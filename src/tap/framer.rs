@@ -1,0 +1,238 @@
+//! Finds where the frames of the Redis protocol end (RESP2, RESP3, inline commands), and keeps none of their bytes.
+//!
+//! Bytes may be cut anywhere. The protocol: <https://redis.io/docs/latest/develop/reference/protocol-spec/>, and for
+//! streamed types <https://github.com/antirez/RESP3/blob/master/spec.md>.
+
+/// How deeply replies may be nested. Lua refuses to build a deeper table than about 200.
+const MAX_DEPTH: usize = 512;
+
+/// Digits of a length, with its sign. Longer ones fit no integer of Redis.
+const MAX_DIGITS: u8 = 20;
+
+/// Open aggregates of unknown length end with `.`, and streamed strings with an empty chunk.
+const STREAM: u64 = u64::MAX;
+const STREAMED_STRING: u64 = u64::MAX - 1;
+
+/// Marks the element count of an attribute, which the value that it describes follows.
+const ATTRIBUTE: u64 = 1 << 62;
+
+/// Which side sends the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Commands: arrays of bulk strings, or lines.
+    Client,
+    /// Replies and pushes.
+    Server,
+}
+
+/// Bytes that are not part of any frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// No value begins with this byte.
+    Type(u8),
+    /// This byte is not part of a length.
+    Length(u8),
+    /// A value of this type can't have that length.
+    LengthOf(u8),
+    /// Deeper than `MAX_DEPTH`.
+    Depth,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// At the first byte of a value.
+    Value,
+    /// Within a length; the type it belongs to.
+    Length(u8),
+    /// Within a line that ends with `\n`.
+    Line,
+    /// So many bytes of a string, with its `\r\n`, are still to come.
+    String(u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Framer {
+    side: Side,
+    state: State,
+    /// Elements that each open aggregate still lacks.
+    open: Vec<u64>,
+    length: i64,
+    digits: u8,
+    is_negative: bool,
+    is_streamed: bool,
+    /// Whether the frame is a command that the server ignores: an empty array or an empty line.
+    is_empty: bool,
+}
+
+impl Framer {
+    pub(crate) fn new(side: Side) -> Self {
+        Self {
+            side,
+            state: State::Value,
+            open: Vec::new(),
+            length: 0,
+            digits: 0,
+            is_negative: false,
+            is_streamed: false,
+            is_empty: false,
+        }
+    }
+
+    /// Whether the last frame, which has just ended, is an empty command.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Where the frame that is open, or that begins here, ends: `Some` index behind its last byte, or `None` if all of
+    /// these bytes belong to it and more will follow.
+    pub(crate) fn end_of_frame(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            match self.state {
+                State::String(missing) => {
+                    let here = (bytes.len() - at) as u64;
+                    if here < missing {
+                        self.state = State::String(missing - here);
+                        return Ok(None);
+                    }
+                    at += usize::try_from(missing).unwrap_or(usize::MAX);
+                    if self.complete() {
+                        return Ok(Some(at));
+                    }
+                }
+                State::Line => {
+                    let Some(length) = bytes[at..].iter().position(|byte| *byte == b'\n') else {
+                        self.is_empty &= is_blank(&bytes[at..]);
+                        return Ok(None);
+                    };
+                    self.is_empty &= is_blank(&bytes[at..at + length]);
+                    at += length + 1;
+                    if self.complete() {
+                        return Ok(Some(at));
+                    }
+                }
+                State::Value => {
+                    at += 1;
+                    if self.begin(byte)? {
+                        return Ok(Some(at));
+                    }
+                }
+                State::Length(kind) => {
+                    at += 1;
+                    match byte {
+                        b'0'..=b'9' if self.digits < MAX_DIGITS && !self.is_streamed => {
+                            self.length = self.length.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+                            self.digits += 1;
+                        }
+                        b'-' if self.digits == 0 && !self.is_negative => self.is_negative = true,
+                        b'?' if self.digits == 0 && !self.is_negative => self.is_streamed = true,
+                        b'\r' => {}
+                        b'\n' if self.digits > 0 || self.is_streamed => {
+                            if self.enter(kind)? {
+                                return Ok(Some(at));
+                            }
+                        }
+                        _ => return Err(Malformed::Length(byte)),
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first byte of a value. True if it is a frame by itself.
+    fn begin(&mut self, byte: u8) -> Result<bool, Malformed> {
+        let is_first = self.open.is_empty();
+        self.is_empty = is_first && self.side == Side::Client;
+        (self.length, self.digits, self.is_negative, self.is_streamed) = (0, 0, false, false);
+        let in_string = self.open.last() == Some(&STREAMED_STRING);
+        self.state = match (self.side, byte) {
+            (Side::Client, b'*') if is_first => State::Length(byte),
+            (Side::Client, b'$') if !is_first => State::Length(byte),
+            (Side::Client, b'\n') if is_first => return Ok(true),
+            (Side::Client, _) if is_first => {
+                self.is_empty = is_blank(&[byte]);
+                State::Line
+            }
+            (Side::Server, b';') if in_string => State::Length(byte),
+            (Side::Server, b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|') if !in_string => State::Length(byte),
+            (Side::Server, b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(') if !in_string => State::Line,
+            (Side::Server, b'.') if self.open.last() == Some(&STREAM) => {
+                self.open.pop();
+                State::Line
+            }
+            _ => return Err(Malformed::Type(byte)),
+        };
+        Ok(false)
+    }
+
+    /// The end of a length. True if the frame ends with it.
+    fn enter(&mut self, kind: u8) -> Result<bool, Malformed> {
+        let length = if self.is_negative { -self.length } else { self.length };
+        let is_null = length == -1 && matches!(kind, b'$' | b'*');
+        if length < 0 && !is_null {
+            return Err(Malformed::LengthOf(kind));
+        }
+        let length = length.unsigned_abs();
+        match kind {
+            _ if is_null && self.side == Side::Client && kind == b'$' => return Err(Malformed::LengthOf(kind)),
+            _ if is_null => return Ok(self.complete()),
+            b'$' if self.is_streamed && self.side == Side::Server => self.push(STREAMED_STRING)?,
+            b'*' | b'~' | b'>' | b'%' if self.is_streamed && self.side == Side::Server => self.push(STREAM)?,
+            _ if self.is_streamed => return Err(Malformed::LengthOf(kind)),
+            b';' if length == 0 => {
+                self.open.pop();
+                return Ok(self.complete());
+            }
+            b'$' | b'!' | b'=' | b';' => self.state = State::String(length + 2),
+            b'|' if length == 0 => self.state = State::Value,
+            _ if length == 0 => return Ok(self.complete()),
+            b'%' | b'|' if length > ATTRIBUTE / 4 => return Err(Malformed::LengthOf(kind)),
+            _ if length >= ATTRIBUTE => return Err(Malformed::LengthOf(kind)),
+            b'%' => self.push(2 * length)?,
+            b'|' => self.push(ATTRIBUTE | (2 * length))?,
+            _ => {
+                self.is_empty = false;
+                self.push(length)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn push(&mut self, elements: u64) -> Result<(), Malformed> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(Malformed::Depth);
+        }
+        self.open.push(elements);
+        self.state = State::Value;
+        Ok(())
+    }
+
+    /// The end of a value. True if the frame ends with it.
+    fn complete(&mut self) -> bool {
+        self.state = State::Value;
+        loop {
+            let Some(missing) = self.open.last_mut() else { return true };
+            if matches!(*missing, STREAM | STREAMED_STRING) {
+                return false;
+            }
+            *missing -= 1;
+            match *missing {
+                0 => _ = self.open.pop(),
+                // The value that it describes takes its place.
+                ATTRIBUTE => {
+                    self.open.pop();
+                    return false;
+                }
+                _ => return false,
+            }
+        }
+    }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+#[cfg(test)]
+mod tests;

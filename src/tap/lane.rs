@@ -1,0 +1,352 @@
+//! One direction of a connection: bytes are read on one side, framed, and written on the other.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Instant;
+
+use super::framer::{Framer, Malformed, Side};
+use super::stream::Stream;
+
+/// How much of a frame is waited for before its gate decides, in bytes. A longer one is judged by its beginning.
+const WHOLE_FRAME: usize = 64 * 1024;
+
+/// A stream, and what is known of it.
+pub(super) struct End {
+    pub(super) stream: Stream,
+    pub(super) is_readable: bool,
+    pub(super) is_writable: bool,
+    /// The peer sends nothing more. There is no further event for that, so it is read until its end.
+    pub(super) has_hung_up: bool,
+}
+
+impl End {
+    /// Reads once. `None` if nothing is there.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(length) => {
+                    // Less than there was room for: all is read, and the next bytes are a new event. Not so on Windows.
+                    self.is_readable = length == buffer.len() || self.has_hung_up || cfg!(windows);
+                    return Ok(Some(length));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes as much as it takes, and returns how much that is.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() && self.is_writable {
+            match self.stream.write(&bytes[written..]) {
+                Ok(length) => written += length,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    self.is_writable = false;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// How a connection comes to its end.
+#[derive(Debug)]
+pub(super) enum Closed {
+    /// By one of its sides, by an error of a socket, or by a rule.
+    Socket,
+    /// By bytes that are not the protocol.
+    Malformed(Side, Malformed, Vec<u8>),
+}
+
+impl From<io::Error> for Closed {
+    fn from(_: io::Error) -> Self {
+        Self::Socket
+    }
+}
+
+/// A frame, as its gate sees it.
+pub(super) struct Frame<'lane> {
+    /// Its first bytes.
+    pub(super) head: &'lane [u8],
+    /// All of it; `None` if it is too long to be kept.
+    pub(super) whole: Option<&'lane [u8]>,
+}
+
+/// What becomes of a frame.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Forward,
+    Drop,
+    /// Other bytes take its place.
+    Replace(Vec<u8>),
+    /// It is forwarded then.
+    HoldUntil(Instant),
+    /// The connection is closed before it.
+    Cut,
+    /// Half of it is forwarded, and the connection is closed.
+    CutHalf,
+}
+
+/// What stands between the two sides of a lane.
+pub(super) trait Gate {
+    /// Whether frames are to be judged now. Those of which a part has been forwarded are not.
+    fn is_judging(&self) -> bool;
+
+    /// Judges a frame before any of it is forwarded.
+    fn judge(&mut self, frame: &Frame<'_>) -> Verdict;
+
+    /// A frame is complete, and is forwarded now unless it was dropped. What is put into `out` follows it.
+    fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>);
+}
+
+/// A frame that waits, and the bytes after it.
+struct Held {
+    until: Instant,
+    frame: Vec<u8>,
+    is_complete: bool,
+    rest: Vec<u8>,
+}
+
+pub(super) struct Lane {
+    side: Side,
+    framer: Framer,
+    /// The beginning of the frame that is open.
+    head: Vec<u8>,
+    /// How much of a head is kept.
+    keeps: usize,
+    /// The bytes of the open frame so far.
+    size: u64,
+    /// The bytes of the open frame that its gate has not judged yet.
+    unjudged: Vec<u8>,
+    /// Whether the rest of the open frame is forwarded; `None` before it is judged.
+    is_forwarded: Option<bool>,
+    held: Option<Held>,
+    /// Bytes that the other side has not taken yet. While there are any, nothing more is read.
+    unsent: Vec<u8>,
+    /// Where in `unsent` those begin that are still to be written.
+    sent: usize,
+    is_cut: bool,
+    pub(super) is_ended: bool,
+    /// After PSYNC the stream is not the protocol.
+    pub(super) is_raw: bool,
+}
+
+impl Lane {
+    pub(super) fn new(side: Side, keeps: usize) -> Self {
+        Self {
+            side,
+            framer: Framer::new(side),
+            head: Vec::new(),
+            keeps,
+            size: 0,
+            unjudged: Vec::new(),
+            is_forwarded: None,
+            held: None,
+            unsent: Vec::new(),
+            sent: 0,
+            is_cut: false,
+            is_ended: false,
+            is_raw: false,
+        }
+    }
+
+    /// Moves what is there, once. True if there may be more.
+    pub(super) fn pump(
+        &mut self,
+        from: &mut End,
+        to: &mut End,
+        scratch: &mut [u8],
+        gate: &mut impl Gate,
+    ) -> Result<bool, Closed> {
+        if !self.flush(to)? {
+            return Ok(false);
+        }
+        if let Some(held) = &self.held {
+            if Instant::now() < held.until {
+                return Ok(false);
+            }
+            self.release(gate)?;
+            return Ok(self.flush(to)?);
+        }
+        if self.is_ended || !from.is_readable {
+            return Ok(false);
+        }
+        let Some(length) = from.read(scratch)? else { return Ok(false) };
+        if length == 0 {
+            self.is_ended = true;
+            return Ok(false);
+        }
+        let bytes = &scratch[..length];
+        if self.is_raw || (!gate.is_judging() && self.unjudged.is_empty() && self.is_forwarded != Some(false)) {
+            self.record(bytes, gate)?;
+            let written = to.write(bytes)?;
+            self.unsent.extend_from_slice(&bytes[written..]);
+        } else {
+            self.judge(bytes, gate)?;
+        }
+        Ok(self.flush(to)? && from.is_readable)
+    }
+
+    /// Writes what was read before. False if the other side does not take all of it.
+    fn flush(&mut self, to: &mut End) -> Result<bool, Closed> {
+        self.sent += to.write(&self.unsent[self.sent..])?;
+        if self.is_cut {
+            return Err(Closed::Socket);
+        }
+        if self.sent < self.unsent.len() {
+            return Ok(false);
+        }
+        self.unsent.clear();
+        self.sent = 0;
+        Ok(true)
+    }
+
+    /// Where bytes go that do not come from the other side; `None` within a frame.
+    pub(super) fn between_frames(&mut self) -> Option<&mut Vec<u8>> {
+        (self.size == 0 && self.held.is_none()).then_some(&mut self.unsent)
+    }
+
+    /// Whether everything that was read has been written.
+    pub(super) fn is_drained(&self) -> bool {
+        self.sent == self.unsent.len() && self.held.is_none()
+    }
+
+    /// When the frame that waits is forwarded.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.as_ref().map(|held| held.until)
+    }
+
+    /// Finds the frames in bytes that are forwarded in any case.
+    fn record(&mut self, bytes: &[u8], gate: &mut impl Gate) -> Result<(), Closed> {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.is_raw {
+            match self.framer.end_of_frame(rest) {
+                Ok(Some(length)) => {
+                    let (frame, after) = rest.split_at(length);
+                    self.size += length as u64;
+                    if self.head.is_empty() {
+                        let head = &frame[..length.min(self.keeps)];
+                        if !self.framer.was_empty() {
+                            gate.complete(head, self.size, &mut self.unsent);
+                        }
+                        self.begin_frame();
+                    } else {
+                        self.keep(frame);
+                        self.complete(gate);
+                    }
+                    rest = after;
+                }
+                Ok(None) => {
+                    self.keep(rest);
+                    self.size += rest.len() as u64;
+                    self.is_forwarded = Some(true);
+                    break;
+                }
+                Err(malformed) => return Err(self.malformed(malformed, rest)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the frames, and forwards what the gate lets through.
+    fn judge(&mut self, bytes: &[u8], gate: &mut impl Gate) -> Result<(), Closed> {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.is_cut {
+            let end = match self.framer.end_of_frame(rest) {
+                Ok(end) => end,
+                Err(malformed) => return Err(self.malformed(malformed, rest)),
+            };
+            let (frame, after) = rest.split_at(end.unwrap_or(rest.len()));
+            self.keep(frame);
+            self.size += frame.len() as u64;
+            match self.is_forwarded {
+                Some(true) => self.unsent.extend_from_slice(frame),
+                Some(false) => {}
+                None => self.unjudged.extend_from_slice(frame),
+            }
+            let is_due = end.is_some() || self.unjudged.len() > WHOLE_FRAME;
+            if self.is_forwarded.is_none() && is_due && !self.decide(end.is_some(), after, gate) {
+                return Ok(());
+            }
+            if end.is_some() && !self.is_cut {
+                self.complete(gate);
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Asks the gate about the open frame. False if it is held, with the bytes after it.
+    fn decide(&mut self, is_complete: bool, after: &[u8], gate: &mut impl Gate) -> bool {
+        let frame = std::mem::take(&mut self.unjudged);
+        let verdict = if is_complete && self.framer.was_empty() {
+            Verdict::Forward
+        } else {
+            gate.judge(&Frame { head: &self.head, whole: is_complete.then_some(&frame) })
+        };
+        match verdict {
+            Verdict::Forward => {
+                self.unsent.extend_from_slice(&frame);
+                self.is_forwarded = Some(true);
+            }
+            Verdict::Replace(other) => {
+                self.unsent.extend_from_slice(&other);
+                self.is_forwarded = Some(false);
+            }
+            Verdict::Drop => self.is_forwarded = Some(false),
+            Verdict::HoldUntil(until) => {
+                self.held = Some(Held { until, frame, is_complete, rest: after.to_vec() });
+                return false;
+            }
+            Verdict::Cut => {
+                self.is_cut = true;
+                gate.complete(&self.head, self.size, &mut Vec::new());
+            }
+            Verdict::CutHalf => {
+                self.unsent.extend_from_slice(&frame[..frame.len() / 2]);
+                self.is_cut = true;
+                gate.complete(&self.head, self.size, &mut Vec::new());
+            }
+        }
+        true
+    }
+
+    fn release(&mut self, gate: &mut impl Gate) -> Result<(), Closed> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        self.unsent.extend_from_slice(&held.frame);
+        self.is_forwarded = Some(true);
+        if held.is_complete {
+            self.complete(gate);
+        }
+        self.judge(&held.rest, gate)
+    }
+
+    fn complete(&mut self, gate: &mut impl Gate) {
+        if !self.framer.was_empty() {
+            gate.complete(&self.head, self.size, &mut self.unsent);
+        }
+        self.begin_frame();
+    }
+
+    fn begin_frame(&mut self) {
+        self.head.clear();
+        self.size = 0;
+        self.is_forwarded = None;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = self.keeps.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn malformed(&mut self, malformed: Malformed, bytes: &[u8]) -> Closed {
+        self.keep(bytes);
+        Closed::Malformed(self.side, malformed, std::mem::take(&mut self.head))
+    }
+}

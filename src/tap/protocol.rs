@@ -1,0 +1,494 @@
+//! What a connection's commands and replies mean to it: which reply answers which command, and the state that the
+//! server keeps of the connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::arguments::{self, arguments};
+use super::lane::{Frame, Verdict};
+use super::record::{Command, Log, Reply, is_boundary};
+use super::rules::{After, Before, Judged, Rules};
+
+/// The server's view of one connection.
+#[derive(Default)]
+pub(super) struct Protocol {
+    pub(super) connection: u64,
+    database: u32,
+    name: Option<Arc<str>>,
+    is_resp3: bool,
+    /// The MULTI that is open, and the database that was selected before it.
+    transaction: Option<(usize, u32)>,
+    replies: Replies,
+    /// Whether it has ever subscribed: arrays can be messages then.
+    has_subscribed: bool,
+    is_monitor: bool,
+    is_replica: bool,
+    waiting: VecDeque<Waiting>,
+    /// How many of them have a fate of their own.
+    fates: usize,
+    /// That of the command that is judged and not forwarded yet.
+    next: Option<Fate>,
+    /// The name of the last command, which is mostly that of the next one too.
+    last_name: Option<(Box<[u8]>, Arc<str>)>,
+}
+
+/// What `CLIENT REPLY` asked for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Replies {
+    #[default]
+    On,
+    SkipNext,
+    Off,
+}
+
+/// A command that waits for its reply.
+struct Waiting {
+    record: Option<usize>,
+    effect: Effect,
+    fate: Option<Fate>,
+}
+
+/// What a rule has decided about a command.
+struct Fate {
+    after: After,
+    /// The reply of the tap itself; the server does not get the command.
+    answer: Option<Vec<u8>>,
+    /// Whether the server replies twice, and the client gets the first reply.
+    is_doubled: bool,
+    /// Whether it never arrives.
+    is_cut: bool,
+    /// For the transcript.
+    fault: &'static str,
+}
+
+/// What a reply changes.
+enum Effect {
+    Nothing,
+    /// Back to that database if it is refused.
+    Select(u32),
+    Hello,
+    /// If it is refused there is no transaction.
+    Multi,
+    /// A (P|S)(UN)SUBSCRIBE: that many confirmations follow.
+    Subscribe(Box<[u8]>, usize),
+    Monitor,
+}
+
+/// What a frame of the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The reply to a command, which the log has under that index.
+    Reply(Option<usize>),
+    /// A message, an invalidation, or a line of MONITOR.
+    Push,
+}
+
+impl Protocol {
+    pub(super) fn new(connection: u64) -> Self {
+        Self { connection, ..Self::default() }
+    }
+
+    /// Whether the stream is a replica's from here on, which is not the protocol.
+    pub(super) fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
+    /// What the rules do to a command, before it is forwarded.
+    pub(super) fn judge_command(&mut self, frame: &Frame<'_>, rules: &mut Rules) -> Verdict {
+        let name = self.name_of(frame.head);
+        let (client, is_resp3) = (self.name.clone(), self.is_resp3);
+        let judged = Judged {
+            name: &name,
+            head: frame.head,
+            whole: frame.whole,
+            client: client.as_deref(),
+            is_resp3,
+            is_boundary: is_boundary(&name, self.transaction.is_some()),
+        };
+        let Some((before, after, fault)) = rules.judge(&judged) else { return Verdict::Forward };
+        let mut fate = Fate { after, answer: None, is_doubled: false, is_cut: false, fault };
+        let verdict = match before {
+            Before::Forward => Verdict::Forward,
+            Before::Hold(until) => Verdict::HoldUntil(until),
+            Before::Replace(other, is_doubled) => {
+                fate.is_doubled = is_doubled;
+                Verdict::Replace(other)
+            }
+            Before::Answer(reply) => {
+                fate.answer = Some(reply);
+                Verdict::Drop
+            }
+            Before::Cut => {
+                fate.is_cut = true;
+                Verdict::Cut
+            }
+        };
+        self.next = Some(fate);
+        verdict
+    }
+
+    /// Whether replies are not simply forwarded.
+    pub(super) fn has_fates(&self) -> bool {
+        self.fates > 0
+    }
+
+    /// What a rule does to a frame of the server.
+    pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
+        if self.push(frame.head).is_some() {
+            return Verdict::Forward;
+        }
+        match self.waiting.front().and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
+            None | Some(After::Forward) => Verdict::Forward,
+            Some(After::Drop) => Verdict::Drop,
+            Some(After::Cut) => Verdict::Cut,
+            Some(After::Late(time)) => Verdict::HoldUntil(Instant::now() + *time),
+            Some(After::Replace(other)) => Verdict::Replace(other.clone()),
+            Some(After::Half) => Verdict::CutHalf,
+        }
+    }
+
+    /// The tap's own replies to commands that the server does not get, as far as it is their turn.
+    pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log) {
+        while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
+            out.extend_from_slice(reply);
+            Self::reply(*record, reply, reply.len() as u64, log);
+            self.waiting.pop_front();
+            self.fates -= 1;
+        }
+    }
+
+    /// A command is forwarded. `head` is the beginning of its frame, which has `size` bytes.
+    pub(super) fn command(&mut self, head: &[u8], size: u64, log: &mut Log) {
+        let name = self.name_of(head);
+        let mut args = arguments(head).skip(1);
+        // RESET, HELLO and SELECT hold from the next command on, whether it waits for the reply or not.
+        let before = self.database;
+        let effect = match &*name {
+            "SELECT" => {
+                if let Some(database) = args.next().and_then(|number| std::str::from_utf8(number).ok()?.parse().ok()) {
+                    self.database = database;
+                }
+                Effect::Select(before)
+            }
+            "HELLO" => {
+                let words = args.by_ref();
+                if words.any(|word| word.eq_ignore_ascii_case(b"SETNAME")) {
+                    self.name = words.next().map(|name| arguments::text(name).into());
+                }
+                Effect::Hello
+            }
+            "CLIENT SETNAME" => {
+                self.name = args.nth(1).filter(|name| !name.is_empty()).map(|name| arguments::text(name).into());
+                Effect::Nothing
+            }
+            "MULTI" if self.transaction.is_none() => Effect::Multi,
+            "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE" => {
+                self.has_subscribed = true;
+                let word = name.to_lowercase().into_bytes().into();
+                Effect::Subscribe(word, arguments::count(head).saturating_sub(1).max(1))
+            }
+            "MONITOR" => Effect::Monitor,
+            "PSYNC" | "SYNC" => {
+                self.is_replica = true;
+                Effect::Nothing
+            }
+            "RESET" => {
+                let (connection, waiting) = (self.connection, std::mem::take(&mut self.waiting));
+                *self = Self { connection, waiting, ..Self::default() };
+                Effect::Nothing
+            }
+            _ => Effect::Nothing,
+        };
+        // A transaction that is sent at once begins with MULTI, and is counted at EXEC.
+        let multi = self.transaction.filter(|_| &*name == "EXEC").and_then(|(multi, _)| log.commands.get(multi));
+        let begins_round_trip = self.waiting.is_empty() || multi.is_some_and(|multi| multi.begins_round_trip);
+        let index = log.commands.len();
+        if name.as_ref() == "MULTI" && self.transaction.is_none() {
+            self.transaction = Some((index, before));
+        }
+        let record = log.push(Command {
+            index,
+            connection: self.connection,
+            client_name: self.name.clone(),
+            database: before,
+            head: without_secrets(&name, head),
+            name: name.clone(),
+            size,
+            at: Instant::now(),
+            transaction: self.transaction.map(|(multi, _)| multi),
+            begins_round_trip,
+            fault: self.next.as_ref().map(|fate| fate.fault),
+            reply: None,
+        });
+        match (&*name, self.transaction) {
+            ("DISCARD", Some((_, before))) => (self.database, self.transaction) = (before, None),
+            ("EXEC", Some(_)) => self.transaction = None,
+            _ => {}
+        }
+        let fate = self.next.take();
+        if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
+            return;
+        }
+        // The state of the connection is the server's: a command that does not reach it changes none.
+        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
+        let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
+        self.fates += usize::from(fate.is_some());
+        self.waiting.push_back(Waiting { record, effect, fate });
+        if is_doubled {
+            let fate = Fate { after: After::Drop, answer: None, is_doubled: false, is_cut: false, fault: "" };
+            self.fates += 1;
+            self.waiting.push_back(Waiting { record: None, effect: Effect::Nothing, fate: Some(fate) });
+        }
+    }
+
+    /// Whether the server will reply to that command.
+    fn is_answered(&mut self, name: &str, head: &[u8]) -> bool {
+        if name == "CLIENT REPLY" {
+            let mode = arguments(head).nth(2).unwrap_or_default();
+            self.replies = match arguments::upper(mode).as_str() {
+                "ON" => Replies::On,
+                "OFF" => Replies::Off,
+                "SKIP" if self.replies == Replies::On => Replies::SkipNext,
+                _ => self.replies,
+            };
+            return self.replies == Replies::On;
+        }
+        match self.replies {
+            Replies::On => true,
+            Replies::Off => false,
+            Replies::SkipNext => {
+                self.replies = Replies::On;
+                false
+            }
+        }
+    }
+
+    /// A frame of the server is complete.
+    pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> Answer {
+        match self.push(head) {
+            Some(Push::Other) => return Answer::Push,
+            Some(Push::Confirmation(kind, channel)) => {
+                confirm(kind, channel, log);
+                let Some(Waiting { effect: Effect::Subscribe(word, missing), .. }) = self.waiting.front_mut() else {
+                    return Answer::Push;
+                };
+                if **word != *kind {
+                    return Answer::Push;
+                }
+                *missing -= 1;
+                if *missing > 0 {
+                    return Answer::Push;
+                }
+            }
+            None => {}
+        }
+        let Some(Waiting { record, effect, fate }) = self.waiting.pop_front() else { return Answer::Push };
+        self.fates -= usize::from(fate.is_some());
+        let is_error = matches!(head.first(), Some(b'-' | b'!'));
+        match effect {
+            Effect::Select(before) if is_error => self.database = before,
+            Effect::Multi if is_error => self.transaction = None,
+            Effect::Hello if !is_error => self.is_resp3 = head.first() == Some(&b'%'),
+            Effect::Monitor if !is_error => self.is_monitor = true,
+            _ => {}
+        }
+        Self::reply(record, head, size, log)
+    }
+
+    /// Whether that frame is sent unasked, or confirms a subscription.
+    fn push<'head>(&self, head: &'head [u8]) -> Option<Push<'head>> {
+        let is_push = head.first() == Some(&b'>');
+        if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
+            return Some(Push::Other);
+        }
+        if !is_push && !(self.has_subscribed && head.first() == Some(&b'*')) {
+            return None;
+        }
+        let mut words = elements(head);
+        let kind = words.next().unwrap_or_default();
+        if kind.ends_with(b"subscribe") {
+            return Some(Push::Confirmation(kind, words.next().unwrap_or_default()));
+        }
+        let is_message = matches!(kind, b"message" | b"pmessage" | b"smessage");
+        (is_push || is_message).then_some(Push::Other)
+    }
+
+    fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) -> Answer {
+        if let Some(index) = record {
+            log.reply(index, Reply::read(head), head, size, Instant::now());
+        }
+        Answer::Reply(record)
+    }
+
+    fn name_of(&mut self, head: &[u8]) -> Arc<str> {
+        let first = arguments(head).next().unwrap_or_default();
+        if let Some((known, name)) = &self.last_name
+            && **known == *first
+        {
+            return name.clone();
+        }
+        let name: Arc<str> = arguments::name(head).into();
+        // One with a subcommand is another name each time.
+        self.last_name = (!name.contains(' ')).then(|| (first.into(), name.clone()));
+        name
+    }
+}
+
+/// A frame that the server sends unasked, or for a subscription.
+enum Push<'head> {
+    /// The confirmation's kind (`subscribe`), and the channel.
+    Confirmation(&'head [u8], &'head [u8]),
+    Other,
+}
+
+fn confirm(kind: &[u8], channel: &[u8], log: &mut Log) {
+    let is_end = kind.starts_with(b"un") || kind[1..].starts_with(b"un");
+    let count = log.subscribed.entry(channel.to_vec()).or_default();
+    *count = if is_end { count.saturating_sub(1) } else { *count + 1 };
+}
+
+/// The strings of an array or a push, as far as they are kept.
+fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_array = matches!(head.first(), Some(b'*' | b'>'));
+    // An array of bulk strings is written as a command is.
+    let mut rest = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
+    std::iter::from_fn(move || {
+        if !is_array {
+            return None;
+        }
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let (kind, value) = line.split_first()?;
+        rest = &rest[end + 1..];
+        if *kind != b'$' {
+            return Some(value);
+        }
+        let length: usize = std::str::from_utf8(value).ok()?.parse().ok()?;
+        let element = rest.get(..length.min(rest.len()))?;
+        rest = rest.get(length + 2..).unwrap_or_default();
+        Some(element)
+    })
+}
+
+/// The head of a command as it can be kept: without passwords.
+fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
+    let has_secret = matches!(name, "AUTH" | "HELLO" | "MIGRATE" | "ACL SETUSER")
+        || (name == "CONFIG SET"
+            && arguments(head)
+                .any(|word| word.to_ascii_lowercase().ends_with(b"auth") || word.eq_ignore_ascii_case(b"requirepass")));
+    if !has_secret {
+        return head.into();
+    }
+    let mut shown = Vec::new();
+    for word in name.split(' ') {
+        shown.extend_from_slice(word.as_bytes());
+        shown.push(b' ');
+    }
+    if name == "HELLO" {
+        // Its version and the client's name are no secrets.
+        let words: Vec<_> = arguments(head).skip(1).collect();
+        let mut words = words.as_slice();
+        while let [word, rest @ ..] = words {
+            shown.extend_from_slice(word);
+            shown.push(b' ');
+            words = rest;
+            if word.eq_ignore_ascii_case(b"AUTH") {
+                shown.extend_from_slice(b"*** *** ");
+                words = rest.get(2..).unwrap_or_default();
+            }
+        }
+    } else {
+        shown.extend_from_slice(b"***");
+    }
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(protocol: &mut Protocol, log: &mut Log, line: &str) {
+        protocol.command(format!("{line}\r\n").as_bytes(), 1, log);
+    }
+
+    fn answer(protocol: &mut Protocol, log: &mut Log, reply: &str) -> Answer {
+        protocol.answer(reply.as_bytes(), 1, log)
+    }
+
+    #[test]
+    fn replies_answer_commands_in_order() {
+        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
+        for line in ["SELECT 14", "GET a", "SELECT 99", "GET b"] {
+            send(&mut protocol, &mut log, line);
+        }
+        for reply in ["+OK\r\n", "$-1\r\n", "-ERR DB index\r\n", "$1\r\nb\r\n"] {
+            assert!(matches!(answer(&mut protocol, &mut log, reply), Answer::Reply(Some(_))));
+        }
+        assert!(protocol.waiting.is_empty());
+        let replies: Vec<_> = log.commands.iter().map(|command| command.reply().unwrap().clone()).collect();
+        assert_eq!(replies, [Reply::Ok, Reply::Nil, Reply::Error("ERR".to_owned()), Reply::Value]);
+        let databases: Vec<_> = log.commands.iter().map(Command::database).collect();
+        assert_eq!(databases[..3], [0, 14, 14]);
+        send(&mut protocol, &mut log, "GET c");
+        assert_eq!(log.commands[4].database(), 14);
+        assert_eq!(log.commands.iter().filter(|command| command.begins_round_trip()).count(), 1);
+    }
+
+    #[test]
+    fn messages_answer_nothing() {
+        for array in ['*', '>'] {
+            let (mut protocol, mut log) = (Protocol::new(1), Log::default());
+            send(&mut protocol, &mut log, "SUBSCRIBE a b");
+            send(&mut protocol, &mut log, "PING");
+            let confirmed = |name: &str| format!("{array}3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:1\r\n");
+            assert_eq!(answer(&mut protocol, &mut log, &confirmed("a")), Answer::Push);
+            let message = format!("{array}3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+            assert_eq!(answer(&mut protocol, &mut log, &message), Answer::Push);
+            assert_eq!(answer(&mut protocol, &mut log, &confirmed("b")), Answer::Reply(Some(0)));
+            let pong = if array == '*' { "*2\r\n$4\r\npong\r\n$0\r\n\r\n" } else { "+PONG\r\n" };
+            assert_eq!(answer(&mut protocol, &mut log, pong), Answer::Reply(Some(1)));
+            assert_eq!(log.subscribed, [(b"a".to_vec(), 1), (b"b".to_vec(), 1)].into());
+        }
+    }
+
+    #[test]
+    fn commands_without_replies_don_t_wait() {
+        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
+        for line in ["CLIENT REPLY SKIP", "SET a 1", "GET a", "CLIENT REPLY OFF", "SET a 2", "CLIENT REPLY ON", "GET b"]
+        {
+            send(&mut protocol, &mut log, line);
+        }
+        for (reply, index) in [("$1\r\n1\r\n", 2), ("+OK\r\n", 5), ("$-1\r\n", 6)] {
+            assert_eq!(answer(&mut protocol, &mut log, reply), Answer::Reply(Some(index)));
+        }
+    }
+
+    #[test]
+    fn transactions_are_one_round_trip() {
+        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
+        for (line, reply) in
+            [("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*1\r\n$1\r\n1\r\n"), ("GET b", "$-1\r\n")]
+        {
+            send(&mut protocol, &mut log, line);
+            answer(&mut protocol, &mut log, reply);
+        }
+        let names: Vec<_> =
+            log.commands.iter().filter(|command| command.begins_round_trip()).map(Command::name).collect();
+        assert_eq!(names, ["EXEC", "GET"]);
+        assert!(log.commands[1].is_in_transaction() && log.commands[1].is_in_transaction_with(&log.commands[2]));
+        assert!(!log.commands[3].is_in_transaction());
+    }
+
+    #[test]
+    fn keeps_no_passwords() {
+        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
+        for line in ["AUTH asa hunter2", "HELLO 3 AUTH asa hunter2 SETNAME shop", "CONFIG SET requirepass hunter2"] {
+            send(&mut protocol, &mut log, line);
+        }
+        for command in &log.commands {
+            assert!(!command.head.windows(7).any(|bytes| bytes == b"hunter2"), "{:?}", command.head);
+        }
+        assert_eq!(log.commands[1].client_name(), Some("shop"));
+    }
+}

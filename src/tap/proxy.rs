@@ -1,0 +1,341 @@
+//! The thread between the clients and the server: it forwards bytes as they came, and records the commands.
+//!
+//! One thread polls all sockets, so that commands are recorded in the order in which they are forwarded. A connection
+//! whose other side takes nothing more is not read, so memory does not grow with the size of a value.
+
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::framer::Side;
+use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
+use super::protocol::Protocol;
+use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
+use super::rules::{Rule, Rules};
+use super::stream::{Address, Stream};
+use crate::report;
+use crate::sync::lock;
+
+/// What is read at once, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How often one connection is read before the others have their turn.
+const READS_IN_TURN: usize = 16;
+
+/// After a failure to accept, such as too many open files, it is tried again after that time.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
+const WAKE: Token = Token(0);
+const LISTENER: Token = Token(1);
+/// Each connection has two: the client's stream, and the server's.
+const FIRST_STREAM: usize = 2;
+
+/// What the thread shares with the tap.
+pub(super) struct Shared {
+    log: Mutex<Log>,
+    rules: Mutex<Rules>,
+    has_rules: AtomicBool,
+    changed: Condvar,
+    /// How many wait for the log to change.
+    waiters: AtomicUsize,
+    is_stopping: AtomicBool,
+    waker: Waker,
+}
+
+impl Shared {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        lock(&self.log)
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        lock(&self.rules)
+    }
+
+    /// From the next command on.
+    pub(super) fn add_rule(&self, rule: Rule) {
+        let mut rules = self.rules();
+        rules.0.push(rule);
+        self.has_rules.store(true, Ordering::Release);
+    }
+
+    pub(super) fn clear_rules(&self) {
+        self.rules().0.clear();
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        // It fails only where the thread has ended.
+        let _ = self.waker.wake();
+    }
+
+    /// Waits until the log has what is looked for, `within` that time.
+    pub(super) fn wait_for<T>(&self, within: Duration, mut find: impl FnMut(&Log) -> Option<T>) -> Option<T> {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        let mut found = None;
+        let (log, _) = self
+            .changed
+            .wait_timeout_while(self.log(), within, |log| {
+                found = find(log);
+                found.is_none()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(log);
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        found
+    }
+
+    fn has_changed(&self) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+struct Connection {
+    client: End,
+    server: End,
+    commands: Lane,
+    replies: Lane,
+    protocol: Protocol,
+}
+
+/// Judges and records commands.
+struct CommandGate<'a> {
+    protocol: &'a mut Protocol,
+    shared: &'a Shared,
+    log: Option<MutexGuard<'a, Log>>,
+}
+
+impl Gate for CommandGate<'_> {
+    fn is_judging(&self) -> bool {
+        self.shared.has_rules.load(Ordering::Acquire)
+    }
+
+    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
+        // A rule may wait for the server; the log must not.
+        self.log = None;
+        let mut rules = self.shared.rules();
+        let verdict = self.protocol.judge_command(frame, &mut rules);
+        self.shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
+        verdict
+    }
+
+    fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
+        let log = self.log.get_or_insert_with(|| self.shared.log());
+        self.protocol.command(head, size, log);
+    }
+}
+
+/// Judges and records replies.
+struct ReplyGate<'a> {
+    protocol: &'a mut Protocol,
+    shared: &'a Shared,
+    log: Option<MutexGuard<'a, Log>>,
+}
+
+impl Gate for ReplyGate<'_> {
+    fn is_judging(&self) -> bool {
+        self.protocol.has_fates()
+    }
+
+    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
+        self.protocol.judge_reply(frame)
+    }
+
+    fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
+        let log = self.log.get_or_insert_with(|| self.shared.log());
+        self.protocol.answer(head, size, log);
+        self.protocol.own_replies(out, log);
+    }
+}
+
+impl Connection {
+    /// Moves bytes in both directions. True if there may be more.
+    fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
+        let Self { client, server, commands, replies, protocol } = self;
+        for _ in 0..READS_IN_TURN {
+            let mut gate = CommandGate { protocol, shared, log: None };
+            let more_commands = commands.pump(client, server, scratch, &mut gate);
+            let mut has_changed = gate.log.take().is_some();
+            drop(gate);
+            let more_commands = more_commands?;
+            if protocol.is_replica() {
+                (commands.is_raw, replies.is_raw) = (true, true);
+            }
+            if protocol.has_fates()
+                && let Some(out) = replies.between_frames()
+            {
+                protocol.own_replies(out, &mut shared.log());
+            }
+            let mut gate = ReplyGate { protocol, shared, log: None };
+            let more_replies = replies.pump(server, client, scratch, &mut gate);
+            has_changed |= gate.log.take().is_some();
+            drop(gate);
+            if has_changed {
+                shared.has_changed();
+            }
+            let more_replies = more_replies?;
+            if commands.is_ended && commands.is_drained() {
+                let _ = server.stream.shutdown(Shutdown::Write);
+            }
+            if replies.is_ended && replies.is_drained() {
+                return Err(Closed::Socket);
+            }
+            if !more_commands && !more_replies {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        [&self.commands, &self.replies].into_iter().filter_map(Lane::held_until).min()
+    }
+}
+
+pub(super) struct Proxy {
+    poll: Poll,
+    listener: TcpListener,
+    server: Address,
+    connections: Vec<Option<Connection>>,
+    accepted: u64,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    pub(super) fn new(mut listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let shared = Arc::new(Shared {
+            log: Mutex::default(),
+            rules: Mutex::default(),
+            has_rules: AtomicBool::new(false),
+            changed: Condvar::new(),
+            waiters: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
+            waker: Waker::new(poll.registry(), WAKE)?,
+        });
+        let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
+        Ok((proxy, shared))
+    }
+
+    /// Forwards until it is stopped. All connections are closed then.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        let mut scratch = vec![0; READ_BYTES];
+        let mut runnable: Vec<usize> = Vec::new();
+        let mut accept_again = false;
+        while !self.shared.is_stopping.load(Ordering::Acquire) {
+            let held = self.connections.iter().enumerate();
+            let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
+            let next_held = held.min_by_key(|(_, until)| *until);
+            let timeout = match (runnable.is_empty(), accept_again, next_held) {
+                (false, ..) => Some(Duration::ZERO),
+                (true, true, _) => Some(ACCEPT_AGAIN),
+                // Never a moment too early: the clock of the poll is coarser.
+                (true, false, Some((_, until))) => {
+                    Some(until.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+                }
+                (true, false, None) => None,
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return,
+                _ => {}
+            }
+            let mut accepts = accept_again;
+            for event in &events {
+                match event.token().0 {
+                    0 => {}
+                    token if token < FIRST_STREAM => accepts = true,
+                    token => {
+                        let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
+                        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
+                            continue;
+                        };
+                        let end = if is_server { &mut connection.server } else { &mut connection.client };
+                        end.has_hung_up |= event.is_read_closed() || event.is_error();
+                        end.is_readable |= event.is_readable() || end.has_hung_up;
+                        end.is_writable |= event.is_writable() || event.is_write_closed();
+                        if !runnable.contains(&slot) {
+                            runnable.push(slot);
+                        }
+                    }
+                }
+            }
+            if accepts {
+                accept_again = self.accept();
+            }
+            if let Some((slot, until)) = next_held
+                && Instant::now() >= until
+                && !runnable.contains(&slot)
+            {
+                runnable.push(slot);
+            }
+            runnable.retain(|&slot| self.drive(slot, &mut scratch));
+        }
+    }
+
+    /// True if the connection has more to do at once.
+    fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
+        let Some(connection) = &mut self.connections[slot] else { return false };
+        match connection.drive(scratch, &self.shared) {
+            Ok(more) => more,
+            Err(closed) => {
+                if let Closed::Malformed(side, malformed, bytes) = closed {
+                    let from_client = side == Side::Client;
+                    let text = report::tap::malformed(connection.protocol.connection, from_client, &malformed, &bytes);
+                    report::print(&report::warning(&text));
+                    self.shared.log().malformed.push(text);
+                }
+                self.connections[slot] = None;
+                self.shared.has_changed();
+                false
+            }
+        }
+    }
+
+    /// Takes all clients that wait. True if some must be tried again.
+    fn accept(&mut self) -> bool {
+        loop {
+            let client = match self.listener.accept() {
+                Ok((client, _)) => Stream::Tcp(client),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
+                Err(_) => return true,
+            };
+            // Where the server is gone, its client sees a closed connection.
+            let _ = self.connect(client);
+        }
+    }
+
+    fn connect(&mut self, mut client: Stream) -> io::Result<()> {
+        let mut server = self.server.connect()?;
+        client.set_nodelay()?;
+        server.set_nodelay()?;
+        let slot = self.connections.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        let token = FIRST_STREAM + 2 * slot;
+        client.register(self.poll.registry(), Token(token))?;
+        server.register(self.poll.registry(), Token(token + 1))?;
+        self.accepted += 1;
+        let end = |stream| End { stream, is_readable: false, is_writable: false, has_hung_up: false };
+        self.connections[slot] = Some(Connection {
+            client: end(client),
+            server: end(server),
+            commands: Lane::new(Side::Client, REQUEST_BYTES),
+            replies: Lane::new(Side::Server, REPLY_BYTES),
+            protocol: Protocol::new(self.accepted),
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A proxy between clients and peers that don't keep to the protocol.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+
+use super::*;
+
+/// Starts a proxy in front of a server that answers each connection with these bytes and closes it. Returns its port.
+fn in_front_of(answer: &'static [u8]) -> (u16, Arc<Shared>) {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+    let address = Address::Tcp(server.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.expect("accept");
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+    let port = listener.local_addr().expect("an address").port();
+    let (proxy, shared) = Proxy::new(listener, address).expect("a proxy");
+    thread::spawn(move || proxy.run());
+    (port, shared)
+}
+
+fn ask(port: u16, question: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");
+    stream.write_all(question).expect("write");
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn a_server_s_last_words_arrive() {
+    let (port, shared) = in_front_of(b"-ERR max number of clients reached\r\n");
+    for _ in 0..50 {
+        assert_eq!(ask(port, b"PING\r\n"), b"-ERR max number of clients reached\r\n");
+    }
+    assert_eq!(shared.log().commands.len(), 50);
+    shared.stop();
+}
+
+#[test]
+fn garbage_of_a_server_closes_its_connection() {
+    let (port, shared) = in_front_of(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(ask(port, b"PING\r\n"), b"");
+    assert_eq!(ask(port, b"PING\r\n"), b"");
+    let malformed = shared.log().malformed.clone();
+    assert!(malformed.len() == 2 && malformed[0].contains("HTTP/1.1 400"), "{malformed:?}");
+    shared.stop();
+}
+
+#[test]
+fn a_client_of_a_server_that_is_gone_is_closed() {
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("an address");
+    let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+    let port = listener.local_addr().expect("an address").port();
+    let (proxy, shared) = Proxy::new(listener, Address::Tcp(closed)).expect("a proxy");
+    let thread = thread::spawn(move || proxy.run());
+    assert_eq!(ask(port, b"PING\r\n"), b"");
+    shared.stop();
+    thread.join().expect("the proxy");
+}
+
+/// Random bytes on both sides: no panic, no hang, and memory is bounded by the record.
+#[test]
+fn random_bytes_harm_nothing() {
+    let mut seed = 7_u64;
+    let mut next = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as u8
+    };
+    let answer: &'static [u8] = b"*3\r\n$1\r\na\r\n%1\r\n+x\r\n";
+    let (port, shared) = in_front_of(answer);
+    for _ in 0..100 {
+        let bytes: Vec<_> = (0..200).map(|_| next()).collect();
+        ask(port, &bytes);
+        let mostly: Vec<_> =
+            b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n".iter().map(|byte| if next() < 20 { next() } else { *byte }).collect();
+        ask(port, &mostly);
+    }
+    shared.stop();
+}

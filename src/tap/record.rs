@@ -1,0 +1,341 @@
+//! What the tap has seen of each command, and how much of it is kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::arguments;
+use crate::report;
+
+/// How much of a command is kept, in bytes: its name, its keys and the beginning of its values.
+pub(super) const REQUEST_BYTES: usize = 1024;
+
+/// How much of a reply is kept, in bytes.
+pub(super) const REPLY_BYTES: usize = 256;
+
+/// How much a tap keeps in all, in bytes. Later commands are forwarded, counted, and not recorded.
+pub(super) const ALL_BYTES: usize = 64 * 1024 * 1024;
+
+/// Commands of a client library that set a connection up. They are recorded, but are neither boundary nor round trip.
+const HANDSHAKE: [&str; 6] = ["AUTH", "CLIENT", "COMMAND", "HELLO", "PING", "SELECT"];
+
+/// A command that went through a tap, with its reply.
+///
+/// [`Tap`](super::Tap) has an example.
+#[derive(Clone)]
+pub struct Command {
+    pub(super) index: usize,
+    pub(super) connection: u64,
+    pub(super) client_name: Option<Arc<str>>,
+    pub(super) database: u32,
+    pub(super) name: Arc<str>,
+    /// The first bytes of its frame.
+    pub(super) head: Arc<[u8]>,
+    pub(super) size: u64,
+    pub(super) at: Instant,
+    /// The index of the MULTI that it belongs to.
+    pub(super) transaction: Option<usize>,
+    /// Whether no command of its connection was waiting for a reply.
+    pub(super) begins_round_trip: bool,
+    /// What a rule did to it.
+    pub(super) fault: Option<&'static str>,
+    pub(super) reply: Option<Replied>,
+}
+
+/// The reply to a command.
+#[derive(Clone)]
+pub(super) struct Replied {
+    pub(super) kind: Reply,
+    pub(super) head: Arc<[u8]>,
+    pub(super) size: u64,
+    pub(super) at: Instant,
+    /// How many commands had been forwarded by then.
+    pub(super) commands_before: usize,
+}
+
+/// The kind of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reply {
+    /// `OK`, or another simple string.
+    Ok,
+    /// Within a transaction: the command will be executed by EXEC.
+    Queued,
+    /// There is no such value, or a condition was not met.
+    Nil,
+    /// A string.
+    Value,
+    /// The integer 0.
+    Zero,
+    /// Another integer, or another number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// An array, a set or a map without elements.
+    Empty,
+    /// An array, a set or a map.
+    Elements,
+    /// An error, with its code: `WRONGTYPE`.
+    Error(String),
+}
+
+impl Reply {
+    /// From the first bytes of a reply.
+    pub(super) fn read(head: &[u8]) -> Self {
+        let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let (kind, rest) = line.split_first().map_or((b' ', &[][..]), |(kind, rest)| (*kind, rest));
+        match (kind, rest) {
+            (b'+', b"QUEUED") => Self::Queued,
+            (b'+', _) => Self::Ok,
+            (b'$' | b'*', b"-1") | (b'_', _) => Self::Nil,
+            (b'*' | b'%' | b'~' | b'>', b"0") => Self::Empty,
+            (b'*' | b'%' | b'~' | b'>', _) => Self::Elements,
+            (b':', b"0") => Self::Zero,
+            (b':' | b',' | b'(', _) => Self::Number,
+            (b'#', _) => Self::Boolean,
+            (b'-', text) => Self::Error(code(text)),
+            (b'!', _) => {
+                let text = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
+                Self::Error(code(text))
+            }
+            // The value follows its attributes: too far for the kept bytes to tell. It is a value.
+            _ => Self::Value,
+        }
+    }
+
+    /// Whether it is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Error(_))
+    }
+
+    /// Whether it says that there is nothing: nil, or no elements.
+    #[must_use]
+    pub fn is_miss(&self) -> bool {
+        matches!(self, Self::Nil | Self::Empty)
+    }
+}
+
+fn code(text: &[u8]) -> String {
+    let word = text.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
+    arguments::text(word).into_owned()
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Ok => "ok",
+            Self::Queued => "queued",
+            Self::Nil => "nil",
+            Self::Value => "value",
+            Self::Zero => "zero",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Empty => "empty",
+            Self::Elements => "elements",
+            Self::Error(code) => return write!(formatter, "error {code}"),
+        })
+    }
+}
+
+impl Command {
+    /// The command's name in upper case, with its subcommand: `GET`, `CLIENT SETNAME`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether that is its name, in upper or lower case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// Its arguments without the name, as far as they are kept: the first 1,024 bytes of the command.
+    #[must_use]
+    pub fn args(&self) -> Vec<&[u8]> {
+        arguments::arguments(&self.head).skip(1 + usize::from(self.name.contains(' '))).collect()
+    }
+
+    /// Its argument of that index as text, if it was kept: `0` is the key of most commands.
+    #[must_use]
+    pub fn arg(&self, index: usize) -> Option<String> {
+        self.args().get(index).map(|argument| arguments::text(argument).into_owned())
+    }
+
+    /// Its keys, as far as they are kept.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&[u8]> {
+        super::keys::keys(&self.name, &self.args())
+    }
+
+    /// Which connection it came by; they are counted from 1.
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// The name that its client has given itself by CLIENT SETNAME or HELLO.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&str> {
+        self.client_name.as_deref()
+    }
+
+    /// The number of the database that was selected.
+    #[must_use]
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// The size of the whole command, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The kind of its reply; `None` if there is none yet, or none was asked for.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        self.reply.as_ref().map(|reply| &reply.kind)
+    }
+
+    /// The first 256 bytes of its reply, as the server sent them.
+    #[must_use]
+    pub fn reply_head(&self) -> Option<&[u8]> {
+        self.reply.as_ref().map(|reply| &*reply.head)
+    }
+
+    /// The size of the whole reply, in bytes.
+    #[must_use]
+    pub fn reply_size(&self) -> Option<u64> {
+        self.reply.as_ref().map(|reply| reply.size)
+    }
+
+    /// The time between command and reply, measured in the tap.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        self.reply.as_ref().map(|reply| reply.at.saturating_duration_since(self.at))
+    }
+
+    /// Whether it sets a connection up: HELLO, AUTH, SELECT, CLIENT, PING or COMMAND.
+    #[must_use]
+    pub fn is_handshake(&self) -> bool {
+        is_handshake(&self.name)
+    }
+
+    /// Whether it is a boundary, at which faults are injected: neither part of a handshake, nor queued in a transaction.
+    /// A transaction is one at its EXEC.
+    #[must_use]
+    pub fn is_boundary(&self) -> bool {
+        is_boundary(&self.name, self.transaction.is_some())
+    }
+
+    /// Whether it was queued in a transaction; MULTI and EXEC themselves are not.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some() && !matches!(&*self.name, "EXEC" | "DISCARD" | "MULTI")
+    }
+
+    /// Whether both are of one transaction.
+    #[must_use]
+    pub fn is_in_transaction_with(&self, other: &Self) -> bool {
+        self.transaction.is_some() && self.transaction == other.transaction
+    }
+
+    /// Whether a [rule](super::Rule) of the tap has harmed it.
+    #[must_use]
+    pub fn is_harmed(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Whether both waited for their replies at the same time, so that the server could have executed them in the other
+    /// order.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (first, second) = if self.index < other.index { (self, other) } else { (other, self) };
+        first.reply.as_ref().is_none_or(|reply| reply.commands_before > second.index)
+    }
+
+    /// Whether it began a round trip: no command of its connection was waiting for a reply. Commands in a transaction
+    /// and those that set a connection up begin none.
+    #[must_use]
+    pub fn begins_round_trip(&self) -> bool {
+        self.begins_round_trip && !self.is_handshake() && !self.is_in_transaction() && !self.is("MULTI")
+    }
+
+    /// Its name and the pattern of its first key, in which whatever looks like an id is `*`: `GET price:*`.
+    #[must_use]
+    pub fn shape(&self) -> String {
+        match self.keys().first() {
+            Some(key) => format!("{} {}", self.name, super::keys::pattern(key)),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+fn is_handshake(name: &str) -> bool {
+    HANDSHAKE.contains(&name.split(' ').next().unwrap_or_default())
+}
+
+pub(super) fn is_boundary(name: &str, is_in_transaction: bool) -> bool {
+    !is_handshake(name) && name != "MULTI" && (!is_in_transaction || name == "EXEC")
+}
+
+/// As the transcript shows it.
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reply = self.reply.as_ref().map(|reply| (&*reply.head, reply.size));
+        let client = self.client_name.as_deref();
+        let args = self.args();
+        let omitted = arguments::count(&self.head).saturating_sub(1 + args.len());
+        let line = report::tap::command(self.connection, client, self.database, &self.name, &args, omitted, reply);
+        formatter.write_str(&line)?;
+        match self.fault {
+            Some(fault) => formatter.write_str(&report::tap::fault(fault)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Command({self})")
+    }
+}
+
+/// Everything that a tap has recorded, in the order in which it was forwarded.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) commands: Vec<Command>,
+    /// Names of marks, each with the index of the first command after it.
+    pub(super) marks: Vec<(String, usize)>,
+    /// Channels that a client was confirmed to be subscribed to.
+    pub(super) subscribed: BTreeMap<Vec<u8>, u64>,
+    /// Connections that were closed because of bytes that are not the protocol.
+    pub(super) malformed: Vec<String>,
+    /// Commands that were forwarded after the record was full.
+    pub(super) unrecorded: u64,
+    bytes: usize,
+}
+
+impl Log {
+    /// Records a command, if there is room.
+    pub(super) fn push(&mut self, command: Command) -> Option<usize> {
+        // Two reference counts, a name and the rest of the struct.
+        const OVERHEAD: usize = size_of::<Command>() + 64;
+        if self.bytes > ALL_BYTES {
+            self.unrecorded += 1;
+            return None;
+        }
+        self.bytes += command.head.len() + OVERHEAD;
+        self.commands.push(command);
+        Some(self.commands.len() - 1)
+    }
+
+    pub(super) fn reply(&mut self, index: usize, kind: Reply, head: &[u8], size: u64, at: Instant) {
+        let commands_before = self.commands.len();
+        self.bytes += head.len() + 16;
+        self.commands[index].reply = Some(Replied { kind, head: head.into(), size, at, commands_before });
+    }
+}

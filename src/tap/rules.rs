@@ -1,0 +1,201 @@
+//! Faults by hand: what a tap does to the commands that match a rule.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::arguments::arguments;
+use super::keys;
+use crate::report;
+
+/// Which commands a rule is for.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    /// The command's name in upper case, in which `*` stands for any text.
+    pub(super) name: String,
+    pub(super) key: Option<String>,
+    pub(super) client: Option<String>,
+    /// Only commands at a boundary: not those that set a connection up, nor those before the end of a transaction.
+    pub(super) at_boundary: bool,
+}
+
+impl Pattern {
+    fn matches(&self, command: &Judged<'_>) -> bool {
+        keys::matches(self.name.as_bytes(), command.name.as_bytes())
+            && (command.is_boundary || !self.at_boundary)
+            && self.client.as_deref().is_none_or(|client| command.client == Some(client))
+            && self.key.as_deref().is_none_or(|pattern| {
+                let args: Vec<_> = arguments(command.head).skip(1).collect();
+                keys::keys(command.name, &args).iter().any(|key| keys::matches(pattern.as_bytes(), key))
+            })
+    }
+}
+
+/// A command before it is forwarded.
+pub(super) struct Judged<'a> {
+    pub(super) name: &'a str,
+    pub(super) head: &'a [u8],
+    pub(super) whole: Option<&'a [u8]>,
+    pub(super) client: Option<&'a str>,
+    pub(super) is_resp3: bool,
+    pub(super) is_boundary: bool,
+}
+
+pub(super) struct Rule {
+    pub(super) pattern: Pattern,
+    /// How many matching commands pass before the first that is harmed.
+    pub(super) skips: usize,
+    /// How many are harmed.
+    pub(super) times: usize,
+    pub(super) until: Option<Instant>,
+    pub(super) action: Action,
+    pub(super) fired: Arc<AtomicUsize>,
+}
+
+pub(super) enum Action {
+    Delay(Duration),
+    CutBefore,
+    CutAfter,
+    Late(Duration),
+    /// An error of the server, which does not get the command.
+    Error(String),
+    /// The usual reply of a server that has done it, which does not get the command.
+    Pretend,
+    Nil,
+    HalfReply,
+    Garbage,
+    WithoutExpiry,
+    Twice,
+    /// Something that is done before.
+    Before(Box<dyn FnMut() + Send>),
+}
+
+/// What becomes of a command.
+pub(super) enum Before {
+    Forward,
+    Hold(Instant),
+    Cut,
+    Answer(Vec<u8>),
+    /// These bytes instead; with `true`, the second reply to them is dropped.
+    Replace(Vec<u8>, bool),
+}
+
+/// What becomes of its reply.
+#[derive(Debug)]
+pub(super) enum After {
+    Forward,
+    Drop,
+    Cut,
+    Late(Duration),
+    Replace(Vec<u8>),
+    Half,
+}
+
+/// The rules of a tap, in the order in which they were made.
+#[derive(Default)]
+pub(super) struct Rules(pub(super) Vec<Rule>);
+
+impl Rules {
+    /// What the first rule that matches does, and its name for the transcript.
+    pub(super) fn judge(&mut self, command: &Judged<'_>) -> Option<(Before, After, &'static str)> {
+        let now = Instant::now();
+        self.0.retain(|rule| rule.times > 0 && rule.until.is_none_or(|until| now < until));
+        let mut matching = self.0.iter_mut().filter(|rule| rule.pattern.matches(command));
+        let rule = matching.find_map(|rule| {
+            let is_skipped = rule.skips > 0;
+            rule.skips -= usize::from(is_skipped);
+            (!is_skipped).then_some(rule)
+        })?;
+        rule.times -= 1;
+        rule.fired.fetch_add(1, Ordering::SeqCst);
+        Some(rule.action.on(command))
+    }
+}
+
+impl Action {
+    fn on(&mut self, command: &Judged<'_>) -> (Before, After, &'static str) {
+        let nil: &[u8] = if command.is_resp3 { b"_\r\n" } else { b"$-1\r\n" };
+        let name = self.name();
+        let (before, after) = match self {
+            Self::Delay(time) => (Before::Hold(Instant::now() + *time), After::Forward),
+            Self::CutBefore => (Before::Cut, After::Forward),
+            Self::CutAfter => (Before::Forward, After::Cut),
+            Self::Late(time) => (Before::Forward, After::Late(*time)),
+            Self::Error(text) => (Before::Answer(format!("-{text}\r\n").into_bytes()), After::Forward),
+            Self::Pretend => (Before::Answer(usual_reply(command.name).to_vec()), After::Forward),
+            Self::Nil => (Before::Forward, After::Replace(nil.to_vec())),
+            Self::HalfReply => (Before::Forward, After::Half),
+            Self::Garbage => (Before::Forward, After::Replace(b"\x00\xffgarbage\r\n".to_vec())),
+            Self::WithoutExpiry => (without_expiry(command), After::Forward),
+            Self::Twice => {
+                let before = command.whole.map_or(Before::Forward, |whole| Before::Replace(whole.repeat(2), true));
+                (before, After::Forward)
+            }
+            Self::Before(act) => {
+                act();
+                (Before::Forward, After::Forward)
+            }
+        };
+        (before, after, name)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Delay(_) => report::tap::DELAYED,
+            Self::CutBefore => report::tap::CUT_BEFORE,
+            Self::CutAfter => report::tap::CUT_AFTER,
+            Self::Late(_) => report::tap::LATE,
+            Self::Error(_) => report::tap::ERROR,
+            Self::Pretend => report::tap::PRETENDED,
+            Self::Nil => report::tap::NIL,
+            Self::HalfReply => report::tap::HALF_REPLY,
+            Self::Garbage => report::tap::GARBAGE,
+            Self::WithoutExpiry => report::tap::WITHOUT_EXPIRY,
+            Self::Twice => report::tap::TWICE,
+            Self::Before(_) => report::tap::BEFORE,
+        }
+    }
+}
+
+/// What the server mostly replies to that command when it has done it.
+fn usual_reply(name: &str) -> &'static [u8] {
+    match name {
+        "APPEND" | "DECR" | "DECRBY" | "DEL" | "EXPIRE" | "EXPIREAT" | "HDEL" | "HINCRBY" | "HSET" | "HSETNX"
+        | "INCR" | "INCRBY" | "LPUSH" | "LPUSHX" | "LREM" | "MSETNX" | "PERSIST" | "PEXPIRE" | "PEXPIREAT"
+        | "PUBLISH" | "RPUSH" | "RPUSHX" | "SADD" | "SETNX" | "SETRANGE" | "SREM" | "TOUCH" | "UNLINK" | "XACK"
+        | "XDEL" | "ZADD" | "ZREM" => b":1\r\n",
+        _ => b"+OK\r\n",
+    }
+}
+
+/// The command without the expiry that it sets.
+fn without_expiry(command: &Judged<'_>) -> Before {
+    let Some(whole) = command.whole else { return Before::Forward };
+    let words: Vec<_> = arguments(whole).collect();
+    let is = |word: &[u8], options: &[&str]| options.iter().any(|option| word.eq_ignore_ascii_case(option.as_bytes()));
+    let kept: Vec<&[u8]> = match command.name {
+        "SET" | "GETEX" => {
+            let mut kept = Vec::new();
+            let first_option = if command.name == "SET" { 3 } else { 2 };
+            let mut rest = words.iter().enumerate();
+            while let Some((at, word)) = rest.next() {
+                if at >= first_option && is(word, &["EX", "PX", "EXAT", "PXAT"]) {
+                    rest.next();
+                } else {
+                    kept.push(*word);
+                }
+            }
+            kept
+        }
+        "SETEX" | "PSETEX" if words.len() == 4 => vec![b"SET", words[1], words[3]],
+        "EXPIRE" | "PEXPIRE" | "EXPIREAT" | "PEXPIREAT" => return Before::Answer(b":1\r\n".to_vec()),
+        _ => return Before::Forward,
+    };
+    let mut packed = format!("*{}\r\n", kept.len()).into_bytes();
+    for word in kept {
+        packed.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        packed.extend_from_slice(word);
+        packed.extend_from_slice(b"\r\n");
+    }
+    Before::Replace(packed, false)
+}

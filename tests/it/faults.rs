@@ -1,0 +1,149 @@
+//! Sweeps: every boundary with every fault, and what a failure says.
+
+mod bugs;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use redis::{Client, Commands, Connection, RedisResult};
+use rstest::rstest;
+use transient_fixtures::faults::{self, Run};
+use transient_fixtures::{TestRequest, clean_redis, test_request};
+
+fn connect(run: &Run) -> RedisResult<Connection> {
+    Client::open(run.redis_url())?.get_connection()
+}
+
+/// The message of the panic.
+fn panic_of(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
+    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
+}
+
+/// Three commands, whose errors don't matter.
+fn careless(run: &Run) {
+    let Ok(mut redis) = connect(run) else { return };
+    let _ = redis.get::<_, Option<u32>>("a");
+    let _ = redis.set::<_, _, ()>("b", 1);
+    let _ = redis.get::<_, Option<u32>>("a");
+}
+
+#[rstest]
+#[clean_redis]
+fn every_boundary_has_every_fault(test_request: TestRequest) {
+    let swept = faults::sweep(&test_request, careless)
+        .cutting()
+        .losing_data()
+        .losing("a*")
+        .losing_each_key()
+        .replying("LOADING Redis is loading the dataset in memory")
+        .check();
+    assert_eq!((swept.boundaries(), swept.points()), (3, 0));
+    // Cut before, cut after, all data, a pattern, two keys, an error.
+    assert_eq!(swept.cases(), 3 * 7);
+}
+
+#[rstest]
+#[clean_redis]
+fn a_transaction_is_one_boundary(test_request: TestRequest) {
+    let scenario = |run: &Run| {
+        let Ok(mut redis) = connect(run) else { return };
+        let _ = redis::pipe().atomic().incr("a", 1).incr("b", 1).exec(&mut redis);
+    };
+    let then = |redis: &mut Connection| {
+        let (a, b): (Option<u32>, Option<u32>) = (redis.get("a")?, redis.get("b")?);
+        assert_eq!(a, b);
+        RedisResult::Ok(())
+    };
+    let swept = faults::sweep(&test_request, scenario).cutting().then(then).check();
+    assert_eq!((swept.boundaries(), swept.cases()), (1, 2));
+}
+
+#[rstest]
+#[clean_redis]
+fn the_smallest_failure_is_reported(test_request: TestRequest) {
+    let scenario = |run: &Run| -> RedisResult<()> {
+        let mut redis = connect(run)?;
+        let _ = redis.get::<_, Option<u32>>("a");
+        let mut redis = connect(run)?;
+        let _ = redis.lpush::<_, _, u32>("queue", "a job");
+        let mut redis = connect(run)?;
+        redis.set("done", 1)
+    };
+    let then = |redis: &mut Connection| {
+        // What was pushed must be there, and only once: it is not where the command was cut before.
+        assert_eq!(redis.llen::<_, u32>("queue").unwrap(), 1);
+    };
+    let panic = panic_of(|| _ = faults::sweep(&test_request, scenario).cutting().then(then).check());
+    for part in ["2 of 3", "LPUSH queue \"a job\"", "TRANSIENT_REPLAY='2/cut-before'", "<<<"] {
+        assert!(panic.contains(part), "{part}: {panic}");
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn points_fail_in_turn(test_request: TestRequest) {
+    let scenario = |run: &Run| -> RedisResult<()> {
+        let mut redis = connect(run)?;
+        redis.set::<_, _, ()>("cached", 1)?;
+        // The database write.
+        if run.point("write the order").is_err() {
+            redis.del::<_, ()>("cached")?;
+        }
+        let _ = run.point("send the mail");
+        Ok(())
+    };
+    let swept = faults::sweep(&test_request, scenario).failing_points().check();
+    assert_eq!((swept.points(), swept.cases()), (2, 2));
+}
+
+#[rstest]
+#[clean_redis]
+fn a_run_that_hangs_is_given_up(test_request: TestRequest) {
+    let scenario = |run: &Run| {
+        let Ok(mut redis) = connect(run) else { return };
+        if redis.incr::<_, _, u32>("a", 1).is_err() {
+            let _ = connect(run).and_then(|mut redis| redis.blpop::<_, ()>("never", 0.0));
+        }
+    };
+    let within = Duration::from_millis(300);
+    let panic = panic_of(|| _ = faults::sweep(&test_request, scenario).cutting().within(within).check());
+    assert!(panic.contains("0.3 s") && panic.contains("BLPOP never"), "{panic}");
+}
+
+#[rstest]
+#[clean_redis]
+fn a_scenario_that_always_fails_is_not_swept(test_request: TestRequest) {
+    let scenario = |_: &Run| -> Result<(), &str> { Err("out of order") };
+    let panic = panic_of(|| _ = faults::sweep(&test_request, scenario).check());
+    assert!(panic.contains("out of order"), "{panic}");
+}
+
+#[cfg(feature = "tokio")]
+#[rstest]
+#[clean_redis]
+fn asynchronous_scenarios_are_swept(test_request: TestRequest) {
+    use redis::AsyncCommands;
+
+    let scenario = |run: Run| async move {
+        let client = Client::open(run.redis_url()).expect("a URL");
+        let Ok(mut redis) = client.get_multiplexed_async_connection().await else { return };
+        let _ = AsyncCommands::incr::<_, _, u32>(&mut redis, "a", 1).await;
+    };
+    let swept = faults::sweep_async(&test_request, scenario).cutting().losing_data().again().check();
+    assert_eq!((swept.boundaries(), swept.cases()), (1, 3));
+}
+
+#[rstest]
+#[clean_redis]
+fn the_seed_is_there_in_each_run(test_request: TestRequest) {
+    let scenario = |run: &Run| {
+        let Ok(mut redis) = connect(run) else { return };
+        if let Ok(stock) = redis.get::<_, u32>("stock") {
+            assert_eq!(stock, 7);
+        }
+        let _ = redis.decr::<_, _, i64>("stock", 1);
+    };
+    let seed = |redis: &mut Connection| redis.set::<_, _, ()>("stock", 7);
+    faults::sweep(&test_request, scenario).seed(seed).cutting().replying("BUSY a script is running").check();
+}

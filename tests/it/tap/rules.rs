@@ -1,0 +1,164 @@
+//! Faults by hand: each does to its command what it says, and to no other.
+
+use std::time::{Duration, Instant};
+
+use redis::{Client, Commands, Connection, RedisResult, cmd, pipe};
+use rstest::rstest;
+use transient_fixtures::tap::Tap;
+use transient_fixtures::{TestRequest, clean_redis, get_redis, test_request};
+
+fn connect(tap: &Tap) -> Connection {
+    Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect")
+}
+
+#[rstest]
+#[clean_redis]
+fn cut_before_leaves_nothing_and_cut_after_leaves_all(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut direct = get_redis(&test_request).expect("connect");
+    let rule = tap.on("INCR*").key("a").times(1).cut_before();
+    assert!(connect(&tap).incr::<_, _, u32>("a", 1).is_err());
+    assert_eq!((rule.fired(), direct.get::<_, Option<u32>>("a").unwrap()), (1, None));
+
+    let rule = tap.on("incr*").key("a").times(1).cut_after();
+    assert!(connect(&tap).incr::<_, _, u32>("a", 1).is_err());
+    assert_eq!((rule.fired(), direct.get::<_, Option<u32>>("a").unwrap()), (1, Some(1)));
+
+    // The rules are used up, and later commands pass.
+    assert_eq!(connect(&tap).incr::<_, _, u32>("a", 1).expect("INCR"), 2);
+    let harmed = tap.commands().only(transient_fixtures::tap::Command::is_harmed);
+    assert_eq!(harmed.len(), 2);
+    assert!(harmed[0].reply().is_none() && harmed[1].reply().is_some(), "{harmed}");
+}
+
+#[rstest]
+#[clean_redis]
+fn replies_can_be_replaced(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    redis.set::<_, _, ()>("a", "1").expect("SET");
+
+    tap.on("GET").times(1).error("LOADING Redis is loading the dataset in memory");
+    let error = redis.get::<_, String>("a").expect_err("an error");
+    assert_eq!(error.code(), Some("LOADING"));
+    tap.on("GET").times(1).nil();
+    assert_eq!(redis.get::<_, Option<String>>("a").expect("GET"), None);
+    tap.on("SET").times(1).pretend();
+    redis.set::<_, _, ()>("a", "2").expect("SET");
+    assert_eq!(redis.get::<_, String>("a").expect("GET"), "1");
+    tap.on("INCR*").times(1).twice();
+    assert_eq!(redis.incr::<_, _, u32>("a", 1).expect("INCR"), 2);
+    assert_eq!(redis.get::<_, String>("a").expect("GET"), "3");
+    tap.on("SETEX").times(1).without_expiry();
+    redis.set_ex::<_, _, ()>("b", "1", 60).expect("SETEX");
+    assert_eq!(redis.ttl::<_, i64>("b").expect("TTL"), -1);
+    tap.on("SET").times(1).without_expiry();
+    cmd("SET").arg("b").arg("2").arg("EX").arg(60).arg("GET").exec(&mut redis).expect("SET");
+    assert_eq!(redis.ttl::<_, i64>("b").expect("TTL"), -1);
+    tap.on("GET").times(1).half_reply();
+    assert!(redis.get::<_, String>("a").is_err());
+    let mut redis = connect(&tap);
+    tap.on("GET").times(1).garbage();
+    assert!(redis.get::<_, String>("a").is_err());
+}
+
+/// The replies around a harmed one are their commands' own.
+#[rstest]
+#[clean_redis]
+fn a_rule_in_a_pipeline_harms_its_command_only(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    let ask = |redis: &mut Connection| -> Vec<RedisResult<Option<u32>>> {
+        let mut stream = pipe();
+        for key in ["a", "b", "c", "d"] {
+            stream.cmd("INCR").arg(key);
+        }
+        let values: Vec<redis::Value> = stream.ignore_errors().query(redis).expect("replies");
+        values.into_iter().map(redis::from_redis_value).map(|value| value.map_err(Into::into)).collect()
+    };
+    for harm in [
+        |tap: &Tap| tap.on("INCR*").key("b").times(1).error("BUSY a script is running"),
+        |tap: &Tap| tap.on("INCR*").key("b").times(1).nil(),
+        |tap: &Tap| tap.on("INCR*").key("b").times(1).twice(),
+        |tap: &Tap| tap.on("INCR*").key("b").times(1).delay(Duration::from_millis(30)),
+        |tap: &Tap| tap.on("INCR*").key("b").times(1).late(Duration::from_millis(30)),
+    ] {
+        test_request.flush().expect("flush");
+        let rule = harm(&tap);
+        let replies = ask(&mut redis);
+        assert_eq!(rule.fired(), 1);
+        for index in [0, 2, 3] {
+            assert_eq!(replies[index].as_ref().expect("a number"), &Some(1), "{}", tap.commands());
+        }
+        assert!(tap.commands().iter().all(|command| command.reply().is_some()));
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn a_late_reply_comes_after_the_client_gave_up(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    redis.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    tap.on("INCR*").times(1).late(Duration::from_millis(500));
+    let start = Instant::now();
+    let error = redis.incr::<_, _, u32>("a", 1).expect_err("a timeout");
+    assert!(error.is_timeout() && start.elapsed() < Duration::from_millis(500), "{error}");
+    assert_eq!(get_redis(&test_request).unwrap().get::<_, u32>("a").unwrap(), 1);
+}
+
+#[rstest]
+#[clean_redis]
+fn data_is_lost_before_a_command(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    pipe().set("cart:1", 1).set("cart:2", 1).set("price:1", 1).exec(&mut redis).expect("SET");
+    tap.on("GET").key("cart:1").times(1).lose_keys("cart:*").expect("a rule");
+    assert_eq!(redis.get::<_, Option<u32>>("cart:1").expect("GET"), None);
+    assert_eq!(redis.get::<_, Option<u32>>("price:1").expect("GET"), Some(1));
+    tap.on("GET").times(1).lose_data().expect("a rule");
+    assert_eq!(redis.get::<_, Option<u32>>("price:1").expect("GET"), None);
+}
+
+#[rstest]
+#[clean_redis]
+fn rules_count_and_choose(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    let rule = tap.on("GET").key("a*").skip(1).times(1).error("ERR no");
+    assert!(redis.get::<_, Option<u32>>("b").is_ok());
+    assert!(redis.get::<_, Option<u32>>("a1").is_ok());
+    assert!(redis.get::<_, Option<u32>>("a2").is_err());
+    assert!(redis.get::<_, Option<u32>>("a3").is_ok());
+    assert_eq!(rule.fired(), 1);
+
+    cmd("CLIENT").arg("SETNAME").arg("shop").exec(&mut redis).expect("SETNAME");
+    let rule = tap.on("*").client("shop").error("ERR no");
+    assert!(redis.get::<_, Option<u32>>("a").is_err());
+    assert!(connect(&tap).get::<_, Option<u32>>("a").is_ok());
+    tap.clear_rules();
+    assert!(redis.get::<_, Option<u32>>("a").is_ok());
+    assert_eq!(rule.fired(), 1);
+
+    tap.on("GET").within(Duration::ZERO).error("ERR no");
+    assert!(redis.get::<_, Option<u32>>("a").is_ok());
+}
+
+/// Commands of any size pass while rules are there.
+#[rstest]
+#[clean_redis]
+fn large_commands_pass_rules(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    let value = vec![b'x'; 3 * 1024 * 1024];
+    let rule = tap.on("SET").key("a").times(1).delay(Duration::from_millis(10));
+    redis.set::<_, _, ()>("a", &value).expect("SET");
+    tap.on("GET").times(1).late(Duration::from_millis(10));
+    assert_eq!(redis.get::<_, Vec<u8>>("a").expect("GET"), value);
+    tap.on("GET").times(1).nil();
+    assert_eq!(redis.get::<_, Option<Vec<u8>>>("a").expect("GET"), None);
+    tap.on("SET").times(1).error("OOM command not allowed");
+    assert_eq!(redis.set::<_, _, ()>("a", &value).expect_err("an error").code(), Some("OOM"));
+    assert_eq!(redis.get::<_, Vec<u8>>("a").expect("GET").len(), value.len());
+    assert_eq!(rule.fired(), 1);
+}
