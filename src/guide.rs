@@ -1,4 +1,5 @@
 //! The pages of `docs/`, from the first test to what is not supported.
+#![expect(clippy::doc_markdown, reason = "the pages name products, and are read on other sites as well")]
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
 //! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`]: what a test can do

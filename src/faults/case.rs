@@ -56,7 +56,7 @@ pub(super) struct Case {
     pub(super) fault: Fault,
 }
 
-/// As TRANSIENT_REPLAY takes it: `3/cut-after`, where boundaries are counted from 1.
+/// As `TRANSIENT_REPLAY` takes it: `3/cut-after`, where boundaries are counted from 1.
 impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.boundary + 1, self.fault)

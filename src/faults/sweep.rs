@@ -115,19 +115,19 @@ impl Swept {
 }
 
 /// Prepares a sweep over every boundary of this scenario. [`Sweep`] has an example.
-pub fn sweep<'a, T: Outcome>(
-    test_request: &'a TestRequest,
+pub fn sweep<T: Outcome>(
+    test_request: &TestRequest,
     scenario: impl Fn(&Run) -> T + Send + Sync + 'static,
-) -> Sweep<'a> {
+) -> Sweep<'_> {
     Sweep::new(test_request, Arc::new(move |run| scenario(run).failure()))
 }
 
 /// As [`sweep`], with an asynchronous scenario. Each run has a tokio runtime of its own on one thread.
 #[cfg(feature = "tokio")]
-pub fn sweep_async<'a, T: Outcome, F: Future<Output = T>>(
-    test_request: &'a TestRequest,
+pub fn sweep_async<T: Outcome, F: Future<Output = T>>(
+    test_request: &TestRequest,
     scenario: impl Fn(Run) -> F + Send + Sync + 'static,
-) -> Sweep<'a> {
+) -> Sweep<'_> {
     let scenario = move |run: &Run| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
@@ -300,16 +300,13 @@ impl<'a> Sweep<'a> {
             Chosen::EachKey => each_key.clone().collect(),
         });
         let faults: Vec<_> = faults.collect();
-        let at = |boundaries: usize, is_point: bool| {
-            (0..boundaries).flat_map(move |boundary| {
-                faults_of(&faults, is_point).into_iter().map(move |fault| Case { boundary, fault })
-            })
-        };
-        fn faults_of(faults: &[Fault], is_point: bool) -> Vec<Fault> {
-            faults.iter().filter(|fault| (**fault == Fault::FailingPoint) == is_point).cloned().collect()
+        let mut cases = Vec::new();
+        for (boundaries, is_point) in [(clean.boundaries.len(), false), (clean.points.len(), true)] {
+            let faults = faults.iter().filter(|fault| (**fault == Fault::FailingPoint) == is_point);
+            for boundary in 0..boundaries {
+                cases.extend(faults.clone().map(|fault| Case { boundary, fault: fault.clone() }));
+            }
         }
-        let mut cases: Vec<_> = at.clone()(clean.boundaries.len(), false).collect();
-        cases.extend(at(clean.points.len(), true));
         cases
     }
 
@@ -333,8 +330,8 @@ impl<'a> Sweep<'a> {
             Fault::CutAfter => Some(on().cut_after()),
             Fault::Late(time) => Some(on().late(*time)),
             Fault::Error(error) => Some(on().error(error)),
-            Fault::LosingData => Some(on().lose_data().map_err(text)?),
-            Fault::Losing(pattern) => Some(on().lose_keys(pattern).map_err(text)?),
+            Fault::LosingData => Some(on().lose_data().map_err(|error| text(&error))?),
+            Fault::Losing(pattern) => Some(on().lose_keys(pattern).map_err(|error| text(&error))?),
             Fault::FailingPoint => None,
         };
         let run = Run::new(&tap, rule.is_none().then_some(case.boundary));
@@ -348,17 +345,17 @@ impl<'a> Sweep<'a> {
 
     /// Clean data with the seed, and a new tap.
     fn begin(&self) -> Result<Tap, String> {
-        self.test_request.flush().map_err(text)?;
+        self.test_request.flush().map_err(|error| text(&error))?;
         if let Some(seed) = &self.seed
             && let Some(failure) = seed(&mut self.connect()?)
         {
             return Err(report::faults::seed_failed(&failure));
         }
-        self.test_request.tap().map_err(text)
+        self.test_request.tap().map_err(|error| text(&error))
     }
 
     fn connect(&self) -> Result<Connection, String> {
-        self.test_request.lease.connect(Database::Sessions).map_err(text)
+        self.test_request.lease.connect(Database::Sessions).map_err(|error| text(&error))
     }
 
     /// The scenario; what ends the fault; the scenario again, if so; and a look at what is left.
@@ -394,17 +391,13 @@ impl<'a> Sweep<'a> {
             Ok(thread) => thread,
             Err(error) => return Some(error.to_string()),
         };
-        match receiver.recv_timeout(self.within) {
-            Ok(failure) => {
-                let _ = thread.join();
-                failure
-            }
-            Err(_) => {
-                tap.stop();
-                let _ = receiver.recv_timeout(ENDS_WITHIN);
-                Some(report::faults::too_slow(self.within))
-            }
-        }
+        let Ok(failure) = receiver.recv_timeout(self.within) else {
+            tap.stop();
+            let _ = receiver.recv_timeout(ENDS_WITHIN);
+            return Some(report::faults::too_slow(self.within));
+        };
+        let _ = thread.join();
+        failure
     }
 }
 
@@ -444,7 +437,7 @@ struct Ran {
 }
 
 /// The error with its causes.
-fn text(error: Error) -> String {
+fn text(error: &Error) -> String {
     format!("{error:?}")
 }
 

@@ -48,7 +48,7 @@ fn reply(head: &[u8], size: u64) -> String {
     };
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match line.split_first() {
-        Some((b'$' | b'*', b"-1")) | Some((b'_', _)) => "nil".to_owned(),
+        Some((b'$' | b'*', b"-1") | (b'_', _)) => "nil".to_owned(),
         Some((b'$' | b'!' | b'=', length)) => {
             let length: usize = std::str::from_utf8(length).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0);
             let value = shown(&body[..length.min(body.len())]);
@@ -108,6 +108,7 @@ pub(crate) fn count(least: Option<usize>, most: Option<usize>) -> String {
         (None, None) => "any number of".to_owned(),
         (Some(least), None) => format!("at least {least}"),
         (None, Some(most)) => format!("at most {most}"),
+        (Some(least), Some(most)) if least == most => most.to_string(),
         (Some(least), Some(most)) => format!("{least} to {most}"),
     }
 }

@@ -31,7 +31,7 @@ use super::record::{Command, Reply};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Commands {
-    pub(super) commands: Vec<Command>,
+    pub(super) list: Vec<Command>,
     pub(super) marks: Vec<(String, usize)>,
     /// Commands that were forwarded after the record was full.
     pub(super) unrecorded: u64,
@@ -80,7 +80,7 @@ impl Commands {
     /// Those for which `keep` is true.
     #[must_use]
     pub fn only(mut self, keep: impl Fn(&Command) -> bool) -> Self {
-        self.commands.retain(keep);
+        self.list.retain(keep);
         self
     }
 
@@ -88,21 +88,20 @@ impl Commands {
     /// are a transaction's. Those that set a connection up are not counted.
     #[must_use]
     pub fn round_trips(&self) -> usize {
-        self.commands.iter().filter(|command| command.begins_round_trip()).count()
+        self.list.iter().filter(|command| command.begins_round_trip()).count()
     }
 
     /// How often each kind of reply was seen for each [shape](Command::shape) of command.
     #[must_use]
     pub fn replies_by_shape(&self) -> BTreeMap<String, BTreeMap<Option<Reply>, usize>> {
         let mut shapes: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
-        for command in &self.commands {
+        for command in &self.list {
             *shapes.entry(command.shape()).or_default().entry(command.reply().cloned()).or_default() += 1;
         }
         shapes
     }
 
     /// What these commands may cost. [`Budget`] has an example.
-    #[must_use]
     pub fn budget(&self) -> Budget {
         Budget::new(self.clone())
     }
@@ -112,7 +111,7 @@ impl Deref for Commands {
     type Target = [Command];
 
     fn deref(&self) -> &[Command] {
-        &self.commands
+        &self.list
     }
 }
 
@@ -121,7 +120,7 @@ impl IntoIterator for Commands {
     type IntoIter = std::vec::IntoIter<Command>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.commands.into_iter()
+        self.list.into_iter()
     }
 }
 
@@ -129,7 +128,7 @@ impl IntoIterator for Commands {
 impl fmt::Display for Commands {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut marks = self.marks.iter().peekable();
-        for command in &self.commands {
+        for command in &self.list {
             while let Some((name, _)) = marks.next_if(|(_, index)| *index <= command.index) {
                 writeln!(formatter, "--- {name}")?;
             }

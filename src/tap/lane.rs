@@ -172,7 +172,7 @@ impl Lane {
                 return Ok(false);
             }
             self.release(gate)?;
-            return Ok(self.flush(to)?);
+            return self.flush(to);
         }
         if self.is_ended || !from.is_readable {
             return Ok(false);

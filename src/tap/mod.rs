@@ -178,7 +178,7 @@ impl Tap {
     #[must_use]
     pub fn commands(&self) -> Commands {
         let log = self.running.shared.log();
-        Commands { commands: log.commands.clone(), marks: log.marks.clone(), unrecorded: log.unrecorded }
+        Commands { list: log.commands.clone(), marks: log.marks.clone(), unrecorded: log.unrecorded }
     }
 
     /// Marks this moment in the record: [`Commands::since`], and a line of the transcript.

@@ -11,6 +11,7 @@ use super::record::{Command, Log, Reply, is_boundary};
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 #[derive(Default)]
 pub(super) struct Protocol {
     pub(super) connection: u64,
@@ -302,7 +303,8 @@ impl Protocol {
         if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
             return Some(Push::Other);
         }
-        if !is_push && !(self.has_subscribed && head.first() == Some(&b'*')) {
+        let can_be_message = self.has_subscribed && head.first() == Some(&b'*');
+        if !is_push && !can_be_message {
             return None;
         }
         let mut words = elements(head);

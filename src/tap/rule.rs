@@ -54,6 +54,7 @@ pub struct RuleBuilder<'tap> {
     until: Option<Instant>,
 }
 
+#[expect(clippy::must_use_candidate, reason = "most rules are made and left alone")]
 impl<'tap> RuleBuilder<'tap> {
     pub(super) fn new(tap: &'tap Tap, command: &str) -> Self {
         let pattern = Pattern { name: command.to_uppercase(), key: None, client: None, at_boundary: false };

@@ -451,14 +451,14 @@ fn no_test_quotes_a_report() {
         golden.extend(text.lines().filter(|line| !line.starts_with("## ")).flat_map(threes));
     }
     assert!(golden.len() > 500, "{golden:?}");
-    let mut quotes = Vec::new();
+    let mut found = Vec::new();
     for path in ["tests/it", "tests/engine", "tests/clock"].into_iter().flat_map(|below| files(below, &["rs"])) {
         for literal in literals(&fs::read_to_string(&path).expect("read")) {
             let quoted: Vec<_> = threes(&literal).intersection(&golden).cloned().collect();
             if !quoted.is_empty() {
-                quotes.push(format!("{}: {quoted:?} in {literal:?}", path.display()));
+                found.push(format!("{}: {quoted:?} in {literal:?}", path.display()));
             }
         }
     }
-    assert!(quotes.is_empty(), "these tests quote reports:\n{}", quotes.join("\n"));
+    assert!(found.is_empty(), "these tests quote reports:\n{}", found.join("\n"));
 }

@@ -39,6 +39,7 @@ fn tap_is_golden() {
         [count(Some(1), None), "at least"],
         [count(None, Some(2)), "at most"],
         [count(Some(1), Some(2)), "between"],
+        [count(Some(2), Some(2)), "a number"],
         [unrecorded(3)],
         [round_trips("at most 2", 3)],
         [commands("GET", "1", 3)],

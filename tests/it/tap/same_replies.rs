@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use redis::Value;
 use rstest::rstest;
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
@@ -114,17 +113,7 @@ fn random_commands_get_the_same_replies(test_request: TestRequest) {
             let of_them: Vec<_> = seen[before..].iter().filter(|command| command.name() != "AUTH").collect();
             prop_assert_eq!(of_them.len(), commands.len() + 3);
             prop_assert!(of_them.iter().all(|command| command.reply().is_some()));
-            let mut parsed = redis::Parser::new();
-            let mut rest = &tapped[..];
-            while !rest.is_empty() {
-                let value = parsed.parse_value(&mut rest);
-                prop_assert!(
-                    !matches!(value, Ok(Value::Nil)) || seen[before..].iter().any(|command| command.reply().is_some())
-                );
-            }
             Ok(())
         })
         .expect("equal replies");
-    let whole: u64 = tap.commands().iter().filter_map(|command| command.reply_size()).sum();
-    assert!(whole > 0);
 }
