@@ -7,11 +7,11 @@
 //! | `running/` | locks and notes of shared servers, by `run_id` | `lease::notes` |
 //! | `download/` | downloaded servers, by SHA-256 | `provider::download` |
 //!
-//! Different releases can use one cache at the same time. So [`LAYOUT`] is a directory level: a release ignores the files
-//! of other layouts. Two directories are shared by all releases. A file in `download/` is checked against the hash in its
-//! path. A note in `running/` is about a server's data, and all releases that lease this server must see it: a note that
-//! only one of them sees could outlive that data and let the next lease clear foreign keys. So never change the meaning
-//! of a file there; add a file with another extension.
+//! Different releases can use one cache at the same time. So [`LAYOUT`] is a directory level: a release ignores the
+//! files of other layouts. Two directories are shared by all releases. A file in `download/` is checked against the
+//! hash in its path. A note in `running/` is about a server's data, and all releases that lease this server must see
+//! it: a note that only one of them sees could outlive that data and let the next lease clear foreign keys. So never
+//! change the meaning of a file there; add a file with another extension.
 //!
 //! File names must not depend on the compiler: use [`file_name`], not `DefaultHasher`.
 //!

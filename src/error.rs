@@ -114,8 +114,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The report and its causes. A cause whose text has been written already is left out: the `redis` crate repeats that of
-/// an I/O error.
+/// The report and its causes. A cause whose text has been written already is left out: the `redis` crate repeats that
+/// of an I/O error.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut written = self.to_string();

@@ -6,8 +6,8 @@
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
-/// Where a page's links lead in rustdoc. In the repository they lead to files, by definitions at the end of the page; the
-/// first definition of a name counts.
+/// Where a page's links lead in rustdoc. In the repository they lead to files, by definitions at the end of the page;
+/// the first definition of a name counts.
 macro_rules! links {
     () => {
         concat!(

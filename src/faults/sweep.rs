@@ -37,13 +37,13 @@ type Step<'a> = Box<dyn Fn(&mut Connection) -> Option<String> + 'a>;
 
 /// A sweep that is being prepared; [`check`](Self::check) runs it.
 ///
-/// The scenario runs once without faults. Each of its commands is a *boundary*, except those that set a connection up, and
-/// except those within a transaction, which is one boundary. Then it runs again for every boundary with every fault, each
-/// time on empty databases and the [seed](Self::seed). It fails by panicking or by returning `Err`.
+/// The scenario runs once without faults. Each of its commands is a *boundary*, except those that set a connection up,
+/// and except those within a transaction, which is one boundary. Then it runs again for every boundary with every
+/// fault, each time on empty databases and the [seed](Self::seed). It fails by panicking or by returning `Err`.
 ///
 /// Without a choice, the faults are: the connection is cut before the command; it is cut after the command, so that the
-/// reply is lost; the reply is 600 ms late; all data is lost before the command; each key that the scenario uses is lost
-/// before the command.
+/// reply is lost; the reply is 600 ms late; all data is lost before the command; each key that the scenario uses is
+/// lost before the command.
 ///
 /// ```
 /// use redis::Commands;
@@ -190,8 +190,8 @@ impl<'a> Sweep<'a> {
         self.with(Chosen::Fault(Fault::LosingData))
     }
 
-    /// Loses all keys that match this glob-style pattern of Redis before each command, as if they had expired or had been
-    /// evicted.
+    /// Loses all keys that match this glob-style pattern of Redis before each command, as if they had expired or had
+    /// been evicted.
     pub fn losing(self, pattern: &str) -> Self {
         self.with(Chosen::Fault(Fault::Losing(pattern.to_owned())))
     }
@@ -224,7 +224,8 @@ impl<'a> Sweep<'a> {
     /// # Panics
     ///
     /// If a case fails, after all of them have run: with the smallest failing case, its transcript, how many passed and
-    /// failed by fault, and how to run that case alone. Also if the scenario fails without a fault, or the server is gone.
+    /// failed by fault, and how to run that case alone. Also if the scenario fails without a fault, or the server is
+    /// gone.
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "a sweep that passed needs no further check")]
     pub fn check(self) -> Swept {
@@ -330,8 +331,8 @@ impl<'a> Sweep<'a> {
             Fault::CutAfter => Some(on().cut_after()),
             Fault::Late(time) => Some(on().late(*time)),
             Fault::Error(error) => Some(on().error(error)),
-            Fault::LosingData => Some(on().lose_data().map_err(|error| text(&error))?),
-            Fault::Losing(pattern) => Some(on().lose_keys(pattern).map_err(|error| text(&error))?),
+            Fault::LosingData => Some(on().lose_data()),
+            Fault::Losing(pattern) => Some(on().lose_keys(pattern)),
             Fault::FailingPoint => None,
         };
         let run = Run::new(&tap, rule.is_none().then_some(case.boundary));

@@ -152,8 +152,8 @@ impl Jobs {
         Ok(())
     }
 
-    /// Reads everything in one transaction. Returns `None` if the ids have changed since they were guessed; the readings
-    /// then have the new ones.
+    /// Reads everything in one transaction. Returns `None` if the ids have changed since they were guessed; the
+    /// readings then have the new ones.
     fn read_once(
         &self,
         places: &[QueuePlace],

@@ -9,9 +9,9 @@ const READ: &str = include_str!("read.lua");
 
 /// How to read one place.
 ///
-/// Plain commands are several times faster than the script, which copies each entry. They can't read the bodies of ids in
-/// the transaction that reads the ids. So the ids are read before, and again in the transaction: if they are the same, it
-/// has read the right bodies.
+/// Plain commands are several times faster than the script, which copies each entry. They can't read the bodies of ids
+/// in the transaction that reads the ids. So the ids are read before, and again in the transaction: if they are the
+/// same, it has read the right bodies.
 pub(super) struct Reading<'a> {
     pub(super) place: &'a Place,
     /// The ids whose bodies to read, or `None` if the script reads the place.
@@ -57,8 +57,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes the replies to the commands, and returns what the script returns for a place. Clears `is_settled`, and keeps
-    /// the new ids, if these have changed.
+    /// Takes the replies to the commands, and returns what the script returns for a place. Clears `is_settled`, and
+    /// keeps the new ids, if these have changed.
     pub(super) fn columns(&mut self, replies: &mut impl Iterator<Item = Value>, is_settled: &mut bool) -> Vec<Value> {
         let (values, scores) = plain_columns(self.place, replies.next().unwrap_or(Value::Nil));
         let count = self.ids.as_ref().map_or(0, Vec::len);

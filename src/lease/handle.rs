@@ -179,6 +179,17 @@ impl Lease {
         Ok(connection)
     }
 
+    /// Opens a connection for something that can outlive this reference, such as a tap's rule. It is opened now, and
+    /// each later use asks the returned flag whether the lease is still held.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "tap")]
+    pub(crate) fn connect_to_keep(&self) -> Result<(Connection, Arc<AtomicBool>), Error> {
+        Ok((self.connect(Database::Sessions)?, self.held_flag()))
+    }
+
     /// Names the connection after the test, for the server's CLIENT LIST. A server without a password of the lease is
     /// also asked for its identity; with one, only the right server lets us in.
     fn greeting(&self) -> Pipeline {

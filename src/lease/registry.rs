@@ -45,8 +45,8 @@ impl Entry {
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-/// The panic hook waits this long for [`ENTRIES`]. Other threads lock them for microseconds; the panicking thread itself
-/// holds the lock only if the panic is a bug of ours, and must not wait for itself forever.
+/// The panic hook waits this long for [`ENTRIES`]. Other threads lock them for microseconds; the panicking thread
+/// itself holds the lock only if the panic is a bug of ours, and must not wait for itself forever.
 const UNLOCKED_WITHIN: Duration = Duration::from_millis(100);
 
 /// When a lease ends.

@@ -2,8 +2,8 @@
 //!
 //! A sentence with several forms has an entry for each.
 
-/// Compares sentences with the golden file of that name. `[busy(…)]` is a sentence, and `[busy(…), "locally"]` one of its
-/// forms.
+/// Compares sentences with the golden file of that name. `[busy(…)]` is a sentence, and `[busy(…), "locally"]` one of
+/// its forms.
 macro_rules! golden {
     ($file:literal, $([$first:ident$(::$name:ident)* $(($($value:expr),* $(,)?))? $(, $form:literal)?]),* $(,)?) => {
         crate::report::golden::compare($file, &[$((

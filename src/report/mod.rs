@@ -1,8 +1,8 @@
 //! Every sentence that a user of this crate is shown.
 //!
-//! The text of an error is one or more whole sentences that can follow `Error: `: the first one begins in lower case, the
-//! others with a capital, and the last one has no full stop. It states what is wrong, where, and what to do, once. It does
-//! not repeat the error's source. Passwords never appear: URLs go through [`redact`].
+//! The text of an error is one or more whole sentences that can follow `Error: `: the first one begins in lower case,
+//! the others with a capital, and the last one has no full stop. It states what is wrong, where, and what to do, once.
+//! It does not repeat the error's source. Passwords never appear: URLs go through [`redact`].
 
 #[cfg(feature = "snapshot")]
 pub(crate) mod data;
@@ -77,7 +77,8 @@ pub(crate) fn redact(url: &str) -> String {
     }
 }
 
-/// Whether the text after a scheme begins like `host`, `host:port`, `[::1]:port` or a path, and not like `user:password`.
+/// Whether the text after a scheme begins like `host`, `host:port`, `[::1]:port` or a path, and not like
+/// `user:password`.
 fn is_host(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {

@@ -70,8 +70,8 @@ pub(crate) fn other_database(file: Option<&Path>, database: u32, legal: [u32; 2]
     )
 }
 
-/// `key`: with its database; `None` if the error is not about a key. `executed`: whether the test databases were emptied
-/// afterwards; `None` if nothing was executed.
+/// `key`: with its database; `None` if the error is not about a key. `executed`: whether the test databases were
+/// emptied afterwards; `None` if nothing was executed.
 pub(crate) fn not_restored(
     file: Option<&Path>,
     key: Option<(u32, &str)>,

@@ -13,8 +13,8 @@ const REPEATED: usize = 3;
 
 /// A limit on the commands that went through a tap.
 ///
-/// Each method adds a condition. [`check`](Self::check) panics with all that are broken and the transcript; a budget that
-/// is dropped unchecked checks nothing.
+/// Each method adds a condition. [`check`](Self::check) panics with all that are broken and the transcript; a budget
+/// that is dropped unchecked checks nothing.
 ///
 /// ```
 /// use redis::Commands;
@@ -127,8 +127,8 @@ impl Budget {
         self
     }
 
-    /// No command of that name that leaves a key without a TTL, in which `*` stands for any text. The TTL is part of the
-    /// command (`EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`), or an EXPIRE of the key is in the same transaction.
+    /// No command of that name that leaves a key without a TTL, in which `*` stands for any text. The TTL is part of
+    /// the command (`EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`), or an EXPIRE of the key is in the same transaction.
     pub fn never_without_ttl(mut self, name: &str) -> Self {
         let found = self.named(name).find(|command| !command.has_failed() && !self.gets_ttl(command));
         let found = found.map(report::tap::without_ttl);
@@ -164,8 +164,8 @@ impl Budget {
         self
     }
 
-    /// No N+1: three or more commands of one shape (`GET price:*`) with different keys, each in a round trip of its own,
-    /// which one command or a pipeline could have been.
+    /// No N+1: three or more commands of one shape (`GET price:*`) with different keys, each in a round trip of its
+    /// own, which one command or a pipeline could have been.
     pub fn never_n_plus_one(mut self) -> Self {
         let mut shapes: BTreeMap<(u64, String), Vec<&Command>> = BTreeMap::new();
         for command in self.commands.iter().filter(|command| command.begins_round_trip() && !command.keys().is_empty())

@@ -84,8 +84,8 @@ impl Commands {
         self
     }
 
-    /// How many round trips they took. Commands that were sent before the reply to the one before are one with it, and so
-    /// are a transaction's. Those that set a connection up are not counted.
+    /// How many round trips they took. Commands that were sent before the reply to the one before are one with it, and
+    /// so are a transaction's. Those that set a connection up are not counted.
     #[must_use]
     pub fn round_trips(&self) -> usize {
         self.list.iter().filter(|command| command.begins_round_trip()).count()

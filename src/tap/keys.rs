@@ -1,7 +1,7 @@
 //! Which arguments of a command are keys.
 //!
-//! From the key specifications of Redis 8 (`COMMAND DOCS`): all commands that have several keys, or a first key elsewhere
-//! than as their first argument. The others have one key, their first argument.
+//! From the key specifications of Redis 8 (`COMMAND DOCS`): all commands that have several keys, or a first key
+//! elsewhere than as their first argument. The others have one key, their first argument.
 
 /// Commands without keys.
 const NONE: [&str; 52] = [

@@ -1,7 +1,7 @@
 //! A proxy in front of a test's server, which sees every command.
 //!
-//! The framer finds where commands and replies end; the lanes forward their bytes; the protocol says which reply answers
-//! which command; the record keeps what is shown and judged.
+//! The framer finds where commands and replies end; the lanes forward their bytes; the protocol says which reply
+//! answers which command; the record keeps what is shown and judged.
 
 mod arguments;
 mod budget;
@@ -19,11 +19,12 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redis::{Client, ConnectionAddr};
+use redis::{Connection, ConnectionAddr, Pipeline};
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
@@ -33,7 +34,6 @@ pub use self::rule::{Rule, RuleBuilder};
 use self::stream::Address;
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
-use crate::provider::Server;
 use crate::report;
 use crate::sync::lock;
 
@@ -43,9 +43,9 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A proxy between the code under test and the test's server: it records every command, whatever the client.
 ///
 /// Made by [`TestRequest::tap`](crate::TestRequest::tap). The code under test is given [`redis_url`](Self::redis_url)
-/// instead of the request's. Bytes are forwarded as they came, in RESP2, RESP3 and inline, with pipelines, transactions,
-/// blocking commands, pub/sub and tracking. The record keeps the first 1,024 bytes of a command, the first 256 of a
-/// reply, and 64 MiB in all; passwords are left out.
+/// instead of the request's. Bytes are forwarded as they came, in RESP2, RESP3 and inline, with pipelines,
+/// transactions, blocking commands, pub/sub and tracking. The record keeps the first 1,024 bytes of a command, the
+/// first 256 of a reply, and 64 MiB in all; passwords are left out.
 ///
 /// It ends when it is dropped, and at the latest with the test; the connections through it are closed then.
 ///
@@ -72,9 +72,23 @@ pub struct Tap {
     redis_url: String,
     jobs_url: String,
     databases: [u32; 2],
-    server: Server,
-    /// For rules that change data. They are the tap's own, past itself.
-    client: Client,
+    /// For rules that change data: a connection past the tap.
+    control: Arc<Control>,
+}
+
+/// A connection to the server, which is used only while the lease is held.
+struct Control {
+    connection: Mutex<Connection>,
+    is_held: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// Executes these commands. Where the server is gone, the command that they precede finds that out by itself.
+    fn execute(&self, commands: &Pipeline) {
+        if self.is_held.load(Ordering::Relaxed) {
+            let _ = commands.exec(&mut *lock(&self.connection));
+        }
+    }
 }
 
 /// The thread of a tap.
@@ -129,14 +143,9 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     lock(&taps.0).push(running.clone());
     let url = |database| lease.server.url_at(port, database);
     let databases = lease.databases();
-    Ok(Tap {
-        running,
-        redis_url: url(databases[0]),
-        jobs_url: url(databases[1]),
-        databases,
-        server: lease.server.clone(),
-        client: endpoint.client.clone(),
-    })
+    let (connection, is_held) = lease.connect_to_keep()?;
+    let control = Arc::new(Control { connection: Mutex::new(connection), is_held });
+    Ok(Tap { running, redis_url: url(databases[0]), jobs_url: url(databases[1]), databases, control })
 }
 
 /// Where that is; `None` for TLS.
@@ -209,8 +218,8 @@ impl Tap {
         self.commands().budget()
     }
 
-    /// Waits until a command for which `is_it` is true has been forwarded, or returns the one that has been: instead of a
-    /// sleep, before a test goes on beside the code under test.
+    /// Waits until a command for which `is_it` is true has been forwarded, or returns the one that has been: instead of
+    /// a sleep, before a test goes on beside the code under test.
     ///
     /// ```
     /// use std::thread;
@@ -258,8 +267,8 @@ impl Tap {
         assert!(found.is_some(), "{}", text());
     }
 
-    /// Runs the code under test and returns its result. On the wire it must have been a cache hit: a value was read, and
-    /// no read found nothing; and the value was not written again.
+    /// Runs the code under test and returns its result. On the wire it must have been a cache hit: a value was read,
+    /// and no read found nothing; and the value was not written again.
     ///
     /// # Panics
     ///
@@ -271,8 +280,8 @@ impl Tap {
         result
     }
 
-    /// Runs the code under test and returns its result. On the wire it must have been a cache miss: a read found nothing,
-    /// and then the key was written, with a TTL.
+    /// Runs the code under test and returns its result. On the wire it must have been a cache miss: a read found
+    /// nothing, and then the key was written, with a TTL.
     ///
     /// # Panics
     ///

@@ -224,8 +224,8 @@ impl Command {
         is_handshake(&self.name)
     }
 
-    /// Whether it is a boundary, at which faults are injected: neither part of a handshake, nor queued in a transaction.
-    /// A transaction is one at its EXEC.
+    /// Whether it is a boundary, at which faults are injected: neither part of a handshake, nor queued in a
+    /// transaction. A transaction is one at its EXEC.
     #[must_use]
     pub fn is_boundary(&self) -> bool {
         is_boundary(&self.name, self.transaction.is_some())

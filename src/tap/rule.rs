@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::{Pipeline, pipe};
+use redis::Pipeline;
 
 use super::Tap;
 use super::rules::{self, Action, Pattern};
-use crate::error::{Error, Kind};
-use crate::report;
+use crate::redis_io::select_each;
 
 /// What a tap does to certain commands, until it has done it as often as it was told, or until the tap ends.
 ///
@@ -111,7 +110,8 @@ impl<'tap> RuleBuilder<'tap> {
         self.make(Action::Late(time))
     }
 
-    /// The client gets this error (`LOADING Redis is loading the dataset in memory`), and the server never gets the command.
+    /// The client gets this error (`LOADING Redis is loading the dataset in memory`), and the server never gets the
+    /// command.
     pub fn error(self, error: &str) -> Rule {
         self.make(Action::Error(error.replace(['\r', '\n'], " ")))
     }
@@ -136,8 +136,8 @@ impl<'tap> RuleBuilder<'tap> {
         self.make(Action::Garbage)
     }
 
-    /// The server executes the command without its expiry: SET, SETEX and GETEX without their TTL, and EXPIRE not at all.
-    /// Commands of more than 64 KiB are not changed.
+    /// The server executes the command without its expiry: SET, SETEX and GETEX without their TTL, and EXPIRE not at
+    /// all. Commands of more than 64 KiB are not changed.
     pub fn without_expiry(self) -> Rule {
         self.make(Action::WithoutExpiry)
     }
@@ -150,42 +150,22 @@ impl<'tap> RuleBuilder<'tap> {
 
     /// Before the command, both test databases lose all their data: an eviction, a restart without persistence, a
     /// FLUSHALL by mistake.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
-    pub fn lose_data(self) -> Result<Rule, Error> {
-        let mut commands = pipe();
-        for database in self.tap.databases {
-            commands.cmd("SELECT").arg(database).ignore().cmd("FLUSHDB").ignore();
-        }
-        self.before(commands)
+    pub fn lose_data(self) -> Rule {
+        self.before(|commands| _ = commands.cmd("FLUSHDB").ignore())
     }
 
-    /// Before the command, all keys that match this glob-style pattern of Redis are gone, as if they had been evicted or
-    /// had expired.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
-    pub fn lose_keys(self, pattern: &str) -> Result<Rule, Error> {
+    /// Before the command, all keys that match this glob-style pattern of Redis are gone, as if they had been evicted
+    /// or had expired.
+    pub fn lose_keys(self, pattern: &str) -> Rule {
         const DELETE: &str = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end";
-        let mut commands = pipe();
-        for database in self.tap.databases {
-            commands.cmd("SELECT").arg(database).ignore();
-            commands.cmd("EVAL").arg(DELETE).arg(0).arg(pattern).ignore();
-        }
-        self.before(commands)
+        self.before(|commands| _ = commands.cmd("EVAL").arg(DELETE).arg(0).arg(pattern).ignore())
     }
 
-    fn before(self, commands: Pipeline) -> Result<Rule, Error> {
-        let mut connection = self
-            .tap
-            .client
-            .get_connection()
-            .map_err(|error| Error::with_source(Kind::Server, report::no_answer(&self.tap.server), error))?;
-        // Where the server is gone, the command finds that out by itself.
-        Ok(self.make(Action::Before(Box::new(move || _ = commands.exec(&mut connection)))))
+    /// Executes commands in both test databases before the command.
+    fn before(self, in_each: impl FnMut(&mut Pipeline)) -> Rule {
+        let commands = select_each(self.tap.databases, in_each);
+        let control = self.tap.control.clone();
+        self.make(Action::Before(Box::new(move || control.execute(&commands))))
     }
 
     /// The boundary of that index: a command that is neither part of a handshake nor queued in a transaction.

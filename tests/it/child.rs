@@ -27,8 +27,8 @@ pub(crate) fn list(filter: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// Writes a program, by a process of its own: written here, it would be open in what another test starts at that moment,
-/// and a file that is open for writing can't be executed.
+/// Writes a program, by a process of its own: written here, it would be open in what another test starts at that
+/// moment, and a file that is open for writing can't be executed.
 pub(crate) fn write_program(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
 

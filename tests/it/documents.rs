@@ -54,7 +54,7 @@ fn assert_leads_somewhere(page: &Path, destination: &str) {
     }
     let (file, fragment) = destination.split_once('#').unwrap_or((destination, ""));
     let target = if file.is_empty() { page.to_owned() } else { page.parent().expect("a directory").join(file) };
-    assert!(target.exists(), "{} links to {destination}, which is not there", page.display());
+    assert!(target.exists(), "{} links to {destination}, but there is no such file", page.display());
     if !fragment.is_empty() {
         let text = fs::read_to_string(&target).expect("a page");
         let mut headings = text.lines().filter(|line| line.starts_with('#'));

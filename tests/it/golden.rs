@@ -21,8 +21,8 @@ pub(crate) const GOLDEN: [(&str, &str); 13] = [
 const VALUES: [&str; 11] =
     ["Valkey", "Pyramid", "Sidekiq", "asa", "cap", "hash", "list", "mail", "role", "vectorset", "cluster"];
 
-/// The longest run of words without values in the golden entry `file::heading`: a piece of text that each such report has,
-/// whatever it is about.
+/// The longest run of words without values in the golden entry `file::heading`: a piece of text that each such report
+/// has, whatever it is about.
 #[track_caller]
 pub(crate) fn golden(name: &str) -> &'static str {
     let (file, heading) = name.split_once("::").expect("file::heading");

@@ -305,7 +305,8 @@ fn each_task_is_alone() {
             .map(|number| {
                 tokio::spawn(async move {
                     let test_request = TestRequest::clean();
-                    // Not asynchronous: those have a limit for each answer, and the tasks start servers beside each other.
+                    // Not asynchronous: those have a limit for each answer, and the tasks start servers beside each
+                    // other.
                     let mut redis = get_redis(&test_request).expect("connect");
                     let key = format!("task:{number}");
                     for _ in 0..5 {

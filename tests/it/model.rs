@@ -1,5 +1,5 @@
-//! Random histories of one address, against a model of whose keys are there: no key of an application is ever lost, and no
-//! run is refused over keys that only tests wrote, but for the cases that the README names.
+//! Random histories of one address, against a model of whose keys are there: no key of an application is ever lost, and
+//! no run is refused over keys that only tests wrote, but for the cases that the README names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -58,8 +58,8 @@ const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 /// use transient_fixtures::{Celery, TestRequest};
 ///
 /// // For broker_transport_options = {"global_keyprefix": "shop:", "priority_steps": [0, 5]}
-/// let jobs = TestRequest::clean().jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([0, 5]));
-/// jobs.assert_nothing_enqueued();
+/// let jobs = TestRequest::clean().jobs_with_format(Celery::new().with_key_prefix("shop:").with_priority_steps([0,
+/// 5])); jobs.assert_nothing_enqueued();
 /// ```
 #[derive(Clone, Debug)]
 pub struct Celery {

@@ -56,8 +56,8 @@ const TIMEOUT: &str = "180";
 ///
 /// - Waiting: `rq:queue:NAME`, `rq:scheduled:NAME`, `rq:deferred:NAME` (until another job is done), in RQ 3 also
 ///   `rq:ready:NAME` and the jobs that a rate limit holds back; and the jobs of the package rq-scheduler.
-/// - [Unacknowledged](super::Jobs::unacked): `rq:wip:NAME` and, for a moment, `rq:queue:NAME:intermediate`. So the name of
-///   a queue can't end in `:intermediate`.
+/// - [Unacknowledged](super::Jobs::unacked): `rq:wip:NAME` and, for a moment, `rq:queue:NAME:intermediate`. So the name
+///   of a queue can't end in `:intermediate`.
 /// - [Dead](super::Jobs::dead): `rq:failed:NAME`.
 ///
 /// Finished and canceled jobs are not listed. [`travel`](crate::TestRequest::travel) ages due times and the times in

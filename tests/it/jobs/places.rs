@@ -13,8 +13,8 @@ use crate::child::Child;
 use crate::golden::golden;
 use crate::own_server::OwnServer;
 
-/// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, and in one set of unacked jobs for
-/// each worker. The names of the jobs are in strings, or in a hash.
+/// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, and in one set of unacked jobs
+/// for each worker. The names of the jobs are in strings, or in a hash.
 #[derive(Clone, Debug)]
 pub(super) struct Mixed;
 
