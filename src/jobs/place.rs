@@ -362,9 +362,10 @@ impl Body {
     }
 
     pub(super) fn id_of<'a>(&self, entry: &'a [u8]) -> &'a [u8] {
+        let Some(separator) = self.id_ends_at else { return entry };
         let mut buffer = [0; 4];
-        let ends_at: &[u8] = self.id_ends_at.map_or(&[], |end| end.encode_utf8(&mut buffer).as_bytes());
-        let end = entry.windows(ends_at.len().max(1)).position(|window| window == ends_at);
+        let separator = separator.encode_utf8(&mut buffer).as_bytes();
+        let end = entry.windows(separator.len()).position(|window| window == separator);
         &entry[..end.unwrap_or(entry.len())]
     }
 }
