@@ -44,7 +44,7 @@ enum State {
     Value,
     /// Within a length; the type it belongs to.
     Length(u8),
-    /// Within a line that ends with `\n`.
+    /// Within a line.
     Line,
     /// So many bytes of a string, with its `\r\n`, are still to come.
     String(u64),
@@ -60,6 +60,8 @@ pub(crate) struct Framer {
     digits: u8,
     is_negative: bool,
     is_streamed: bool,
+    /// Whether the last byte of an open line or length was `\r`.
+    is_after_cr: bool,
     /// Whether the frame is a command that the server ignores: an empty array or an empty line.
     is_empty: bool,
 }
@@ -74,6 +76,7 @@ impl Framer {
             digits: 0,
             is_negative: false,
             is_streamed: false,
+            is_after_cr: false,
             is_empty: false,
         }
     }
@@ -101,8 +104,9 @@ impl Framer {
                     }
                 }
                 State::Line => {
-                    let Some(length) = bytes[at..].iter().position(|byte| *byte == b'\n') else {
+                    let Some(length) = self.length_of_line(&bytes[at..]) else {
                         self.is_empty &= is_blank(&bytes[at..]);
+                        self.is_after_cr = bytes.last() == Some(&b'\r');
                         return Ok(None);
                     };
                     self.is_empty &= is_blank(&bytes[at..at + length]);
@@ -120,18 +124,19 @@ impl Framer {
                 State::Length(kind) => {
                     at += 1;
                     match byte {
+                        b'\n' if self.is_after_cr => {
+                            if self.enter(kind)? {
+                                return Ok(Some(at));
+                            }
+                        }
+                        _ if self.is_after_cr => return Err(Malformed::Length(byte)),
                         b'0'..=b'9' if self.digits < MAX_DIGITS && !self.is_streamed => {
                             self.length = self.length.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
                             self.digits += 1;
                         }
                         b'-' if self.digits == 0 && !self.is_negative => self.is_negative = true,
                         b'?' if self.digits == 0 && !self.is_negative => self.is_streamed = true,
-                        b'\r' => {}
-                        b'\n' if self.digits > 0 || self.is_streamed => {
-                            if self.enter(kind)? {
-                                return Ok(Some(at));
-                            }
-                        }
+                        b'\r' if self.digits > 0 || self.is_streamed => self.is_after_cr = true,
                         _ => return Err(Malformed::Length(byte)),
                     }
                 }
@@ -140,11 +145,26 @@ impl Framer {
         Ok(None)
     }
 
+    /// The length of the open line without its `\n`, if that is here. A reply's line ends with `\r\n`, and can contain
+    /// either alone; an inline command ends with `\n`.
+    fn length_of_line(&self, bytes: &[u8]) -> Option<usize> {
+        let mut from = 0;
+        loop {
+            let length = from + bytes[from..].iter().position(|byte| *byte == b'\n')?;
+            let is_after_cr = length.checked_sub(1).map_or(self.is_after_cr, |before| bytes[before] == b'\r');
+            if is_after_cr || self.side == Side::Client {
+                return Some(length);
+            }
+            from = length + 1;
+        }
+    }
+
     /// The first byte of a value. True if it is a frame by itself.
     fn begin(&mut self, byte: u8) -> Result<bool, Malformed> {
         let is_first = self.open.is_empty();
         self.is_empty = is_first && self.side == Side::Client;
-        (self.length, self.digits, self.is_negative, self.is_streamed) = (0, 0, false, false);
+        (self.length, self.digits) = (0, 0);
+        (self.is_negative, self.is_streamed, self.is_after_cr) = (false, false, false);
         let in_string = self.open.last() == Some(&STREAMED_STRING);
         self.state = match (self.side, byte) {
             (Side::Client, b'*') if is_first => State::Length(byte),
@@ -234,5 +254,7 @@ fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
 
+// By its path, because `interop` and `benches` include this file by theirs.
 #[cfg(test)]
+#[path = "framer/tests.rs"]
 mod tests;

@@ -12,6 +12,7 @@ mod celery_worker;
 #[allow(clippy::duplicate_mod, reason = "the same tests with an old version")]
 mod celery_worker_5_2;
 mod clients;
+mod framer;
 mod pyramid;
 #[path = "pyramid.rs"]
 #[allow(clippy::duplicate_mod, reason = "the same tests with the version before")]

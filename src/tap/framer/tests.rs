@@ -29,6 +29,9 @@ fn ends(side: Side, bytes: &[u8]) -> Result<Vec<usize>, Malformed> {
 fn each_reply_is_one_frame() {
     for reply in [
         "+OK\r\n",
+        "+\n\r\n",
+        "+a\nb\rc\r\n",
+        "-\r\r\n",
         "-ERR no\r\n",
         ":-7\r\n",
         "$3\r\nfoo\r\n",
@@ -94,7 +97,10 @@ fn rejects_what_is_not_the_protocol() {
         (Side::Server, ";1\r\na\r\n", Malformed::Type(b';')),
         (Side::Server, "$?\r\n:1\r\n", Malformed::Type(b':')),
         (Side::Server, "$x\r\n", Malformed::Length(b'x')),
-        (Side::Server, "$\r\n", Malformed::Length(b'\n')),
+        (Side::Server, "$\r\n", Malformed::Length(b'\r')),
+        (Side::Server, "$1\na\r\n", Malformed::Length(b'\n')),
+        (Side::Server, "$1\r2\r\n", Malformed::Length(b'2')),
+        (Side::Client, "*1\n$4\nPING\n", Malformed::Length(b'\n')),
         (Side::Server, "$--1\r\n", Malformed::Length(b'-')),
         (Side::Server, "$-2\r\n", Malformed::LengthOf(b'$')),
         (Side::Server, "%-1\r\n", Malformed::LengthOf(b'%')),
@@ -113,4 +119,20 @@ fn rejects_what_is_not_the_protocol() {
 
 fn ends_at_once(side: Side, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     Framer::new(side).end_of_frame(bytes)
+}
+
+/// Lengths are hostile, and so is the nesting: nothing is kept but the counts of open aggregates.
+#[test]
+fn keeps_no_more_than_the_open_counts() {
+    for bytes in ["*1000000000\r\n", "*1\r\n", "|1\r\n", "%1000\r\n", "*?\r\n", "$9223372036854775807\r\n", "+", "\n"] {
+        for side in [Side::Client, Side::Server] {
+            let mut framer = Framer::new(side);
+            for _ in 0..10_000 {
+                if framer.end_of_frame(bytes.as_bytes()).is_err() {
+                    break;
+                }
+            }
+            assert!(framer.open.capacity() <= MAX_DEPTH, "{side:?} {bytes:?}");
+        }
+    }
 }
