@@ -1,7 +1,7 @@
 //! What a connection's commands and replies mean to it: which reply answers which command, and the state that the
 //! server keeps of the connection.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,8 +21,10 @@ pub(super) struct Protocol {
     /// The MULTI that is open, and the database that was selected before it.
     transaction: Option<(usize, u32)>,
     replies: Replies,
-    /// Whether it has ever subscribed: arrays can be messages then.
-    has_subscribed: bool,
+    /// What it is subscribed to: the first letter of the command, and the channel or pattern.
+    channels: BTreeSet<(u8, Vec<u8>)>,
+    /// How many commands wait for the confirmation of a subscription.
+    subscribing: usize,
     is_monitor: bool,
     is_replica: bool,
     waiting: VecDeque<Waiting>,
@@ -74,6 +76,7 @@ enum Effect {
     /// A (P|S)(UN)SUBSCRIBE: that many confirmations follow.
     Subscribe(Box<[u8]>, usize),
     Monitor,
+    Reset,
 }
 
 /// What a frame of the server is.
@@ -136,11 +139,17 @@ impl Protocol {
 
     /// What a rule does to a frame of the server.
     pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
-        if self.push(frame.head).is_some() {
-            return Verdict::Forward;
-        }
-        match self.waiting.front().and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
+        let waiting = self.waiting.front();
+        let missing = match (self.push(frame.head), waiting.map(|waiting| &waiting.effect)) {
+            (None, _) => 1,
+            (Some(Push::Confirmation(kind, _)), Some(Effect::Subscribe(word, missing))) if **word == *kind => *missing,
+            (Some(_), _) => return Verdict::Forward,
+        };
+        match waiting.and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
             None | Some(After::Forward) => Verdict::Forward,
+            // The last confirmation is the reply.
+            Some(After::Late(_)) if missing > 1 => Verdict::Forward,
+            Some(After::Replace(_)) if missing > 1 => Verdict::Drop,
             Some(After::Drop) => Verdict::Drop,
             Some(After::Cut) => Verdict::Cut,
             Some(After::Late(time)) => Verdict::HoldUntil(Instant::now() + *time),
@@ -185,7 +194,7 @@ impl Protocol {
             }
             "MULTI" if self.transaction.is_none() => Effect::Multi,
             "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE" => {
-                self.has_subscribed = true;
+                self.subscribing += 1;
                 let word = name.to_lowercase().into_bytes().into();
                 Effect::Subscribe(word, arguments::count(head).saturating_sub(1).max(1))
             }
@@ -195,9 +204,8 @@ impl Protocol {
                 Effect::Nothing
             }
             "RESET" => {
-                let (connection, waiting) = (self.connection, std::mem::take(&mut self.waiting));
-                *self = Self { connection, waiting, ..Self::default() };
-                Effect::Nothing
+                (self.database, self.name, self.transaction, self.replies) = (0, None, None, Replies::On);
+                Effect::Reset
             }
             _ => Effect::Nothing,
         };
@@ -229,10 +237,16 @@ impl Protocol {
         }
         let fate = self.next.take();
         if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
+            self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
             return;
         }
         // The state of the connection is the server's: a command that does not reach it changes none.
-        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
+        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) {
+            self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
+            Effect::Nothing
+        } else {
+            effect
+        };
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
         self.fates += usize::from(fate.is_some());
         self.waiting.push_back(Waiting { record, effect, fate });
@@ -270,7 +284,7 @@ impl Protocol {
         match self.push(head) {
             Some(Push::Other) => return Answer::Push,
             Some(Push::Confirmation(kind, channel)) => {
-                confirm(kind, channel, log);
+                self.confirm(kind, channel, log);
                 let Some(Waiting { effect: Effect::Subscribe(word, missing), .. }) = self.waiting.front_mut() else {
                     return Answer::Push;
                 };
@@ -292,6 +306,11 @@ impl Protocol {
             Effect::Multi if is_error => self.transaction = None,
             Effect::Hello if !is_error => self.is_resp3 = head.first() == Some(&b'%'),
             Effect::Monitor if !is_error => self.is_monitor = true,
+            Effect::Reset if !is_error => {
+                (self.is_resp3, self.is_monitor) = (false, false);
+                self.end(log);
+            }
+            Effect::Subscribe(..) => self.subscribing -= 1,
             _ => {}
         }
         Self::reply(record, head, size, log)
@@ -303,7 +322,9 @@ impl Protocol {
         if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
             return Some(Push::Other);
         }
-        let can_be_message = self.has_subscribed && head.first() == Some(&b'*');
+        // While it is subscribed in RESP2, no command replies with an array but PING.
+        let is_subscribed = self.subscribing > 0 || !self.channels.is_empty();
+        let can_be_message = is_subscribed && !self.is_resp3 && head.first() == Some(&b'*');
         if !is_push && !can_be_message {
             return None;
         }
@@ -314,6 +335,30 @@ impl Protocol {
         }
         let is_message = matches!(kind, b"message" | b"pmessage" | b"smessage");
         (is_push || is_message).then_some(Push::Other)
+    }
+
+    /// `kind` is `subscribe`, `punsubscribe` and their like.
+    fn confirm(&mut self, kind: &[u8], channel: &[u8], log: &mut Log) {
+        let (family, is_end) = match kind {
+            [b'p' | b's', b'u', b'n', ..] => (kind[0], true),
+            [b'u', b'n', ..] => (b' ', true),
+            b"subscribe" => (b' ', false),
+            _ => (kind[0], false),
+        };
+        let channel = (family, channel.to_vec());
+        if is_end && self.channels.remove(&channel) {
+            log.unsubscribe(&channel.1);
+        } else if !is_end && !self.channels.contains(&channel) {
+            *log.subscribed.entry(channel.1.clone()).or_default() += 1;
+            self.channels.insert(channel);
+        }
+    }
+
+    /// The connection is closed or reset: it is subscribed to nothing.
+    pub(super) fn end(&mut self, log: &mut Log) {
+        for (_, channel) in std::mem::take(&mut self.channels) {
+            log.unsubscribe(&channel);
+        }
     }
 
     fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) -> Answer {
@@ -342,12 +387,6 @@ enum Push<'head> {
     /// The confirmation's kind (`subscribe`), and the channel.
     Confirmation(&'head [u8], &'head [u8]),
     Other,
-}
-
-fn confirm(kind: &[u8], channel: &[u8], log: &mut Log) {
-    let is_end = kind.starts_with(b"un") || kind[1..].starts_with(b"un");
-    let count = log.subscribed.entry(channel.to_vec()).or_default();
-    *count = if is_end { count.saturating_sub(1) } else { *count + 1 };
 }
 
 /// The strings of an array or a push, as far as they are kept.
@@ -407,90 +446,4 @@ fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn send(protocol: &mut Protocol, log: &mut Log, line: &str) {
-        protocol.command(format!("{line}\r\n").as_bytes(), 1, log);
-    }
-
-    fn answer(protocol: &mut Protocol, log: &mut Log, reply: &str) -> Answer {
-        protocol.answer(reply.as_bytes(), 1, log)
-    }
-
-    #[test]
-    fn replies_answer_commands_in_order() {
-        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
-        for line in ["SELECT 14", "GET a", "SELECT 99", "GET b"] {
-            send(&mut protocol, &mut log, line);
-        }
-        for reply in ["+OK\r\n", "$-1\r\n", "-ERR DB index\r\n", "$1\r\nb\r\n"] {
-            assert!(matches!(answer(&mut protocol, &mut log, reply), Answer::Reply(Some(_))));
-        }
-        assert!(protocol.waiting.is_empty());
-        let replies: Vec<_> = log.commands.iter().map(|command| command.reply().unwrap().clone()).collect();
-        assert_eq!(replies, [Reply::Ok, Reply::Nil, Reply::Error("ERR".to_owned()), Reply::Value]);
-        let databases: Vec<_> = log.commands.iter().map(Command::database).collect();
-        assert_eq!(databases[..3], [0, 14, 14]);
-        send(&mut protocol, &mut log, "GET c");
-        assert_eq!(log.commands[4].database(), 14);
-        assert_eq!(log.commands.iter().filter(|command| command.begins_round_trip()).count(), 1);
-    }
-
-    #[test]
-    fn messages_answer_nothing() {
-        for array in ['*', '>'] {
-            let (mut protocol, mut log) = (Protocol::new(1), Log::default());
-            send(&mut protocol, &mut log, "SUBSCRIBE a b");
-            send(&mut protocol, &mut log, "PING");
-            let confirmed = |name: &str| format!("{array}3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:1\r\n");
-            assert_eq!(answer(&mut protocol, &mut log, &confirmed("a")), Answer::Push);
-            let message = format!("{array}3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
-            assert_eq!(answer(&mut protocol, &mut log, &message), Answer::Push);
-            assert_eq!(answer(&mut protocol, &mut log, &confirmed("b")), Answer::Reply(Some(0)));
-            let pong = if array == '*' { "*2\r\n$4\r\npong\r\n$0\r\n\r\n" } else { "+PONG\r\n" };
-            assert_eq!(answer(&mut protocol, &mut log, pong), Answer::Reply(Some(1)));
-            assert_eq!(log.subscribed, [(b"a".to_vec(), 1), (b"b".to_vec(), 1)].into());
-        }
-    }
-
-    #[test]
-    fn commands_without_replies_don_t_wait() {
-        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
-        for line in ["CLIENT REPLY SKIP", "SET a 1", "GET a", "CLIENT REPLY OFF", "SET a 2", "CLIENT REPLY ON", "GET b"]
-        {
-            send(&mut protocol, &mut log, line);
-        }
-        for (reply, index) in [("$1\r\n1\r\n", 2), ("+OK\r\n", 5), ("$-1\r\n", 6)] {
-            assert_eq!(answer(&mut protocol, &mut log, reply), Answer::Reply(Some(index)));
-        }
-    }
-
-    #[test]
-    fn transactions_are_one_round_trip() {
-        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
-        for (line, reply) in
-            [("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*1\r\n$1\r\n1\r\n"), ("GET b", "$-1\r\n")]
-        {
-            send(&mut protocol, &mut log, line);
-            answer(&mut protocol, &mut log, reply);
-        }
-        let names: Vec<_> =
-            log.commands.iter().filter(|command| command.begins_round_trip()).map(Command::name).collect();
-        assert_eq!(names, ["EXEC", "GET"]);
-        assert!(log.commands[1].is_in_transaction() && log.commands[1].is_in_transaction_with(&log.commands[2]));
-        assert!(!log.commands[3].is_in_transaction());
-    }
-
-    #[test]
-    fn keeps_no_passwords() {
-        let (mut protocol, mut log) = (Protocol::new(1), Log::default());
-        for line in ["AUTH asa hunter2", "HELLO 3 AUTH asa hunter2 SETNAME shop", "CONFIG SET requirepass hunter2"] {
-            send(&mut protocol, &mut log, line);
-        }
-        for command in &log.commands {
-            assert!(!command.head.windows(7).any(|bytes| bytes == b"hunter2"), "{:?}", command.head);
-        }
-        assert_eq!(log.commands[1].client_name(), Some("shop"));
-    }
-}
+mod tests;

@@ -292,6 +292,7 @@ impl Proxy {
                     report::print(&report::warning(&text));
                     self.shared.log().malformed.push(text);
                 }
+                connection.protocol.end(&mut self.shared.log());
                 self.connections[slot] = None;
                 self.shared.has_changed();
                 false

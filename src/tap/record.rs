@@ -333,6 +333,15 @@ impl Log {
         Some(self.commands.len() - 1)
     }
 
+    pub(super) fn unsubscribe(&mut self, channel: &[u8]) {
+        if let Some(count) = self.subscribed.get_mut(channel) {
+            *count -= 1;
+            if *count == 0 {
+                self.subscribed.remove(channel);
+            }
+        }
+    }
+
     pub(super) fn reply(&mut self, index: usize, kind: Reply, head: &[u8], size: u64, at: Instant) {
         let commands_before = self.commands.len();
         self.bytes += head.len() + 16;

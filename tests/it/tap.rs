@@ -2,6 +2,7 @@
 
 mod rules;
 mod same_replies;
+mod wire;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -22,5 +22,6 @@ mod rq;
 mod ruby_sidekiq;
 mod rusty_celery;
 mod sidekiq;
+mod tap;
 mod tls;
 mod tower_sessions;

@@ -138,12 +138,17 @@ fn beside(name: &str) -> PathBuf {
 }
 
 fn celery(test_request: &TestRequest, version: &str, conf: &Value) -> Command {
+    celery_at((test_request.jobs_url(), test_request.redis_url()), version, conf)
+}
+
+/// The URLs are those of the jobs and of the notes.
+fn celery_at(urls: (&str, &str), version: &str, conf: &Value) -> Command {
     let mut command = python();
     if version == "5.2" {
         command.env("PYTHONPATH", beside("celery-5.2"));
     }
     command.env("EXPECTED_CELERY", version);
-    command.env("BROKER_URL", test_request.jobs_url()).env("RESULTS_URL", test_request.redis_url());
+    command.env("BROKER_URL", urls.0).env("RESULTS_URL", urls.1);
     command.env("CONF", conf.to_string());
     command
 }
@@ -156,7 +161,12 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(test_request: &TestRequest, version: &str, queues: &str, conf: &Value) -> Self {
-        let mut command = celery(test_request, version, conf);
+        Self::start_at((test_request.jobs_url(), test_request.redis_url()), version, queues, conf)
+    }
+
+    /// As `celery_at`.
+    pub(crate) fn start_at(urls: (&str, &str), version: &str, queues: &str, conf: &Value) -> Self {
+        let mut command = celery_at(urls, version, conf);
         command.args(["-m", "celery", "-A", "tasks", "worker", "--pool", "solo", "--concurrency", "1"]);
         command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning", "-Q", queues]);
         Self::run(&mut command)
