@@ -2,6 +2,9 @@
 //! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
 //! prints some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/tap.rs"]
+mod tap;
+
 use std::collections::HashMap;
 use std::env;
 use std::hint::black_box;
@@ -33,7 +36,13 @@ fn main() {
     if arguments.iter().any(|argument| argument == "left-keys") {
         return left_keys_in_this_process();
     }
-    let figures: [(&str, fn()); 13] = [
+    if arguments.iter().any(|argument| argument == "tap-latency") {
+        return tap::tap_latency_in_this_process();
+    }
+    if arguments.iter().any(|argument| argument == "tap-memory") {
+        return tap::tap_memory_in_this_process();
+    }
+    let figures: [(&str, fn()); 19] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -47,6 +56,12 @@ fn main() {
         ("left_keys", left_keys),
         ("container_processes", container_processes),
         ("memory", memory),
+        ("tap_latency", tap::tap_latency),
+        ("tap_throughput", tap::tap_throughput),
+        ("tap_framer", tap::tap_framer),
+        ("sweep", tap::sweep),
+        ("tap_memory", tap::tap_memory),
+        ("tap_idle", tap::tap_idle),
     ];
     println!("| figure | ours | beside | ratio | goal |\n| --- | --- | --- | --- | --- |");
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
