@@ -168,12 +168,8 @@ async fn a_tampered_cookie_is_nobodys_on_both_sides(
         let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
         format!("id={}", format.cookie_value(&id))
     };
-    let cookies = [
-        value(signed, [8; 64]),
-        value(!signed, KEY),
-        format!("id={id}"),
-        asa.cookie().replacen("id=", "id=A", 1),
-    ];
+    let cookies =
+        [value(signed, [8; 64]), value(!signed, KEY), format!("id={id}"), asa.cookie().replacen("id=", "id=A", 1)];
     for cookie in cookies {
         assert_eq!(send(&shop, cart(), &cookie).await.1, nobody, "{cookie}");
         assert!(asa.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");

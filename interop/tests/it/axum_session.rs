@@ -103,8 +103,10 @@ async fn the_session_that_the_router_begins_is_read_here(test_request: TestReque
 #[tokio::test]
 async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::OptIn).await;
-    let (agreed, not) =
-        (test_request.visitor_with_format(AxumSession::new().opt_in()), test_request.visitor_with_format(AxumSession::new()));
+    let (agreed, not) = (
+        test_request.visitor_with_format(AxumSession::new().opt_in()),
+        test_request.visitor_with_format(AxumSession::new()),
+    );
     for visitor in [&agreed, &not] {
         visitor.session().set("seen", 3)?;
         send(&shop, with_json(visitor.request("POST", "/cart"), &json!(["brand-1"]))).await;
