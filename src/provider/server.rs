@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tap")]
+use redis::ConnectionAddr;
 use redis::{Client, Connection, ConnectionInfo, InfoDict, IntoConnectionInfo, RedisResult};
 use url::Url;
 
@@ -54,6 +56,14 @@ struct Facts {
 pub(crate) struct Endpoint {
     pub(crate) url: String,
     pub(crate) client: Client,
+}
+
+impl Endpoint {
+    /// The server's address, as the redis crate has it.
+    #[cfg(feature = "tap")]
+    pub(crate) fn address(&self) -> &ConnectionAddr {
+        self.client.get_connection_info().addr()
+    }
 }
 
 impl Server {

@@ -130,7 +130,7 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     lease.check_held()?;
     let not_started = |error: io::Error| Error::with_source(Kind::Server, report::tap::not_started(), error);
     let endpoint = lease.endpoint(Database::Sessions);
-    let address = address(endpoint.client.get_connection_info().addr())
+    let address = address(endpoint.address())
         .ok_or_else(|| Error::new(Kind::Server, report::tap::tls(&lease.server)))?
         .map_err(not_started)?;
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(not_started)?;
