@@ -1,4 +1,7 @@
-//! Faults at every boundary, in turn.
+//! Sweeps, which inject a fault at every command of a scenario, one run at a time.
+//!
+//! [`sweep`] prepares a sweep of synchronous code, and `sweep_async` (feature `tokio`) one of asynchronous code.
+//! [`Sweep`] has an example, and the [guide](crate::guide::sweeps) a chapter.
 
 mod case;
 mod run;
