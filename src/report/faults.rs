@@ -39,8 +39,12 @@ pub(crate) fn summary<'a>(
     points: usize,
     by_fault: impl Iterator<Item = (&'a str, [usize; 2])>,
 ) -> String {
-    let points = if points > 0 { format!(" and {points} points") } else { String::new() };
-    let mut lines = vec![format!("transient-fixtures: swept {cases} cases at {boundaries} commands{points}:")];
+    let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let mut places = counted(boundaries, "command");
+    if points > 0 {
+        places += &format!(" and {}", counted(points, "point"));
+    }
+    let mut lines = vec![format!("transient-fixtures: swept {} at {places}:", counted(cases, "case"))];
     for (fault, [passed, failed]) in by_fault {
         lines
             .push(format!("  {passed} passed, {failed} failed: {fault} a command").replace("point a command", "point"));
@@ -58,7 +62,7 @@ pub(crate) fn not_deterministic(number: usize, one: Option<&str>, other: Option<
 }
 
 pub(crate) fn unreached(count: usize) -> String {
-    format!("{count} cases did not reach their boundary: the scenario is not deterministic.")
+    format!("{count} of the cases did not reach their boundary: the scenario is not deterministic.")
 }
 
 pub(crate) fn progress(done: usize, all: usize) -> String {
