@@ -66,7 +66,7 @@ fn assert_leads_somewhere(page: &Path, destination: &str) {
     }
 }
 
-/// Inline links are looked at with those of all other pages, in `repository.rs`.
+/// `repository.rs` checks inline links on all pages.
 #[test]
 fn definitions_of_links_lead_somewhere() {
     for page in pages() {
@@ -77,7 +77,7 @@ fn definitions_of_links_lead_somewhere() {
     }
 }
 
-/// rustdoc shows a page elsewhere than the repository does: links go by definitions, which `src/guide.rs` replaces.
+/// rustdoc shows the pages at other paths than the repository. So links use definitions, which `src/guide.rs` replaces.
 #[test]
 fn links_between_pages_work_in_rustdoc() {
     let guide = read("src/guide.rs");
@@ -124,7 +124,7 @@ fn code_from_elsewhere_is_as_it_is_there() {
     assert!(count >= 10, "{count}");
 }
 
-/// Whether the pieces occur in the text, in this order.
+/// Whether the text contains the pieces in this order.
 fn has_in_order<'piece>(mut text: &str, pieces: impl Iterator<Item = &'piece str>) -> bool {
     for piece in pieces {
         let Some(at) = text.find(piece) else { return false };

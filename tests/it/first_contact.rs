@@ -1,4 +1,4 @@
-//! What may be at an address instead of a Redis that fits: found out in time, in bounds, and said with words that fit.
+//! Servers that are not a suitable Redis are rejected in bounded time, with a report that fits.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +26,7 @@ fn at(url: &str) -> Child {
     Child::test("first_contact::wants_a_server").env("TRANSIENT_REDIS_URL", url)
 }
 
-/// More than five times the 5 s that a named server has, and more than anybody waits.
+/// More than five times the 5 s that a named server has.
 const LIMIT: Duration = Duration::from_secs(29);
 
 #[track_caller]
@@ -37,7 +37,7 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
     assert!(ended.output.len() < 100_000, "{} bytes", ended.output.len());
 }
 
-/// A peer that does that on each connection, as long as somebody listens.
+/// A peer that does this on each connection, as long as the listener exists.
 fn peer(serve: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
@@ -97,7 +97,7 @@ fn a_paused_server_is_bounded_for_the_next_lease_too() {
     assert_refused(&at(&server.url()).run(), &["5 s", golden("running::timed_out")]);
 }
 
-/// What is not said is not assumed.
+/// Missing facts are not assumed.
 #[rstest]
 #[case::number(":5\r\n")]
 #[case::empty("$0\r\n\r\n")]
@@ -141,11 +141,11 @@ fn a_servers_words_are_cut_and_have_no_escapes() {
 #[case(&["--min-replicas-to-write", "2"], &["NOREPLICAS", golden("running::REMEDY_ERROR")])]
 fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] words: &[&str]) {
     let server = OwnServer::with(TempDir::new().expect("a directory"), arguments);
-    // Where writes are refused, nothing can be put there.
+    // If writes are refused, no marker can be stored.
     let put = |database| server.connection(database).set::<_, _, ()>("cart:1", "somebody's").is_ok();
     let there = [14, 15].map(put);
     assert_refused(&at(&server.url()).run(), words);
-    // Asking has changed nothing.
+    // The checks have changed no data.
     for (database, was_there) in [14, 15].into_iter().zip(there) {
         let keys: Vec<String> = server.connection(database).keys("*").expect("KEYS");
         assert_eq!(keys, if was_there { vec!["cart:1"] } else { Vec::new() }, "database {database}");
@@ -187,7 +187,7 @@ fn a_server_that_can_not_save_says_so() {
     let mut connection = server.connection(0);
     std::fs::remove_dir(&place).expect("rmdir");
     let () = connection.set("cart:1", "somebody's").expect("SET");
-    // The save after one change fails, and from then on writes are refused.
+    // The save after one change fails. From then on writes are refused.
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while connection.set::<_, _, ()>("cart:1", "somebody's").is_ok() {
         assert!(std::time::Instant::now() < deadline, "the server still saves");
@@ -203,7 +203,7 @@ fn a_full_server_says_so() {
     assert_refused(&at(&server.url()).run(), &["maxclients"]);
 }
 
-/// Guessed servers are looked for at 127.0.0.1:6379: in a network of its own, so that nobody else's is meant.
+/// Guessed servers are looked for at 127.0.0.1:6379. A separate network namespace keeps this machine's server out.
 fn in_a_network_of_its_own(server_arguments: &str, before: &str) -> String {
     let script = format!(
         "ip link set lo up; cd {directory}; {server} --port 6379 --bind 127.0.0.1 --save '' {server_arguments} >/dev/null & \
@@ -234,7 +234,7 @@ fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[
     assert!(output.contains("1 passed"), "{output}");
 }
 
-/// Tests take turns on a shared server by a file in the cache.
+/// Tests take turns on a shared server with a file in the cache.
 #[test]
 fn a_server_is_passed_over_where_nothing_can_be_written() {
     let server = OwnServer::start();
@@ -247,7 +247,7 @@ fn a_server_is_passed_over_where_nothing_can_be_written() {
     }
 }
 
-/// A wrapper around a server that lacks something, and one that is too old: other providers are tried.
+/// A wrapper around an incomplete server, and one around a server that is too old: other providers are tried.
 #[rstest]
 #[case("exec '{server}' --rename-command CLIENT '' \"$@\"", "CLIENT ")]
 #[case("exec '{server}' --rename-command CONFIG '' \"$@\"", "CONFIG ")]

@@ -1,4 +1,4 @@
-//! The fixtures, as rstest calls them.
+//! The fixtures as rstest calls them.
 
 use rstest::{fixture, rstest};
 use transient_fixtures::{Settings, TestRequest, clean_redis, test_request, test_settings};
@@ -39,7 +39,7 @@ fn settings_are_there_where_no_server_is() {
     assert!(ended.output.contains("provider Some(\"process\")"), "{}", ended.output);
 }
 
-/// The panic is at the author's test, not somewhere in the crate: at one of its attributes.
+/// The panic is at one of the test's attributes, not inside the crate.
 #[rstest]
 #[case::fixture("by_its_own_name")]
 #[case::attribute("inside_another_fixture")]

@@ -1,4 +1,4 @@
-//! The order of the rungs, what is said of them, and what it costs when there is none.
+//! The order of the providers, their reports, and the time that failing takes.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ mod crowd {
     }
 }
 
-/// A machine where no rung gives a server: nothing runs, PATH is empty, no engine answers, no download is allowed.
+/// A machine on which every provider fails: no server runs, PATH is empty, no engine answers, downloads are forbidden.
 fn nowhere(child: Child) -> Child {
     let directory = Path::new("/nowhere");
     child
@@ -31,7 +31,7 @@ fn nowhere(child: Child) -> Child {
         .env("XDG_CACHE_HOME", "/nowhere/cache")
 }
 
-/// test.ini that names a port where nothing listens, so that what this machine has at 6379 does not matter.
+/// A test.ini that names a port without a listener, so that this machine's server at 6379 does not matter.
 fn nobody_at_home(directory: &TempDir) -> std::path::PathBuf {
     let ini = directory.path().join("test.ini");
     fs::write(&ini, "[app:main]\nredis.sessions.url = redis://127.0.0.1:1\n").expect("write");
@@ -90,10 +90,10 @@ fn unknown_providers_are_answered_with_the_legal_ones(#[case] provider: &str) {
     child.run().assert_failed_with(&["the environment", provider, "auto, running, process, container or download"]);
 }
 
-/// The first test pays for finding out, the other seven fail at once with the same report.
+/// The first test spends the time. The other seven fail at once with the same report.
 #[test]
 fn finding_out_is_paid_for_once_in_a_process() {
-    // A server that never answers is given up after 10 s.
+    // A server that never answers times out after 10 s.
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     let count = directory.path().join("count");
@@ -105,7 +105,7 @@ fn finding_out_is_paid_for_once_in_a_process() {
     assert_eq!(fs::read_to_string(&count).expect("the count").lines().count(), 1);
 }
 
-/// An engine that accepts and says nothing, and a download that is not allowed: in bounded time.
+/// An engine that accepts and never replies, and a forbidden download: bounded time.
 #[test]
 fn a_silent_engine_is_given_up() {
     let directory = TempDir::new().expect("a directory");
@@ -117,7 +117,7 @@ fn a_silent_engine_is_given_up() {
     ended.assert_failed_with(&[golden("report::no_server"), "container ", "->"]);
 }
 
-/// The same under a runner that has a process for every test.
+/// The same under a runner with a process for each test.
 #[test]
 fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
     let directory = TempDir::new().expect("a directory");
@@ -133,7 +133,7 @@ fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
     assert!(!other.output.contains(golden("report::same_verdict")), "{}", other.output);
 }
 
-/// And under `cargo test`, which has a process for every test binary: a shell of that name stands for it.
+/// The same under `cargo test`, which runs a process for each test binary. A shell with cargo's name simulates it.
 #[cfg(target_os = "linux")]
 #[test]
 fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
@@ -150,7 +150,7 @@ fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
         String::from_utf8_lossy(&command.output().expect("a shell").stdout).into_owned()
     };
     for said in [run(), run()] {
-        // The second of a run, and not the first of the next one.
+        // The second test of a run, not the first of the next run.
         assert_eq!(said.matches(golden("download::no_python")).count(), 2, "{said}");
         assert_eq!(said.matches(golden("report::same_verdict")).count(), 1, "{said}");
     }

@@ -9,7 +9,7 @@ use crate::child::{Child, Ended};
 use crate::golden::golden;
 use crate::own_server::own_rung;
 
-/// Tests that pass; some leave keys that live for ever.
+/// Tests that pass. Some leave keys without a TTL.
 mod passing {
     use super::{Commands, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, rstest, test_request};
 
@@ -19,7 +19,7 @@ mod passing {
         redis.set::<_, _, ()>("brand:Å", "x".repeat(1000))?;
         redis.set::<_, _, ()>("config:shop", "x")?;
         redis.rpush::<_, _, ()>(b"\xff\x00".as_slice(), "x")?;
-        // Jobs have no timeouts.
+        // Jobs have no TTLs.
         get_jobs_redis(test_request)?.rpush("celery", "x")
     }
 
@@ -52,7 +52,7 @@ mod passing {
         leave(&test_request)
     }
 
-    /// What was loaded, the test has not left.
+    /// Loaded keys do not count as left by the test.
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(lint = "ttl", fixtures("brands"))]
@@ -74,7 +74,7 @@ mod passing {
         get_redis(&test_request)?.set_ex("cached", "x", 300)
     }
 
-    /// One key lives for five minutes, three for ever.
+    /// One key has a TTL of five minutes, three have none.
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(lint = "ttl <= 7d")]
@@ -151,7 +151,7 @@ fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &
     ended.assert_failed_with(&[&first, r"\xff\x00 (", "redis.lint_allow"]);
     let complaint = &ended.output[ended.output.find(&first).expect("the complaint")..];
     assert!(!complaint.contains("cached") && !complaint.contains("celery"), "{complaint}");
-    // It is a failure as any other.
+    // It is reported like any other failure.
     ended.assert_failed_with(&["TRANSIENT_KEEP=1"]);
     assert_eq!(complaint.contains("  config:shop (string, "), count > 2, "{complaint}");
     assert_eq!(complaint.contains("  brand:Å (string, 1"), count > 1, "{complaint}");

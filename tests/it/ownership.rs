@@ -1,4 +1,4 @@
-//! Whose keys are in a shared server's test databases: no key that is not the tests' is ever lost.
+//! Who owns the keys in a shared server's test databases. Only the tests' keys are ever deleted.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::own_server::OwnServer;
 
 const MARKER: &str = "transient-fixtures:left";
 
-/// Leaves keys of its own in both databases, on a clean server.
+/// Leaves its own keys in both databases of a clean server.
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
@@ -26,7 +26,7 @@ fn leaves_keys(test_request: TestRequest) -> RedisResult<()> {
     get_jobs_redis(&test_request)?.rpush("queue", "ours")
 }
 
-/// Clears nothing, and leaves what is there.
+/// Clears nothing, and leaves all keys.
 #[rstest]
 #[ignore = "run by the tests below"]
 fn clears_nothing(test_request: TestRequest) -> RedisResult<()> {
@@ -71,7 +71,7 @@ fn what_appears_after_a_test_is_somebodys(
     put(&server, database, "shop:order:1");
     assert_refused(&run(next, &server, cache.path()), database);
     assert_there(&server, database, "shop:order:1");
-    // What the tests have left is still known as theirs.
+    // Keys left by tests still count as theirs.
     server.connection(database).del::<_, ()>("shop:order:1").expect("DEL");
     run(next, &server, cache.path()).assert_passed();
 }
@@ -105,7 +105,7 @@ fn adopting_means_what_is_there_now() {
     assert_there(&server, 14, "shop:order:2");
 }
 
-/// Only on a server that somebody has named: test.ini is every colleague's.
+/// Adoption requires a named server, since test.ini is shared by a team.
 #[test]
 fn adopting_by_test_ini_is_for_the_server_that_it_names() {
     let (server, cache, directory) = (OwnServer::start(), cache(), cache());
@@ -120,7 +120,7 @@ fn adopting_by_test_ini_is_for_the_server_that_it_names() {
     assert!(!server.connection(14).exists::<_, bool>("shop:order:1").expect("EXISTS"));
 }
 
-/// In a network of its own, where 127.0.0.1:6379 is a server that nobody has named.
+/// In a separate network namespace, where 127.0.0.1:6379 is a server that no setting names.
 #[rstest]
 #[case::somebodys("redis.download = true", false)]
 #[case::not_adopted("redis.adopt = true", false)]
@@ -155,7 +155,7 @@ fn a_guessed_server_with_somebodys_data_is_passed_over(#[case] setting: &str, #[
     assert!(output.contains("database 14 holds 1 key"), "{output}");
 }
 
-/// Another server takes the place of a test's own in its middle.
+/// Another server replaces a test's started server during the test.
 #[rstest]
 #[ignore = "run by a_server_in_the_place_of_the_leases_is_not_touched"]
 #[clean_redis]
@@ -276,7 +276,7 @@ fn a_stale_clone_touches_nothing() {
     child.env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache.path()).run().assert_passed();
 }
 
-/// What versions before left: a marker that names no keys, and files that say "used once".
+/// Data of earlier versions: a marker that names no keys, and files that state "used once".
 #[test]
 fn whoever_upgrades_loses_nothing() {
     let (server, cache) = (OwnServer::start(), cache());
@@ -318,7 +318,7 @@ fn a_key_named_like_the_marker_is_somebodys() {
     }
 }
 
-/// Alone in its database, too.
+/// The same if it is the only key in its database.
 #[rstest]
 fn a_key_named_like_the_marker_is_not_dropped(
     #[values("leaves_keys", "clears_nothing")] next: &str,
@@ -333,12 +333,12 @@ fn a_key_named_like_the_marker_is_not_dropped(
     assert!(server.connection(database).exists::<_, bool>(name).expect("EXISTS"));
 }
 
-/// An old note of a killed run does not outweigh what a later lease, of another cache, has left.
+/// An old note of a killed run does not outweigh the keys of a later lease from another cache.
 #[test]
 fn a_marker_is_newer_than_a_note() {
     let (server, ours, other) = (OwnServer::start(), cache(), cache());
     run("leaves_keys", &server, ours.path()).assert_passed();
-    // As a run that is killed leaves it.
+    // Like a killed run leaves it.
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
     for database in [14, 15] {
@@ -382,7 +382,7 @@ fn leaves_long_names(test_request: TestRequest) -> RedisResult<()> {
     redis::cmd("EVAL").arg(fill).arg(0).exec(&mut get_redis(&test_request)?)
 }
 
-/// By somebody, or by a server that evicts keys.
+/// Deleted by another client, or evicted by the server.
 #[test]
 fn without_its_marker_what_a_test_left_is_refused() {
     let (server, cache) = (OwnServer::start(), cache());
@@ -392,7 +392,7 @@ fn without_its_marker_what_a_test_left_is_refused() {
     child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run().assert_passed();
 }
 
-/// A thread that has the server's URL, and goes on when its test has ended.
+/// A thread that has the server's URL, and continues after its test has ended.
 #[test]
 fn what_a_thread_writes_after_its_test_is_refused() {
     let (server, cache, directory) = (OwnServer::start(), cache(), cache());
@@ -452,7 +452,7 @@ fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
     assert_eq!(files(), before);
 }
 
-/// A note of a killed run may be older than the server's last use.
+/// A note of a killed run can be older than the last use of the server.
 #[test]
 fn nothing_is_forgotten_of_a_server_in_use() {
     let (server, cache) = (OwnServer::start(), cache());
@@ -468,7 +468,7 @@ fn nothing_is_forgotten_of_a_server_in_use() {
     assert!(!is_there("gone") && !is_there("gone.14.open"));
 }
 
-/// Tests of two cache directories, as of two users or two containers, on one server.
+/// Tests of two cache directories, like those of two users or two containers, on one server.
 #[test]
 fn two_cache_directories_take_turns() {
     let server = OwnServer::start();

@@ -1,4 +1,4 @@
-//! The rung `running`, and everything that may be at a URL instead of a Redis that lets us in.
+//! The running provider, and peers at a URL that are not a Redis which accepts us.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +26,7 @@ fn at(url: &str) -> Child {
     Child::test("running::says_its_url").env("TRANSIENT_REDIS_URL", url)
 }
 
-/// A listener whose every connection is given to `serve`.
+/// A listener that passes every connection to `serve`.
 fn listen(serve: impl Fn(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
@@ -45,7 +45,7 @@ fn one_server_by_its_three_names() {
     let server = OwnServer::start();
     let socket = format!("unix://{}", server.socket().display());
     for url in [server.url(), format!("redis://localhost:{}", server.port), socket] {
-        // The number of a database in the URL is not used.
+        // The database number in the URL is not used.
         let named = if url.starts_with("unix") { format!("{url}?db=3") } else { format!("{url}/3") };
         let ended = at(&named).run();
         ended.assert_passed();
@@ -93,7 +93,7 @@ fn a_name_in_test_ini_is_no_promise() {
 #[test]
 fn http_is_no_redis() {
     let url = listen(|mut stream| {
-        // What is asked does not matter.
+        // The request does not matter.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     });
@@ -170,7 +170,7 @@ fn a_server_of_our_own_that_is_gone_is_replaced() {
     ended.assert_passed();
 }
 
-/// Another server takes the place of the one that the process knows.
+/// Another server replaces the one that the process knows.
 mod replaced {
     use super::{TestRequest, clean_redis, rstest, test_request};
 

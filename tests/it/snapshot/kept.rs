@@ -65,7 +65,7 @@ fn values() -> impl Strategy<Value = (u8, Vec<Vec<u8>>, Vec<f64>, Option<u32>)> 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What was captured, kept in a file and brought back is captured again.
+    /// A snapshot that was captured, saved and restored is captured again unchanged.
     #[test]
     fn a_snapshot_is_what_it_was(
         keys in proptest::collection::btree_map(proptest::collection::vec(any::<u8>(), 0..12), values(), 0..12),
@@ -104,7 +104,7 @@ proptest! {
         test_request.restore(&read).expect("restore");
         let after = test_request.snapshot().expect("snapshot");
         prop_assert_eq!(&after, &before);
-        // Of a file, nobody knows when its timeouts began to run.
+        // A file does not record when its TTLs began to run.
         prop_assert!(read.diff(&after).is_empty(), "{}", read.diff(&after));
     }
 }
