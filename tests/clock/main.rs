@@ -72,7 +72,7 @@ mod whole {
     #[rstest]
     #[ignore = "run by the_whole_clock_moves"]
     #[clean_redis]
-    fn c_keys_end_and_say_so(test_request: TestRequest) {
+    fn c_keys_expire_with_an_event(test_request: TestRequest) {
         let mut redis = connect(&test_request);
         redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("Exg").exec(&mut redis).expect("CONFIG");
         redis.set_ex::<_, _, ()>("short", "x", 100).expect("SETEX");

@@ -200,7 +200,7 @@ fn waits_for_the_others(test_request: TestRequest) {
 #[case("busy")]
 #[case("paused")]
 #[serial]
-fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
+fn a_container_that_stops_answering_ends_too(#[case] change: &str) {
     // Not in the process that started it, because that process could notify the engine.
     child("uses_a_container").run().assert_passed();
     let mut running = child("shuts_others_out").env("CHANGE", change).start();
@@ -215,7 +215,7 @@ fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
 }
 
 #[rstest]
-#[ignore = "run by a_container_that_answers_nobody_ends_too"]
+#[ignore = "run by a_container_that_stops_answering_ends_too"]
 #[clean_redis]
 fn shuts_others_out(test_request: TestRequest) -> redis::RedisResult<()> {
     let mut redis = get_redis(&test_request)?;

@@ -420,7 +420,7 @@ fn every_test_of_the_matrix_starts_on_a_dirty_server() {
 
 /// Without the attribute, the data of an earlier test is still there.
 #[rstest]
-fn sees_what_is_there(test_request: TestRequest) {
+fn sees_the_existing_data(test_request: TestRequest) {
     println!("there are {:?}", keys(&test_request));
 }
 
@@ -430,7 +430,7 @@ fn without_the_attribute_nothing_is_cleared() {
     for database in [14, 15] {
         server.connection(database).set::<_, _, ()>("dirt", "from before").expect("SET");
     }
-    let child = Child::test("clean::sees_what_is_there").env("TRANSIENT_REDIS_URL", server.url());
+    let child = Child::test("clean::sees_the_existing_data").env("TRANSIENT_REDIS_URL", server.url());
     let ended = child.env("TRANSIENT_ADOPT", "1").run();
     ended.assert_passed();
     assert!(ended.output.contains(r#"there are (["dirt"], ["dirt"])"#), "{}", ended.output);

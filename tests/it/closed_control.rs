@@ -143,7 +143,7 @@ fn a_lease_outlives_its_connection() {
 }
 
 #[test]
-fn what_is_left_is_remembered_though_the_connection_was_closed() {
+fn keys_left_by_a_test_are_remembered_if_the_connection_was_closed() {
     let world = World::new(&[]);
     let child = world.start("holds");
     world.close(world.holder().expect("a holder"));

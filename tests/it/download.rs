@@ -17,14 +17,14 @@ use crate::own_server;
 /// The downloaded server's executable, for tests that need their own.
 #[rstest]
 #[clean_redis]
-fn says_its_path(test_request: TestRequest) -> redis::RedisResult<()> {
+fn prints_its_path(test_request: TestRequest) -> redis::RedisResult<()> {
     let info: InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
     println!("{} executable={}", test_request.server(), info.get::<String>("executable").expect("executable"));
     Ok(())
 }
 
 fn with_cache(cache: &Path) -> Child {
-    Child::test("download::says_its_path").env("TRANSIENT_PROVIDER", "download").env("XDG_CACHE_HOME", cache)
+    Child::test("download::prints_its_path").env("TRANSIENT_PROVIDER", "download").env("XDG_CACHE_HOME", cache)
 }
 
 /// A cache directory that contains the server.
@@ -60,7 +60,7 @@ fn assert_nothing_in_place(cache: &Path) {
 }
 
 #[test]
-fn several_processes_at_once_fetch_one_whole_server() {
+fn concurrent_processes_download_one_complete_server() {
     let cache = TempDir::new().expect("a directory");
     let children: Vec<_> = (0..4).map(|_| with_cache(cache.path()).start()).collect();
     let mut fetched = 0;
@@ -77,7 +77,7 @@ fn several_processes_at_once_fetch_one_whole_server() {
 }
 
 #[test]
-fn what_is_in_the_cache_needs_no_python() {
+fn a_cached_server_needs_no_python() {
     let (cache, _) = filled_cache();
     let ended = with_cache(cache.path()).env("PATH", "").env("TRANSIENT_OFFLINE", "1").run();
     ended.assert_passed();
@@ -124,7 +124,7 @@ fn a_pip_that_hangs_is_ended() {
 }
 
 #[test]
-fn a_machine_without_python_is_told_so() {
+fn a_missing_python_is_reported() {
     let cache = TempDir::new().expect("a directory");
     let ended = with_cache(cache.path()).env("PATH", "/nowhere").run();
     assert_one_report(&ended, &["python3", golden("download::no_python")]);
@@ -222,7 +222,7 @@ fn a_bundled_pip_will_do() {
 }
 
 #[test]
-fn a_machine_without_pip_is_told_so() {
+fn a_missing_pip_is_reported() {
     let cache = TempDir::new().expect("a directory");
     let python = python("echo 'No module named pip' >&2; exit 1");
     let ended = with_cache(cache.path()).env("PATH", python.path()).run();

@@ -125,7 +125,7 @@ mod failing {
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(fixtures("brands"))]
-    fn changes_what_was_loaded(test_request: TestRequest) {
+    fn changes_the_loaded_data(test_request: TestRequest) {
         let mut redis = get_redis(&test_request).expect("connect");
         redis.del::<_, ()>("brand:2").expect("DEL");
         redis.set::<_, _, ()>("brand:3", "\0\u{ff}").expect("SET");
@@ -195,7 +195,7 @@ fn told(ended: &Ended) -> &str {
 #[case("panics_in_a_runtime", "panics_in_a_runtime")]
 #[case("times_out", "times_out")]
 #[case("fails_in_a_case", "fails_in_a_case::case_1")]
-fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
+fn a_failed_test_reports_its_changes(#[case] filter: &str, #[case] name: &str) {
     let filter = if filter == name { name } else { "fails_in_a_case::case_1" };
     let ended = run(filter);
     ended.assert_failed_with(&[]);
@@ -218,9 +218,9 @@ fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
 
 #[rstest]
 #[case("panics")]
-#[case("changes_what_was_loaded")]
+#[case("changes_the_loaded_data")]
 #[case("has_two_queues")]
-fn what_is_said_is_golden(#[case] name: &str) {
+fn the_report_is_golden(#[case] name: &str) {
     let ended = run(name);
     let told = told(&ended);
     // The name of the server differs.
@@ -237,7 +237,7 @@ fn what_is_said_is_golden(#[case] name: &str) {
 }
 
 #[test]
-fn what_is_said_fits_on_a_screen() {
+fn the_report_fits_on_a_screen() {
     let ended = run("leaves_much");
     let told = told(&ended);
     assert!(told.lines().count() < 50 && told.len() < 10_000, "{told}");
@@ -245,7 +245,7 @@ fn what_is_said_fits_on_a_screen() {
 }
 
 #[test]
-fn an_unchanged_database_and_a_lost_server_are_said_too() {
+fn an_unchanged_database_and_a_lost_server_are_reported() {
     let ended = run("leaves_nothing");
     assert!(told(&ended).contains(golden("failure::UNCHANGED")));
     let ended = run("ends_its_server");
@@ -263,7 +263,7 @@ fn a_server_that_was_left_paused_is_not_waited_for() {
 #[rstest]
 #[case("passes")]
 #[case("passes_by_panicking")]
-fn a_passed_test_says_nothing(#[case] test: &str) {
+fn a_passed_test_prints_nothing(#[case] test: &str) {
     let ended = run(test);
     ended.assert_passed();
     assert!(

@@ -102,7 +102,7 @@ fn a_paused_server_is_bounded_for_the_next_lease_too() {
 #[case::number(":5\r\n")]
 #[case::empty("$0\r\n\r\n")]
 #[case::no_role("$39\r\nredis_version:7.0.0\r\nrun_id:0123456789a\r\n")]
-fn a_server_that_does_not_say_what_it_is_is_not_used(#[case] info: &'static str) {
+fn a_server_with_incomplete_info_is_not_used(#[case] info: &'static str) {
     let url = peer(move |stream| {
         stream.write_all(info.as_bytes())?;
         stream.write_all("+OK\r\n".repeat(40).as_bytes())
@@ -139,7 +139,7 @@ fn a_servers_words_are_cut_and_have_no_escapes() {
 #[case(&["--rename-command", "INFO", ""], &["INFO", golden("running::switched_off")])]
 #[case(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"], &["OOM", golden("running::REMEDY_ERROR")])]
 #[case(&["--min-replicas-to-write", "2"], &["NOREPLICAS", golden("running::REMEDY_ERROR")])]
-fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] words: &[&str]) {
+fn the_commands_of_a_lease_are_checked_first(#[case] arguments: &[&str], #[case] words: &[&str]) {
     let server = OwnServer::with(TempDir::new().expect("a directory"), arguments);
     // If writes are refused, no marker can be stored.
     let put = |database| server.connection(database).set::<_, _, ()>("cart:1", "somebody's").is_ok();
@@ -161,7 +161,7 @@ fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] wo
 #[case("+@all -select ~*", &["SELECT", golden("running::command_forbidden"), "+select"])]
 #[case("+@all -keys ~*", &["KEYS", golden("running::command_forbidden"), "+keys"])]
 #[case("+@all ~app:*", &["transient-fixtures:", "~*"])]
-fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
+fn missing_permissions_are_named(#[case] rights: &str, #[case] words: &[&str]) {
     let server = OwnServer::start();
     let mut acl = redis::cmd("ACL");
     acl.arg("SETUSER").arg("tester").arg("on").arg(">hush").arg(rights.split(' ').collect::<Vec<_>>());
@@ -179,7 +179,7 @@ fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
 }
 
 #[test]
-fn a_server_that_can_not_save_says_so() {
+fn a_server_that_cannot_save_is_reported() {
     let directory = TempDir::new().expect("a directory");
     let place = directory.path().join("gone");
     std::fs::create_dir(&place).expect("mkdir");
@@ -197,14 +197,14 @@ fn a_server_that_can_not_save_says_so() {
 }
 
 #[test]
-fn a_full_server_says_so() {
+fn a_full_server_is_reported() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--maxclients", "2"]);
     let _connections = [server.connection(0), server.connection(0)];
     assert_refused(&at(&server.url()).run(), &["maxclients"]);
 }
 
 /// Guessed servers are looked for at 127.0.0.1:6379. A separate network namespace keeps this machine's server out.
-fn in_a_network_of_its_own(server_arguments: &str, before: &str) -> String {
+fn in_a_separate_network(server_arguments: &str, before: &str) -> String {
     let script = format!(
         "ip link set lo up; cd {directory}; {server} --port 6379 --bind 127.0.0.1 --save '' {server_arguments} >/dev/null & \
          server=$!; until {cli} ping >/dev/null 2>&1 || ! kill -0 $server; do sleep 0.05; done; {before} \
@@ -229,7 +229,7 @@ fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[
     if own_server::own_rung() != "process" {
         return;
     }
-    let output = in_a_network_of_its_own(arguments, "");
+    let output = in_a_separate_network(arguments, "");
     assert!(output.contains("(process)") && output.contains(why), "{output}");
     assert!(output.contains("1 passed"), "{output}");
 }
@@ -241,7 +241,7 @@ fn a_server_is_passed_over_where_nothing_can_be_written() {
     let named = at(&server.url()).env("XDG_CACHE_HOME", "/proc/nowhere").run();
     assert_refused(&named, &[golden("running::no_cache"), "XDG_CACHE_HOME"]);
     if own_server::own_rung() == "process" {
-        let output = in_a_network_of_its_own("", "export XDG_CACHE_HOME=/proc/nowhere;");
+        let output = in_a_separate_network("", "export XDG_CACHE_HOME=/proc/nowhere;");
         assert!(output.contains("(process)") && output.contains(golden("running::no_cache")), "{output}");
         assert!(output.contains("1 passed"), "{output}");
     }

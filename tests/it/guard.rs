@@ -94,7 +94,7 @@ fn adopted_data_is_cleared_and_other_databases_are_not() {
 
 /// Writes, and waits to be killed.
 #[rstest]
-#[ignore = "run by what_a_killed_run_left_is_known_by_its_note"]
+#[ignore = "run by keys_of_a_killed_run_are_known_by_its_note"]
 #[clean_redis]
 fn writes_and_waits(test_request: TestRequest) {
     crate::clean::leave_dirt(&test_request);
@@ -105,7 +105,7 @@ fn writes_and_waits(test_request: TestRequest) {
 }
 
 #[test]
-fn what_a_killed_run_left_is_known_by_its_note() {
+fn keys_of_a_killed_run_are_known_by_its_note() {
     let (server, cache) = (OwnServer::start(), cache());
     let mut killed = on(&server, "guard::writes_and_waits", &cache).start();
     killed.wait_for("written");
@@ -117,7 +117,7 @@ fn what_a_killed_run_left_is_known_by_its_note() {
 
 /// A note is valid for one lease only. Keys written later into an empty database are not the tests'.
 #[test]
-fn that_a_database_was_used_by_tests_says_nothing_of_later_keys() {
+fn later_keys_in_a_database_of_tests_are_not_theirs() {
     let (server, cache) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &cache).run().assert_passed();
     for database in [14, 15] {
@@ -129,7 +129,7 @@ fn that_a_database_was_used_by_tests_says_nothing_of_later_keys() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_known_by_the_marker() {
+fn keys_of_an_earlier_run_are_known_by_the_marker() {
     let (server, memory) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &memory).run().assert_passed();
     // A restart changes the run_id. Another cache directory simulates one.
@@ -141,7 +141,7 @@ fn what_an_earlier_run_left_is_known_by_the_marker() {
 }
 
 #[test]
-fn a_restart_with_persistence_is_no_stranger() {
+fn a_restart_with_persistence_is_recognised() {
     let (mut directory, memory) = (TempDir::new().expect("a directory"), cache());
     for _ in 0..2 {
         let server = OwnServer::with(directory, &[]);
@@ -245,7 +245,7 @@ fn another_machine_is_not_touched() {
 
 /// Names are resolved before anything is sent. A name that does not resolve is passed over.
 #[test]
-fn a_name_that_is_nobodys_is_passed_over() {
+fn a_name_that_does_not_resolve_is_passed_over() {
     let directory = cache();
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, "[app:main]\nredis.sessions.url = redis://no-such-host.invalid:6379\n").expect("write");

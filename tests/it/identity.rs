@@ -112,14 +112,14 @@ mod in_turn {
     #[ignore = "run by leases_are_their_tests_alone"]
     #[should_panic(expected = "the application's connection")]
     #[clean_redis]
-    fn f_is_told_why_it_is_broken(test_request: TestRequest) {
+    fn f_reports_why_it_is_broken(test_request: TestRequest) {
         let mut connection = CONNECTION.lock().expect("lock").take().expect("a connection");
         drop(test_request);
         connection.get::<_, Option<String>>("foo").expect("the application's connection");
     }
 
     #[rstest]
-    #[ignore = "run by a_failure_report_says_what_was_ended"]
+    #[ignore = "run by a_failure_report_names_the_tests_of_an_ended_server"]
     #[clean_redis]
     fn g_fails(test_request: TestRequest) {
         let stale = URL.lock().expect("lock").clone();
@@ -183,7 +183,7 @@ fn leases_are_their_tests_alone() {
 }
 
 #[test]
-fn a_failure_report_says_what_was_ended() {
+fn a_failure_report_names_the_tests_of_an_ended_server() {
     let tests =
         ["--test-threads=1", "--exact", "identity::in_turn::e_keeps_a_connection", "identity::in_turn::g_fails"];
     let ended = on_own_servers("identity::in_turn::e_keeps_a_connection").arguments(tests).run();
@@ -332,7 +332,7 @@ fn tasks_are_apart() {
 }
 
 #[test]
-#[ignore = "run by isolated_requests_join_nobody"]
+#[ignore = "run by isolated_requests_join_no_other"]
 fn scenarios_on_one_thread() -> RedisResult<()> {
     let requests: Vec<_> = (0..8).map(|_| TestRequest::isolated()).collect();
     for (number, request) in requests.iter().enumerate() {
@@ -348,7 +348,7 @@ fn scenarios_on_one_thread() -> RedisResult<()> {
 }
 
 #[test]
-fn isolated_requests_join_nobody() {
+fn isolated_requests_join_no_other() {
     on_own_servers("identity::scenarios_on_one_thread").run().assert_passed();
 }
 

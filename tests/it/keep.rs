@@ -124,7 +124,7 @@ fn keeping(test: &str, temporary: &Path) -> Child {
 }
 
 /// Looks at the evidence with the printed command, then ends the server with the other one.
-fn look_and_end(output: &str, temporary: &Path) {
+fn look_at_and_end_the_server(output: &str, temporary: &Path) {
     let url = output.split_once("evidence at ").expect("a URL").1.lines().next().expect("a line");
     let port = url.trim_end_matches("/14").rsplit(':').next().expect("a port");
     let command = format!("-cli -h 127.0.0.1 -p {port} -n 14");
@@ -167,7 +167,7 @@ fn a_failed_tests_server_stays(#[case] test: &str) {
     let ended = keeping(test, temporary.path()).run();
     ended.assert_failed_with(&["KEPT", &format!("it::keep::verdicts::{test}, ")]);
     std::thread::sleep(Duration::from_millis(700));
-    look_and_end(&ended.output, temporary.path());
+    look_at_and_end_the_server(&ended.output, temporary.path());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_killed_tests_server_stays() {
     running.child.kill().expect("SIGKILL");
     running.child.wait().expect("reap");
     std::thread::sleep(Duration::from_millis(700));
-    look_and_end(&running.output(), temporary.path());
+    look_at_and_end_the_server(&running.output(), temporary.path());
 }
 
 #[rstest]

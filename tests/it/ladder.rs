@@ -32,7 +32,7 @@ fn nowhere(child: Child) -> Child {
 }
 
 /// A test.ini that names a port without a listener, so that this machine's server at 6379 does not matter.
-fn nobody_at_home(directory: &TempDir) -> std::path::PathBuf {
+fn port_without_a_listener(directory: &TempDir) -> std::path::PathBuf {
     let ini = directory.path().join("test.ini");
     fs::write(&ini, "[app:main]\nredis.sessions.url = redis://127.0.0.1:1\n").expect("write");
     ini
@@ -42,7 +42,7 @@ fn nobody_at_home(directory: &TempDir) -> std::path::PathBuf {
 fn no_rung_at_all_is_one_report_that_lists_them() {
     let directory = TempDir::new().expect("a directory");
     let child = nowhere(Child::test("ladder::crowd::wants_a_server::_number_1_1"));
-    let ended = child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).run();
+    let ended = child.env("TRANSIENT_TEST_INI", port_without_a_listener(&directory)).run();
     ended.assert_failed_with(&["panicked at tests/it/ladder.rs"]);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/no_server.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -53,14 +53,14 @@ fn no_rung_at_all_is_one_report_that_lists_them() {
 }
 
 #[test]
-fn a_rung_is_said_with_its_reason() {
+fn the_provider_is_printed_with_its_reason() {
     let server = OwnServer::start();
     let directory = TempDir::new().expect("a directory");
     let run = || Child::test("ladder::crowd::wants_a_server::_number_1_1");
     let running = run().env("TRANSIENT_REDIS_URL", server.url()).run();
     let said = format!("at 127.0.0.1:{} (running); ", server.port);
     assert!(running.output.contains(&said), "{}", running.output);
-    let process = run().env("TRANSIENT_TEST_INI", nobody_at_home(&directory));
+    let process = run().env("TRANSIENT_TEST_INI", port_without_a_listener(&directory));
     let process = process.env("TRANSIENT_SERVER_BINARY", own_server::binary()).run();
     process.assert_passed();
     for words in ["(process); started ", "redis://127.0.0.1:1 ("] {
@@ -72,8 +72,9 @@ fn a_rung_is_said_with_its_reason() {
 fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
     let directory = TempDir::new().expect("a directory");
     let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
-    let child =
-        child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).env("TRANSIENT_SERVER_BINARY", "/bin/false");
+    let child = child
+        .env("TRANSIENT_TEST_INI", port_without_a_listener(&directory))
+        .env("TRANSIENT_SERVER_BINARY", "/bin/false");
     let ended = child.env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
     ended.assert_passed();
     for words in ["(download); ", "/bin/false ", golden("report::container::no_engine")] {

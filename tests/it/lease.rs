@@ -102,7 +102,7 @@ fn a_waiter_gives_up_with_the_name_of_the_holder() {
 }
 
 #[test]
-fn a_waiter_says_for_whom_it_waits() {
+fn a_waiter_prints_the_holder() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -133,7 +133,7 @@ fn a_stopped_waiter_is_passed() {
 }
 
 #[test]
-fn a_dead_holder_blocks_nobody() {
+fn a_dead_holder_does_not_block_others() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let mut holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -201,7 +201,7 @@ mod leaks {
     #[rstest]
     #[timeout(Duration::from_millis(500))]
     #[should_panic(expected = "expired")]
-    fn g_times_out_with_a_request_of_its_own() {
+    fn g_times_out_with_its_own_request() {
         let test_request = TestRequest::new();
         std::thread::sleep(Duration::from_secs(30));
         drop(test_request);
@@ -222,7 +222,7 @@ mod leaks {
 }
 
 #[test]
-fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
+fn a_timeout_or_a_leaked_clone_does_not_block_a_running_server() {
     let server = OwnServer::start();
     let child = Child::tests("lease::leaks::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
@@ -232,7 +232,7 @@ fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
         "c_forgets",
         "e_times_out_without_the_attribute",
         "f_forgets_without_the_attribute",
-        "g_times_out_with_a_request_of_its_own",
+        "g_times_out_with_its_own_request",
     ] {
         let warning = format!("warning: it::lease::leaks::{test} ");
         let is_warning = |line: &str| line.contains(&warning) && line.contains(golden("lease::released_in_use"));
@@ -242,7 +242,7 @@ fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
 
 /// A thread without a clone waits for its own test. The report names this cause, in bounded time.
 #[rstest]
-#[ignore = "run by a_thread_without_a_clone_is_told_so"]
+#[ignore = "run by a_thread_without_a_clone_gets_a_report"]
 #[clean_redis]
 fn asks_again_in_a_thread(test_request: TestRequest) {
     let error = std::thread::spawn(|| TestRequest::try_new().expect_err("it is taken")).join().expect("join");
@@ -252,7 +252,7 @@ fn asks_again_in_a_thread(test_request: TestRequest) {
 }
 
 #[test]
-fn a_thread_without_a_clone_is_told_so() {
+fn a_thread_without_a_clone_gets_a_report() {
     let server = OwnServer::start();
     // Without a timeout, the report comes at once.
     let child = Child::test("lease::asks_again_in_a_thread").env("TRANSIENT_REDIS_URL", server.url());

@@ -144,7 +144,7 @@ fn run(test: &str, settings: &str) -> Ended {
 #[case("linted", "redis.lint_allow = config:*", 2)]
 #[case("as_the_settings_say", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
 #[case("loaded_and_left", "", 1)]
-fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
+fn keys_without_a_ttl_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
     let ended = run(test, settings);
     let plural = if count == 1 { "" } else { "s" };
     let first = format!(" left {count} key{plural} ");
@@ -187,6 +187,6 @@ fn keys_out_of_bounds_fail_the_test(
 #[case("all_have_timeouts", "redis.lint = ttl")]
 #[case("loaded", "")]
 #[case("fails_on_purpose", "")]
-fn what_is_in_order_or_allowed_passes(#[case] test: &str, #[case] settings: &str) {
+fn expiring_and_allowed_keys_pass(#[case] test: &str, #[case] settings: &str) {
     run(test, settings).assert_passed();
 }

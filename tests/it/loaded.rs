@@ -100,7 +100,7 @@ fn a_file_that_cant_be_loaded_fails_the_test_at_its_line(#[case] second: Option<
 
 /// The report of a failed test shows the test's changes, but not the loaded data.
 #[test]
-fn what_was_loaded_is_no_change() {
+fn loaded_data_is_not_a_change() {
     let ended = run("fails_with_data", None);
     ended.assert_failed_with(&[golden("failure::changes"), "added 14 new"]);
     assert!(!ended.output.contains("added 14 loaded"), "{}", ended.output);

@@ -58,7 +58,7 @@ enum Step {
     AdoptingRun { cache: usize },
     ApplicationWrites { database: usize, number: u8 },
     ApplicationDeletes { database: usize, number: u8 },
-    SomebodyDeletesTheTestsKeys,
+    AnotherClientDeletesTheTestsKeys,
     Restart { with_data: bool },
     Replaced,
     CacheWiped { cache: usize },
@@ -71,7 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2_usize).prop_map(|cache| Step::AdoptingRun { cache }),
         4 => (0..4_usize, 0..3_u8).prop_map(|(database, number)| Step::ApplicationWrites { database, number }),
         2 => (0..4_usize, 0..3_u8).prop_map(|(database, number)| Step::ApplicationDeletes { database, number }),
-        1 => Just(Step::SomebodyDeletesTheTestsKeys),
+        1 => Just(Step::AnotherClientDeletesTheTestsKeys),
         2 => any::<bool>().prop_map(|with_data| Step::Restart { with_data }),
         1 => Just(Step::Replaced),
         1 => (0..2_usize).prop_map(|cache| Step::CacheWiped { cache }),
@@ -242,7 +242,7 @@ impl World {
                 self.server().connection(database).del::<_, ()>(&key).expect("DEL");
                 self.model.keys(database).remove(&key);
             }
-            Step::SomebodyDeletesTheTestsKeys => {
+            Step::AnotherClientDeletesTheTestsKeys => {
                 for database in OF_TESTS {
                     let keys: Vec<_> = self.model.keys(database).keys().cloned().collect();
                     for key in keys.into_iter().filter(|key| key.starts_with("test:")) {

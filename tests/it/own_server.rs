@@ -140,7 +140,7 @@ pub(crate) fn binary() -> PathBuf {
 
 /// The downloaded server, which reports its path.
 pub(crate) fn downloaded() -> PathBuf {
-    let ended = crate::child::Child::test("download::says_its_path").env("TRANSIENT_PROVIDER", "download").run();
+    let ended = crate::child::Child::test("download::prints_its_path").env("TRANSIENT_PROVIDER", "download").run();
     ended.assert_passed();
     let line = ended.output.lines().find_map(|line| line.split_once("executable=")).expect("a path").1;
     PathBuf::from(line)

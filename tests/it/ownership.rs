@@ -62,7 +62,7 @@ fn assert_refused(ended: &Ended, database: u32) {
 
 /// An application that begins to use a database that tests have used.
 #[rstest]
-fn what_appears_after_a_test_is_somebodys(
+fn keys_that_appear_after_a_test_are_foreign(
     #[values("leaves_keys", "clears_nothing")] next: &str,
     #[values(14, 15)] database: u32,
 ) {
@@ -77,7 +77,7 @@ fn what_appears_after_a_test_is_somebodys(
 }
 
 #[test]
-fn a_marker_covers_what_was_there_and_nothing_later() {
+fn a_marker_covers_existing_keys_but_no_later_ones() {
     let (directory, cache) = (TempDir::new().expect("a directory"), cache());
     let server = OwnServer::with(directory, &[]);
     run("leaves_keys", &server, cache.path()).assert_passed();
@@ -90,7 +90,7 @@ fn a_marker_covers_what_was_there_and_nothing_later() {
 }
 
 #[test]
-fn adopting_means_what_is_there_now() {
+fn adopting_covers_existing_keys() {
     let (server, cache) = (OwnServer::start(), cache());
     put(&server, 14, "shop:order:1");
     let adopted = child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run();
@@ -124,7 +124,7 @@ fn adopting_by_test_ini_is_for_the_server_that_it_names() {
 #[rstest]
 #[case::somebodys("redis.download = true", false)]
 #[case::not_adopted("redis.adopt = true", false)]
-fn a_guessed_server_with_somebodys_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
+fn a_guessed_server_with_foreign_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
     if crate::own_server::own_rung() != "process" {
         return;
     }
@@ -298,7 +298,7 @@ fn whoever_upgrades_loses_nothing() {
 }
 
 #[test]
-fn a_key_named_like_the_marker_is_somebodys() {
+fn a_foreign_key_with_the_marker_s_name_is_kept() {
     let (server, cache) = (OwnServer::start(), cache());
     server.connection(14).rpush::<_, _, ()>(MARKER, "somebody's").expect("RPUSH");
     put(&server, 14, "shop:order:1");
@@ -384,7 +384,7 @@ fn leaves_long_names(test_request: TestRequest) -> RedisResult<()> {
 
 /// Deleted by another client, or evicted by the server.
 #[test]
-fn without_its_marker_what_a_test_left_is_refused() {
+fn without_its_marker_a_test_s_keys_are_refused() {
     let (server, cache) = (OwnServer::start(), cache());
     run("leaves_keys", &server, cache.path()).assert_passed();
     redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(15)).expect("DEL");
@@ -394,7 +394,7 @@ fn without_its_marker_what_a_test_left_is_refused() {
 
 /// A thread that has the server's URL, and continues after its test has ended.
 #[test]
-fn what_a_thread_writes_after_its_test_is_refused() {
+fn keys_written_by_a_thread_after_its_test_are_refused() {
     let (server, cache, directory) = (OwnServer::start(), cache(), cache());
     let go_on = directory.path().join("go on");
     let child = Child::tests("ownership::late::").arguments(["--test-threads=1"]);
@@ -412,7 +412,7 @@ mod late {
     static LATE: Mutex<Option<JoinHandle<RedisResult<()>>>> = Mutex::new(None);
 
     #[rstest]
-    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    #[ignore = "run by keys_written_by_a_thread_after_its_test_are_refused"]
     #[clean_redis]
     fn a_starts_a_thread(test_request: TestRequest) -> RedisResult<()> {
         let mut connection = redis::Client::open(test_request.redis_url())?.get_connection()?;
@@ -428,7 +428,7 @@ mod late {
     }
 
     #[test]
-    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    #[ignore = "run by keys_written_by_a_thread_after_its_test_are_refused"]
     fn b_lets_it_write() {
         std::fs::write(std::env::var_os("GO_ON").expect("a file"), "").expect("write");
         let late = LATE.lock().expect("lock").take().expect("a thread");
@@ -437,7 +437,7 @@ mod late {
 }
 
 #[test]
-fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
+fn records_of_a_server_that_is_gone_are_removed() {
     let (first, cache) = (OwnServer::start(), cache());
     let port = first.port;
     run("leaves_keys", &first, cache.path()).assert_passed();

@@ -77,7 +77,7 @@ fn a_binary_that_is_not_there() {
 }
 
 #[test]
-fn a_file_that_is_no_program() {
+fn a_file_that_is_not_executable() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     fs::write(&path, "just text").expect("write");
@@ -123,7 +123,7 @@ fn a_wrapper_ends_with_its_server() {
 
 /// The first ports that it is given are taken. Others are tried.
 #[test]
-fn a_taken_port_is_not_the_end() {
+fn a_taken_port_is_retried() {
     let directory = TempDir::new().expect("a directory");
     let count = directory.path().join("count");
     let server = own_server::binary();
@@ -165,7 +165,7 @@ fn a_server_that_cant_print_is_reported() {
 }
 
 #[test]
-fn a_long_temporary_directory_is_no_matter() {
+fn a_long_temporary_directory_works() {
     let directory = TempDir::new().expect("a directory");
     let long = directory.path().join("x".repeat(120));
     fs::create_dir(&long).expect("mkdir");

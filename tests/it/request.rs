@@ -105,7 +105,7 @@ fn requests_of_several_threads_never_share_a_lease() {
 }
 
 #[rstest]
-fn a_server_says_what_it_is(test_request: TestRequest) -> redis::RedisResult<()> {
+fn a_server_describes_itself(test_request: TestRequest) -> redis::RedisResult<()> {
     let server = test_request.server();
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
     let version = if server.product() == "Valkey" { "valkey_version" } else { "redis_version" };

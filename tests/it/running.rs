@@ -14,7 +14,7 @@ use crate::own_server::OwnServer;
 
 #[rstest]
 #[clean_redis]
-fn says_its_url(test_request: TestRequest) {
+fn prints_its_url(test_request: TestRequest) {
     crate::clean::assert_clean_but_for(&[], &test_request);
     println!("sessions at {}", test_request.redis_url());
     println!("jobs at {}", test_request.jobs_url());
@@ -23,7 +23,7 @@ fn says_its_url(test_request: TestRequest) {
 }
 
 fn at(url: &str) -> Child {
-    Child::test("running::says_its_url").env("TRANSIENT_REDIS_URL", url)
+    Child::test("running::prints_its_url").env("TRANSIENT_REDIS_URL", url)
 }
 
 /// A listener that passes every connection to `serve`.
@@ -80,18 +80,18 @@ fn a_promise_that_nothing_keeps_is_an_error() {
 }
 
 #[test]
-fn a_name_in_test_ini_is_no_promise() {
+fn a_server_in_test_ini_is_optional() {
     let directory = TempDir::new().expect("a directory");
     let port = TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("an address").port();
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, format!("[app:main]\nredis.sessions.url = redis://127.0.0.1:{port}/14\n")).expect("write");
-    let ended = Child::test("running::says_its_url").env("TRANSIENT_TEST_INI", &ini).run();
+    let ended = Child::test("running::prints_its_url").env("TRANSIENT_TEST_INI", &ini).run();
     ended.assert_passed();
     assert!(ended.output.contains(&format!("redis://127.0.0.1:{port} (")), "{}", ended.output);
 }
 
 #[test]
-fn http_is_no_redis() {
+fn rejects_an_http_server() {
     let url = listen(|mut stream| {
         // The request does not matter.
         let _ = stream.read(&mut [0; 1024]);
@@ -101,7 +101,7 @@ fn http_is_no_redis() {
 }
 
 #[test]
-fn who_hangs_up_is_no_redis() {
+fn rejects_a_server_that_hangs_up() {
     assert_one_report(&at(&listen(drop)).run(), &[golden("running::REMEDY_NOT_REDIS")]);
 }
 
@@ -115,7 +115,7 @@ fn silence_is_bounded() {
 }
 
 #[test]
-fn rubbish_is_no_redis() {
+fn rejects_rubbish() {
     let url = listen(|mut stream| {
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(&[0xfe; 4096]);

@@ -120,7 +120,7 @@ fn every_type_is_captured(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn what_is_restored_is_equal(test_request: TestRequest) {
+fn a_restored_snapshot_is_equal(test_request: TestRequest) {
     seed(&test_request);
     let mut redis = connect(&test_request);
     let before = test_request.snapshot().expect("snapshot");
@@ -198,7 +198,7 @@ fn root() -> &'static Path {
 /// The files of all servers are equal on this one.
 #[rstest]
 #[clean_redis]
-fn what_another_server_wrote_is_restored(test_request: TestRequest) {
+fn files_of_another_server_are_restored(test_request: TestRequest) {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("tests/it/written_by"))
         .expect("files")
         .map(|entry| entry.expect("a file").path())
@@ -294,7 +294,7 @@ fn thousands_of_keys_are_a_handful_of_round_trips(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
+fn concurrent_changes_do_no_harm(test_request: TestRequest) {
     /// The writer also ends if the test fails. Otherwise it would never be joined.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {

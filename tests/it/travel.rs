@@ -70,7 +70,7 @@ fn keys(redis: &mut Connection) -> Vec<String> {
 
 #[rstest]
 #[clean_redis]
-fn keys_age_and_end(test_request: TestRequest) {
+fn keys_age_and_expire(test_request: TestRequest) {
     let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
     for redis in [&mut sessions, &mut jobs] {
         redis.set_ex::<_, _, ()>("short", "x", 100).expect("SETEX");
@@ -96,7 +96,7 @@ fn keys_age_and_end(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn what_ends_is_published_as_expired(test_request: TestRequest) {
+fn expired_keys_are_published(test_request: TestRequest) {
     if !is_ours(&test_request) {
         return;
     }
@@ -126,7 +126,7 @@ fn what_ends_is_published_as_expired(test_request: TestRequest) {
 /// While other clients read and write, none sees only one of two equal keys, or different TTLs.
 #[rstest]
 #[clean_redis]
-fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
+fn no_client_sees_a_half_aged_database(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     for number in 0..2_000 {
         redis.set_ex::<_, _, ()>(format!("filler:{number}"), "x", 50_000 + number).expect("SETEX");
@@ -177,7 +177,7 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
 /// A key that another client refreshes constantly never expires, and never ages by more than one travel.
 #[rstest]
 #[clean_redis]
-fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest) {
+fn a_key_refreshed_during_travel_is_not_aged_twice(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     redis.set_ex::<_, _, ()>("refreshed", "x", 1_000).expect("SETEX");
     let (over, writes) = (Over(AtomicBool::new(false)), AtomicU64::new(0));
@@ -361,7 +361,7 @@ fn a_key_is_looked_for_in_the_sessions_first(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn one_end_is_reached_and_not_the_next(test_request: TestRequest) {
+fn travels_to_one_expiry_and_not_the_next(test_request: TestRequest) {
     let (mut redis, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
     redis.set_ex::<_, _, ()>("first", "x", 500).expect("SETEX");
     redis.set_ex::<_, _, ()>("second", "x", 560).expect("SETEX");
@@ -379,7 +379,7 @@ fn one_end_is_reached_and_not_the_next(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
+fn ttl_assertions_describe_the_failure(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     redis.set_ex::<_, _, ()>("cached", "x", 300).expect("SETEX");
     redis.set::<_, _, ()>("forgotten", "x").expect("SET");

@@ -21,5 +21,5 @@ pub use orders::{Order, Orders};
 pub use prices::Prices;
 pub use session::Session;
 
-/// How long the cache keeps what it read, in seconds.
+/// How long the cache keeps values, in seconds.
 pub const KEPT_FOR: u64 = 3_600;

@@ -1,4 +1,4 @@
-//! The shop's cache, on a real Redis that each test has for itself.
+//! The shop's cache, on a real Redis that each test has exclusively.
 
 use redis::{Commands, RedisResult};
 use rstest::{fixture, rstest};
@@ -14,7 +14,7 @@ fn database() -> Database {
     database
 }
 
-/// A cache that knows an old name: what a fixture puts there is still there when the test runs.
+/// A cache with an old name. The fixture's data is still there when the test runs.
 #[fixture]
 fn stale_cache(test_request: TestRequest) -> TestRequest {
     let mut redis = get_redis(&test_request).expect("connect");
@@ -71,7 +71,7 @@ fn the_cache_goes_before_the_database(stale_cache: TestRequest, database: Databa
     Ok(())
 }
 
-/// What an earlier test cached must not be seen; this one clears by hand.
+/// The test must not see cached values of an earlier test, so it clears the databases by hand.
 #[rstest]
 fn clearing_by_hand(test_request: TestRequest, database: Database) -> RedisResult<()> {
     redis::cmd("FLUSHDB").exec(&mut get_redis(&test_request)?)?;

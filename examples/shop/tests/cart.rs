@@ -1,4 +1,4 @@
-//! The cart in the visitor's session: what the shop writes is read here, and the other way round.
+//! The cart in the visitor's session. The test reads the shop's writes, and the shop reads the test's.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,7 +9,7 @@ use rstest::{fixture, rstest};
 use shop::{Cart, Session};
 use transient_fixtures::{TestRequest, Visitor, clean_redis, get_redis, test_request};
 
-/// Somebody who has been here before: he has a session, and so a cookie that the shop knows.
+/// A returning visitor. They have a session, and a cookie that the shop accepts.
 #[fixture]
 fn visitor(test_request: TestRequest) -> Visitor {
     let visitor = test_request.visitor();
@@ -17,7 +17,7 @@ fn visitor(test_request: TestRequest) -> Visitor {
     visitor
 }
 
-/// What the shop does first with every request.
+/// The first step of the shop in every request.
 fn arrive(test_request: &TestRequest, cookie_line: &str) -> RedisResult<Session> {
     Session::open(test_request.redis_url(), test_request.settings().session_timeout(), cookie_line)
 }
@@ -113,7 +113,7 @@ fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
 
 #[rstest]
 #[clean_redis]
-fn who_only_looks_leaves_nothing(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
+fn looking_around_writes_nothing(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     let mut session = arrive(&test_request, "")?;
     assert_eq!(Cart::of(&mut session).contents(), contents([]));
     assert!(session.take_messages()?.is_empty());
@@ -134,7 +134,7 @@ fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -
 
 #[rstest]
 #[clean_redis]
-fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
+fn an_abandoned_cart_expires(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     let mut session = arrive(&test_request, &visitor.cookie())?;
     Cart::of(&mut session).add("Åhléns", 1)?;
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(10))?;
@@ -146,7 +146,7 @@ fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: 
     Ok(())
 }
 
-/// A year goes by in milliseconds: once without a visit, once with one in between.
+/// A year passes in milliseconds, once without a visit and once with one halfway.
 #[rstest]
 #[clean_redis]
 fn a_cart_that_is_kept_for_a_year_is_there_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {

@@ -2,7 +2,7 @@
 
 use redis::{Client, RedisResult};
 
-/// How long a cart lives, in seconds.
+/// How long a cart is kept, in seconds.
 const LIFE: i64 = 3600;
 
 /// Puts so many of an article into a visitor's cart.

@@ -20,7 +20,7 @@ use transient_fixtures::{
 
 const KEY: [u8; 64] = [7; 64];
 
-/// As here, so there.
+/// Both sides reject it.
 fn visitor(test_request: &TestRequest, signed: bool, prefix: &str, key: [u8; 64]) -> Visitor {
     let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
     test_request.visitor_with_format(format.with_key_prefix(prefix))
@@ -65,7 +65,7 @@ async fn leave(session: Session) -> &'static str {
     ""
 }
 
-/// The cookie that is set, if any, and the page.
+/// Returns the cookie that is set, if any, and the page.
 async fn send<Body: MessageBody>(
     shop: &impl Service<actix_http::Request, Response = ServiceResponse<Body>, Error = actix_web::Error>,
     request: Request,
@@ -127,7 +127,7 @@ async fn the_session_that_the_shop_begins_is_read_here(
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn a_session_that_was_ended_is_nobodys_on_both_sides(
+async fn a_deleted_session_is_gone_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
@@ -155,25 +155,21 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn a_tampered_cookie_is_nobodys_on_both_sides(
+async fn a_tampered_cookie_is_rejected_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
     let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let asa = visitor(&test_request, signed, "", KEY);
     asa.log_in("asa")?;
-    // With another key, of the other kind, not signed at all, and with one letter more.
+    // With another key, with a key of the other kind, unsigned, and with one letter more.
     let id = asa.session().id();
     let value = |signed, key| {
         let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
         format!("id={}", format.cookie_value(&id))
     };
-    let cookies = [
-        value(signed, [8; 64]),
-        value(!signed, KEY),
-        format!("id={id}"),
-        asa.cookie().replacen("id=", "id=A", 1),
-    ];
+    let cookies =
+        [value(signed, [8; 64]), value(!signed, KEY), format!("id={id}"), asa.cookie().replacen("id=", "id=A", 1)];
     for cookie in cookies {
         assert_eq!(send(&shop, cart(), &cookie).await.1, nobody, "{cookie}");
         assert!(asa.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");

@@ -67,7 +67,7 @@ proptest! {
 
     /// A snapshot that was captured, saved and restored is captured again unchanged.
     #[test]
-    fn a_snapshot_is_what_it_was(
+    fn a_kept_snapshot_is_unchanged(
         keys in proptest::collection::btree_map(proptest::collection::vec(any::<u8>(), 0..12), values(), 0..12),
     ) {
         let test_request = TestRequest::clean();

@@ -43,7 +43,7 @@ fn file(count: usize, entry: &str) -> tempfile::NamedTempFile {
 
 #[rstest]
 #[clean_redis]
-fn what_is_large_is_restored_too(test_request: TestRequest) {
+fn large_snapshots_are_restored(test_request: TestRequest) {
     fill(&test_request);
     let before = test_request.snapshot().expect("snapshot");
     assert_eq!(before.len(), 9_004);
@@ -60,7 +60,7 @@ fn what_is_large_is_restored_too(test_request: TestRequest) {
 /// Only the keys named in a file are replaced.
 #[rstest]
 #[clean_redis]
-fn a_large_file_is_loaded_beside_what_is_there(test_request: TestRequest) {
+fn a_large_file_is_loaded_beside_existing_keys(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "stays", "x"; "RPUSH", "k7", "other"; "SET", "list", "other";]);
     let file = file(6_000, r#"{"key": "list", "value": {"list": ["a", "b"]}, "ttl_ms": 1000000}"#);

@@ -186,7 +186,7 @@ fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
 /// Any amount of data becomes one readable line.
 #[rstest]
 #[clean_redis]
-fn what_is_long_is_cut(test_request: TestRequest) {
+fn long_values_are_truncated(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["XGROUP", "CREATE", "events", "mail", "0", "MKSTREAM";]);
     let before = test_request.snapshot().expect("snapshot");
