@@ -77,7 +77,7 @@ fn into_redis_error(error: Error) -> RedisError {
 
 /// Our own error in one of the redis crate, so that it is not wrapped in another report.
 fn own_error(error: &RedisError) -> Option<Error> {
-    // redis keeps an I/O error in an `Arc`, which is an error type of its own.
+    // redis keeps an I/O error in an `Arc`, which is a separate error type.
     let source = std::error::Error::source(error)?;
     let shared = || source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?.downcast_ref();
     let io = source.downcast_ref::<io::Error>().or_else(shared)?;

@@ -260,7 +260,7 @@ impl Server {
         (self.facts.url.to_string(), self.facts.control.clone().unwrap_or_default())
     }
 
-    /// Whether the lease has a password of its own, which no other server accepts.
+    /// Whether the lease has its own password, which no other server accepts.
     pub(crate) fn has_password_of_its_own(&self) -> bool {
         self.password.is_some()
     }

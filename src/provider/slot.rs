@@ -65,7 +65,7 @@ impl Slot {
         let mut number = 0;
         loop {
             let path = directory.join(format!("{kind}-{number}"));
-            // The record has a file of its own: on some platforms a locked file can't be read.
+            // The record is in a separate file, because on some platforms a locked file can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path, lock }),

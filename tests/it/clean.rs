@@ -1,7 +1,7 @@
-//! `#[clean_redis]` beside every other attribute, in both orders.
+//! `#[clean_redis]` with every other attribute, in both orders.
 //!
-//! Each test of [`matrix`] sees its seed and nothing else, and leaves something behind. So that "nothing else" means
-//! something, `every_test_of_the_matrix_starts_on_a_dirty_server` runs each of them on a server that is dirty.
+//! Each test of [`matrix`] sees only its seed, and leaves keys. To prove the former,
+//! `every_test_of_the_matrix_starts_on_a_dirty_server` runs each of them on a server with foreign keys.
 
 use redis::Commands;
 use rstest::rstest;

@@ -149,10 +149,10 @@ fn keys_left_by_a_test_are_remembered_if_the_connection_was_closed() {
     world.close(world.holder().expect("a holder"));
     fs::write(world.go_on(), "").expect("write");
     child.wait(Duration::from_secs(100)).assert_passed();
-    world.server.connection(14).set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    world.server.connection(14).set::<_, _, ()>("shop:order:1", "production").expect("SET");
     let refused = world.child("holds", 0).run();
     refused.assert_failed_with(&["database 14", "1 key", golden("report::refused::foreign_keys")]);
-    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("production".to_owned()));
     world.server.connection(14).del::<_, ()>("shop:order:1").expect("DEL");
     world.child("holds", 1).run().assert_passed();
 }
@@ -167,13 +167,13 @@ fn a_lease_that_another_test_has_taken_writes_nothing() {
     redis::cmd("CLIENT").arg("SETNAME").arg("transient-fixtures:lease:1:other").exec(&mut other).expect("SETNAME");
     world.close(old);
     child.wait_for(golden("lease::lost"));
-    other.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    other.set::<_, _, ()>("shop:order:1", "production").expect("SET");
     child.wait(Duration::from_secs(100)).assert_passed();
-    assert_eq!(other.get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(other.get("shop:order:1"), Ok("production".to_owned()));
     // The key counts as theirs only.
     drop(other);
     world.child("holds", 0).run().assert_failed_with(&["database 14", "1 key"]);
-    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("production".to_owned()));
 }
 
 /// While a process is stopped, other tests can come and go.
@@ -198,9 +198,9 @@ fn a_full_server_that_keeps_no_names_gives_no_permission() {
     assert!(ended.output.contains(golden("lease::not_left")), "{}", ended.output);
     let mut redis = world.server.connection(14);
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut redis).expect("CONFIG SET");
-    redis.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    redis.set::<_, _, ()>("shop:order:1", "production").expect("SET");
     for _ in 0..2 {
         world.child("fills_the_server", 0).run().assert_failed_with(&["database 14", "2 keys"]);
     }
-    assert_eq!(redis.get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(redis.get("shop:order:1"), Ok("production".to_owned()));
 }

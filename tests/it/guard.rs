@@ -42,7 +42,7 @@ fn cache() -> TempDir {
 /// Data in every database, without a marker.
 fn foreign_data(server: &OwnServer) {
     for database in 0..16 {
-        server.connection(database).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+        server.connection(database).set::<_, _, ()>("cart:1", "production").expect("SET");
     }
 }
 
@@ -51,7 +51,7 @@ fn assert_untouched(server: &OwnServer) {
     for database in 0..16 {
         let mut connection = server.connection(database);
         assert_eq!(connection.keys::<_, Vec<String>>("*").expect("KEYS"), ["cart:1"], "database {database}");
-        assert_eq!(connection.get::<_, String>("cart:1").expect("GET"), "somebody's");
+        assert_eq!(connection.get::<_, String>("cart:1").expect("GET"), "production");
     }
 }
 
@@ -76,7 +76,7 @@ fn foreign_keys_are_not_touched(#[values("guard::clears", "guard::writes")] test
 #[test]
 fn foreign_jobs_are_not_touched() {
     let (server, cache) = (OwnServer::start(), cache());
-    server.connection(15).rpush::<_, _, ()>("celery", "somebody's job").expect("RPUSH");
+    server.connection(15).rpush::<_, _, ()>("celery", "production job").expect("RPUSH");
     assert_refused(&on(&server, "guard::clears", &cache).run(), &["database 15 holds 1 key"]);
     assert_eq!(server.connection(15).llen::<_, u32>("celery"), Ok(1));
 }
@@ -87,7 +87,7 @@ fn adopted_data_is_cleared_and_other_databases_are_not() {
     foreign_data(&server);
     on(&server, "guard::clears", &cache).env("TRANSIENT_ADOPT", "1").run().assert_passed();
     for database in 0..14 {
-        assert_eq!(server.connection(database).get::<_, String>("cart:1").expect("GET"), "somebody's");
+        assert_eq!(server.connection(database).get::<_, String>("cart:1").expect("GET"), "production");
     }
     assert!(!server.connection(14).exists::<_, bool>("cart:1").expect("EXISTS"));
 }
@@ -171,7 +171,7 @@ fn a_loading_server_is_not_touched() {
     redis::cmd("DEBUG").arg("POPULATE").exec(&mut connection).expect_err("DEBUG is off by default");
     let mut keys = redis::pipe();
     for key in 0..2_000 {
-        keys.set(format!("a key of some length, number {key}"), "somebody's").ignore();
+        keys.set(format!("a key of some length, number {key}"), "production").ignore();
     }
     keys.exec(&mut connection).expect("SET");
     redis::cmd("SAVE").exec(&mut connection).expect("SAVE");
@@ -190,10 +190,10 @@ fn a_cluster_is_not_touched() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--cluster-enabled", "yes"]);
     let mut connection = server.connection(0);
     redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut connection).expect("CLUSTER");
-    wait_until(&server, |_| connection.set::<_, _, ()>("cart:1", "somebody's").is_ok());
+    wait_until(&server, |_| connection.set::<_, _, ()>("cart:1", "production").is_ok());
     let ended = on(&server, "guard::clears", &cache()).env("TRANSIENT_ADOPT", "1").run();
     assert_refused(&ended, &["cluster", golden("report::refused::mode")]);
-    assert_eq!(server.connection(0).get::<_, String>("cart:1"), Ok("somebody's".to_owned()));
+    assert_eq!(server.connection(0).get::<_, String>("cart:1"), Ok("production".to_owned()));
 }
 
 /// A sentinel has no data, and is not a server that tests can use.
@@ -223,10 +223,10 @@ fn wait_until(server: &OwnServer, mut is_so: impl FnMut(&str) -> bool) {
 #[test]
 fn a_server_with_too_few_databases_is_not_touched() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--databases", "15"]);
-    server.connection(0).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    server.connection(0).set::<_, _, ()>("cart:1", "production").expect("SET");
     let ended = on(&server, "guard::clears", &cache()).run();
     assert_refused(&ended, &["no database 15", "databases 16 in redis.conf"]);
-    assert_eq!(server.connection(0).get::<_, String>("cart:1").expect("GET"), "somebody's");
+    assert_eq!(server.connection(0).get::<_, String>("cart:1").expect("GET"), "production");
 }
 
 /// Only the environment can name a server on another machine, because test.ini is shared and copied.
@@ -312,10 +312,10 @@ fn nothing_server_wide_is_sent_to_a_running_server() {
 fn another_pair_of_a_known_server_is_not_touched() {
     let (server, directory) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &directory).run().assert_passed();
-    server.connection(6).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    server.connection(6).set::<_, _, ()>("cart:1", "production").expect("SET");
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, "[app:main]\nredis.databases = 6, 7\n").expect("write");
     let ended = on(&server, "guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
     assert_refused(&ended, &["database 6 holds 1 key"]);
-    assert_eq!(server.connection(6).get::<_, String>("cart:1").expect("GET"), "somebody's");
+    assert_eq!(server.connection(6).get::<_, String>("cart:1").expect("GET"), "production");
 }

@@ -231,7 +231,7 @@ impl World {
             }
             Step::ApplicationWrites { database, number } => {
                 let (database, key) = (DATABASES[database], format!("shop:{number}"));
-                self.server().connection(database).set::<_, _, ()>(&key, "somebody's").expect("SET");
+                self.server().connection(database).set::<_, _, ()>(&key, "production").expect("SET");
                 // If a test has left a key with this name, it counts as the test's.
                 let known = self.model.left.get(&database).is_some_and(|left| left.contains(&key));
                 let owner = if known { Owner::Conceded } else { Owner::Application };

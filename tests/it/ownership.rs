@@ -46,13 +46,13 @@ fn cache() -> TempDir {
 }
 
 fn put(server: &OwnServer, database: u32, key: &str) {
-    server.connection(database).set::<_, _, ()>(key, "somebody's").expect("SET");
+    server.connection(database).set::<_, _, ()>(key, "production").expect("SET");
 }
 
 #[track_caller]
 fn assert_there(server: &OwnServer, database: u32, key: &str) {
     let value: Option<String> = server.connection(database).get(key).expect("GET");
-    assert_eq!(value.as_deref(), Some("somebody's"), "{key} of database {database}");
+    assert_eq!(value.as_deref(), Some("production"), "{key} of database {database}");
 }
 
 #[track_caller]
@@ -122,7 +122,7 @@ fn adopting_by_test_ini_is_for_the_server_that_it_names() {
 
 /// In a separate network namespace, where 127.0.0.1:6379 is a server that no setting names.
 #[rstest]
-#[case::somebodys("redis.download = true", false)]
+#[case::foreign("redis.download = true", false)]
 #[case::not_adopted("redis.adopt = true", false)]
 fn a_guessed_server_with_foreign_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
     if crate::own_server::own_rung() != "process" {
@@ -206,8 +206,8 @@ fn a_server_in_the_place_of_the_leases_is_not_touched() {
     for database in [14, 15] {
         put(&second, database, "shop:order:1");
         second.connection(database).expire::<_, ()>("shop:order:1", 1_000).expect("EXPIRE");
-        second.connection(database).rpush::<_, _, ()>("queue", "somebody's").expect("RPUSH");
-        second.connection(database).zadd::<_, _, _, ()>("schedule", "somebody's", 1_000_000).expect("ZADD");
+        second.connection(database).rpush::<_, _, ()>("queue", "production").expect("RPUSH");
+        second.connection(database).zadd::<_, _, _, ()>("schedule", "production", 1_000_000).expect("ZADD");
     }
     fs::write(go_on, "").expect("write");
     child.wait(Duration::from_secs(60)).assert_passed();
@@ -216,7 +216,7 @@ fn a_server_in_the_place_of_the_leases_is_not_touched() {
         assert_there(&second, database, "shop:order:1");
         assert!(connection.ttl::<_, i64>("shop:order:1").expect("TTL") > 500);
         assert_eq!(connection.llen::<_, u32>("queue"), Ok(1));
-        assert_eq!(connection.zscore::<_, _, f64>("schedule", "somebody's"), Ok(1_000_000.0));
+        assert_eq!(connection.zscore::<_, _, f64>("schedule", "production"), Ok(1_000_000.0));
         assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut connection), Ok(3));
     }
 }
@@ -300,7 +300,7 @@ fn whoever_upgrades_loses_nothing() {
 #[test]
 fn a_foreign_key_with_the_marker_s_name_is_kept() {
     let (server, cache) = (OwnServer::start(), cache());
-    server.connection(14).rpush::<_, _, ()>(MARKER, "somebody's").expect("RPUSH");
+    server.connection(14).rpush::<_, _, ()>(MARKER, "production").expect("RPUSH");
     put(&server, 14, "shop:order:1");
     run("leaves_keys", &server, cache.path()).assert_failed_with(&[
         "database 14",
@@ -308,7 +308,7 @@ fn a_foreign_key_with_the_marker_s_name_is_kept() {
         golden("report::refused::foreign_keys"),
     ]);
     assert_eq!(server.connection(14).llen::<_, u32>(MARKER), Ok(1));
-    for other in ["", "rubbish", "\u{1}\u{2}", "somebody's"] {
+    for other in ["", "rubbish", "\u{1}\u{2}", "production"] {
         redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(14)).expect("DEL");
         server.connection(14).set::<_, _, ()>(MARKER, other).expect("SET");
         run("leaves_keys", &server, cache.path())
@@ -327,7 +327,7 @@ fn a_key_named_like_the_marker_is_not_dropped(
     #[values("SET", "RPUSH")] command: &str,
 ) {
     let (server, cache) = (OwnServer::start(), cache());
-    let put = redis::cmd(command).arg(name).arg("somebody's").to_owned();
+    let put = redis::cmd(command).arg(name).arg("production").to_owned();
     put.exec(&mut server.connection(database)).expect(command);
     assert_refused(&run(next, &server, cache.path()), database);
     assert!(server.connection(database).exists::<_, bool>(name).expect("EXISTS"));

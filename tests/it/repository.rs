@@ -179,7 +179,7 @@ fn imports_point_down() {
             let to = row(&import).expect("a module");
             assert!(
                 to > from || import == module,
-                "{} imports {import}, which stands above it or beside it",
+                "{} imports {import}, which is above it or beside it",
                 place.display()
             );
         }

@@ -11,9 +11,9 @@ const COOKIE: &str = "session";
 const USER: &str = "auth.userid";
 const MESSAGES: &str = "_f_";
 
-/// The session of the visitor who has sent a request: values by name, kept in Redis under the id in his cookie.
+/// A visitor's session: values by name, stored in Redis under the id in their cookie.
 ///
-/// It is read once, when the request arrives, and written with every change.
+/// It is read once per request, and written with every change.
 pub struct Session {
     redis: Connection,
     id: String,

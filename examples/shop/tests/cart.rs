@@ -105,9 +105,9 @@ fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
     let newcomer = test_request.visitor();
     newcomer.apply_set_cookie(&session.cookie())?;
     assert_eq!(newcomer.session().get("cart")?, Some(contents([("Österreicher", 1)])));
-    assert!(!cookie_line.contains(&newcomer.session().id()), "somebody else has chosen the id");
+    assert!(!cookie_line.contains(&newcomer.session().id()), "the id was chosen by the client");
     assert_eq!(visitor.session().get("cart")?, Some(contents([("Ångström", 1)])));
-    assert_eq!(redis.ttl::<_, i64>("price:1")?, -1, "a cookie has reached what is no session");
+    assert_eq!(redis.ttl::<_, i64>("price:1")?, -1, "a cookie reached a key that is not a session");
     Ok(())
 }
 

@@ -138,7 +138,7 @@ fn an_expired_code_is_rejected(
     let mut session = arrive(&test_request, &visitor)?;
     assert!(!login.enter_code(&mut session, &sent_code(&test_request))?);
     assert_eq!(visitor.user::<String>()?, None);
-    assert!(!redis.exists::<_, bool>(&key)?, "entering a code has brought it back");
+    assert!(!redis.exists::<_, bool>(&key)?, "entering a code created the key again");
     Ok(())
 }
 

@@ -131,12 +131,12 @@ async fn a_deleted_session_is_gone_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let visitor = visitor(&test_request, signed, "", KEY);
     visitor.log_in("asa")?;
     let cookie = visitor.cookie();
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, cart(), &cookie).await.1, nobody);
+    assert_eq!(send(&shop, cart(), &cookie).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -148,7 +148,7 @@ async fn a_deleted_session_is_gone_on_both_sides(
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
-    assert_eq!(send(&shop, cart(), &visitor.cookie()).await.1, nobody);
+    assert_eq!(send(&shop, cart(), &visitor.cookie()).await.1, logged_out);
     Ok(())
 }
 
@@ -159,7 +159,7 @@ async fn a_tampered_cookie_is_rejected_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let asa = visitor(&test_request, signed, "", KEY);
     asa.log_in("asa")?;
     // With another key, with a key of the other kind, unsigned, and with one letter more.
@@ -171,7 +171,7 @@ async fn a_tampered_cookie_is_rejected_on_both_sides(
     let cookies =
         [value(signed, [8; 64]), value(!signed, KEY), format!("id={id}"), asa.cookie().replacen("id=", "id=A", 1)];
     for cookie in cookies {
-        assert_eq!(send(&shop, cart(), &cookie).await.1, nobody, "{cookie}");
+        assert_eq!(send(&shop, cart(), &cookie).await.1, logged_out, "{cookie}");
         assert!(asa.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
     }
     assert_eq!(send(&shop, cart(), &asa.cookie()).await.1["user"], "asa");

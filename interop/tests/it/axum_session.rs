@@ -87,8 +87,8 @@ async fn the_router_sees_who_was_logged_in_here(
 async fn the_session_that_the_router_begins_is_read_here(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::Persistent).await;
     let visitor = test_request.visitor_with_format(AxumSession::new());
-    let nobody = Request::post("/cart").body(Body::empty()).expect("a request");
-    let (cookies, _) = send(&shop, with_json(nobody, &everything())).await;
+    let logged_out = Request::post("/cart").body(Body::empty()).expect("a request");
+    let (cookies, _) = send(&shop, with_json(logged_out, &everything())).await;
     receive(&visitor, &cookies);
     assert!(!visitor.session().is_new()?);
     assert_eq!(visitor.session().get::<Value>("cart")?, Some(everything()));
@@ -152,12 +152,12 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[clean_redis]
 #[tokio::test]
 async fn an_expired_session_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, SessionMode::Persistent).await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, SessionMode::Persistent).await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(AxumSession::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, request).await.1, nobody);
+    assert_eq!(send(&shop, request).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -167,6 +167,6 @@ async fn an_expired_session_is_gone_on_both_sides(test_request: TestRequest) -> 
 
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
     Ok(())
 }

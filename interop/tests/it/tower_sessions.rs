@@ -122,12 +122,12 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[clean_redis]
 #[tokio::test]
 async fn a_deleted_session_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, request).await.1, nobody);
+    assert_eq!(send(&shop, request).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -143,19 +143,19 @@ async fn a_deleted_session_is_gone_on_both_sides(test_request: TestRequest) -> R
 #[clean_redis]
 #[tokio::test]
 async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     let mut redis = get_redis(&test_request).expect("connect");
 
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let () = redis.del(visitor.session().key()).expect("DEL");
     assert_eq!(visitor.user::<String>()?, None);
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
     Ok(())
 }
 
