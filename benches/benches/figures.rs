@@ -280,7 +280,7 @@ fn snapshots() {
     };
     let (ours, peer) = in_turns(3, restore, pipe);
     row("1,000,000 keys: restore", ours, ("redis-cli --pipe", peer), "1.5");
-    println!("| the longest that another client waits during it | {longest:.2?} | | | 50 ms |");
+    println!("| the longest that another client waits for a reply during that restore | {longest:.2?} | | | 50 ms |");
     std::fs::remove_dir_all(&directory).expect("remove");
 }
 
