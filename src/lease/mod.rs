@@ -92,7 +92,7 @@ mod tests {
     use crate::error::{Error, Kind};
 
     #[test]
-    fn our_own_errors_come_back_out_of_those_of_redis() {
+    fn our_errors_are_recovered_from_redis_errors() {
         let own = own_error(&into_redis_error(Error::new(Kind::Busy, "timed out")));
         assert!(own.is_some_and(|error| error.is_busy() && error.to_string() == "timed out"));
         assert!(own_error(&RedisError::from(io::Error::from(io::ErrorKind::TimedOut))).is_none());

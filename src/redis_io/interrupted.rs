@@ -43,7 +43,7 @@ mod tests {
     use crate::error::{Error, Kind};
 
     #[test]
-    fn an_interrupted_call_is_known_however_deep_it_is() {
+    fn finds_an_interrupted_call_at_any_depth() {
         let of_kind = |kind| RedisError::from(io::Error::from(kind));
         assert!(was_interrupted(&of_kind(io::ErrorKind::Interrupted)));
         assert!(!was_interrupted(&of_kind(io::ErrorKind::TimedOut)));

@@ -211,7 +211,7 @@ pub(crate) fn no_json(error: &dyn Display) -> String {
     format!("the arguments of a job have no JSON form: {error}")
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn not_encoded(name: &str) -> String {
     format!("the format can't express the job {name:?}")
 }

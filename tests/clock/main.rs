@@ -160,7 +160,7 @@ fn the_whole_clock_moves(#[case] threads: &str) {
 
 /// Debian's build, with jemalloc, hangs under libfaketime. The crate reports that soon, as an error.
 #[test]
-fn a_build_that_does_not_take_it_is_an_error() {
+fn an_incompatible_build_is_an_error() {
     let ended = run(&[("TRANSIENT_PROVIDER", "process")]);
     ended.assert_failed_with(&["0 passed", golden("process::under_faketime"), golden("report::no_server")]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
@@ -168,7 +168,7 @@ fn a_build_that_does_not_take_it_is_an_error() {
 
 /// If no provider is named, the one that supports it is found.
 #[test]
-fn the_ladder_finds_the_server_that_takes_it() {
+fn finds_the_server_that_supports_it() {
     let ended = run(&[("DOCKER_HOST", "unix:///nowhere/docker.sock")]);
     ended.assert_passed();
     assert!(ended.output.contains("(download); "), "{}", ended.output);
@@ -181,7 +181,7 @@ fn a_server_that_was_named_is_not_passed_over() {
 }
 
 #[test]
-fn a_container_has_none() {
+fn containers_do_not_support_it() {
     let ended = run(&[("TRANSIENT_PROVIDER", "container")]);
     ended.assert_failed_with(&["0 passed", golden("report::NO_WHOLE_CLOCK")]);
 }

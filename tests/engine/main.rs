@@ -107,7 +107,7 @@ fn urls<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> HashSet<&'a str> {
 
 #[test]
 #[serial]
-fn processes_one_after_the_other_share_a_container() {
+fn consecutive_processes_share_a_container() {
     let ended: Vec<_> = (0..5).map(|_| child("uses_a_container").run()).collect();
     assert_eq!(urls(&ended).len(), 1);
     assert_eq!(containers().len(), 1, "{:?}", containers());
@@ -116,7 +116,7 @@ fn processes_one_after_the_other_share_a_container() {
 
 #[test]
 #[serial]
-fn processes_at_once_have_a_container_each_and_no_more() {
+fn concurrent_processes_have_exactly_one_container_each() {
     for _ in 0..3 {
         let directory = tempfile::TempDir::new().expect("a directory");
         let until = directory.path().join("go on");
@@ -135,7 +135,7 @@ fn processes_at_once_have_a_container_each_and_no_more() {
 /// Processes arrive at every moment of a container's last seconds. Each gets a container that works, or a new one.
 #[test]
 #[serial]
-fn a_container_that_is_about_to_end_is_never_had() {
+fn an_ending_container_is_never_used() {
     for tenths in [48, 51, 54, 57, 60, 63] {
         child("uses_a_container").run().assert_passed();
         std::thread::sleep(Duration::from_millis(tenths * 100));
@@ -184,7 +184,7 @@ fn fails(test_request: TestRequest) {
 }
 
 #[rstest]
-#[ignore = "run by processes_at_once_have_a_container_each_and_no_more"]
+#[ignore = "run by concurrent_processes_have_exactly_one_container_each"]
 #[clean_redis]
 fn waits_for_the_others(test_request: TestRequest) {
     println!("at {}", test_request.redis_url());
@@ -256,7 +256,7 @@ fn disconnects_its_owner(test_request: TestRequest) -> redis::RedisResult<()> {
 }
 
 #[rstest]
-#[ignore = "run by a_container_that_is_about_to_end_is_never_had"]
+#[ignore = "run by an_ending_container_is_never_used"]
 #[clean_redis]
 fn idles_for_three_seconds(test_request: TestRequest) -> redis::RedisResult<()> {
     for number in 0..30 {
@@ -304,7 +304,7 @@ fn a_container_in_use_stays() {
 
 #[test]
 #[serial]
-fn an_image_that_is_nowhere_is_reported() {
+fn a_missing_image_is_reported() {
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", "localhost:1/no-such-image:1").run();
     ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started")]);
     ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);

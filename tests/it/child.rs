@@ -117,7 +117,7 @@ impl Running {
     pub(crate) fn wait_for(&self, words: &str) {
         let deadline = Instant::now() + LIMIT;
         while !self.output().contains(words) {
-            assert!(Instant::now() < deadline, "the child never said {words:?}, but:\n{}", self.output());
+            assert!(Instant::now() < deadline, "the child never printed {words:?}, but:\n{}", self.output());
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -49,7 +49,7 @@ fn is_lost(test_request: TestRequest) {
 
 /// Leaves a key on a server that accepts no more keys.
 #[rstest]
-#[ignore = "run by a_full_server_that_keeps_no_names_gives_no_permission"]
+#[ignore = "run by a_full_server_without_names_gives_no_permission"]
 #[clean_redis]
 fn fills_the_server(test_request: TestRequest) -> RedisResult<()> {
     let mut redis = get_redis(&test_request)?;
@@ -191,7 +191,7 @@ fn a_process_that_was_stopped_has_lost_its_lease() {
 }
 
 #[test]
-fn a_full_server_that_keeps_no_names_gives_no_permission() {
+fn a_full_server_without_names_gives_no_permission() {
     let world = World::new(&["--maxmemory-policy", "noeviction"]);
     let ended = world.child("fills_the_server", 0).run();
     ended.assert_passed();

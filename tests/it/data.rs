@@ -137,7 +137,7 @@ fn redis_cli_has_the_same_words(test_request: TestRequest) {
 #[case::copied_twice("COPY good better DB 14 DB 0", golden("data::other_database"))]
 #[case::copied_in_lower_case("copy good better db 0", golden("data::other_database"))]
 #[clean_redis]
-fn a_line_that_must_not_be_sent_is_named(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
+fn forbidden_lines_are_reported(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
     let mut redis = connect(&test_request);
     let () = redis.set("old", "x").expect("SET");
     let error = load(&test_request, format!("SET good 1\n\n# a comment\n{line}\nSET good 2\n")).expect_err("bad");
@@ -203,7 +203,7 @@ fn an_empty_file_and_a_long_line_are_fine(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_fixture_that_is_not_there_names_those_that_are(test_request: TestRequest) {
+fn a_missing_fixture_is_reported_with_the_existing_ones(test_request: TestRequest) {
     let error = test_request.load("brand").expect_err("no such fixture").to_string();
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     assert!(error.contains("\"brand\""), "{error}");
@@ -268,7 +268,7 @@ fn fixtures_are_beside_the_manifest_and_upwards() {
 /// A snapshot file written by hand, of which the server accepts only half.
 #[rstest]
 #[clean_redis]
-fn of_a_snapshot_that_fails_nothing_is_left_in_a_clean_test(test_request: TestRequest) {
+fn a_failing_snapshot_leaves_a_clean_test_empty(test_request: TestRequest) {
     let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
     let text = r#"{"transient_fixtures_snapshot": 1, "databases": {"14": [
         {"key": "good", "value": {"string": "x"}},

@@ -113,7 +113,7 @@ fn marked(word: &str, text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn code_from_elsewhere_is_as_it_is_there() {
+fn copied_code_equals_its_source() {
     let mut count = 0;
     for page in pages() {
         for (path, block) in marked("from", &fs::read_to_string(&page).expect("a page")) {
@@ -135,7 +135,7 @@ fn has_in_order<'piece>(mut text: &str, pieces: impl Iterator<Item = &'piece str
 
 /// Reports that a page shows, where the golden file has placeholders for the server.
 #[test]
-fn reports_are_as_they_are_printed() {
+fn shown_reports_are_golden() {
     let page = read("docs/snapshots.md");
     let reports = marked("golden", &page);
     assert!(!reports.is_empty());

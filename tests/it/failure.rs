@@ -254,7 +254,7 @@ fn an_unchanged_database_and_a_lost_server_are_reported() {
 
 /// The author does not wait long for data that can't be read.
 #[test]
-fn a_server_that_was_left_paused_is_not_waited_for() {
+fn does_not_wait_for_a_paused_server() {
     let ended = run("pauses_its_server");
     ended.assert_failed_with(&["on purpose", golden("failure::not_seen")]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);

@@ -55,7 +55,7 @@ fn peer(serve: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 's
 }
 
 #[test]
-fn one_deadline_holds_for_all_of_the_first_contact() {
+fn one_deadline_covers_the_whole_first_contact() {
     let drip = peer(|stream| {
         loop {
             stream.write_all(b"+")?;
@@ -121,7 +121,7 @@ fn an_old_version_is_named() {
 }
 
 #[test]
-fn a_servers_words_are_cut_and_have_no_escapes() {
+fn server_text_is_truncated_and_escaped() {
     let url = peer(|stream| {
         stream.write_all(b"-ERR \x1b[31mred\x07")?;
         stream.write_all(&vec![b'x'; 100_000])?;

@@ -32,7 +32,7 @@ fn settings_need_no_server(test_settings: Settings) {
 }
 
 #[test]
-fn settings_are_there_where_no_server_is() {
+fn settings_load_without_a_server() {
     let child = Child::test("fixtures::settings_need_no_server").env("TRANSIENT_PROVIDER", "process");
     let ended = child.env("TRANSIENT_SERVER_BINARY", "/nowhere/redis-server").run();
     ended.assert_passed();

@@ -256,7 +256,7 @@ fn a_name_that_does_not_resolve_is_passed_over() {
 
 /// A guessed server is left alone, and the test starts its own. `.ci/run` provides the unknown server.
 #[test]
-fn a_named_server_is_an_error_where_a_guessed_one_is_not() {
+fn a_named_server_is_an_error_but_a_guessed_one_is_not() {
     let server = OwnServer::start();
     foreign_data(&server);
     let directory = cache();

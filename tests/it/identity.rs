@@ -275,7 +275,7 @@ fn a_password_can_be_turned_off() {
 #[case("worker_1")]
 #[case("pool::worker")]
 #[case("tokio-rt-worker")]
-fn a_request_of_a_worker_is_handed_on(#[case] name: &str) {
+fn a_request_of_a_worker_is_passed_on(#[case] name: &str) {
     let worker = thread::Builder::new().name(name.to_owned());
     let test_request = worker.spawn(TestRequest::clean).expect("spawn").join().expect("join");
     get_redis(&test_request).expect("the lease is held").set::<_, _, ()>("foo", "bar").expect("SET");
@@ -296,7 +296,7 @@ fn a_clean_request_empties_nothing_that_a_clone_can_see() -> RedisResult<()> {
 
 /// Each task has its own request, and none sees another's keys.
 #[test]
-#[ignore = "run by tasks_are_apart"]
+#[ignore = "run by tasks_are_isolated"]
 fn each_task_is_alone() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
@@ -327,7 +327,7 @@ fn each_task_is_alone() {
 }
 
 #[test]
-fn tasks_are_apart() {
+fn tasks_are_isolated() {
     on_own_servers("identity::each_task_is_alone").run().assert_passed();
 }
 
@@ -480,7 +480,7 @@ fn a_static_request_does_not_keep_a_shared_server() {
 
 /// The timeout applies to each holder, however many there are.
 #[rstest]
-#[ignore = "run by the_waiting_time_starts_anew_with_each_holder"]
+#[ignore = "run by the_timeout_restarts_with_each_holder"]
 fn takes_its_turn(#[values(1, 2, 3, 4, 5, 6)] _number: u32) {
     let test_request = TestRequest::isolated();
     thread::sleep(Duration::from_millis(700));
@@ -488,7 +488,7 @@ fn takes_its_turn(#[values(1, 2, 3, 4, 5, 6)] _number: u32) {
 }
 
 #[test]
-fn the_waiting_time_starts_anew_with_each_holder() {
+fn the_timeout_restarts_with_each_holder() {
     let server = OwnServer::start();
     let child = Child::tests("identity::takes_its_turn").arguments(["--test-threads=6"]);
     // Six turns of 0.7 s exceed the timeout, but each is less than a fifth of it.

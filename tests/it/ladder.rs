@@ -39,7 +39,7 @@ fn port_without_a_listener(directory: &TempDir) -> std::path::PathBuf {
 }
 
 #[test]
-fn no_rung_at_all_is_one_report_that_lists_them() {
+fn one_report_lists_all_failed_providers() {
     let directory = TempDir::new().expect("a directory");
     let child = nowhere(Child::test("ladder::crowd::wants_a_server::_number_1_1"));
     let ended = child.env("TRANSIENT_TEST_INI", port_without_a_listener(&directory)).run();
@@ -69,7 +69,7 @@ fn the_provider_is_printed_with_its_reason() {
 }
 
 #[test]
-fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
+fn a_failing_provider_is_reported_and_the_next_is_tried() {
     let directory = TempDir::new().expect("a directory");
     let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
     let child = child
@@ -86,14 +86,14 @@ fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
 #[case("redis")]
 #[case("Process")]
 #[case("docker")]
-fn unknown_providers_are_answered_with_the_legal_ones(#[case] provider: &str) {
+fn an_unknown_provider_is_an_error_with_the_valid_ones(#[case] provider: &str) {
     let child = Child::test("ladder::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", provider);
     child.run().assert_failed_with(&["the environment", provider, "auto, running, process, container or download"]);
 }
 
 /// The first test spends the time. The other seven fail at once with the same report.
 #[test]
-fn finding_out_is_paid_for_once_in_a_process() {
+fn failing_takes_time_once_per_process() {
     // A server that never answers times out after 10 s.
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
@@ -108,7 +108,7 @@ fn finding_out_is_paid_for_once_in_a_process() {
 
 /// An engine that accepts and never replies, and a forbidden download: bounded time.
 #[test]
-fn a_silent_engine_is_given_up() {
+fn a_silent_engine_times_out() {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("docker.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bind");
@@ -120,7 +120,7 @@ fn a_silent_engine_is_given_up() {
 
 /// The same under a runner with a process for each test.
 #[test]
-fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
+fn failing_takes_time_once_per_nextest_run() {
     let directory = TempDir::new().expect("a directory");
     let run = |id: &str| {
         let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
@@ -137,7 +137,7 @@ fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
 /// The same under `cargo test`, which runs a process for each test binary. A shell with cargo's name simulates it.
 #[cfg(target_os = "linux")]
 #[test]
-fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
+fn failing_takes_time_once_per_cargo_run() {
     let directory = TempDir::new().expect("a directory");
     let cargo = directory.path().join("cargo");
     let test = std::env::current_exe().expect("this binary");

@@ -58,7 +58,7 @@ fn two_runs_on_one_running_server_take_turns() {
 }
 
 #[test]
-fn two_runs_on_servers_of_their_own_are_apart() {
+fn two_runs_on_started_servers_are_isolated() {
     let start = || {
         let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=16"]);
         child.env("TRANSIENT_PROVIDER", own_server::own_rung()).start()
@@ -87,7 +87,7 @@ fn uses(test_request: TestRequest) {
 }
 
 #[test]
-fn a_waiter_gives_up_with_the_name_of_the_holder() {
+fn a_waiter_times_out_with_the_name_of_the_holder() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -288,7 +288,7 @@ mod one_server {
 }
 
 #[test]
-fn tests_one_after_the_other_have_one_server() {
+fn consecutive_tests_share_one_server() {
     let child = Child::tests("lease::one_server::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
     ended.assert_passed();

@@ -41,7 +41,7 @@ mod passing {
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis]
-    fn as_the_settings_say(test_request: TestRequest) -> redis::RedisResult<()> {
+    fn as_in_the_settings(test_request: TestRequest) -> redis::RedisResult<()> {
         leave(&test_request)
     }
 
@@ -140,9 +140,9 @@ fn run(test: &str, settings: &str) -> Ended {
 #[rstest]
 #[case("linted", "", 3)]
 #[case("linted_async", "", 3)]
-#[case("as_the_settings_say", "redis.lint = ttl", 3)]
+#[case("as_in_the_settings", "redis.lint = ttl", 3)]
 #[case("linted", "redis.lint_allow = config:*", 2)]
-#[case("as_the_settings_say", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
+#[case("as_in_the_settings", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
 #[case("loaded_and_left", "", 1)]
 fn keys_without_a_ttl_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
     let ended = run(test, settings);
@@ -161,9 +161,9 @@ fn keys_without_a_ttl_fail_the_test(#[case] test: &str, #[case] settings: &str, 
 #[case("bounded", "", 3, "\"ttl <= 7d\"", "config:shop (string, ")]
 #[case("too_long", "", 1, "\"ttl <= 4m\"", "cached (string, ")]
 #[case("too_short", "redis.lint = none", 1, "\"ttl >= 1h\"", "cached (string, ")]
-#[case("as_the_settings_say", "redis.lint = ttl < 1m", 4, "\"ttl < 1m\"", "cached (string, ")]
+#[case("as_in_the_settings", "redis.lint = ttl < 1m", 4, "\"ttl < 1m\"", "cached (string, ")]
 #[case("not_empty", "", 5, golden("lint::not_empty"), "celery (list, ")]
-#[case("as_the_settings_say", "redis.lint = empty", 5, golden("lint::not_empty"), "cached (string, ")]
+#[case("as_in_the_settings", "redis.lint = empty", 5, golden("lint::not_empty"), "cached (string, ")]
 fn keys_out_of_bounds_fail_the_test(
     #[case] test: &str,
     #[case] settings: &str,
@@ -182,7 +182,7 @@ fn keys_out_of_bounds_fail_the_test(
 #[case("not_empty", "redis.lint_allow = *")]
 #[case("bounded", "redis.lint_allow = config:* brand:* *")]
 #[case("linted", "redis.lint_allow = *")]
-#[case("as_the_settings_say", "")]
+#[case("as_in_the_settings", "")]
 #[case("not_linted", "redis.lint = ttl")]
 #[case("all_have_timeouts", "redis.lint = ttl")]
 #[case("loaded", "")]

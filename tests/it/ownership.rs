@@ -157,7 +157,7 @@ fn a_guessed_server_with_foreign_data_is_passed_over(#[case] setting: &str, #[ca
 
 /// Another server replaces a test's started server during the test.
 #[rstest]
-#[ignore = "run by a_server_in_the_place_of_the_leases_is_not_touched"]
+#[ignore = "run by a_replacement_server_is_not_touched"]
 #[clean_redis]
 fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
     get_redis(&test_request)?.set::<_, _, ()>("left:1", "ours")?;
@@ -196,7 +196,7 @@ fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
 }
 
 #[test]
-fn a_server_in_the_place_of_the_leases_is_not_touched() {
+fn a_replacement_server_is_not_touched() {
     let (first, cache, directory) = (OwnServer::start(), cache(), cache());
     let (port, go_on) = (first.port, directory.path().join("go on"));
     let child = child("is_moved_to_another_server", &first, cache.path()).env("GO_ON", &go_on).start();
@@ -278,7 +278,7 @@ fn a_stale_clone_touches_nothing() {
 
 /// Data of earlier versions: a marker that names no keys, and files that state "used once".
 #[test]
-fn whoever_upgrades_loses_nothing() {
+fn an_upgrade_loses_nothing() {
     let (server, cache) = (OwnServer::start(), cache());
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
@@ -352,7 +352,7 @@ fn a_marker_is_newer_than_a_note() {
 }
 
 #[rstest]
-fn more_keys_than_are_remembered_need_adoption(#[values("leaves_too_many", "leaves_long_names")] test: &str) {
+fn too_many_keys_need_adoption(#[values("leaves_too_many", "leaves_long_names")] test: &str) {
     let (server, cache) = (OwnServer::start(), cache());
     run("leaves_keys", &server, cache.path()).assert_passed();
     for database in [14, 15] {
@@ -366,7 +366,7 @@ fn more_keys_than_are_remembered_need_adoption(#[values("leaves_too_many", "leav
 }
 
 #[rstest]
-#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[ignore = "run by too_many_keys_need_adoption"]
 #[clean_redis]
 fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
     let fill = "for number = 1, 100001 do redis.call('SET', 'left:' .. number, '') end";
@@ -375,7 +375,7 @@ fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
 
 /// More than 16 MiB of names.
 #[rstest]
-#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[ignore = "run by too_many_keys_need_adoption"]
 #[clean_redis]
 fn leaves_long_names(test_request: TestRequest) -> RedisResult<()> {
     let fill = "for number = 1, 17 do redis.call('SET', string.rep('x', 1048576) .. number, '') end";
@@ -454,7 +454,7 @@ fn records_of_a_server_that_is_gone_are_removed() {
 
 /// A note of a killed run can be older than the last use of the server.
 #[test]
-fn nothing_is_forgotten_of_a_server_in_use() {
+fn records_of_a_server_in_use_are_kept() {
     let (server, cache) = (OwnServer::start(), cache());
     let running = cache.path().join("transient-fixtures/running");
     fs::create_dir_all(&running).expect("mkdir");

@@ -374,7 +374,7 @@ fn docs_rs_shows_every_example() {
 }
 
 #[test]
-fn both_packages_tell_where_they_come_from() {
+fn both_packages_state_their_repository() {
     let packages = [read("Cargo.toml"), read("macros/Cargo.toml")];
     for manifest in &packages {
         for key in ["repository.workspace", "documentation.workspace", "license.workspace", "rust-version.workspace"] {

@@ -25,7 +25,7 @@ fn bytes_come_back(test_request: TestRequest) -> redis::RedisResult<()> {
 
 #[rstest]
 #[clean_redis]
-fn the_two_databases_are_two(test_request: TestRequest) -> redis::RedisResult<()> {
+fn the_two_databases_differ(test_request: TestRequest) -> redis::RedisResult<()> {
     let database = |connection: &mut redis::Connection| -> redis::RedisResult<String> {
         let info: String = redis::cmd("CLIENT").arg("INFO").query(connection)?;
         Ok(info.split_whitespace().find_map(|field| field.strip_prefix("db=")).expect("a database").to_owned())
@@ -130,14 +130,14 @@ fn a_server_describes_itself(test_request: TestRequest) -> redis::RedisResult<()
 
 /// CI states the provider that it has prepared. On another one the run would prove nothing.
 #[rstest]
-fn the_server_is_of_the_expected_rung(test_request: TestRequest) {
+fn the_server_is_from_the_expected_provider(test_request: TestRequest) {
     if let Ok(expected) = std::env::var("EXPECTED_PROVIDER") {
         assert_eq!(test_request.server().provider().to_string(), expected);
     }
 }
 
 #[test]
-fn a_request_may_cross_threads() {
+fn a_request_can_cross_threads() {
     fn crosses<T: Clone + Send + Sync + 'static>() {}
     crosses::<TestRequest>();
     crosses::<transient_fixtures::Settings>();

@@ -57,7 +57,7 @@ fn one_server_by_its_three_names() {
 }
 
 #[test]
-fn a_password_lets_us_in_and_is_never_shown() {
+fn a_password_is_used_and_never_shown() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--requirepass", "hush-hush"]);
     let right = at(&format!("redis://:hush-hush@127.0.0.1:{}", server.port)).run();
     right.assert_passed();
@@ -70,7 +70,7 @@ fn a_password_lets_us_in_and_is_never_shown() {
 }
 
 #[test]
-fn a_promise_that_nothing_keeps_is_an_error() {
+fn a_named_server_that_does_not_answer_is_an_error() {
     let port = TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("an address").port();
     let ended = at(&format!("redis://:hush@127.0.0.1:{port}")).run();
     assert_one_report(&ended, &["redis://***@127.0.0.1", "refused", golden("running::REMEDY_NAMED")]);
@@ -130,7 +130,7 @@ fn tls_against_a_plain_server() {
 }
 
 #[test]
-fn a_url_and_another_rung_contradict_each_other() {
+fn a_url_contradicts_another_provider() {
     let ended = at("redis://127.0.0.1:6379").env("TRANSIENT_PROVIDER", "process").run();
     ended.assert_failed_with(&["TRANSIENT_REDIS_URL", "TRANSIENT_PROVIDER=process"]);
 }
@@ -164,7 +164,7 @@ fn a_running_server_that_is_gone_is_reported() {
 }
 
 #[test]
-fn a_server_of_our_own_that_is_gone_is_replaced() {
+fn a_started_server_that_is_gone_is_replaced() {
     let child = Child::tests("running::unplugged::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
     ended.assert_passed();
@@ -175,7 +175,7 @@ mod replaced {
     use super::{TestRequest, clean_redis, rstest, test_request};
 
     #[rstest]
-    #[ignore = "run by a_server_in_the_place_of_another_is_looked_at_anew"]
+    #[ignore = "run by a_replacement_server_is_checked_again"]
     #[clean_redis]
     fn a_waits_for_another(test_request: TestRequest) {
         crate::clean::assert_clean_but_for(&[], &test_request);
@@ -188,7 +188,7 @@ mod replaced {
     }
 
     #[rstest]
-    #[ignore = "run by a_server_in_the_place_of_another_is_looked_at_anew"]
+    #[ignore = "run by a_replacement_server_is_checked_again"]
     #[clean_redis]
     fn b_would_clear_it(test_request: TestRequest) {
         crate::clean::assert_clean_but_for(&[], &test_request);
@@ -196,7 +196,7 @@ mod replaced {
 }
 
 #[test]
-fn a_server_in_the_place_of_another_is_looked_at_anew() {
+fn a_replacement_server_is_checked_again() {
     let (first, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let (port, url, go_on) = (first.port, first.url(), directory.path().join("go on"));
     let child = Child::tests("running::replaced::").arguments(["--test-threads=1"]);

@@ -232,7 +232,7 @@ fn writes_its_file(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
+fn hash_fields_keep_their_ttls(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["HSET", "visitor", "code", "1", b"\xff", "2"; "HSET", "other", "a", "b";]);
     let expire = |seconds: u32, redis: &mut Connection| {
@@ -342,7 +342,7 @@ fn concurrent_changes_do_no_harm(test_request: TestRequest) {
 /// The type that only Redis 8 has without a module.
 #[rstest]
 #[clean_redis]
-fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
+fn foreign_types_are_shown_but_not_restored(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     let mut add = |name: &str| redis::cmd("VADD").arg(&["vectors", "VALUES", "2", "1", "2", name]).exec(&mut redis);
     let file = tempfile::NamedTempFile::new().expect("a file");

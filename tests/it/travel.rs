@@ -228,7 +228,7 @@ fn other_databases_are_not_touched(test_request: TestRequest) {
 /// On servers with TTLs for hash fields (Redis 7.4, Valkey 9).
 #[rstest]
 #[clean_redis]
-fn fields_of_hashes_age_too(test_request: TestRequest) {
+fn hash_fields_age_too(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     let () = redis.hset_multiple("visitor", &[("code", 1), ("name", 2), ("cart", 3)]).expect("HSET");
     let expire = |field: &str, seconds: u32, redis: &mut Connection| {

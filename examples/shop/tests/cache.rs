@@ -24,7 +24,7 @@ fn stale_cache(test_request: TestRequest) -> TestRequest {
 
 #[rstest]
 #[clean_redis]
-fn a_brand_is_asked_for_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
+fn a_brand_is_queried_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
     let mut brands = Brands::open(&database, test_request.redis_url())?;
     assert_eq!(brands.name(1)?.as_deref(), Some("Ångström"));
     assert_eq!(brands.name(1)?.as_deref(), Some("Ångström"));
@@ -64,7 +64,7 @@ fn an_unknown_brand_is_not_cached(test_request: TestRequest, database: Database)
 
 #[rstest]
 #[clean_redis]
-fn the_cache_goes_before_the_database(stale_cache: TestRequest, database: Database) -> RedisResult<()> {
+fn the_cache_takes_precedence_over_the_database(stale_cache: TestRequest, database: Database) -> RedisResult<()> {
     let mut brands = Brands::open(&database, stale_cache.redis_url())?;
     assert_eq!(brands.name(1)?.as_deref(), Some("Angstrom"));
     assert_eq!(database.queries(), 0);
@@ -84,7 +84,7 @@ fn clearing_by_hand(test_request: TestRequest, database: Database) -> RedisResul
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_price_is_asked_for_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
+async fn a_price_is_queried_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
     let mut prices = Prices::open(&database, test_request.redis_url()).await?;
     assert_eq!(prices.price(1).await?, Some(12_900));
     assert_eq!(prices.price(1).await?, Some(12_900));

@@ -88,7 +88,7 @@ fn two_visitors_do_not_share_a_cart(test_request: TestRequest) -> Result<(), Box
 #[case::unreadable("session=pickled")]
 #[case::not_an_id("session=å%00\"{id}")]
 #[clean_redis]
-fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
+fn an_unknown_cookie_starts_a_new_session(
     test_request: TestRequest,
     visitor: Visitor,
     #[case] cookie_line: &str,
@@ -123,7 +123,7 @@ fn looking_around_writes_nothing(test_request: TestRequest) -> Result<(), Box<dy
 
 #[rstest]
 #[clean_redis]
-fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
+fn a_visit_extends_the_cart(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(60))?;
     arrive(&test_request, &visitor.cookie())?;
     let lifetime = test_request.settings().session_timeout();
@@ -149,7 +149,7 @@ fn an_abandoned_cart_expires(test_request: TestRequest, visitor: Visitor) -> Res
 /// A year passes in milliseconds, once without a visit and once with one halfway.
 #[rstest]
 #[clean_redis]
-fn a_cart_that_is_kept_for_a_year_is_there_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
+fn a_cart_is_kept_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let newcomer = test_request.visitor();
     let visit = || Session::open(test_request.redis_url(), 365 * DAY, &newcomer.cookie());

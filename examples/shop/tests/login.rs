@@ -144,7 +144,7 @@ fn an_expired_code_is_rejected(
 
 #[rstest]
 #[clean_redis]
-fn after_too_many_wrong_codes_a_new_one_can_be_had(
+fn a_new_code_works_after_too_many_wrong_ones(
     test_request: TestRequest,
     visitor: Visitor,
     mut login: Login,
@@ -164,7 +164,7 @@ fn after_too_many_wrong_codes_a_new_one_can_be_had(
 
 #[rstest]
 #[clean_redis]
-fn the_code_is_for_the_visitor_who_has_asked_for_it(
+fn a_code_works_only_for_its_visitor(
     test_request: TestRequest,
     visitor: Visitor,
     mut login: Login,

@@ -181,7 +181,7 @@ async fn a_tampered_cookie_is_rejected_on_both_sides(
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(), Error> {
+async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, false, "").await;
     let visitor = visitor(&test_request, false, "", KEY);
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();

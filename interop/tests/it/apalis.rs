@@ -155,9 +155,7 @@ async fn metadata_stay(test_request: TestRequest) -> Result<(), Box<dyn std::err
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_job_that_fails_is_tried_again_and_then_dead(
-    test_request: TestRequest,
-) -> Result<(), Box<dyn std::error::Error>> {
+async fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
     // apalis does not check this number.

@@ -101,7 +101,7 @@ async fn the_session_that_the_router_begins_is_read_here(test_request: TestReque
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) -> Result<(), Error> {
+async fn the_second_cookie_is_the_visitors_consent(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::OptIn).await;
     let (agreed, not) = (
         test_request.visitor_with_format(AxumSession::new().opt_in()),

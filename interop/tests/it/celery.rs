@@ -53,7 +53,7 @@ fn a_job_is_read_with_its_arguments(test_request: TestRequest) -> Result<(), Err
 
 #[rstest]
 #[clean_redis]
-fn jobs_are_in_the_queues_that_the_application_says(test_request: TestRequest) -> Result<(), Error> {
+fn jobs_are_in_the_queues_of_the_application(test_request: TestRequest) -> Result<(), Error> {
     let conf = json!({"task_default_queue": "shop", "task_routes": {"shop.charge": {"queue": "money"}}});
     let charge = json!({"task": "shop.charge", "args": [3]});
     produce(&test_request, &conf, &json!([mail(1, &json!({})), mail(2, &json!({"queue": "kö"})), charge]));
@@ -132,7 +132,7 @@ fn transport_options_are_followed(test_request: TestRequest) -> Result<(), Error
 
 #[rstest]
 #[clean_redis]
-fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestRequest) -> Result<(), Error> {
+fn a_group_queues_all_jobs_and_a_chain_the_first(test_request: TestRequest) -> Result<(), Error> {
     let group: Vec<_> = (1..=3).map(|number| mail(number, &json!({}))).collect();
     let chain = json!([mail(10, &json!({})), mail(20, &json!({}))]);
     let ids = produce(&test_request, &json!({}), &json!([{"group": group}, {"chain": chain}]));

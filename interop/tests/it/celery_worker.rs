@@ -103,7 +103,7 @@ fn the_time_of_a_job_is_written_as_celery_writes_it(test_request: TestRequest) -
 /// Whichever side queued the jobs.
 #[rstest]
 #[clean_redis]
-fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -> Result<(), Error> {
+fn jobs_held_by_a_worker_are_unacked_and_scheduled(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let job = Job::new("shop.send_mail").with_args(("ours: ÅÄÖ",)).with_kwarg("copy", true).with_priority(3);
     let job = job.with_countdown(Duration::from_secs(3600)).with_queue("mail");

@@ -135,7 +135,7 @@ fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> R
 /// `x`, which is on by default.
 #[rstest]
 #[clean_redis]
-fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_whose_expiry_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
@@ -153,7 +153,7 @@ fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRe
 
 #[rstest]
 #[clean_redis]
-fn a_session_whose_end_python_does_not_check_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_whose_expiry_python_ignores_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     let visitor = test_request.visitor();
     visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
@@ -221,7 +221,7 @@ fn a_session_without_a_timeout_never_expires(test_request: TestRequest) -> Resul
 
 #[rstest]
 #[clean_redis]
-fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+fn a_deleted_session_is_new_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
@@ -248,7 +248,7 @@ fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest
 /// `set_redis_ttl = false`: the key stays.
 #[rstest]
 #[clean_redis]
-fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_expired_by_python_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let settings = json!({"redis.sessions.timeout": 1, "redis.sessions.set_redis_ttl": "false"});
     let mut shop = open(&test_request, &settings);
     let visitor = test_request.visitor();
@@ -281,7 +281,7 @@ fn a_tampered_cookie_is_rejected_on_both_sides(test_request: TestRequest) -> Res
 
 #[rstest]
 #[clean_redis]
-fn the_secret_may_have_any_letters(
+fn the_secret_can_have_any_characters(
     test_request: TestRequest,
     #[values("plain", "ÅÄÖ", "ключ ÅÄÖ")] secret: &str,
 ) -> Result<(), Error> {
@@ -297,7 +297,7 @@ fn the_secret_may_have_any_letters(
 /// `timeout_trigger` extends an expiry that is near, and needs a stored one.
 #[rstest]
 #[clean_redis]
-fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_created_here_works_with_a_timeout_trigger(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.timeout_trigger": 600}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
@@ -332,7 +332,7 @@ fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestReq
 /// Wherever the expiry is stored.
 #[rstest]
 #[clean_redis]
-fn time_that_passes_ends_sessions_on_both_sides(
+fn time_travel_expires_sessions_on_both_sides(
     test_request: TestRequest,
     #[values("true", "false")] set_redis_ttl: &str,
 ) -> Result<(), Error> {
@@ -350,7 +350,7 @@ fn time_that_passes_ends_sessions_on_both_sides(
 /// Except for their order.
 #[rstest]
 #[clean_redis]
-fn the_cookie_is_set_with_the_same_words(test_request: TestRequest) -> Result<(), Error> {
+fn the_cookie_has_the_same_attributes(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let theirs = shop.post("/log_in", "", "asa").set_cookie.remove(0);

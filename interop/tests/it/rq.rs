@@ -157,7 +157,7 @@ fn its_worker_does_a_job_of_ours(
 /// A failed job waits for another attempt, and is dead after the last one.
 #[rstest]
 #[clean_redis]
-fn a_job_that_fails_is_tried_again_and_then_dead(
+fn a_failing_job_is_retried_and_then_dead(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
@@ -178,7 +178,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(
 
 #[rstest]
 #[clean_redis]
-fn a_job_that_runs_is_taken(
+fn a_running_job_is_unacked(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {

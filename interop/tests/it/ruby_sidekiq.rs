@@ -200,7 +200,7 @@ fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn 
 /// A failed job waits for another attempt, and is dead after the last one.
 #[rstest]
 #[clean_redis]
-fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
+fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_with_format(Sidekiq::new());
     let charge =
         json!({"to": "Shop::Charge", "set": {"retry": 2, "backtrace": true}, "call": ["perform_async", "ÅÄÖ"]});

@@ -90,9 +90,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_job_that_fails_is_tried_again_and_then_dead(
-    test_request: TestRequest,
-) -> Result<(), Box<dyn std::error::Error>> {
+async fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
     let mut processor = processor(&test_request, &pool);
     Note::opts().queue("mail").perform_async(&pool, ("fails".to_owned(), 1)).await?;

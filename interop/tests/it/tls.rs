@@ -55,7 +55,7 @@ impl Server {
 /// Runs the test below in a separate process.
 fn run(url: &str) -> (bool, String) {
     let mut command = Command::new(env::current_exe().expect("this binary"));
-    command.args(["tls::uses_what_is_named", "--exact", "--ignored", "--nocapture"]);
+    command.args(["tls::uses_the_named_server", "--exact", "--ignored", "--nocapture"]);
     let output = command.env("TRANSIENT_REDIS_URL", url).output().expect("run");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -64,7 +64,7 @@ fn run(url: &str) -> (bool, String) {
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
-fn uses_what_is_named(test_request: TestRequest) {
+fn uses_the_named_server(test_request: TestRequest) {
     let mut redis = get_redis(&test_request).expect("connect");
     redis.set::<_, _, ()>("foo", "ÅÄÖ").expect("SET");
     println!("at {} stored {}", test_request.server(), redis.get::<_, String>("foo").expect("GET"));

@@ -142,7 +142,7 @@ async fn a_deleted_session_is_gone_on_both_sides(test_request: TestRequest) -> R
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+async fn an_expired_session_is_new_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let (shop, logged_out) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     let mut redis = get_redis(&test_request).expect("connect");
@@ -162,7 +162,7 @@ async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestReq
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(), Error> {
+async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, "id").await;
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();

@@ -12,7 +12,7 @@ use crate::golden::golden;
 
 #[rstest]
 #[clean_redis]
-fn files_that_are_wrong_are_named_with_their_line(test_request: TestRequest) {
+fn invalid_files_are_reported_with_their_line(test_request: TestRequest) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display().to_string();
     let form =

@@ -73,7 +73,7 @@ fn a_large_file_is_loaded_beside_existing_keys(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn of_a_large_one_that_fails_nothing_is_left(
+fn a_large_load_that_fails_leaves_nothing(
     test_request: TestRequest,
     #[values(false, true)] load: bool,
     // In the first step or in the last.
@@ -95,7 +95,7 @@ fn of_a_large_one_that_fails_nothing_is_left(
 /// Anything that the server would refuse is found before data changes.
 #[rstest]
 #[clean_redis]
-fn a_large_one_that_is_refused_changes_nothing(test_request: TestRequest) {
+fn a_large_load_that_is_refused_changes_nothing(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "before", "x";]);
     let before = test_request.snapshot().expect("snapshot");

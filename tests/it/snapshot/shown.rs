@@ -24,7 +24,7 @@ pub(crate) fn rounded(text: &str) -> String {
 
 #[rstest]
 #[clean_redis]
-fn the_text_is_for_people(test_request: TestRequest) {
+fn prints_readable_text(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     assert_eq!(test_request.snapshot().unwrap().to_string(), "database 14: no keys\ndatabase 15: no keys");
     let (long, letters) = ("x".repeat(5_000), "å".repeat(200));
@@ -71,7 +71,7 @@ fn the_text_is_for_people(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_diff_has_a_line_a_change(test_request: TestRequest) {
+fn a_diff_has_one_line_per_change(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(
         &mut redis,
@@ -148,7 +148,7 @@ fn a_diff_has_a_line_a_change(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
+fn a_ttl_that_runs_down_is_not_a_change(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "runs", "x", "EX", "6000"; "SET", "refreshed", "x", "EX", "6000";]);
     let before = test_request.snapshot().expect("snapshot");
