@@ -43,7 +43,7 @@ use crate::settings::Settings;
 
 /// The server of a lease: an own one, or a turn on a shared one.
 trait Hold: Send {
-    /// Empties both test databases, or all databases of an own server.
+    /// Empties both test databases, or all databases of a started server.
     fn flush(&mut self) -> RedisResult<()>;
 
     /// Returns how many logins were refused in the last `since`.

@@ -90,7 +90,7 @@ impl Source {
         }
     }
 
-    /// Starts another own server.
+    /// Starts another server.
     ///
     /// # Errors
     ///

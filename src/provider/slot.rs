@@ -1,4 +1,4 @@
-//! Own servers that several processes share, one process at a time.
+//! Started servers that several processes share, one process at a time.
 //!
 //! With cargo-nextest every test is a process, and starting a server takes longer than running a test. So each shared
 //! server has a slot: a file with the server's address, locked by the process that uses it. When this process ends, the
@@ -114,7 +114,7 @@ impl Slot {
     }
 }
 
-/// Connects to the own server at `url` as its control user, and returns its INFO.
+/// Connects to the started server at `url` as its control user, and returns its INFO.
 ///
 /// # Errors
 ///

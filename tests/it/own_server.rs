@@ -62,7 +62,7 @@ impl OwnServer {
                 Ok(_) => return Ok(server),
                 // It replies, though not with PONG.
                 Err(error) if error.code().is_some() => return Ok(server),
-                Err(error) => assert!(Instant::now() < deadline, "the own server is silent: {error}"),
+                Err(error) => assert!(Instant::now() < deadline, "the started server is silent: {error}"),
             }
             thread::sleep(Duration::from_millis(2));
         }

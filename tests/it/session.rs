@@ -410,7 +410,7 @@ fn reconnects_after_a_lost_connection(test_request: TestRequest) -> Result<(), E
         .filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok())
         .filter(|id| *id != me)
         .collect();
-    // The session's. On an own server the first one holds the lease; on a shared one that has another name.
+    // The session's. On a started server the first one holds the lease; on a shared one that has another name.
     others.sort_unstable();
     let last = others.last().expect("the session's connection");
     redis::cmd("CLIENT").arg("KILL").arg("ID").arg(*last).exec(&mut redis).expect("CLIENT KILL");
