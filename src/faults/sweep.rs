@@ -183,6 +183,24 @@ impl<'a> Sweep<'a> {
     /// Checks the session database after each run, bypassing the tap.
     ///
     /// The run fails if the check panics or returns `Err`.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, faults, redis};
+    ///
+    /// /// The code under test. It ignores errors.
+    /// fn sell(redis_url: &str) {
+    ///     let redis = redis::Client::open(redis_url).and_then(|client| client.get_connection());
+    ///     let _: redis::RedisResult<i64> = redis.and_then(|mut redis| redis.decr("stock", 1));
+    /// }
+    ///
+    /// let test_request = TestRequest::clean();
+    /// faults::sweep(&test_request, |run| sell(run.redis_url()))
+    ///     .seed(|redis| redis.set::<_, _, ()>("stock", 7))
+    ///     .cutting()
+    ///     .then(|redis| assert!(redis.get::<_, i64>("stock").unwrap() >= 6))
+    ///     .check();
+    /// ```
     pub fn then<T: Outcome>(mut self, then: impl Fn(&mut Connection) -> T + 'a) -> Self {
         self.then.push(Box::new(move |redis| then(redis).failure()));
         self

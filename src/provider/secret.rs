@@ -1,4 +1,4 @@
-//! The secrets of a started server: its control user, which proves that the server is ours, and the passwords of leases.
+//! The secrets of a started server: the control user, which proves that it is ours, and the passwords of leases.
 
 use crate::random;
 

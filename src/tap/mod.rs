@@ -261,6 +261,29 @@ impl Tap {
 
     /// Waits until a client is subscribed to this channel or pattern of channels.
     ///
+    /// ```
+    /// use std::thread;
+    /// use redis::{Commands, RedisResult};
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let client = redis::Client::open(tap.redis_url())?;
+    /// let subscriber = thread::spawn(move || -> RedisResult<String> {
+    ///     let mut redis = client.get_connection()?;
+    ///     let mut messages = redis.as_pubsub();
+    ///     messages.subscribe("news")?;
+    ///     Ok(messages.get_message()?.get_payload()?)
+    /// });
+    ///
+    /// tap.wait_subscribed("news");
+    /// get_redis(&test_request)?.publish::<_, _, u32>("news", "a sale")?;
+    /// assert_eq!(subscriber.join().unwrap()?, "a sale");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics with the transcript if none is subscribed within 10 seconds.

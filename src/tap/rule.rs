@@ -12,9 +12,9 @@ use crate::redis_io::select_each;
 
 /// A fault that a tap injects into matching commands.
 ///
-/// A rule applies until it has reached its [`times`](RuleBuilder::times), its
-/// [`within`](RuleBuilder::within) has passed, or the tap ends. If several rules match a command, the oldest applies.
-/// Dropping this value does not remove the rule; [`Tap::clear_rules`] does.
+/// A rule ends after the number of commands in [`times`](RuleBuilder::times), after the time in
+/// [`within`](RuleBuilder::within), or with the tap. If several rules match a command, the oldest applies. Dropping this
+/// value does not remove the rule; [`Tap::clear_rules`] does.
 ///
 /// ```
 /// use redis::Commands;
