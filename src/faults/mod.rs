@@ -7,7 +7,7 @@ mod case;
 mod run;
 mod sweep;
 
-pub use run::{Outcome, PointFailed, Run};
+pub use run::{Outcome, PointFailed, Run, Swept};
 #[cfg(feature = "tokio")]
 pub use sweep::sweep_async;
 pub use sweep::{Sweep, sweep};

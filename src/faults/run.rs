@@ -1,4 +1,4 @@
-//! One run of a scenario.
+//! One run of a scenario, and the counts of all runs.
 
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex};
@@ -112,5 +112,33 @@ impl<T, E> sealed::Sealed for Result<T, E> {}
 impl<T, E: Debug> Outcome for Result<T, E> {
     fn failure(self) -> Option<String> {
         self.err().map(|error| format!("{error:?}"))
+    }
+}
+
+/// The counts of a sweep that passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Swept {
+    pub(super) boundaries: usize,
+    pub(super) points: usize,
+    pub(super) cases: usize,
+}
+
+impl Swept {
+    /// Returns the number of boundaries of the scenario.
+    #[must_use]
+    pub fn boundaries(&self) -> usize {
+        self.boundaries
+    }
+
+    /// Returns the number of [points](Run::point) of the scenario.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Returns the number of cases that were run: one for each fault at each boundary.
+    #[must_use]
+    pub fn cases(&self) -> usize {
+        self.cases
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redis::Connection;
 
 use super::case::{Case, Fault};
-use super::run::{Outcome, Run};
+use super::run::{Outcome, Run, Swept};
 use crate::error::Error;
 use crate::lease::Database;
 use crate::report;
@@ -88,34 +88,6 @@ pub struct Sweep<'a> {
 enum Chosen {
     Fault(Fault),
     EachKey,
-}
-
-/// The counts of a sweep that passed.
-#[derive(Clone, Copy, Debug)]
-pub struct Swept {
-    boundaries: usize,
-    points: usize,
-    cases: usize,
-}
-
-impl Swept {
-    /// Returns the number of boundaries of the scenario.
-    #[must_use]
-    pub fn boundaries(&self) -> usize {
-        self.boundaries
-    }
-
-    /// Returns the number of [points](Run::point) of the scenario.
-    #[must_use]
-    pub fn points(&self) -> usize {
-        self.points
-    }
-
-    /// Returns the number of cases that were run: one for each fault at each boundary.
-    #[must_use]
-    pub fn cases(&self) -> usize {
-        self.cases
-    }
 }
 
 /// Prepares a sweep of this scenario. [`Sweep`] has an example.
