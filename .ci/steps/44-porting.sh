@@ -3,7 +3,7 @@ needs packages images
 export CARGO_TARGET_DIR=$PWD/target
 porting=(--manifest-path examples/porting/Cargo.toml)
 run porting env TRANSIENT_PROVIDER=process cargo test "${porting[@]}"
-# The image that testcontainers-modules asks for, where the engine has none: a server of this machine under its name.
+# If the engine lacks the image of testcontainers-modules, give its name to one with this machine's server.
 image=redis:5.0
 if ! docker image inspect "$image" >/dev/null 2>&1; then
     docker create --name "$images-porting" "$images/redis:7" redis-server >/dev/null
@@ -14,6 +14,6 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 fi
 run porting-build cargo test "${porting[@]}" --features before --no-run
 run porting-engine cargo test "${porting[@]}" --features before --test before testcontainers
-# In a network of its own, where 6379 is free.
+# In a separate network namespace, where 6379 is free.
 start_redis
 run porting-before "${inside[@]}" env "$no_engine" cargo test "${porting[@]}" --features before --test before -- --skip testcontainers

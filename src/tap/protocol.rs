@@ -1,5 +1,4 @@
-//! What a connection's commands and replies mean to it: which reply answers which command, and the state that the
-//! server keeps of the connection.
+//! Matches replies to commands, and mirrors the state that the server keeps for a connection.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::record::{Command, Log, Reply, is_boundary};
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate state")]
 #[derive(Default)]
 pub(super) struct Protocol {
     pub(super) connection: u64,
@@ -21,20 +20,20 @@ pub(super) struct Protocol {
     /// The MULTI that is open, and the database that was selected before it.
     transaction: Option<(usize, u32)>,
     replies: Replies,
-    /// Whether it has ever subscribed: arrays can be messages then.
+    /// Whether the client has ever subscribed. If so, arrays can be messages.
     has_subscribed: bool,
     is_monitor: bool,
     is_replica: bool,
     waiting: VecDeque<Waiting>,
-    /// How many of them have a fate of their own.
+    /// How many of the waiting commands have a fate.
     fates: usize,
-    /// That of the command that is judged and not forwarded yet.
+    /// The fate of the command that has been judged, but not forwarded yet.
     next: Option<Fate>,
-    /// The name of the last command, which is mostly that of the next one too.
+    /// The name of the last command. The next command often has the same name.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
 }
 
-/// What `CLIENT REPLY` asked for.
+/// The mode set by `CLIENT REPLY`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Replies {
     #[default]
@@ -50,36 +49,36 @@ struct Waiting {
     fate: Option<Fate>,
 }
 
-/// What a rule has decided about a command.
+/// A rule's decision about a command.
 struct Fate {
     after: After,
-    /// The reply of the tap itself; the server does not get the command.
+    /// The tap's own reply. If set, the server does not get the command.
     answer: Option<Vec<u8>>,
     /// Whether the server replies twice, and the client gets the first reply.
     is_doubled: bool,
-    /// Whether it never arrives.
+    /// Whether the connection is cut before the command.
     is_cut: bool,
     /// For the transcript.
     fault: &'static str,
 }
 
-/// What a reply changes.
+/// The effect of a reply on the connection's state.
 enum Effect {
     Nothing,
-    /// Back to that database if it is refused.
+    /// On an error, the connection returns to this database.
     Select(u32),
     Hello,
-    /// If it is refused there is no transaction.
+    /// On an error, no transaction is open.
     Multi,
-    /// A (P|S)(UN)SUBSCRIBE: that many confirmations follow.
+    /// A (P|S)(UN)SUBSCRIBE, which this number of confirmations follows.
     Subscribe(Box<[u8]>, usize),
     Monitor,
 }
 
-/// What a frame of the server is.
+/// The meaning of a frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The reply to a command, which the log has under that index.
+    /// The reply to a command with this index in the log.
     Reply(Option<usize>),
     /// A message, an invalidation, or a line of MONITOR.
     Push,
@@ -90,12 +89,12 @@ impl Protocol {
         Self { connection, ..Self::default() }
     }
 
-    /// Whether the stream is a replica's from here on, which is not the protocol.
+    /// Returns true if the stream is a replication stream from here on, which is not the protocol.
     pub(super) fn is_replica(&self) -> bool {
         self.is_replica
     }
 
-    /// What the rules do to a command, before it is forwarded.
+    /// Applies the rules to a command before it is forwarded.
     pub(super) fn judge_command(&mut self, frame: &Frame<'_>, rules: &mut Rules) -> Verdict {
         let name = self.name_of(frame.head);
         let (client, is_resp3) = (self.name.clone(), self.is_resp3);
@@ -129,12 +128,12 @@ impl Protocol {
         verdict
     }
 
-    /// Whether replies are not simply forwarded.
+    /// Returns true if a rule applies to a reply that is pending.
     pub(super) fn has_fates(&self) -> bool {
         self.fates > 0
     }
 
-    /// What a rule does to a frame of the server.
+    /// Applies a rule to a frame from the server.
     pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
         if self.push(frame.head).is_some() {
             return Verdict::Forward;
@@ -149,7 +148,7 @@ impl Protocol {
         }
     }
 
-    /// The tap's own replies to commands that the server does not get, as far as it is their turn.
+    /// Sends the tap's own replies to commands that the server did not get, if it is their turn.
     pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log) {
         while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
             out.extend_from_slice(reply);
@@ -159,11 +158,11 @@ impl Protocol {
         }
     }
 
-    /// A command is forwarded. `head` is the beginning of its frame, which has `size` bytes.
+    /// Records a command that is being forwarded. `head` is the beginning of its frame, which has `size` bytes.
     pub(super) fn command(&mut self, head: &[u8], size: u64, log: &mut Log) {
         let name = self.name_of(head);
         let mut args = arguments(head).skip(1);
-        // RESET, HELLO and SELECT hold from the next command on, whether it waits for the reply or not.
+        // RESET, HELLO and SELECT apply to the next command, even if it is sent before their reply.
         let before = self.database;
         let effect = match &*name {
             "SELECT" => {
@@ -201,7 +200,7 @@ impl Protocol {
             }
             _ => Effect::Nothing,
         };
-        // A transaction that is sent at once begins with MULTI, and is counted at EXEC.
+        // In a pipelined transaction MULTI begins the round trip, but EXEC is counted.
         let multi = self.transaction.filter(|_| &*name == "EXEC").and_then(|(multi, _)| log.commands.get(multi));
         let begins_round_trip = self.waiting.is_empty() || multi.is_some_and(|multi| multi.begins_round_trip);
         let index = log.commands.len();
@@ -231,7 +230,7 @@ impl Protocol {
         if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
             return;
         }
-        // The state of the connection is the server's: a command that does not reach it changes none.
+        // A command that does not reach the server does not change the connection's state.
         let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
         self.fates += usize::from(fate.is_some());
@@ -243,7 +242,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the server will reply to that command.
+    /// Returns true if the server will reply to this command.
     fn is_answered(&mut self, name: &str, head: &[u8]) -> bool {
         if name == "CLIENT REPLY" {
             let mode = arguments(head).nth(2).unwrap_or_default();
@@ -265,7 +264,7 @@ impl Protocol {
         }
     }
 
-    /// A frame of the server is complete.
+    /// Handles a complete frame from the server.
     pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> Answer {
         match self.push(head) {
             Some(Push::Other) => return Answer::Push,
@@ -297,7 +296,7 @@ impl Protocol {
         Self::reply(record, head, size, log)
     }
 
-    /// Whether that frame is sent unasked, or confirms a subscription.
+    /// Returns `Some` if this frame is unsolicited or confirms a subscription.
     fn push<'head>(&self, head: &'head [u8]) -> Option<Push<'head>> {
         let is_push = head.first() == Some(&b'>');
         if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
@@ -331,13 +330,13 @@ impl Protocol {
             return name.clone();
         }
         let name: Arc<str> = arguments::name(head).into();
-        // One with a subcommand is another name each time.
+        // With a subcommand, the first word alone does not determine the name.
         self.last_name = (!name.contains(' ')).then(|| (first.into(), name.clone()));
         name
     }
 }
 
-/// A frame that the server sends unasked, or for a subscription.
+/// An unsolicited frame, or the confirmation of a subscription.
 enum Push<'head> {
     /// The confirmation's kind (`subscribe`), and the channel.
     Confirmation(&'head [u8], &'head [u8]),
@@ -350,10 +349,10 @@ fn confirm(kind: &[u8], channel: &[u8], log: &mut Log) {
     *count = if is_end { count.saturating_sub(1) } else { *count + 1 };
 }
 
-/// The strings of an array or a push, as far as they are kept.
+/// Iterates over the strings of an array or a push that are in the bytes kept.
 fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_array = matches!(head.first(), Some(b'*' | b'>'));
-    // An array of bulk strings is written as a command is.
+    // Skip the line with the number of elements.
     let mut rest = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
     std::iter::from_fn(move || {
         if !is_array {
@@ -373,7 +372,7 @@ fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The head of a command as it can be kept: without passwords.
+/// Removes passwords from the head of a command.
 fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
     let has_secret = matches!(name, "AUTH" | "HELLO" | "MIGRATE" | "ACL SETUSER")
         || (name == "CONFIG SET"
@@ -388,7 +387,7 @@ fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
         shown.push(b' ');
     }
     if name == "HELLO" {
-        // Its version and the client's name are no secrets.
+        // Keep the version and the client's name.
         let words: Vec<_> = arguments(head).skip(1).collect();
         let mut words = words.as_slice();
         while let [word, rest @ ..] = words {
@@ -438,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_answer_nothing() {
+    fn messages_are_not_replies() {
         for array in ['*', '>'] {
             let (mut protocol, mut log) = (Protocol::new(1), Log::default());
             send(&mut protocol, &mut log, "SUBSCRIBE a b");
@@ -455,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_without_replies_don_t_wait() {
+    fn skipped_replies_are_not_expected() {
         let (mut protocol, mut log) = (Protocol::new(1), Log::default());
         for line in ["CLIENT REPLY SKIP", "SET a 1", "GET a", "CLIENT REPLY OFF", "SET a 2", "CLIENT REPLY ON", "GET b"]
         {
@@ -483,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_no_passwords() {
+    fn passwords_are_not_recorded() {
         let (mut protocol, mut log) = (Protocol::new(1), Log::default());
         for line in ["AUTH asa hunter2", "HELLO 3 AUTH asa hunter2 SETNAME shop", "CONFIG SET requirepass hunter2"] {
             send(&mut protocol, &mut log, line);
