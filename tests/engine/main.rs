@@ -306,7 +306,7 @@ fn a_container_in_use_stays() {
 #[serial]
 fn a_missing_image_is_reported() {
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", "localhost:1/no-such-image:1").run();
-    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started")]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("container::not_started")]);
     ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);
     assert_all_gone();
 }
@@ -317,7 +317,7 @@ fn a_missing_image_is_reported() {
 fn an_image_that_cant_be_started_is_reported() {
     let image = env::var("EMPTY_IMAGE").expect("an image without a shell");
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
-    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started"), &image]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("container::not_started"), &image]);
     assert_all_gone();
 }
 
@@ -335,7 +335,7 @@ fn an_image_without_a_server_is_reported() {
 #[serial]
 fn no_engine_is_reported() {
     let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
-    ended.assert_failed_with(&[golden("report::container::no_engine"), golden("report::container::REMEDY")]);
+    ended.assert_failed_with(&[golden("container::no_engine"), golden("container::REMEDY")]);
 }
 
 /// Tests that run in a container with access to the socket of their host's engine.

@@ -77,7 +77,7 @@ fn a_failing_provider_is_reported_and_the_next_is_tried() {
         .env("TRANSIENT_SERVER_BINARY", "/bin/false");
     let ended = child.env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
     ended.assert_passed();
-    for words in ["(download); ", "/bin/false ", golden("report::container::no_engine")] {
+    for words in ["(download); ", "/bin/false ", golden("container::no_engine")] {
         assert!(ended.output.contains(words), "{words:?} is missing in:\n{}", ended.output);
     }
 }
@@ -129,9 +129,9 @@ fn failing_takes_time_once_per_nextest_run() {
     };
     run("one").assert_failed_with(&[golden("download::no_python")]);
     let second = run("one");
-    second.assert_failed_with(&[golden("download::no_python"), golden("report::same_verdict")]);
+    second.assert_failed_with(&[golden("download::no_python"), golden("report::found_before")]);
     let other = run("two");
-    assert!(!other.output.contains(golden("report::same_verdict")), "{}", other.output);
+    assert!(!other.output.contains(golden("report::found_before")), "{}", other.output);
 }
 
 /// The same under `cargo test`, which runs a process for each test binary. A shell with cargo's name simulates it.
@@ -153,6 +153,6 @@ fn failing_takes_time_once_per_cargo_run() {
     for said in [run(), run()] {
         // The second test of a run, not the first of the next run.
         assert_eq!(said.matches(golden("download::no_python")).count(), 2, "{said}");
-        assert_eq!(said.matches(golden("report::same_verdict")).count(), 1, "{said}");
+        assert_eq!(said.matches(golden("report::found_before")).count(), 1, "{said}");
     }
 }
