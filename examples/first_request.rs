@@ -5,7 +5,7 @@
 use redis::Commands;
 use transient_fixtures::{TestRequest, get_jobs_redis, get_redis};
 
-/// The code under test. It needs a URL and nothing of this crate.
+/// The code under test. It needs only a URL.
 fn remember_price(redis_url: &str, article: u32, cents: u64) -> redis::RedisResult<()> {
     redis::Client::open(redis_url)?.get_connection()?.set_ex(format!("price:{article}"), cents, 3600)
 }
@@ -20,7 +20,7 @@ fn main() -> redis::RedisResult<()> {
     assert_eq!(redis.get::<_, u64>("price:1")?, 12_900);
     println!("price:1 expires in {} s", redis.ttl::<_, i64>("price:1")?);
 
-    // Jobs have a database of their own.
+    // Jobs have a separate database.
     let mut jobs = get_jobs_redis(&test_request)?;
     assert!(jobs.keys::<_, Vec<String>>("*")?.is_empty());
     Ok(())

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(!may_try(&mut redis, "asa")?);
     test_request.assert_ttl("tries:asa", Duration::from_secs(290)..=Duration::from_secs(300));
 
-    // Keys with a TTL age. Those that have none stay.
+    // Keys with a TTL age. Those without one stay.
     test_request.travel(Duration::from_secs(24 * 60 * 60))?;
     assert!(!redis.exists::<_, bool>("tries:asa")?);
     assert_eq!(test_request.ttl("config:tries")?, None);

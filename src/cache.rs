@@ -2,7 +2,7 @@
 //!
 //! | path | contents | written by |
 //! | --- | --- | --- |
-//! | `v1/servers/`, `v1/containers/` | slots: own servers that the processes of a run share | `provider::slot` |
+//! | `v1/servers/`, `v1/containers/` | slots: started servers that the processes of a run share | `provider::slot` |
 //! | `v1/runs/` | facts that the processes of a run share | `provider::run` |
 //! | `running/` | locks and notes of shared servers, by `run_id` | `lease::notes` |
 //! | `download/` | downloaded servers, by SHA-256 | `provider::download` |

@@ -23,7 +23,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// appear.
 ///
 /// The `is_*` methods report what kind of error it is. An error is cheap to clone, because all tests of a process share
-/// the one that says why there is no server.
+/// the one that reports the missing server.
 ///
 /// ```no_run
 /// use transient_fixtures::TestRequest;

@@ -1,8 +1,8 @@
-//! The pages of `docs/`, from the first test to what is not supported.
+//! The pages of `docs/`, from the first test to the unsupported features.
 #![expect(clippy::doc_markdown, reason = "the pages name products, and are read on other sites as well")]
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
-//! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`]: what a test can do
+//! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`]: the features
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
@@ -17,6 +17,8 @@ macro_rules! links {
             "[lints]: mod@crate::guide::lints\n",
             "[not-supported]: mod@crate::guide::not_supported\n",
             "[settings]: mod@crate::guide::settings\n",
+            "[sweeps]: mod@crate::guide::sweeps\n",
+            "[taps]: mod@crate::guide::taps\n",
             "[static-client]: mod@crate::guide::porting#from-a-static-client\n",
             "[time]: mod@crate::guide::time\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
@@ -47,7 +49,7 @@ pages! {
     comparison: "comparison", "Other tools, and when to choose them.";
     cookbook: "cookbook", "Twelve questions, each answered by a test.";
     costs: "costs", "Measured figures.";
-    data_safety: "data-safety", "What is never cleared.";
+    data_safety: "data-safety", "Data that is never cleared.";
     jobs: "jobs", "Queued jobs.";
     leases: "leases", "How long a test has its server.";
     lints: "lints", "Keys that a test should not leave.";
@@ -58,6 +60,8 @@ pages! {
     settings: "settings", "`test.ini` and environment variables.";
     snapshots: "snapshots", "Contents of the databases, compared, saved and loaded.";
     stability: "stability", "What can change before 1.0.";
+    sweeps: "sweeps", "A fault at every command.";
+    taps: "taps", "A proxy that records commands and injects faults.";
     time: "time", "Time travel.";
     troubleshooting: "troubleshooting", "Errors by message.";
 }

@@ -184,7 +184,7 @@ impl Settings {
 
     /// Returns the text of any key of `[app:main]`, including the application's own, or `None` if it is not set.
     ///
-    /// Keys are not case-sensitive. Variables of the environment override the keys that they stand for. If the session
+    /// Keys are not case-sensitive. Environment variables override the corresponding keys. If the session
     /// libraries have two names for a key, both work.
     ///
     /// ```

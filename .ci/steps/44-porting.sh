@@ -3,17 +3,17 @@ needs packages images
 export CARGO_TARGET_DIR=$PWD/target
 porting=(--manifest-path examples/porting/Cargo.toml)
 run porting env TRANSIENT_PROVIDER=process cargo test "${porting[@]}"
-# The image that testcontainers-modules asks for, where the engine has none: a server of this machine under its name.
+# If the engine lacks the image of testcontainers-modules, give its name to one with this machine's server.
 image=redis:5.0
 if ! docker image inspect "$image" >/dev/null 2>&1; then
     docker create --name "$images-porting" "$images/redis:7" redis-server >/dev/null
-    docker commit --change 'CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no"]' "$images-porting" "$image" >/dev/null
+    # The label removes it at the end of the run.
+    docker commit --change 'CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no"]' --change 'EXPOSE 6379' \
+        --change "LABEL $images=porting" "$images-porting" "$image" >/dev/null
     docker rm "$images-porting" >/dev/null
-    made=$image
 fi
 run porting-build cargo test "${porting[@]}" --features before --no-run
 run porting-engine cargo test "${porting[@]}" --features before --test before testcontainers
-[ -z "${made:-}" ] || docker rmi "$made" >/dev/null
-# In a network of its own, where 6379 is free.
+# In a separate network namespace, where 6379 is free.
 start_redis
 run porting-before "${inside[@]}" env "$no_engine" cargo test "${porting[@]}" --features before --test before -- --skip testcontainers

@@ -1,4 +1,4 @@
-# Cross-talk tests in parallel: on own servers, on a shared one, and between users, cache directories and networks.
+# Cross-talk tests in parallel: on started servers, on a shared one, and between users, cache directories and networks.
 needs packages tests
 tests=${CROSSTALK_TESTS-ones_0}
 run crosstalk-own env "$no_engine" tests/crosstalk/run $tests

@@ -6,6 +6,6 @@ if env PATH="$bare" "$no_engine" XDG_CACHE_HOME="$scratch/empty" TRANSIENT_OFFLI
     fail "the shop's tests pass without a server"
 fi
 grep -aq '0 passed; 8 failed' "$logs/nothing.log" && [ "$(grep -acF "$report" "$logs/nothing.log")" = 8 ] ||
-    { cat "$logs/nothing.log"; fail "not every test says that there is no server"; }
+    { cat "$logs/nothing.log"; fail "not every test reports the missing server"; }
 [ $((SECONDS - start)) -lt 30 ] || fail "finding out that there is no server took $((SECONDS - start)) s"
 echo 'all 8 tests of the shop fail with the report'

@@ -1,4 +1,4 @@
-# Tests that are killed at random moments, in eleven ways, leave nothing behind.
+# Tests that are killed at random moments, in eleven ways, leave no process, container or directory.
 # Runs alone.
 needs images tests
 docker tag "$images/redis:7" "$images/redis:torture"

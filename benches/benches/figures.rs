@@ -295,7 +295,7 @@ fn snapshots() {
     };
     let (ours, peer) = in_turns(3, restore, pipe);
     row("1,000,000 keys: restore", ours, ("redis-cli --pipe", peer), "1.5");
-    println!("| the longest that another client waits meanwhile | {longest:.2?} | | | 50 ms |");
+    println!("| the longest that another client waits for a reply during that restore | {longest:.2?} | | | 50 ms |");
     std::fs::remove_dir_all(&directory).expect("remove");
 }
 
@@ -358,7 +358,7 @@ fn ping(client: &Client) -> Connection {
     }
 }
 
-/// The cost of the first test of a process, measured in a process of its own.
+/// The cost of the first test of a process, measured in a separate process.
 fn first_server() {
     let measured = |what: &str| {
         let mut command = Command::new(env::current_exe().expect("this program"));
@@ -479,8 +479,8 @@ fn two_hundred_processes() {
 
 const LEFT: usize = 10_000;
 
-/// On a shared server, in a process of its own: the time that writing and checking the names of many remaining keys
-/// adds to a lease, and one SCAN of the keys.
+/// On a shared server, in a separate process: the time that writing and checking the names of many remaining keys adds
+/// to a lease, and one SCAN of the keys.
 fn left_keys() {
     let (_, server) = bare(3_000_000);
     let mut command = Command::new(env::current_exe().expect("this program"));

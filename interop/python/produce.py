@@ -1,4 +1,4 @@
-"""Queues jobs as an application does: reads them from stdin as JSON, prints their ids as JSON."""
+"""Queues jobs like an application: reads them from stdin as JSON, prints their ids as JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Queues jobs as an application on RQ does: reads them from stdin as JSON, prints their ids as JSON."""
+"""Queues jobs like an application on RQ: reads them from stdin as JSON, prints their ids as JSON."""
 
 import datetime
 import json
@@ -32,7 +32,7 @@ def options(call, jobs):
 
 def enqueue(call, jobs):
     queue = Queue(call["queue"], connection=connection, serializer=call.get("serializer"))
-    # An object's method, where the name has a dot.
+    # A name with a dot is an object's method.
     function = rq_tasks.Mailer().send if call["do"] == "Mailer.send" else getattr(rq_tasks, call["do"])
     args, kwargs = call.get("args", []), call.get("kwargs", {})
     if call.get("date"):
@@ -59,7 +59,7 @@ def enqueue(call, jobs):
         return queue.enqueue_in(later, function, *args, **kwargs, **options(call, jobs))
     job = queue.enqueue_call(function, args, kwargs, **options(call, jobs))
     if call.get("take"):
-        # As a worker does before it notes that the job runs.
+        # Like a worker, before it records that the job is running.
         Queue.dequeue_any([queue], None, connection=connection)
     return job
 

@@ -1,4 +1,4 @@
-"""A serializer that nobody else knows."""
+"""A serializer that only this application has."""
 
 import json
 

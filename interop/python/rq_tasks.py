@@ -1,4 +1,4 @@
-"""The jobs of an application on RQ. RESULTS_URL names the database in which they leave notes for the test."""
+"""The jobs of an application on RQ. RESULTS_URL is the database for their notes to the test."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def fail(*args):
 
 
 def wait(*args):
-    """Until the test has looked at it."""
+    """Runs until the test has looked at the job."""
     results().rpush("waits", 1)
     results().blpop("go", 60)
 

@@ -15,7 +15,7 @@ from pyramid.security import forget, remember
 
 
 class SecurityPolicy:
-    """As the documentation of Pyramid 2 has it."""
+    """From the documentation of Pyramid 2."""
 
     def __init__(self):
         self.helper = SessionAuthenticationHelper()
@@ -77,7 +77,7 @@ def order(request):
 
 
 def set_odd(request):
-    """What Python's JSON has and no other."""
+    """Values that only Python's JSON has."""
     deep = []
     for _ in range(200):
         deep = [deep]

@@ -1,5 +1,5 @@
-"""The jobs of the shop, on Celery. BROKER_URL and RESULTS_URL name the databases, CONF is more of its settings.
-EXPECTED_CELERY is how Celery's version must begin."""
+"""The jobs of the shop, on Celery. BROKER_URL and RESULTS_URL are the databases, CONF has further settings.
+EXPECTED_CELERY is the required prefix of Celery's version."""
 
 import json
 import os
@@ -30,6 +30,6 @@ def send_mail(self, *args, **kwargs):
 @app.task(bind=True, name="shop.charge")
 def charge(self, *args, **kwargs):
     if self.request.retries == 0:
-        # Into a queue that the worker does not empty, so that the test can look at it.
+        # To a queue that the worker does not read, so that the test can look at it.
         raise self.retry(countdown=0, queue="later")
     done(self, args, kwargs)

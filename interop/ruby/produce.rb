@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Calls Sidekiq as an application does: reads the calls from stdin as JSON, prints what they return as JSON.
+# Calls Sidekiq like an application: reads the calls from stdin as JSON, prints their results as JSON.
 
 require_relative "workers"
 

@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
-# The jobs of the shop, on Sidekiq. JOBS_URL and RESULTS_URL name the databases, NAMESPACE that of the keys.
+# The jobs of the shop, on Sidekiq. JOBS_URL and RESULTS_URL are the databases, NAMESPACE is the prefix of the keys.
 
 require "json"
 require "sidekiq"
 require "sidekiq/api"
 
-# This Sidekiq calls a newer client library as an older one had it.
+# This Sidekiq makes calls that the newer client library deprecates.
 Redis.silence_deprecations = true
 
-# Leaves a note for the test of each job that was done.
+# Leaves the test a note about each job that was done.
 class Notes
   def call(_worker, job, queue)
     yield
@@ -22,7 +22,7 @@ redis = { url: ENV.fetch("JOBS_URL"), namespace: ENV["NAMESPACE"] }.compact
 Sidekiq.configure_client { |config| config.redis = redis }
 Sidekiq.configure_server do |config|
   config.redis = redis
-  # Every so many seconds it looks for what is due.
+  # The interval, in seconds, at which it looks for jobs that are due.
   config.options[:poll_interval_average] = 0.1
   config.server_middleware { |chain| chain.add(Notes) }
 end
@@ -44,7 +44,7 @@ module Shop
     end
   end
 
-  # Is at it until its worker ends.
+  # Runs until its worker ends.
   class KeepShop
     include Sidekiq::Worker
 
@@ -53,7 +53,7 @@ module Shop
     end
   end
 
-  # As the page of Sidekiq does it.
+  # Like Sidekiq's web page.
   def self.quiet_workers
     Sidekiq::ProcessSet.new.map(&:quiet!)
   end

@@ -1,4 +1,4 @@
-//! What a sweep tries: one fault at one boundary.
+//! A case of a sweep: one fault at one boundary.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::report;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
     CutBefore,
@@ -20,7 +20,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// For people.
+    /// Returns the fault in words.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::CutBefore => report::faults::CUT_BEFORE.to_owned(),
@@ -34,7 +34,7 @@ impl Fault {
     }
 }
 
-/// The form of a replay: it has no spaces but those of its last part.
+/// Writes the fault as in `TRANSIENT_REPLAY`.
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,14 +49,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A fault, at the boundary of an index.
+/// A fault at the boundary with this index, from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) boundary: usize,
     pub(super) fault: Fault,
 }
 
-/// As `TRANSIENT_REPLAY` takes it: `3/cut-after`, where boundaries are counted from 1.
+/// Writes the case as in `TRANSIENT_REPLAY`: `3/cut-after`. There, boundaries are counted from 1.
 impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.boundary + 1, self.fault)
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_is_read_as_it_is_written() {
+    fn cases_round_trip() {
         for fault in [
             Fault::CutBefore,
             Fault::CutAfter,

@@ -1,4 +1,4 @@
-//! One run of a scenario.
+//! One run of a scenario, and the counts of all runs.
 
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use crate::report;
 use crate::sync::lock;
 use crate::tap::Tap;
 
-/// What a scenario is given: the URLs of a tap, for one run.
+/// The URLs of a tap for one run of a scenario.
 #[derive(Clone, Debug)]
 pub struct Run {
     pub(super) redis_url: String,
@@ -15,11 +15,11 @@ pub struct Run {
     pub(super) points: Arc<Points>,
 }
 
-/// The points that a run has passed.
+/// The points that a run has reached.
 #[derive(Debug, Default)]
 pub(super) struct Points {
     pub(super) passed: Mutex<Vec<String>>,
-    /// The index of the one that fails.
+    /// The index of the point that fails.
     pub(super) fails: Option<usize>,
 }
 
@@ -32,24 +32,40 @@ impl Run {
         }
     }
 
-    /// The URL of the session database (14 by default), through the tap that injects the faults.
+    /// Returns the URL of the session database (14 by default), through the tap that injects the faults.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         &self.redis_url
     }
 
-    /// The URL of the job database (15 by default), through the same tap.
+    /// Returns the URL of the job database (15 by default), through the same tap.
     #[must_use]
     pub fn jobs_url(&self) -> &str {
         &self.jobs_url
     }
 
-    /// Names a step of the code under test outside Redis, such as a database write.
+    /// Marks a step outside Redis that can fail, such as a database write.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, faults, redis};
+    ///
+    /// let test_request = TestRequest::clean();
+    /// let scenario = |run: &faults::Run| -> redis::RedisResult<()> {
+    ///     let mut redis = redis::Client::open(run.redis_url())?.get_connection()?;
+    ///     if run.point("write the order").is_ok() {
+    ///         redis.set_ex::<_, _, ()>("order:7", "paid", 60)?;
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let swept = faults::sweep(&test_request, scenario).failing_points().check();
+    /// assert_eq!(swept.points(), 1);
+    /// ```
     ///
     /// # Errors
     ///
-    /// Returns [`PointFailed`] where [`failing_points`](super::Sweep::failing_points) makes this point fail: the step
-    /// is to be given up, as if it had failed by itself.
+    /// Returns [`PointFailed`] if [`failing_points`](super::Sweep::failing_points) makes this point fail. The code
+    /// under test must then act as if the step itself had failed.
     pub fn point(&self, name: &str) -> Result<(), PointFailed> {
         let mut passed = lock(&self.points.passed);
         passed.push(name.to_owned());
@@ -61,7 +77,7 @@ impl Run {
     }
 }
 
-/// A point that a sweep made fail.
+/// The error of a point that a sweep makes fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointFailed(String);
 
@@ -73,7 +89,7 @@ impl fmt::Display for PointFailed {
 
 impl std::error::Error for PointFailed {}
 
-/// What a scenario returns: nothing, or a `Result` whose error is the failure.
+/// The return value of a scenario: `()`, or a `Result` whose error is the failure.
 pub trait Outcome: sealed::Sealed {
     #[doc(hidden)]
     fn failure(self) -> Option<String>;
@@ -96,5 +112,33 @@ impl<T, E> sealed::Sealed for Result<T, E> {}
 impl<T, E: Debug> Outcome for Result<T, E> {
     fn failure(self) -> Option<String> {
         self.err().map(|error| format!("{error:?}"))
+    }
+}
+
+/// The counts of a sweep that passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Swept {
+    pub(super) boundaries: usize,
+    pub(super) points: usize,
+    pub(super) cases: usize,
+}
+
+impl Swept {
+    /// Returns the number of boundaries of the scenario.
+    #[must_use]
+    pub fn boundaries(&self) -> usize {
+        self.boundaries
+    }
+
+    /// Returns the number of [points](Run::point) of the scenario.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Returns the number of cases that were run: one for each fault at each boundary.
+    #[must_use]
+    pub fn cases(&self) -> usize {
+        self.cases
     }
 }

@@ -1,6 +1,7 @@
-//! The sweep: every boundary of a scenario, with every fault, on clean data.
+//! Runs a scenario with every fault at every boundary, each time on clean data.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -10,46 +11,50 @@ use std::time::{Duration, Instant};
 use redis::Connection;
 
 use super::case::{Case, Fault};
-use super::run::{Outcome, Run};
+use super::run::{Outcome, Run, Swept};
 use crate::error::Error;
 use crate::lease::Database;
 use crate::report;
 use crate::request::TestRequest;
-use crate::tap::{Command, Commands, Tap};
+use crate::tap::{self, Command, Commands, Control, Tap};
 
-/// How long one run of the scenario may take.
+/// The default timeout of one run of the scenario.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How much longer a run may take to end when its connections are closed.
+/// How long a run that timed out can take to end after its connections are closed.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// How late a late reply is: the redis crate's asynchronous connections give up after 500 ms.
+/// The default delay of late replies. The redis crate's asynchronous connections time out after 500 ms.
 const LATE: Duration = Duration::from_millis(600);
 
-/// Progress is printed from then on.
+/// Progress is printed after this time.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 
-/// The variable that names the one case to run.
+/// The environment variable that names a single case to run.
 const REPLAY: &str = "TRANSIENT_REPLAY";
 
 type Scenario = Arc<dyn Fn(&Run) -> Option<String> + Send + Sync>;
 type Step<'a> = Box<dyn Fn(&mut Connection) -> Option<String> + 'a>;
 
-/// A sweep that is being prepared; [`check`](Self::check) runs it.
+/// A sweep, which [`check`](Self::check) runs.
 ///
-/// The scenario runs once without faults. Each of its commands is a *boundary*, except those that set a connection up,
-/// and except those within a transaction, which is one boundary. Then it runs again for every boundary with every
-/// fault, each time on empty databases and the [seed](Self::seed). It fails by panicking or by returning `Err`.
+/// The scenario first runs twice without faults. Each of its commands is a *boundary*, except those that set up a
+/// connection. A transaction is one boundary. Then the scenario runs once for every fault at every boundary, each time
+/// on empty databases with the [seed](Self::seed). A run fails if the scenario panics or returns `Err`.
 ///
-/// Without a choice, the faults are: the connection is cut before the command; it is cut after the command, so that the
-/// reply is lost; the reply is 600 ms late; all data is lost before the command; each key that the scenario uses is
-/// lost before the command.
+/// If you choose no faults, these are injected:
+///
+/// - The connection is cut before the command.
+/// - The connection is cut after the command, and the reply is lost.
+/// - The reply is 600 ms late.
+/// - All data is lost before the command.
+/// - Each key that the scenario uses is lost before the command, one key per run.
 ///
 /// ```
 /// use redis::Commands;
 /// use transient_fixtures::{TestRequest, faults, redis};
 ///
-/// /// The code under test: it serves a page from the cache, and works without the cache as well.
+/// /// The code under test. It serves a page from the cache, but also works without the cache.
 /// fn page(redis_url: &str) -> String {
 ///     let cache = redis::Client::open(redis_url).and_then(|client| client.get_connection());
 ///     let Ok(mut cache) = cache else { return "the page".to_owned() };
@@ -68,7 +73,7 @@ type Step<'a> = Box<dyn Fn(&mut Connection) -> Option<String> + 'a>;
 ///     .check();
 /// assert_eq!(swept.cases(), 2 * 3); // GET and SETEX; cut before, cut after, data lost.
 /// ```
-#[must_use = "a sweep runs in check()"]
+#[must_use = "a sweep does nothing until `check` is called"]
 pub struct Sweep<'a> {
     test_request: &'a TestRequest,
     scenario: Scenario,
@@ -77,6 +82,8 @@ pub struct Sweep<'a> {
     runs_again: bool,
     chosen: Vec<Chosen>,
     within: Duration,
+    /// The connection of the taps' rules. Connecting it anew for each run would take as long as some scenarios.
+    control: RefCell<Option<Arc<Control>>>,
 }
 
 /// A fault, or one for each key.
@@ -86,35 +93,7 @@ enum Chosen {
     EachKey,
 }
 
-/// What a sweep that passed has tried.
-#[derive(Clone, Copy, Debug)]
-pub struct Swept {
-    boundaries: usize,
-    points: usize,
-    cases: usize,
-}
-
-impl Swept {
-    /// How many commands of the scenario are boundaries.
-    #[must_use]
-    pub fn boundaries(&self) -> usize {
-        self.boundaries
-    }
-
-    /// How many points it has.
-    #[must_use]
-    pub fn points(&self) -> usize {
-        self.points
-    }
-
-    /// How many cases were run: one for each boundary and fault.
-    #[must_use]
-    pub fn cases(&self) -> usize {
-        self.cases
-    }
-}
-
-/// Prepares a sweep over every boundary of this scenario. [`Sweep`] has an example.
+/// Prepares a sweep of this scenario. [`Sweep`] has an example.
 pub fn sweep<T: Outcome>(
     test_request: &TestRequest,
     scenario: impl Fn(&Run) -> T + Send + Sync + 'static,
@@ -122,7 +101,24 @@ pub fn sweep<T: Outcome>(
     Sweep::new(test_request, Arc::new(move |run| scenario(run).failure()))
 }
 
-/// As [`sweep`], with an asynchronous scenario. Each run has a tokio runtime of its own on one thread.
+/// Prepares a sweep of this asynchronous scenario. Feature `tokio`.
+///
+/// Each run gets a new current-thread tokio runtime.
+///
+/// ```
+/// use redis::AsyncCommands;
+/// use transient_fixtures::{TestRequest, faults, redis};
+///
+/// let test_request = TestRequest::clean();
+/// let scenario = |run: faults::Run| async move {
+///     let client = redis::Client::open(run.redis_url()).unwrap();
+///     // This scenario ignores all errors.
+///     let Ok(mut redis) = client.get_multiplexed_async_connection().await else { return };
+///     let _: redis::RedisResult<u32> = redis.incr("visits", 1).await;
+/// };
+/// let swept = faults::sweep_async(&test_request, scenario).cutting().check();
+/// assert_eq!(swept.cases(), 2);
+/// ```
 #[cfg(feature = "tokio")]
 pub fn sweep_async<T: Outcome, F: Future<Output = T>>(
     test_request: &TestRequest,
@@ -148,65 +144,90 @@ impl<'a> Sweep<'a> {
             runs_again: false,
             chosen: Vec::new(),
             within: RUN_WITHIN,
+            control: RefCell::default(),
         }
     }
 
-    /// Puts data into the session database before each run.
+    /// Writes data to the session database before each run, bypassing the tap.
+    ///
+    /// The sweep fails if the seed panics or returns `Err`.
     pub fn seed<T: Outcome>(mut self, seed: impl Fn(&mut Connection) -> T + 'a) -> Self {
         self.seed = Some(Box::new(move |redis| seed(redis).failure()));
         self
     }
 
-    /// Looks at the session database after each run, past the tap. It fails as the scenario does.
+    /// Checks the session database after each run, bypassing the tap.
+    ///
+    /// The run fails if the check panics or returns `Err`.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, faults, redis};
+    ///
+    /// /// The code under test. It ignores errors.
+    /// fn sell(redis_url: &str) {
+    ///     let redis = redis::Client::open(redis_url).and_then(|client| client.get_connection());
+    ///     let _: redis::RedisResult<i64> = redis.and_then(|mut redis| redis.decr("stock", 1));
+    /// }
+    ///
+    /// let test_request = TestRequest::clean();
+    /// faults::sweep(&test_request, |run| sell(run.redis_url()))
+    ///     .seed(|redis| redis.set::<_, _, ()>("stock", 7))
+    ///     .cutting()
+    ///     .then(|redis| assert!(redis.get::<_, i64>("stock").unwrap() >= 6))
+    ///     .check();
+    /// ```
     pub fn then<T: Outcome>(mut self, then: impl Fn(&mut Connection) -> T + 'a) -> Self {
         self.then.push(Box::new(move |redis| then(redis).failure()));
         self
     }
 
-    /// Runs the scenario a second time after the one with the fault, without faults: many faults only show in the next
-    /// request.
+    /// Runs the scenario a second time after each fault, without faults and on the same data.
+    ///
+    /// Many faults only show in the next request.
     pub fn again(mut self) -> Self {
         self.runs_again = true;
         self
     }
 
-    /// Cuts the connection before each command, and after it.
+    /// Cuts the connection before each command and, in another run, after it.
     pub fn cutting(self) -> Self {
         self.with(Chosen::Fault(Fault::CutBefore)).with(Chosen::Fault(Fault::CutAfter))
     }
 
-    /// Sends each reply so much later, on a connection that the client may use again.
+    /// Delays each reply by this time. The connection stays open.
     pub fn late(self, time: Duration) -> Self {
         self.with(Chosen::Fault(Fault::Late(time)))
     }
 
-    /// Replies to each command with that error, and does not execute it: `LOADING …`, `READONLY …`, `OOM …`.
+    /// Replies to each command with this error (`LOADING …`, `READONLY …`, `OOM …`) without executing it.
     pub fn replying(self, error: &str) -> Self {
         self.with(Chosen::Fault(Fault::Error(error.to_owned())))
     }
 
-    /// Loses all data before each command.
+    /// Empties both test databases before each command.
     pub fn losing_data(self) -> Self {
         self.with(Chosen::Fault(Fault::LosingData))
     }
 
-    /// Loses all keys that match this glob-style pattern of Redis before each command, as if they had expired or had
-    /// been evicted.
+    /// Deletes all keys that match this Redis glob pattern before each command, as if they had expired or been evicted.
     pub fn losing(self, pattern: &str) -> Self {
         self.with(Chosen::Fault(Fault::Losing(pattern.to_owned())))
     }
 
-    /// Loses each key that the scenario uses before each command.
+    /// Deletes each key that the scenario uses before each command, one key per run.
     pub fn losing_each_key(self) -> Self {
         self.with(Chosen::EachKey)
     }
 
-    /// Fails each [point](Run::point).
+    /// Makes each [point](Run::point) fail.
     pub fn failing_points(self) -> Self {
         self.with(Chosen::Fault(Fault::FailingPoint))
     }
 
-    /// Bounds the time of each run; without this, 10 seconds. Then its connections are closed, and the case has failed.
+    /// Sets the timeout of each run, 10 seconds by default.
+    ///
+    /// A run that exceeds it has failed, and its connections are closed.
     pub fn within(mut self, time: Duration) -> Self {
         self.within = time;
         self
@@ -219,13 +240,15 @@ impl<'a> Sweep<'a> {
 
     /// Runs the sweep.
     ///
-    /// With `TRANSIENT_REPLAY` set, as a failure says it, only that case is run.
+    /// If `TRANSIENT_REPLAY` is set to a case, as printed by a failure, only this case is run.
     ///
     /// # Panics
     ///
-    /// If a case fails, after all of them have run: with the smallest failing case, its transcript, how many passed and
-    /// failed by fault, and how to run that case alone. Also if the scenario fails without a fault, or the server is
-    /// gone.
+    /// Panics if a case fails, after all cases have run. The message has the failing case with the earliest boundary,
+    /// its transcript, the numbers of passed and failed cases by fault, and the `TRANSIENT_REPLAY` that runs the case
+    /// alone.
+    ///
+    /// Also panics if the scenario fails without a fault, the seed fails, or the server is gone.
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "a sweep that passed needs no further check")]
     pub fn check(self) -> Swept {
@@ -285,7 +308,7 @@ impl<'a> Sweep<'a> {
         Err(report::faults::failed(&place, &failure, &ran.commands, &summary, &case.to_string()))
     }
 
-    /// One case for each boundary and fault.
+    /// Returns a case for each fault at each boundary.
     fn cases(&self, clean: &Clean) -> Vec<Case> {
         let each_key = clean.keys.iter().map(|key| Fault::Losing(escape(key)));
         let defaults = [
@@ -319,7 +342,7 @@ impl<'a> Sweep<'a> {
         if let Some(failure) = failure {
             return Err(report::faults::fails_without_faults(&failure, &commands));
         }
-        // Those of a second run are no boundaries.
+        // Commands of the second run are not boundaries.
         Ok(Clean::new(commands.into_iter().take(count), run.passed()))
     }
 
@@ -344,7 +367,7 @@ impl<'a> Sweep<'a> {
         Ok(Ran { failure, commands, is_reached })
     }
 
-    /// Clean data with the seed, and a new tap.
+    /// Empties the databases, runs the seed and starts a tap.
     fn begin(&self) -> Result<Tap, String> {
         self.test_request.flush().map_err(|error| text(&error))?;
         if let Some(seed) = &self.seed
@@ -352,14 +375,19 @@ impl<'a> Sweep<'a> {
         {
             return Err(report::faults::seed_failed(&failure));
         }
-        self.test_request.tap().map_err(|error| text(&error))
+        let mut kept = self.control.borrow_mut();
+        let control = match kept.take().filter(|control| control.is_open()) {
+            Some(control) => control,
+            None => Control::of(&self.test_request.lease).map_err(|error| text(&error))?,
+        };
+        tap::tap_with(&self.test_request.lease, kept.insert(control).clone()).map_err(|error| text(&error))
     }
 
     fn connect(&self) -> Result<Connection, String> {
         self.test_request.lease.connect(Database::Sessions).map_err(|error| text(&error))
     }
 
-    /// The scenario; what ends the fault; the scenario again, if so; and a look at what is left.
+    /// Runs the scenario, ends the fault, runs the scenario again if requested, and runs the checks.
     fn scenario_and_then(&self, tap: Tap, run: &Run, end_fault: impl FnOnce(&Tap)) -> (Option<String>, Commands) {
         let mut failure = self.in_time(&tap, run);
         end_fault(&tap);
@@ -379,13 +407,13 @@ impl<'a> Sweep<'a> {
         (failure, commands)
     }
 
-    /// Runs the scenario on a thread of its own, so that it can be given up.
+    /// Runs the scenario on its own thread, so that it can time out.
     fn in_time(&self, tap: &Tap, run: &Run) -> Option<String> {
         let (scenario, run) = (self.scenario.clone(), run.clone());
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("transient-fixtures scenario".to_owned());
         let thread = thread.spawn(move || {
-            // Nobody listens to a run that was given up.
+            // The receiver is gone if the run timed out.
             let _ = sender.send(caught(|| scenario(&run)));
         });
         let thread = match thread {
@@ -402,7 +430,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// What the scenario does without faults.
+/// The boundaries, points and keys of a run without faults.
 struct Clean {
     boundaries: Vec<Command>,
     points: Vec<String>,
@@ -417,7 +445,7 @@ impl Clean {
         Self { boundaries, points, keys }
     }
 
-    /// Where another clean run was different.
+    /// Describes the first boundary at which another clean run differs.
     fn difference(&self, other: &Self) -> Option<String> {
         let shapes = |clean: &Self| clean.boundaries.iter().map(Command::shape).collect::<Vec<_>>();
         let (one, other) = (shapes(self), shapes(other));
@@ -430,19 +458,19 @@ impl Clean {
     }
 }
 
-/// What became of a case.
+/// The result of a case.
 struct Ran {
     failure: Option<String>,
     commands: Commands,
     is_reached: bool,
 }
 
-/// The error with its causes.
+/// Returns the error with its causes.
 fn text(error: &Error) -> String {
     format!("{error:?}")
 }
 
-/// The failure or the panic of what is run.
+/// Returns the failure of the closure, or its panic message.
 fn caught(run: impl FnOnce() -> Option<String>) -> Option<String> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Some(message(&*panic)))
 }
@@ -452,7 +480,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-/// A key as a pattern that matches nothing else.
+/// Returns a glob pattern that matches only this key.
 fn escape(key: &[u8]) -> String {
     let mut pattern = String::new();
     for letter in String::from_utf8_lossy(key).chars() {

@@ -1,7 +1,7 @@
 //! Ages the times of jobs for `travel`: scores of sorted sets, and due times in messages.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::pipe;
@@ -10,6 +10,7 @@ use super::place::{BodyKind, Entry, Found, Kind, State};
 use super::{Celery, JobFormat, Jobs, KeyRole, formats};
 use crate::error::Error;
 use crate::lease::{Commands, Database, Formats, Lease};
+use crate::sync::lock;
 
 /// Replaces messages that are still there. ARGV: type, key and field, then pairs of an old message and the new one.
 const REPLACE: &str = "local kind, key, field, new = ARGV[1], ARGV[2], ARGV[3], {}
@@ -71,7 +72,7 @@ pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error
 pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
     // Two concurrent calls that read the same due time would move it back only once.
     let ageing = lease.shared(Ageing::default);
-    let _one_at_a_time = ageing.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = lock(&ageing.0);
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
     // A message that several formats can read ages once.
     for format in with_celery(lease) {

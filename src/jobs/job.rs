@@ -1,7 +1,6 @@
 //! One job, in any queue's format.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Entry, arguments};
-use crate::report;
+use crate::{hex, random, report};
 
 /// A job, either read from a queue or built to be enqueued.
 ///
@@ -459,7 +458,10 @@ const TEN_THOUSAND_YEARS: Duration = Duration::from_secs(10_000 * 365 * 24 * 60 
 
 /// Returns a random UUID, version 4.
 pub(super) fn uuid() -> String {
-    let (one, two) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
-    let text = format!("{:016x}{:016x}", one & !0xf000 | 0x4000, two & !(0xc << 60) | (0x8 << 60));
+    let mut bytes = random::bytes::<16>();
+    // The version and the variant: RFC 9562, section 5.4.
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = hex::encode(&bytes);
     format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }

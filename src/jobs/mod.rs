@@ -19,7 +19,7 @@ mod sidekiq;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub(crate) use ageing::{age, timed_sets};
 #[cfg(feature = "apalis")]
@@ -42,6 +42,7 @@ use self::read::restore;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Formats, Lease};
 use crate::report;
+use crate::sync::lock;
 
 /// The jobs in the job database (15 by default): those that the code under test enqueued, and those for a worker to
 /// run.
@@ -417,7 +418,7 @@ impl Jobs {
     }
 
     fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Error> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = lock(&self.connection);
         connection.query(&self.lease, Database::Jobs, commands)
     }
 }

@@ -1,4 +1,4 @@
-//! Own servers that were ended because their test was over but still used them. The warning is printed at once, and
+//! Started servers that were ended because their test was over but still used them. The warning is printed at once, and
 //! again when another test of this process fails: that failure may be a consequence.
 
 use std::fmt::Display;

@@ -211,7 +211,7 @@ impl Lease {
         Err(into_redis_error(Error::new(Kind::Server, report::lease::other_server(&self.test, &self.server))))
     }
 
-    /// Empties both test databases, or all databases of an own server.
+    /// Empties both test databases, or all databases of a started server.
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ use crate::settings::Settings;
 
 /// The server of a lease: an own one, or a turn on a shared one.
 trait Hold: Send {
-    /// Empties both test databases, or all databases of an own server.
+    /// Empties both test databases, or all databases of a started server.
     fn flush(&mut self) -> RedisResult<()>;
 
     /// Returns how many logins were refused in the last `since`.
@@ -77,7 +77,7 @@ fn into_redis_error(error: Error) -> RedisError {
 
 /// Our own error in one of the redis crate, so that it is not wrapped in another report.
 fn own_error(error: &RedisError) -> Option<Error> {
-    // redis keeps an I/O error in an `Arc`, which is an error type of its own.
+    // redis keeps an I/O error in an `Arc`, which is a separate error type.
     let source = std::error::Error::source(error)?;
     let shared = || source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?.downcast_ref();
     let io = source.downcast_ref::<io::Error>().or_else(shared)?;
@@ -92,7 +92,7 @@ mod tests {
     use crate::error::{Error, Kind};
 
     #[test]
-    fn our_own_errors_come_back_out_of_those_of_redis() {
+    fn our_errors_are_recovered_from_redis_errors() {
         let own = own_error(&into_redis_error(Error::new(Kind::Busy, "timed out")));
         assert!(own.is_some_and(|error| error.is_busy() && error.to_string() == "timed out"));
         assert!(own_error(&RedisError::from(io::Error::from(io::ErrorKind::TimedOut))).is_none());

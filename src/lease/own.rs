@@ -338,7 +338,7 @@ mod tests {
     use super::{SCRIPT_COMMANDS, SERVER_CHANGES};
 
     #[test]
-    fn what_is_looked_for_by_halves_is_sorted() {
+    fn tables_for_binary_search_are_sorted() {
         assert!(SERVER_CHANGES.is_sorted() && SCRIPT_COMMANDS.is_sorted());
     }
 }

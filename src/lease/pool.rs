@@ -1,4 +1,4 @@
-//! The idle own servers of this process. There are never more of them than tests that ran at once.
+//! The idle started servers of this process. There are never more of them than tests that ran at once.
 
 use std::sync::Mutex;
 

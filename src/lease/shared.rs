@@ -56,7 +56,7 @@ impl SharedServer {
             if server.run_id() == run_id {
                 break (notes, lock, control, server);
             }
-            // Another server has taken its place, with a lock of its own.
+            // Another server has replaced it, with a separate lock.
             server.run_id().clone_into(&mut run_id);
         };
         lock.write_holder(test).map_err(no_lock)?;

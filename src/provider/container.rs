@@ -164,7 +164,7 @@ impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         if let Some(container) = self.0.take() {
             // If the engine fails to remove it, the container ends by itself because no client is connected. The
-            // removal is a task of its own: after a timeout it is dropped inside the runtime.
+            // removal is a separate task: after a timeout it is dropped inside the runtime.
             drop(on_runtime(async { tokio::time::timeout(REMOVED_WITHIN, tokio::spawn(container.rm())).await }));
         }
     }
@@ -277,7 +277,7 @@ fn first_answer(
     .ok_or(last)
 }
 
-/// Runs a future on a runtime of our own, from a thread of its own: the test's thread may be inside another runtime.
+/// Runs a future on our own runtime in a new thread, because the test's thread can be inside another runtime.
 fn on_runtime<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, Unavailable> {
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
     let runtime = RUNTIME

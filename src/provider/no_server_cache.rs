@@ -57,7 +57,7 @@ impl NoServerCache {
 
     fn read(&self) -> Result<(), Error> {
         match self.fact.read() {
-            Some(report) => Err(Error::new(Kind::NoServer, report::same_verdict(&report))),
+            Some(report) => Err(Error::new(Kind::NoServer, report::found_before(&report))),
             None => Ok(()),
         }
     }

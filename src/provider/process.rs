@@ -225,6 +225,8 @@ fn start_on(
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
         .map_err(|error| StartError::Other(report::process::other(binary, &error)))?
         .with_clock(clock);
+    #[cfg(feature = "tap")]
+    let server = server.with_socket(socket(supervisor.directory()));
     let owner: Box<dyn Owner> = match slot.take() {
         Some((_, slot)) => {
             let record = SlotRecord::new(&server);

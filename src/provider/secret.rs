@@ -1,11 +1,11 @@
-//! The secrets of an own server: its control user, which proves that the server is ours, and the passwords of leases.
+//! The secrets of a started server: the control user, which proves that it is ours, and the passwords of leases.
 
 use crate::random;
 
-/// The user on every own server whose password only we know. If it can log in, we have started the server.
+/// The user on every started server whose password only we know. If it can log in, we have started the server.
 pub(crate) const CONTROL_USER: &str = "transient-fixtures";
 
-/// The part of an own server's configuration that must not appear in the process list. The server reads it from
+/// The part of a started server's configuration that must not appear in the process list. The server reads it from
 /// standard input.
 pub(super) struct Secrets {
     /// The password of the control user.

@@ -13,7 +13,7 @@ use crate::settings::{Origin, Provider, Settings};
 use crate::sync::lock;
 
 /// The timeout of finding a server, for all providers together: half a minute with the time for a report. Each provider
-/// has a shorter timeout of its own, and gets less if the earlier ones have used up this one.
+/// has its own, shorter timeout, and gets less if the earlier ones have used up this one.
 const SELECT_TIMEOUT: Duration = Duration::from_secs(29);
 
 /// How much of it the container engine leaves for the last provider, whose download takes a second on a fast line.
@@ -90,7 +90,7 @@ impl Source {
         }
     }
 
-    /// Starts another own server.
+    /// Starts another server.
     ///
     /// # Errors
     ///

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tap")]
+use redis::ConnectionAddr;
 use redis::{Client, Connection, ConnectionInfo, InfoDict, IntoConnectionInfo, RedisResult};
 use url::Url;
 
@@ -27,7 +29,7 @@ use crate::settings::Provider;
 #[derive(Clone)]
 pub struct Server {
     facts: Arc<Facts>,
-    /// The password of the lease, on an own server.
+    /// The password of the lease, on a started server.
     password: Option<Arc<str>>,
 }
 
@@ -43,8 +45,11 @@ struct Facts {
     sessions: u32,
     /// Parsed once, not for every test.
     info: ConnectionInfo,
-    /// The password of the control user, on an own server.
+    /// The password of the control user, on a started server.
     control: Option<String>,
+    /// The Unix socket of a server that this process started.
+    #[cfg(all(unix, feature = "tap"))]
+    socket: Option<std::path::PathBuf>,
     #[cfg(unix)]
     clock: Option<Clock>,
 }
@@ -56,9 +61,17 @@ pub(crate) struct Endpoint {
     pub(crate) client: Client,
 }
 
+impl Endpoint {
+    /// The server's address, as the redis crate has it.
+    #[cfg(feature = "tap")]
+    pub(crate) fn address(&self) -> &ConnectionAddr {
+        self.client.get_connection_info().addr()
+    }
+}
+
 impl Server {
     /// `info` is the server's INFO, `sessions` the database that [`Server::cli_command`] opens, and `control` the
-    /// password of an own server's control user.
+    /// password of a started server's control user.
     ///
     /// # Errors
     ///
@@ -86,6 +99,8 @@ impl Server {
             url,
             sessions,
             control,
+            #[cfg(all(unix, feature = "tap"))]
+            socket: None,
             #[cfg(unix)]
             clock: None,
         };
@@ -99,6 +114,21 @@ impl Server {
             facts.clock = clock;
         }
         self
+    }
+
+    /// The same server, which also listens on this Unix socket.
+    #[cfg(all(unix, feature = "tap"))]
+    pub(crate) fn with_socket(mut self, socket: std::path::PathBuf) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.socket = Some(socket);
+        }
+        self
+    }
+
+    /// A tap is faster with a Unix socket than with TCP.
+    #[cfg(all(unix, feature = "tap"))]
+    pub(crate) fn socket(&self) -> Option<&std::path::Path> {
+        self.facts.socket.as_deref()
     }
 
     /// The same server for a lease with that password.
@@ -218,7 +248,7 @@ impl Server {
     pub(crate) fn endpoint(&self, database: u32) -> RedisResult<Endpoint> {
         let settings = self.facts.info.redis_settings().clone().set_db(database.into());
         let (url, settings) = match &self.password {
-            // An own server has a host, and a password without characters to escape.
+            // A started server has a host, and a password without characters to escape.
             Some(password) => (
                 format!("redis://:{password}@{}/{database}", self.facts.address),
                 settings.set_password(password).set_skip_set_lib_name(),
@@ -240,7 +270,7 @@ impl Server {
         format!("redis://{user}127.0.0.1:{port}/{database}")
     }
 
-    /// Connects to this own server as the control user, with a timeout for connecting and for each reply. Another
+    /// Connects to this started server as the control user, with a timeout for connecting and for each reply. Another
     /// server at the same address rejects the password.
     ///
     /// # Errors
@@ -255,12 +285,12 @@ impl Server {
         Ok(connection)
     }
 
-    /// The URL of this own server and the password of the control user, for another process.
+    /// The URL of this started server and the password of the control user, for another process.
     pub(crate) fn control(&self) -> (String, String) {
         (self.facts.url.to_string(), self.facts.control.clone().unwrap_or_default())
     }
 
-    /// Whether the lease has a password of its own, which no other server accepts.
+    /// Whether the lease has its own password, which no other server accepts.
     pub(crate) fn has_password_of_its_own(&self) -> bool {
         self.password.is_some()
     }

@@ -1,4 +1,4 @@
-//! Own servers that several processes share, one process at a time.
+//! Started servers that several processes share, one process at a time.
 //!
 //! With cargo-nextest every test is a process, and starting a server takes longer than running a test. So each shared
 //! server has a slot: a file with the server's address, locked by the process that uses it. When this process ends, the
@@ -65,7 +65,7 @@ impl Slot {
         let mut number = 0;
         loop {
             let path = directory.join(format!("{kind}-{number}"));
-            // The record has a file of its own: on some platforms a locked file can't be read.
+            // The record is in a separate file, because on some platforms a locked file can't be read.
             let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path, lock }),
@@ -114,7 +114,7 @@ impl Slot {
     }
 }
 
-/// Connects to the own server at `url` as its control user, and returns its INFO.
+/// Connects to the started server at `url` as its control user, and returns its INFO.
 ///
 /// # Errors
 ///

@@ -173,7 +173,7 @@ pub(super) fn check_first_reply(shown: &str, message: &str) -> Unfit {
     refused_command(shown, "default", "INFO", message)
 }
 
-/// Checks that an own server supports the commands of a lease: its binary may be a wrapper, or an unusual build.
+/// Checks that a started server supports the commands of a lease: its binary may be a wrapper, or an unusual build.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ pub(crate) fn was_interrupted(error: &(dyn Error + 'static)) -> bool {
 
 /// Returns the kind of the I/O error in the chain of causes, if there is one.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    // The redis crate keeps it in an `Arc`, which is an error of its own type.
+    // The redis crate keeps it in an `Arc`, which is a separate error type.
     let shared = || error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref();
     match error.downcast_ref::<io::Error>().or_else(shared) {
         Some(io) => Some(io.kind()),
@@ -43,7 +43,7 @@ mod tests {
     use crate::error::{Error, Kind};
 
     #[test]
-    fn an_interrupted_call_is_known_however_deep_it_is() {
+    fn finds_an_interrupted_call_at_any_depth() {
         let of_kind = |kind| RedisError::from(io::Error::from(kind));
         assert!(was_interrupted(&of_kind(io::ErrorKind::Interrupted)));
         assert!(!was_interrupted(&of_kind(io::ErrorKind::TimedOut)));

@@ -1,4 +1,6 @@
 //! Text about sweeps.
+//!
+//! The texts of faults precede `command 3 of 7` or `a command`.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,11 +11,11 @@ pub(crate) const LOSING_DATA: &str = "all data lost before";
 pub(crate) const FAILING_POINT: &str = "failure at point";
 
 pub(crate) fn late(time: Duration) -> String {
-    format!("reply {} ms late after", time.as_millis())
+    format!("reply {} ms late for", time.as_millis())
 }
 
 pub(crate) fn error(error: &str) -> String {
-    format!("error {:?} instead of", error.split(' ').next().unwrap_or_default())
+    format!("error {:?} in reply to", error.split(' ').next().unwrap_or_default())
 }
 
 pub(crate) fn losing(pattern: &str) -> String {
@@ -30,15 +32,19 @@ pub(crate) fn place(fault: &str, number: usize, of: usize, boundary: &str) -> St
     format!("{fault}{what} {number} of {of}, {boundary}")
 }
 
-/// How many cases passed and failed, in all and by fault.
+/// The numbers of cases that passed and failed, by fault.
 pub(crate) fn summary<'a>(
     cases: usize,
     boundaries: usize,
     points: usize,
     by_fault: impl Iterator<Item = (&'a str, [usize; 2])>,
 ) -> String {
-    let points = if points > 0 { format!(" and {points} points") } else { String::new() };
-    let mut lines = vec![format!("transient-fixtures: swept {cases} cases at {boundaries} commands{points}:")];
+    let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let mut places = counted(boundaries, "command");
+    if points > 0 {
+        places += &format!(" and {}", counted(points, "point"));
+    }
+    let mut lines = vec![format!("transient-fixtures: swept {} at {places}:", counted(cases, "case"))];
     for (fault, [passed, failed]) in by_fault {
         lines
             .push(format!("  {passed} passed, {failed} failed: {fault} a command").replace("point a command", "point"));
@@ -56,7 +62,7 @@ pub(crate) fn not_deterministic(number: usize, one: Option<&str>, other: Option<
 }
 
 pub(crate) fn unreached(count: usize) -> String {
-    format!("{count} cases did not come to their boundary: the scenario is not deterministic.")
+    format!("{count} of the cases did not reach their boundary: the scenario is not deterministic.")
 }
 
 pub(crate) fn progress(done: usize, all: usize) -> String {
@@ -65,8 +71,8 @@ pub(crate) fn progress(done: usize, all: usize) -> String {
 
 pub(crate) fn failed(place: &str, failure: &str, transcript: &dyn Display, summary: &str, replay: &str) -> String {
     format!(
-        "the scenario fails with {place}\n{failure}\nTranscript:\n{transcript}{summary}\nRun this case alone: \
-         TRANSIENT_REPLAY='{replay}'"
+        "the scenario fails with this fault: {place}\n{failure}\nTranscript:\n{transcript}{summary}\n\
+         Run this case alone: TRANSIENT_REPLAY='{replay}'"
     )
 }
 
@@ -79,17 +85,17 @@ pub(crate) fn seed_failed(failure: &str) -> String {
 }
 
 pub(crate) fn again(failure: &str) -> String {
-    format!("in the second run, without the fault: {failure}")
+    format!("the second run, without the fault, failed: {failure}")
 }
 
 pub(crate) fn then(failure: &str) -> String {
-    format!("after the run: {failure}")
+    format!("the check after the run failed: {failure}")
 }
 
 pub(crate) fn too_slow(within: Duration) -> String {
-    format!("the run had not ended after {} s", within.as_secs_f64())
+    format!("the run did not end within {} s", within.as_secs_f64())
 }
 
 pub(crate) fn bad_replay(text: &str) -> String {
-    format!("TRANSIENT_REPLAY={text:?} is not a case of a sweep: expected a text such as 3/cut-after")
+    format!("invalid value {text:?} for TRANSIENT_REPLAY: expected a case such as 3/cut-after")
 }

@@ -13,6 +13,7 @@ macro_rules! golden {
     };
 }
 
+mod container;
 mod data;
 mod download;
 mod failure;

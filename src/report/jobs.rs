@@ -72,7 +72,7 @@ pub(crate) fn no_time(field: &str, text: &str) -> String {
     format!("its {field} {text:?} is not a time")
 }
 
-pub(crate) fn body_is_no_json(content_type: Option<&str>) -> String {
+pub(crate) fn body_is_not_json(content_type: Option<&str>) -> String {
     format!("its body is {}, not JSON", content_type.unwrap_or("of unknown type"))
 }
 
@@ -211,7 +211,7 @@ pub(crate) fn no_json(error: &dyn Display) -> String {
     format!("the arguments of a job have no JSON form: {error}")
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn not_encoded(name: &str) -> String {
     format!("the format can't express the job {name:?}")
 }

@@ -4,6 +4,7 @@
 //! the others with a capital, and the last one has no full stop. It states what is wrong, where, and what to do, once.
 //! It does not repeat the error's source. Passwords never appear: URLs go through [`redact`].
 
+pub(crate) mod container;
 #[cfg(feature = "snapshot")]
 pub(crate) mod data;
 pub(crate) mod download;
@@ -168,54 +169,8 @@ pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>)
     text + "\nFollow one of these hints, then run the tests again"
 }
 
-pub(crate) fn same_verdict(report: &str) -> String {
+pub(crate) fn found_before(report: &str) -> String {
     format!("{report}\nAnother process of this test run found this. The providers were not tried again")
-}
-
-#[cfg(not(feature = "container"))]
-pub(crate) mod container {
-    pub(crate) const NOT_BUILT_IN: &str = "the feature `container` of transient-fixtures is not enabled";
-    pub(crate) const REMEDY_NOT_BUILT_IN: &str = "add the feature `container` to the dev-dependency";
-
-    pub(crate) fn started(image: &str) -> String {
-        format!("started the image {image}")
-    }
-}
-
-#[cfg(feature = "container")]
-pub(crate) mod container {
-    use super::{Duration, Path};
-
-    pub(crate) const REMEDY: &str = "start a container engine (Docker or podman), or set DOCKER_HOST";
-    pub(crate) const REMEDY_NO_SLOT: &str = "set XDG_CACHE_HOME to a writable directory";
-
-    pub(crate) fn started(image: &str) -> String {
-        format!("started the image {image}")
-    }
-
-    pub(crate) fn no_engine(error: &str) -> String {
-        format!("no container engine answers ({error})")
-    }
-
-    pub(crate) fn remedy_podman(socket: &Path) -> String {
-        format!("use podman's socket: export DOCKER_HOST=unix://{}", socket.display())
-    }
-
-    pub(crate) fn not_started(image: &str, error: &str) -> String {
-        format!("could not start the image {image} ({error})")
-    }
-
-    pub(crate) fn no_slot(directory: &Path, error: &std::io::Error) -> String {
-        format!("processes share containers through {}, which can't be written ({error})", directory.display())
-    }
-
-    pub(crate) fn too_slow(image: &str, deadline: Duration) -> String {
-        format!("the image {image} did not start and answer within {} s", deadline.as_secs())
-    }
-
-    pub(crate) fn remedy_image(image: &str) -> String {
-        format!("pull the image first (docker pull {image}), or name another one with TRANSIENT_IMAGE")
-    }
 }
 
 pub(crate) fn no_random_bytes(error: &dyn Display) -> String {

@@ -13,17 +13,17 @@ pub(crate) fn shown(value: &dyn Display) -> String {
     }
 }
 
-/// `stored`: cut by [`shown`]. The source says how it differs.
+/// `stored`: cut by [`shown`]. The source describes the difference.
 pub(crate) fn wrong_type(name: &str, expected: &str, stored: &str) -> String {
     format!("the session value {name:?} can't be read as {expected}: found {stored}. Read it as the type that was set")
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn no_json(name: &str) -> String {
     format!("the value for {name:?} in the session has no JSON form. Set one that has")
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn unreadable(key: &str, format: &dyn Debug) -> String {
     format!(
         "the key {} does not hold a session of {}. Use the application's session format and serializer, or delete the \
@@ -33,7 +33,7 @@ pub(crate) fn unreadable(key: &str, format: &dyn Debug) -> String {
     )
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn not_encoded(key: &str, format: &dyn Debug) -> String {
     format!("{} can't store the session at {}", name_of(format), super::shorten_key(key.as_bytes()))
 }
@@ -45,7 +45,7 @@ pub(crate) fn tampered(cookie: &str) -> String {
     )
 }
 
-/// The source says why.
+/// The source has the reason.
 pub(crate) fn no_cookie(cookie: &str) -> String {
     format!("invalid Set-Cookie value, expected the cookie {cookie:?}. Pass the text that follows `Set-Cookie:`")
 }

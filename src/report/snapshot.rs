@@ -29,7 +29,7 @@ pub(crate) fn not_read(path: &Path) -> String {
     format!("could not read the snapshot {}. Create it with Snapshot::save", path.display())
 }
 
-/// The source says what is wrong, without the place. A `line` of 0 means that the place is unknown.
+/// The source describes the problem, without the place. A `line` of 0 means that the place is unknown.
 pub(crate) fn no_snapshot(path: &Path, line: usize, column: usize) -> String {
     let place = if line > 0 { format!(":{line}:{column}") } else { String::new() };
     format!("{}{place}: not a valid snapshot. Edit it, or create it again with Snapshot::save", path.display())

@@ -1,11 +1,11 @@
 //! Text about taps.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 
-/// How much of an argument or a reply a line of the transcript shows, in characters.
+/// How many characters of an argument or a reply a transcript shows.
 const SHOWN: usize = 60;
 
-/// How many arguments a line of the transcript shows.
+/// How many arguments of a command a transcript shows.
 const ARGUMENTS: usize = 8;
 
 fn shown(bytes: &[u8]) -> String {
@@ -15,7 +15,8 @@ fn shown(bytes: &[u8]) -> String {
     if text.is_empty() || text.contains(' ') { format!("\"{text}\"") } else { text }
 }
 
-/// One line of a transcript. `omitted` arguments are not kept; a reply is its first bytes and its size.
+/// A line of a transcript. `omitted` is the number of arguments that were not kept. `reply` is the reply's first bytes
+/// and its size.
 pub(crate) fn command(
     connection: u64,
     client: Option<&str>,
@@ -66,18 +67,18 @@ fn reply(head: &[u8], size: u64) -> String {
 
 pub(crate) const DELAYED: &str = "delayed";
 pub(crate) const CUT_BEFORE: &str = "connection cut before it reached the server";
-pub(crate) const CUT_AFTER: &str = "executed, reply lost: connection cut";
+pub(crate) const CUT_AFTER: &str = "executed, connection cut, reply lost";
 pub(crate) const LATE: &str = "reply late";
 pub(crate) const ERROR: &str = "error reply from the tap, not executed";
 pub(crate) const PRETENDED: &str = "reply from the tap, not executed";
 pub(crate) const NIL: &str = "executed, reply replaced by nil";
-pub(crate) const HALF_REPLY: &str = "executed, half of the reply sent: connection cut";
+pub(crate) const HALF_REPLY: &str = "executed, half of the reply sent, connection cut";
 pub(crate) const GARBAGE: &str = "executed, reply replaced by garbage";
 pub(crate) const WITHOUT_EXPIRY: &str = "executed without its expiry";
 pub(crate) const TWICE: &str = "executed twice";
 pub(crate) const BEFORE: &str = "data changed before it";
 
-/// The end of a line of the transcript.
+/// The fault at the end of a line of a transcript.
 pub(crate) fn fault(fault: &str) -> String {
     format!("   <<< {fault}")
 }
@@ -93,12 +94,27 @@ pub(crate) fn tls(server: &dyn Display) -> String {
     )
 }
 
-pub(crate) fn malformed(connection: u64, from_client: bool, malformed: &dyn Debug, bytes: &[u8]) -> String {
+pub(crate) const TOO_DEEP: &str = "values are nested too deeply";
+
+pub(crate) fn unexpected_type(byte: u8) -> String {
+    format!("no value begins with '{}'", byte.escape_ascii())
+}
+
+pub(crate) fn unexpected_in_length(byte: u8) -> String {
+    format!("'{}' is not part of a length", byte.escape_ascii())
+}
+
+pub(crate) fn invalid_length(kind: u8) -> String {
+    format!("invalid length of a value that begins with '{}'", kind.escape_ascii())
+}
+
+/// `reason` is why they are not the protocol; `bytes` is the beginning of the frame.
+pub(crate) fn malformed(connection: u64, from_client: bool, reason: &str, bytes: &[u8]) -> String {
     let side = if from_client { "client" } else { "server" };
     let bytes = &bytes[..bytes.len().min(SHOWN)];
     format!(
         "the tap closed connection {connection}, because its {side} sent bytes that are not the Redis protocol \
-         ({malformed:?}): \"{}\"",
+         ({reason}): \"{}\"",
         bytes.escape_ascii()
     )
 }
@@ -134,12 +150,12 @@ pub(crate) fn without_ttl(command: &(impl Display + ?Sized)) -> String {
 }
 
 pub(crate) fn drops_ttl(key: &[u8], command: &dyn Display) -> String {
-    format!("the key {} lost its TTL by {command}", shown(key))
+    format!("the key {} lost its TTL: {command}", shown(key))
 }
 
 pub(crate) fn n_plus_one(shape: &str, count: usize) -> String {
     format!(
-        "{shape} was sent {count} times, each in a round trip of its own: use one command with several keys, or a pipeline"
+        "{shape} was sent {count} times, each in its own round trip. Use one command with several keys, or a pipeline"
     )
 }
 
@@ -156,7 +172,7 @@ pub(crate) fn missed(command: &(impl Display + ?Sized)) -> String {
 }
 
 pub(crate) fn filled_after_hit(command: &(impl Display + ?Sized)) -> String {
-    format!("expected a cache hit, but the value was found and then written again: {command}")
+    format!("expected a cache hit, but the value was written again after it was found: {command}")
 }
 
 pub(crate) fn not_missed(command: &(impl Display + ?Sized)) -> String {

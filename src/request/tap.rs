@@ -6,13 +6,13 @@ use crate::tap::{self, Tap};
 
 /// Taps. Feature `tap`, on by default.
 impl TestRequest {
-    /// A proxy in front of this test's server, which records every command. [`Tap`] has an example.
+    /// Starts a proxy in front of this test's server that records every command. [`Tap`] has an example.
     ///
-    /// A test can have several: each records its own.
+    /// A test can start several. Each records only the commands that go through it.
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or can only be reached by TLS.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS.
     pub fn tap(&self) -> Result<Tap, Error> {
         tap::tap(&self.lease)
     }

@@ -61,7 +61,7 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
     pub fn travel(&self, duration: Duration) -> Result<(), Error> {
         self.travel_with_due_times(duration, &[])
     }
@@ -90,7 +90,7 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
     pub fn travel_with_due_times(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
         let duration = time::whole_milliseconds(&self.lease, duration);
         if duration.is_zero() {
@@ -132,7 +132,7 @@ impl TestRequest {
     /// # Errors
     ///
     /// Returns an error that [`is_data`](Error::is_data) if there is no such key or it has no TTL, and one that
-    /// [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    /// [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
     pub fn travel_to_expiry(&self, key: &str) -> Result<(), Error> {
         match self.ttl(key)? {
             Some(left) => self.travel(left + Duration::from_millis(1)),
@@ -162,7 +162,7 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove what has expired.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
     pub fn expire_all(&self) -> Result<(), Error> {
         self.travel(Duration::MAX)
     }

@@ -45,10 +45,10 @@ const CSRF_TOKEN: &str = "_csrft_";
 /// A visitor's session in the session database (14 by default): named values, flash messages and a CSRF token.
 ///
 /// The semantics are those of Pyramid's
-/// [`ISession`](https://docs.pylonsproject.org/projects/pyramid/en/latest/api/interfaces.html). A test has no end of
-/// the request, so these differ:
+/// [`ISession`](https://docs.pylonsproject.org/projects/pyramid/en/latest/api/interfaces.html). A test has no
+/// requests that end, so these differ:
 ///
-/// - Every change is written at once. There is no `changed()`, and every read sees what the application has written.
+/// - Every change is written at once. There is no `changed()`, and every read sees the application's last write.
 ///   Concurrent writes of the application are kept.
 /// - [`is_new`](Self::is_new) is true until the session is first written, not until the first request ends.
 /// - Nothing is written before the first value is set. Reading a session never creates its key.

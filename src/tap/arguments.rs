@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The arguments that a frame's first bytes have, in order. The last one can be cut.
+/// Iterates over the arguments in the first bytes of a frame. The last one can be truncated.
 pub(super) fn arguments(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_inline = head.first() != Some(&b'*');
     let mut rest = if is_inline { head } else { after_line(head) };
@@ -23,7 +23,7 @@ pub(super) fn arguments(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How many arguments the whole frame has, with the command's name.
+/// Counts the arguments of the whole frame, including the command's name.
 pub(super) fn count(head: &[u8]) -> usize {
     match head.strip_prefix(b"*") {
         Some(rest) => length(rest).unwrap_or_default(),
@@ -31,7 +31,7 @@ pub(super) fn count(head: &[u8]) -> usize {
     }
 }
 
-/// The command's name in upper case, and with its subcommand where the first word alone says little.
+/// Returns the command's name in upper case, with its subcommand if it has one.
 pub(super) fn name(head: &[u8]) -> String {
     let mut arguments = arguments(head);
     let mut name = upper(arguments.next().unwrap_or_default());
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_its_subcommand() {
+    fn names_include_subcommands() {
         assert_eq!(name(b"*2\r\n$3\r\nget\r\n$1\r\na\r\n"), "GET");
         assert_eq!(name(b"client setname x\r\n"), "CLIENT SETNAME");
         assert_eq!(name(b"*0\r\n"), "");

@@ -1,4 +1,4 @@
-//! What commands may cost, and whether a cache was hit.
+//! Limits on commands, and cache hits and misses.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
@@ -8,13 +8,13 @@ use super::keys;
 use super::record::{Command, Reply};
 use crate::report;
 
-/// So many commands of one shape, each in a round trip of its own, are an N+1.
+/// An N+1 is at least this number of commands of one shape, each in its own round trip.
 const REPEATED: usize = 3;
 
-/// A limit on the commands that went through a tap.
+/// Limits on the commands that went through a tap.
 ///
-/// Each method adds a condition. [`check`](Self::check) panics with all that are broken and the transcript; a budget
-/// that is dropped unchecked checks nothing.
+/// Each method adds a limit. [`check`](Self::check) panics with every limit that was exceeded and the transcript. A
+/// budget that is dropped without `check` does nothing.
 ///
 /// ```
 /// use redis::Commands;
@@ -31,15 +31,15 @@ const REPEATED: usize = 3;
 /// # }
 /// ```
 #[derive(Debug)]
-#[must_use = "a budget is only checked by check()"]
+#[must_use = "a budget does nothing until `check` is called"]
 pub struct Budget {
     commands: Commands,
     broken: Vec<String>,
 }
 
-/// How many there can be: a number, or a range of numbers.
+/// A number, or a range of numbers.
 pub trait Count: sealed::Sealed {
-    /// The least and the most that there can be.
+    /// Returns the smallest and the largest number allowed.
     #[doc(hidden)]
     fn bounds(self) -> (Option<usize>, Option<usize>);
 }
@@ -90,7 +90,7 @@ fn bounds(range: &impl RangeBounds<usize>) -> (Option<usize>, Option<usize>) {
     (least, most)
 }
 
-/// The range in words, if the number is outside of it.
+/// Returns the range in words if `seen` is outside it.
 fn exceeded(count: impl Count, seen: usize) -> Option<String> {
     let (least, most) = count.bounds();
     let is_within = least.is_none_or(|least| seen >= least) && most.is_none_or(|most| seen <= most);
@@ -106,29 +106,33 @@ impl Budget {
         Self { commands, broken }
     }
 
-    /// That many round trips: a number, or a range such as `..=2`.
+    /// Requires this number of round trips: a number, or a range such as `..=2`.
     pub fn round_trips(mut self, count: impl Count) -> Self {
         let seen = self.commands.round_trips();
         self.broken.extend(exceeded(count, seen).map(|expected| report::tap::round_trips(&expected, seen)));
         self
     }
 
-    /// That many commands of that name: a number, or a range such as `1..`. In the name, `*` stands for any text.
+    /// Requires this number of commands with this name: a number, or a range such as `1..`.
+    ///
+    /// In the name, `*` matches any text.
     pub fn commands(mut self, name: &str, count: impl Count) -> Self {
         let seen = self.named(name).count();
         self.broken.extend(exceeded(count, seen).map(|expected| report::tap::commands(name, &expected, seen)));
         self
     }
 
-    /// No command of that name. In the name, `*` stands for any text.
+    /// Forbids commands with this name, in which `*` matches any text.
     pub fn never(mut self, name: &str) -> Self {
         let found = self.named(name).next().map(|command| report::tap::never(name, command));
         self.broken.extend(found);
         self
     }
 
-    /// No command of that name that leaves a key without a TTL, in which `*` stands for any text. The TTL is part of
-    /// the command (`EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`), or an EXPIRE of the key is in the same transaction.
+    /// Forbids commands with this name that leave a key without a TTL.
+    ///
+    /// In the name, `*` matches any text. The command must set or keep the TTL itself (`EX`, `PX`, `EXAT`, `PXAT`,
+    /// `KEEPTTL`), or the same transaction must contain an EXPIRE of the key.
     pub fn never_without_ttl(mut self, name: &str) -> Self {
         let found = self.named(name).find(|command| !command.has_failed() && !self.gets_ttl(command));
         let found = found.map(report::tap::without_ttl);
@@ -136,8 +140,10 @@ impl Budget {
         self
     }
 
-    /// No command that takes a TTL away from a key that got one in this record: a SET without `KEEPTTL` or a TTL of its
-    /// own, GETSET, MSET, PERSIST, or a RENAME of another key over it.
+    /// Forbids commands that remove the TTL of a key.
+    ///
+    /// Such commands are a SET without a TTL or `KEEPTTL`, GETSET, MSET, PERSIST, and a RENAME of another key over this
+    /// one. Only TTLs that were set in this record count.
     pub fn never_dropping_a_ttl(mut self) -> Self {
         let mut has_ttl: BTreeMap<(u32, Vec<u8>), bool> = BTreeMap::new();
         let mut broken = Vec::new();
@@ -164,8 +170,11 @@ impl Budget {
         self
     }
 
-    /// No N+1: three or more commands of one shape (`GET price:*`) with different keys, each in a round trip of its
-    /// own, which one command or a pipeline could have been.
+    /// Forbids N+1 access: three or more commands of one shape (`GET price:*`) with different keys, each in its own
+    /// round trip.
+    ///
+    /// One command with several keys, or a pipeline, would take a single round trip. Only commands of the same
+    /// connection are compared.
     pub fn never_n_plus_one(mut self) -> Self {
         let mut shapes: BTreeMap<(u64, String), Vec<&Command>> = BTreeMap::new();
         for command in self.commands.iter().filter(|command| command.begins_round_trip() && !command.keys().is_empty())
@@ -183,9 +192,11 @@ impl Budget {
         self
     }
 
+    /// Checks all limits.
+    ///
     /// # Panics
     ///
-    /// If a condition does not hold: with each of them, and the transcript.
+    /// Panics with every limit that was exceeded and the transcript, if there is one.
     #[track_caller]
     pub fn check(self) {
         assert!(self.broken.is_empty(), "{}", report::tap::over_budget(&self.broken, &self.commands));
@@ -210,7 +221,7 @@ impl Budget {
 }
 
 impl Command {
-    /// Whether it certainly changed nothing: an error, or a condition that was not met.
+    /// Returns true if the reply shows that the command changed nothing: an error, or a condition that was not met.
     fn has_failed(&self) -> bool {
         match self.reply() {
             Some(Reply::Error(_)) => true,
@@ -227,7 +238,7 @@ impl Command {
         self.args().iter().skip(2).any(|word| word.eq_ignore_ascii_case(option.as_bytes()))
     }
 
-    /// The keys whose TTL this command changes, and whether they have one afterwards.
+    /// Returns the keys whose TTL this command changes, and whether each has one afterwards.
     fn ttl_changes(&self) -> Vec<(Vec<u8>, bool)> {
         let keys = self.keys();
         let all = |gets: bool| keys.iter().map(|key| (key.to_vec(), gets)).collect();
@@ -246,7 +257,7 @@ impl Command {
         self.args().iter().skip(1).any(|word| word.eq_ignore_ascii_case(option.as_bytes()))
     }
 
-    /// Whether it reads a value.
+    /// Returns true if the command reads a value.
     pub(super) fn is_read(&self) -> bool {
         matches!(
             self.name(),
@@ -271,7 +282,7 @@ impl Command {
         )
     }
 
-    /// Whether it writes a value.
+    /// Returns true if the command writes a value.
     pub(super) fn is_fill(&self) -> bool {
         matches!(
             self.name(),
@@ -295,10 +306,10 @@ impl Command {
         )
     }
 
-    /// Whether a read found nothing.
+    /// Returns true if a read found no value.
     pub(super) fn is_missed(&self) -> bool {
         let all_nil = || {
-            // An MGET or HMGET that found nothing is an array of nils.
+            // MGET and HMGET reply with an array of nils if they find no value.
             let head = self.reply_head().unwrap_or_default();
             let mut lines = head.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
             matches!(self.name(), "MGET" | "HMGET" | "JSON.MGET") && lines.all(|line| matches!(line, b"$-1\r" | b"_\r"))
@@ -312,7 +323,7 @@ impl Command {
     }
 }
 
-/// The first reason why these commands are not a cache hit: a value that is found, and not filled again.
+/// Returns the first reason why these commands are not a cache hit.
 pub(super) fn no_hit(commands: &Commands) -> Option<String> {
     let read = commands.iter().find(|command| command.is_read() && command.reply().is_some());
     let Some(read) = read else { return Some(report::tap::no_read()) };
@@ -326,7 +337,7 @@ pub(super) fn no_hit(commands: &Commands) -> Option<String> {
     fill.map(report::tap::filled_after_hit)
 }
 
-/// The first reason why these commands are not a cache miss: nothing is found, and then it is filled with a TTL.
+/// Returns the first reason why these commands are not a cache miss.
 pub(super) fn no_miss(commands: &Commands) -> Option<String> {
     let Some(missed) = commands.iter().find(|command| command.is_read() && command.is_missed()) else {
         return Some(match commands.iter().find(|command| command.is_read()) {

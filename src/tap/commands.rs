@@ -1,4 +1,4 @@
-//! Commands that a tap has recorded, filtered and shown.
+//! Recorded commands, their filters and the transcript.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::record::{Command, Reply};
 
 /// Recorded commands, in the order in which they were forwarded.
 ///
-/// It is a slice of [`Command`]s, which can be narrowed down. Its [`Display`](fmt::Display) is a transcript.
+/// Dereferences to a slice of [`Command`]s. The methods below filter it. Its [`Display`](fmt::Display) is a transcript.
 ///
 /// ```
 /// use redis::Commands as _;
@@ -38,7 +38,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Those with that name, in upper or lower case. `CLIENT` stands for all its subcommands.
+    /// Keeps the commands with this name, ignoring case. `CLIENT` includes all its subcommands.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.only(|command| {
@@ -46,52 +46,54 @@ impl Commands {
         })
     }
 
-    /// Those with a key that matches this pattern, in which `*` stands for any text and `?` for any character.
+    /// Keeps the commands with a key that matches this pattern. `*` matches any text and `?` any byte.
     #[must_use]
     pub fn with_key(self, pattern: &str) -> Self {
         self.only(|command| command.keys().iter().any(|key| keys::matches(pattern.as_bytes(), key)))
     }
 
-    /// Those of clients with that name, which they give themselves by CLIENT SETNAME or HELLO.
+    /// Keeps the commands of clients that set this name with CLIENT SETNAME or HELLO.
     #[must_use]
-    pub fn of_client(self, name: &str) -> Self {
+    pub fn from_client(self, name: &str) -> Self {
         self.only(|command| command.client_name() == Some(name))
     }
 
-    /// Those that were sent while that database was selected.
+    /// Keeps the commands that were sent while this database was selected.
     #[must_use]
     pub fn in_database(self, database: u32) -> Self {
         self.only(|command| command.database() == database)
     }
 
-    /// Without those that set connections up: HELLO, AUTH, SELECT, CLIENT, PING and COMMAND.
+    /// Removes the commands that set up connections: HELLO, AUTH, SELECT, CLIENT, PING and COMMAND.
     #[must_use]
     pub fn without_handshakes(self) -> Self {
         self.only(|command| !command.is_handshake())
     }
 
-    /// Those after the mark of that name, which [`Tap::mark`](super::Tap::mark) has set. None if there is no such mark.
+    /// Keeps the commands after the last mark with this name. Keeps none if [`Tap::mark`](super::Tap::mark) set none.
     #[must_use]
     pub fn since(self, mark: &str) -> Self {
         let start = self.marks.iter().rev().find(|(name, _)| name == mark).map_or(usize::MAX, |(_, index)| *index);
         self.only(|command| command.index >= start)
     }
 
-    /// Those for which `keep` is true.
+    /// Keeps the commands for which `keep` is true.
     #[must_use]
     pub fn only(mut self, keep: impl Fn(&Command) -> bool) -> Self {
         self.list.retain(keep);
         self
     }
 
-    /// How many round trips they took. Commands that were sent before the reply to the one before are one with it, and
-    /// so are a transaction's. Those that set a connection up are not counted.
+    /// Returns the number of round trips.
+    ///
+    /// Commands that were sent before an earlier reply had arrived share a round trip with it. A transaction is one
+    /// round trip. Commands that set up a connection are not counted.
     #[must_use]
     pub fn round_trips(&self) -> usize {
         self.list.iter().filter(|command| command.begins_round_trip()).count()
     }
 
-    /// How often each kind of reply was seen for each [shape](Command::shape) of command.
+    /// Returns the number of replies of each kind, by the [shape](Command::shape) of the command.
     #[must_use]
     pub fn replies_by_shape(&self) -> BTreeMap<String, BTreeMap<Option<Reply>, usize>> {
         let mut shapes: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
@@ -101,7 +103,7 @@ impl Commands {
         shapes
     }
 
-    /// What these commands may cost. [`Budget`] has an example.
+    /// Returns a budget for these commands. [`Budget`] has an example.
     pub fn budget(&self) -> Budget {
         Budget::new(self.clone())
     }
@@ -124,7 +126,7 @@ impl IntoIterator for Commands {
     }
 }
 
-/// A line for each command and each mark.
+/// Writes a line for each command and each mark.
 impl fmt::Display for Commands {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut marks = self.marks.iter().peekable();

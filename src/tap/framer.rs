@@ -1,19 +1,19 @@
-//! Finds where the frames of the Redis protocol end (RESP2, RESP3, inline commands), and keeps none of their bytes.
+//! Finds the ends of frames in the Redis protocol (RESP2, RESP3, inline commands), and keeps none of their bytes.
 //!
-//! Bytes may be cut anywhere. The protocol: <https://redis.io/docs/latest/develop/reference/protocol-spec/>, and for
+//! Bytes can be split anywhere. The protocol: <https://redis.io/docs/latest/develop/reference/protocol-spec/>, and for
 //! streamed types <https://github.com/antirez/RESP3/blob/master/spec.md>.
 
-/// How deeply replies may be nested. Lua refuses to build a deeper table than about 200.
+/// The maximum nesting of replies. Lua refuses to build tables deeper than about 200.
 const MAX_DEPTH: usize = 512;
 
-/// Digits of a length, with its sign. Longer ones fit no integer of Redis.
+/// The maximum number of digits of a length, with its sign. Redis's integers have no more.
 const MAX_DIGITS: u8 = 20;
 
-/// Open aggregates of unknown length end with `.`, and streamed strings with an empty chunk.
+/// In place of an element count: aggregates of unknown length end with `.`, and streamed strings with an empty chunk.
 const STREAM: u64 = u64::MAX;
 const STREAMED_STRING: u64 = u64::MAX - 1;
 
-/// Marks the element count of an attribute, which the value that it describes follows.
+/// A flag on the element count of an attribute. The value that the attribute describes follows it.
 const ATTRIBUTE: u64 = 1 << 62;
 
 /// Which side sends the frames.
@@ -40,13 +40,13 @@ pub(crate) enum Malformed {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// At the first byte of a value.
+    /// Before the first byte of a value.
     Value,
-    /// Within a length; the type it belongs to.
+    /// Within the length of a value of this type.
     Length(u8),
     /// Within a line.
     Line,
-    /// So many bytes of a string, with its `\r\n`, are still to come.
+    /// Within a string; this number of bytes is missing, including its `\r\n`.
     String(u64),
 }
 
@@ -54,7 +54,7 @@ enum State {
 pub(crate) struct Framer {
     side: Side,
     state: State,
-    /// Elements that each open aggregate still lacks.
+    /// The number of missing elements of each open aggregate.
     open: Vec<u64>,
     length: i64,
     digits: u8,
@@ -81,13 +81,13 @@ impl Framer {
         }
     }
 
-    /// Whether the last frame, which has just ended, is an empty command.
+    /// Returns true if the frame that has just ended is an empty command.
     pub(crate) fn was_empty(&self) -> bool {
         self.is_empty
     }
 
-    /// Where the frame that is open, or that begins here, ends: `Some` index behind its last byte, or `None` if all of
-    /// these bytes belong to it and more will follow.
+    /// Finds the end of the frame that is open or begins here. Returns the index after its last byte, or `None` if all
+    /// of these bytes belong to it and more will follow.
     pub(crate) fn end_of_frame(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -120,6 +120,14 @@ impl Framer {
                     if self.begin(byte)? {
                         return Ok(Some(at));
                     }
+                    if let State::Length(kind) = self.state
+                        && let Some(length) = self.read_length(&bytes[at..])
+                    {
+                        at += length;
+                        if self.enter(kind)? {
+                            return Ok(Some(at));
+                        }
+                    }
                 }
                 State::Length(kind) => {
                     at += 1;
@@ -145,8 +153,25 @@ impl Framer {
         Ok(None)
     }
 
-    /// The length of the open line without its `\n`, if that is here. A reply's line ends with `\r\n`, and can contain
-    /// either alone; an inline command ends with `\n`.
+    /// Reads a length at once that is not cut and has no sign, as nearly all are, and returns the size of its line.
+    fn read_length(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut value = 0;
+        // No number of 17 digits overflows.
+        for (at, byte) in bytes.iter().take(18).enumerate() {
+            match byte {
+                b'0'..=b'9' if at < 17 => value = value * 10 + i64::from(byte - b'0'),
+                b'\r' if at > 0 && bytes.get(at + 1) == Some(&b'\n') => {
+                    self.length = value;
+                    return Some(at + 2);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Returns the length of the open line without its `\n`, if the line ends here. A reply's line ends with `\r\n` and
+    /// can contain either byte alone. An inline command ends with `\n`.
     fn length_of_line(&self, bytes: &[u8]) -> Option<usize> {
         let mut from = 0;
         loop {
@@ -159,7 +184,7 @@ impl Framer {
         }
     }
 
-    /// The first byte of a value. True if it is a frame by itself.
+    /// Handles the first byte of a value. Returns true if the byte is a whole frame.
     fn begin(&mut self, byte: u8) -> Result<bool, Malformed> {
         let is_first = self.open.is_empty();
         self.is_empty = is_first && self.side == Side::Client;
@@ -186,7 +211,7 @@ impl Framer {
         Ok(false)
     }
 
-    /// The end of a length. True if the frame ends with it.
+    /// Handles the end of a length. Returns true if the frame ends there.
     fn enter(&mut self, kind: u8) -> Result<bool, Malformed> {
         let length = if self.is_negative { -self.length } else { self.length };
         let is_null = length == -1 && matches!(kind, b'$' | b'*');
@@ -228,7 +253,7 @@ impl Framer {
         Ok(())
     }
 
-    /// The end of a value. True if the frame ends with it.
+    /// Handles the end of a value. Returns true if the frame ends there.
     fn complete(&mut self) -> bool {
         self.state = State::Value;
         loop {
@@ -239,7 +264,7 @@ impl Framer {
             *missing -= 1;
             match *missing {
                 0 => _ = self.open.pop(),
-                // The value that it describes takes its place.
+                // The value that the attribute describes follows, and takes its place.
                 ATTRIBUTE => {
                     self.open.pop();
                     return false;

@@ -1,7 +1,7 @@
-//! Which arguments of a command are keys.
+//! Finds the keys among a command's arguments.
 //!
-//! From the key specifications of Redis 8 (`COMMAND DOCS`): all commands that have several keys, or a first key
-//! elsewhere than as their first argument. The others have one key, their first argument.
+//! Taken from the key specifications of Redis 8 (`COMMAND DOCS`). This file lists every command that has several keys,
+//! no keys, or a key that is not its first argument. All other commands have one key, their first argument.
 
 /// Commands without keys.
 const NONE: [&str; 52] = [
@@ -59,11 +59,11 @@ const NONE: [&str; 52] = [
     "WAIT",
 ];
 
-/// The keys among these arguments, which don't have the name.
+/// Returns the keys among these arguments, which don't include the name.
 pub(super) fn keys<'args>(name: &str, args: &[&'args [u8]]) -> Vec<&'args [u8]> {
     let every = |step: usize| args.iter().copied().step_by(step).collect();
     let up_to = |last: usize| args.iter().copied().take(last).collect();
-    // A number of keys, and then these.
+    // A number of keys, followed by the keys.
     let counted = |at: usize| {
         let count = args.get(at).and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0);
         args.iter().copied().skip(at + 1).take(count).collect::<Vec<_>>()
@@ -90,8 +90,8 @@ pub(super) fn keys<'args>(name: &str, args: &[&'args [u8]]) -> Vec<&'args [u8]> 
     }
 }
 
-/// The key with `*` for each of its parts that looks like an id: one that has a digit, or is long. All parts but the
-/// first can be ids, so those are replaced as well.
+/// Replaces each part of the key after the first `:` with `*`, since any of them can be an id. The first part is
+/// replaced if it has a digit or is longer than 20 bytes.
 pub(super) fn pattern(key: &[u8]) -> String {
     let text = String::from_utf8_lossy(key);
     let mut parts = text.split(':');
@@ -104,7 +104,7 @@ pub(super) fn pattern(key: &[u8]) -> String {
     pattern
 }
 
-/// Whether the text matches the pattern, in which `*` stands for any text and `?` for any byte.
+/// Returns true if the text matches the pattern, in which `*` matches any text and `?` any byte.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut star) = ((0, 0), None);
     while at.1 < text.len() {
@@ -114,7 +114,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 at.0 += 1;
             }
             Some(letter) if *letter == b'?' || *letter == text[at.1] => at = (at.0 + 1, at.1 + 1),
-            // The last star takes one byte more.
+            // Backtrack: the last star matches one byte more.
             _ => match &mut star {
                 Some((after, taken)) => {
                     *taken += 1;
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_whole_texts() {
+    fn patterns_match_the_whole_text() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("GET", "GET", true),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_keys_where_commands_have_them() {
+    fn finds_the_keys_of_each_command() {
         for (command, expected) in [
             ("GET a", "a"),
             ("SET a 1 EX 5", "a"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_hide_ids() {
+    fn patterns_replace_ids() {
         for (key, expected) in
             [("price:17", "price:*"), ("cart:asa:items", "cart:*:*"), ("celery", "celery"), ("17", "*")]
         {

@@ -6,25 +6,25 @@ use std::time::Instant;
 use super::framer::{Framer, Malformed, Side};
 use super::stream::Stream;
 
-/// How much of a frame is waited for before its gate decides, in bytes. A longer one is judged by its beginning.
+/// How many bytes of a frame are buffered before its gate judges it. A longer frame is judged by its first bytes.
 const WHOLE_FRAME: usize = 64 * 1024;
 
-/// A stream, and what is known of it.
+/// A stream and its readiness.
 pub(super) struct End {
     pub(super) stream: Stream,
     pub(super) is_readable: bool,
     pub(super) is_writable: bool,
-    /// The peer sends nothing more. There is no further event for that, so it is read until its end.
+    /// The peer has closed its sending side. No more events follow, so the stream is read until its end.
     pub(super) has_hung_up: bool,
 }
 
 impl End {
-    /// Reads once. `None` if nothing is there.
+    /// Reads once. Returns `None` if no bytes are available.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.stream.read(buffer) {
                 Ok(length) => {
-                    // Less than there was room for: all is read, and the next bytes are a new event. Not so on Windows.
+                    // A short read has drained the socket, so the next bytes cause a new event. Not so on Windows.
                     self.is_readable = length == buffer.len() || self.has_hung_up || cfg!(windows);
                     return Ok(Some(length));
                 }
@@ -38,7 +38,7 @@ impl End {
         }
     }
 
-    /// Writes as much as it takes, and returns how much that is.
+    /// Writes as many bytes as the stream accepts, and returns their number.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_writable {
@@ -55,7 +55,7 @@ impl End {
     }
 }
 
-/// How a connection comes to its end.
+/// Why a connection is closed.
 #[derive(Debug)]
 pub(super) enum Closed {
     /// By one of its sides, by an error of a socket, or by a rule.
@@ -70,42 +70,42 @@ impl From<io::Error> for Closed {
     }
 }
 
-/// A frame, as its gate sees it.
+/// A frame for a gate to judge.
 pub(super) struct Frame<'lane> {
     /// Its first bytes.
     pub(super) head: &'lane [u8],
-    /// All of it; `None` if it is too long to be kept.
+    /// All of its bytes; `None` if it is longer than `WHOLE_FRAME`.
     pub(super) whole: Option<&'lane [u8]>,
 }
 
-/// What becomes of a frame.
+/// The decision about a frame.
 #[derive(Debug)]
 pub(super) enum Verdict {
     Forward,
     Drop,
-    /// Other bytes take its place.
+    /// Forward these bytes instead.
     Replace(Vec<u8>),
-    /// It is forwarded then.
+    /// Forward it at this time.
     HoldUntil(Instant),
-    /// The connection is closed before it.
+    /// Close the connection before it.
     Cut,
-    /// Half of it is forwarded, and the connection is closed.
+    /// Forward half of it, and close the connection.
     CutHalf,
 }
 
-/// What stands between the two sides of a lane.
+/// Judges and records the frames of a lane.
 pub(super) trait Gate {
-    /// Whether frames are to be judged now. Those of which a part has been forwarded are not.
+    /// Returns true if frames are to be judged now. A frame that is partly forwarded is not judged.
     fn is_judging(&self) -> bool;
 
     /// Judges a frame before any of it is forwarded.
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict;
 
-    /// A frame is complete, and is forwarded now unless it was dropped. What is put into `out` follows it.
+    /// Called when a frame is complete. Unless it was dropped, it is being forwarded. Bytes added to `out` follow it.
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>);
 }
 
-/// A frame that waits, and the bytes after it.
+/// A delayed frame and the bytes after it.
 struct Held {
     until: Instant,
     frame: Vec<u8>,
@@ -118,18 +118,18 @@ pub(super) struct Lane {
     framer: Framer,
     /// The beginning of the frame that is open.
     head: Vec<u8>,
-    /// How much of a head is kept.
+    /// How many bytes of a frame `head` keeps.
     keeps: usize,
-    /// The bytes of the open frame so far.
+    /// The number of bytes of the open frame so far.
     size: u64,
     /// The bytes of the open frame that its gate has not judged yet.
     unjudged: Vec<u8>,
     /// Whether the rest of the open frame is forwarded; `None` before it is judged.
     is_forwarded: Option<bool>,
     held: Option<Held>,
-    /// Bytes that the other side has not taken yet. While there are any, nothing more is read.
+    /// Bytes that the other side has not accepted yet. While there are any, the lane reads no more.
     unsent: Vec<u8>,
-    /// Where in `unsent` those begin that are still to be written.
+    /// The number of bytes of `unsent` that are already written.
     sent: usize,
     is_cut: bool,
     pub(super) is_ended: bool,
@@ -156,7 +156,7 @@ impl Lane {
         }
     }
 
-    /// Moves what is there, once. True if there may be more.
+    /// Reads and forwards once. Returns true if more might be available.
     pub(super) fn pump(
         &mut self,
         from: &mut End,
@@ -193,7 +193,7 @@ impl Lane {
         Ok(self.flush(to)? && from.is_readable)
     }
 
-    /// Writes what was read before. False if the other side does not take all of it.
+    /// Writes the unsent bytes. Returns false if the other side does not accept all of them.
     fn flush(&mut self, to: &mut End) -> Result<bool, Closed> {
         self.sent += to.write(&self.unsent[self.sent..])?;
         if self.is_cut {
@@ -207,22 +207,22 @@ impl Lane {
         Ok(true)
     }
 
-    /// Where bytes go that do not come from the other side; `None` within a frame.
+    /// Returns the buffer for bytes that the tap itself sends; `None` within a frame.
     pub(super) fn between_frames(&mut self) -> Option<&mut Vec<u8>> {
         (self.size == 0 && self.held.is_none()).then_some(&mut self.unsent)
     }
 
-    /// Whether everything that was read has been written.
+    /// Returns true if all bytes that were read have been written.
     pub(super) fn is_drained(&self) -> bool {
         self.sent == self.unsent.len() && self.held.is_none()
     }
 
-    /// When the frame that waits is forwarded.
+    /// Returns the time at which the delayed frame is forwarded.
     pub(super) fn held_until(&self) -> Option<Instant> {
         self.held.as_ref().map(|held| held.until)
     }
 
-    /// Finds the frames in bytes that are forwarded in any case.
+    /// Records the frames in bytes that are forwarded without being judged.
     fn record(&mut self, bytes: &[u8], gate: &mut impl Gate) -> Result<(), Closed> {
         let mut rest = bytes;
         while !rest.is_empty() && !self.is_raw {
@@ -254,7 +254,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Finds the frames, and forwards what the gate lets through.
+    /// Finds the frames, and forwards those that the gate passes.
     fn judge(&mut self, bytes: &[u8], gate: &mut impl Gate) -> Result<(), Closed> {
         let mut rest = bytes;
         while !rest.is_empty() && !self.is_cut {
@@ -282,7 +282,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Asks the gate about the open frame. False if it is held, with the bytes after it.
+    /// Applies the gate's verdict on the open frame. Returns false if the frame and the bytes after it are held.
     fn decide(&mut self, is_complete: bool, after: &[u8], gate: &mut impl Gate) -> bool {
         let frame = std::mem::take(&mut self.unjudged);
         let verdict = if is_complete && self.framer.was_empty() {

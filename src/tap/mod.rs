@@ -1,7 +1,7 @@
-//! A proxy in front of a test's server, which sees every command.
+//! A proxy in front of a test's server that records every command.
 //!
-//! The framer finds where commands and replies end; the lanes forward their bytes; the protocol says which reply
-//! answers which command; the record keeps what is shown and judged.
+//! The framer finds the ends of commands and replies. The lanes forward their bytes. The protocol matches replies to
+//! commands. The record keeps the parts that transcripts, budgets and rules need.
 
 mod arguments;
 mod budget;
@@ -37,17 +37,17 @@ use crate::lease::{Database, Lease};
 use crate::report;
 use crate::sync::lock;
 
-/// How long [`Tap::wait_for`] and its like wait.
+/// The timeout of [`Tap::wait_for`] and [`Tap::wait_subscribed`].
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// A proxy between the code under test and the test's server: it records every command, whatever the client.
+/// A proxy between the code under test and the test's server, which records every command of any client.
 ///
-/// Made by [`TestRequest::tap`](crate::TestRequest::tap). The code under test is given [`redis_url`](Self::redis_url)
-/// instead of the request's. Bytes are forwarded as they came, in RESP2, RESP3 and inline, with pipelines,
-/// transactions, blocking commands, pub/sub and tracking. The record keeps the first 1,024 bytes of a command, the
-/// first 256 of a reply, and 64 MiB in all; passwords are left out.
+/// [`TestRequest::tap`](crate::TestRequest::tap) starts one. Give the code under test the tap's
+/// [`redis_url`](Self::redis_url) instead of the request's. The tap forwards bytes unchanged: RESP2, RESP3 and inline
+/// commands, pipelines, transactions, blocking commands, pub/sub and client tracking. The record keeps the first 1,024
+/// bytes of each command and the first 256 of each reply, up to 64 MiB in all. It leaves out passwords.
 ///
-/// It ends when it is dropped, and at the latest with the test; the connections through it are closed then.
+/// A tap ends when it is dropped, or with the test. It closes its connections then.
 ///
 /// ```
 /// use redis::Commands;
@@ -72,18 +72,31 @@ pub struct Tap {
     redis_url: String,
     jobs_url: String,
     databases: [u32; 2],
-    /// For rules that change data: a connection past the tap.
+    /// For rules that change data: a connection that bypasses the tap.
     control: Arc<Control>,
 }
 
-/// A connection to the server, which is used only while the lease is held.
-struct Control {
+/// A connection to the server, used only while the lease is held.
+pub(crate) struct Control {
     connection: Mutex<Connection>,
     is_held: Arc<AtomicBool>,
 }
 
 impl Control {
-    /// Executes these commands. Where the server is gone, the command that they precede finds that out by itself.
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
+    pub(crate) fn of(lease: &Lease) -> Result<Arc<Self>, Error> {
+        let (connection, is_held) = lease.connect_to_keep()?;
+        Ok(Arc::new(Self { connection: Mutex::new(connection), is_held }))
+    }
+
+    /// Whether the server still answers. A client can close other clients' connections.
+    pub(crate) fn is_open(&self) -> bool {
+        redis::cmd("PING").exec(&mut *lock(&self.connection)).is_ok()
+    }
+
+    /// Executes these commands. Ignores errors: if the server is gone, the forwarded command fails as well.
     fn execute(&self, commands: &Pipeline) {
         if self.is_held.load(Ordering::Relaxed) {
             let _ = commands.exec(&mut *lock(&self.connection));
@@ -98,18 +111,18 @@ struct Running {
 }
 
 impl Running {
-    /// Closes all connections, and waits until they are.
+    /// Closes all connections, and waits for the thread to end.
     fn stop(&self) {
         self.shared.stop();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            // It has no panic to hand on: the harness has printed it.
+            // If the thread panicked, the test harness has already printed the panic.
             let _ = thread.join();
         }
     }
 }
 
-/// The taps of a lease, which end before it does: their connections would look like a client that the test has left.
+/// The taps of a lease. They end before the lease, because their connections would look like clients left by the test.
 #[derive(Default)]
 struct Taps(Mutex<Vec<Arc<Running>>>);
 
@@ -121,16 +134,24 @@ impl Drop for Taps {
     }
 }
 
-/// Starts a tap in front of that lease's server.
+/// Starts a tap in front of this lease's server.
 ///
 /// # Errors
 ///
-/// [`Error::is_server`].
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
+    tap_with(lease, Control::of(lease)?)
+}
+
+/// As [`tap`], with a connection that several taps in turn can use.
+///
+/// # Errors
+///
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
+pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>) -> Result<Tap, Error> {
     lease.check_held()?;
     let not_started = |error: io::Error| Error::with_source(Kind::Server, report::tap::not_started(), error);
-    let endpoint = lease.endpoint(Database::Sessions);
-    let address = address(endpoint.client.get_connection_info().addr())
+    let address = address(lease)
         .ok_or_else(|| Error::new(Kind::Server, report::tap::tls(&lease.server)))?
         .map_err(not_started)?;
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(not_started)?;
@@ -143,14 +164,16 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     lock(&taps.0).push(running.clone());
     let url = |database| lease.server.url_at(port, database);
     let databases = lease.databases();
-    let (connection, is_held) = lease.connect_to_keep()?;
-    let control = Arc::new(Control { connection: Mutex::new(connection), is_held });
     Ok(Tap { running, redis_url: url(databases[0]), jobs_url: url(databases[1]), databases, control })
 }
 
-/// Where that is; `None` for TLS.
-fn address(address: &ConnectionAddr) -> Option<io::Result<Address>> {
-    match address {
+/// Resolves the server's address. Returns `None` for TLS.
+fn address(lease: &Lease) -> Option<io::Result<Address>> {
+    #[cfg(unix)]
+    if let Some(socket) = lease.server.socket() {
+        return Some(Ok(Address::Unix(socket.to_owned())));
+    }
+    match lease.endpoint(Database::Sessions).address() {
         ConnectionAddr::Tcp(host, port) => Some(resolve(host, *port).map(Address::Tcp)),
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Some(Ok(Address::Unix(path.clone()))),
@@ -158,7 +181,7 @@ fn address(address: &ConnectionAddr) -> Option<io::Result<Address>> {
     }
 }
 
-/// The first address of the host that takes a connection.
+/// Returns the first address of the host that accepts a connection.
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let mut failure = None;
     for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
@@ -171,39 +194,43 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 }
 
 impl Tap {
-    /// The URL of the session database (14 by default) through the tap, on 127.0.0.1, with the lease's password.
+    /// Returns the URL of the session database (14 by default) through the tap.
+    ///
+    /// It is on 127.0.0.1 and contains the lease's password.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         &self.redis_url
     }
 
-    /// The URL of the job database (15 by default) through the tap.
+    /// Returns the URL of the job database (15 by default) through the tap.
     #[must_use]
     pub fn jobs_url(&self) -> &str {
         &self.jobs_url
     }
 
-    /// The commands that went through so far, in the order in which they were forwarded.
+    /// Returns the commands recorded so far, in the order in which they were forwarded.
     #[must_use]
     pub fn commands(&self) -> Commands {
         let log = self.running.shared.log();
         Commands { list: log.commands.clone(), marks: log.marks.clone(), unrecorded: log.unrecorded }
     }
 
-    /// Marks this moment in the record: [`Commands::since`], and a line of the transcript.
+    /// Adds a named mark to the record.
+    ///
+    /// [`Commands::since`] finds it, and the transcript shows it.
     pub fn mark(&self, name: impl Into<String>) {
         let mut log = self.running.shared.log();
         let index = log.commands.len();
         log.marks.push((name.into(), index));
     }
 
-    /// The connections that were closed because of bytes that are not the protocol, with what they sent.
+    /// Returns a message for each connection that the tap closed because it sent bytes that are not the protocol.
     #[must_use]
     pub fn malformed(&self) -> Vec<String> {
         self.running.shared.log().malformed.clone()
     }
 
-    /// Begins a rule for commands of that name, in which `*` stands for any text. [`Rule`] has an example.
+    /// Begins a rule for commands with this name, in which `*` matches any text. [`Rule`] has an example.
     pub fn on(&self, command: &str) -> RuleBuilder<'_> {
         RuleBuilder::new(self, command)
     }
@@ -213,13 +240,15 @@ impl Tap {
         self.running.shared.clear_rules();
     }
 
-    /// A limit on all commands so far. [`Budget`] has an example.
+    /// Returns a budget for all commands so far. [`Budget`] has an example.
     pub fn budget(&self) -> Budget {
         self.commands().budget()
     }
 
-    /// Waits until a command for which `is_it` is true has been forwarded, or returns the one that has been: instead of
-    /// a sleep, before a test goes on beside the code under test.
+    /// Waits until a command for which `is_it` is true is forwarded, and returns it.
+    ///
+    /// Returns at once if the record already has one. Use this instead of a sleep when a test runs concurrently with
+    /// the code under test.
     ///
     /// ```
     /// use std::thread;
@@ -241,7 +270,7 @@ impl Tap {
     ///
     /// # Panics
     ///
-    /// If there is none within 10 seconds, with the transcript.
+    /// Panics with the transcript if there is none within 10 seconds.
     #[track_caller]
     pub fn wait_for(&self, is_it: impl Fn(&Command) -> bool) -> Command {
         let mut seen = 0;
@@ -253,11 +282,34 @@ impl Tap {
         found.unwrap_or_else(|| panic!("{}", report::tap::not_seen(SEEN_WITHIN.as_secs(), &self.commands())))
     }
 
-    /// Waits until a client is subscribed to that channel, or pattern of channels.
+    /// Waits until a client is subscribed to this channel or pattern of channels.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use redis::{Commands, RedisResult};
+    /// use transient_fixtures::{TestRequest, get_redis, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let client = redis::Client::open(tap.redis_url())?;
+    /// let subscriber = thread::spawn(move || -> RedisResult<String> {
+    ///     let mut redis = client.get_connection()?;
+    ///     let mut messages = redis.as_pubsub();
+    ///     messages.subscribe("news")?;
+    ///     Ok(messages.get_message()?.get_payload()?)
+    /// });
+    ///
+    /// tap.wait_subscribed("news");
+    /// get_redis(&test_request)?.publish::<_, _, u32>("news", "a sale")?;
+    /// assert_eq!(subscriber.join().unwrap()?, "a sale");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
-    /// If none is within 10 seconds, with the transcript.
+    /// Panics with the transcript if none is subscribed within 10 seconds.
     #[track_caller]
     pub fn wait_subscribed(&self, channel: &str) {
         let found = self.running.shared.wait_for(SEEN_WITHIN, |log| {
@@ -267,12 +319,29 @@ impl Tap {
         assert!(found.is_some(), "{}", text());
     }
 
-    /// Runs the code under test and returns its result. On the wire it must have been a cache hit: a value was read,
-    /// and no read found nothing; and the value was not written again.
+    /// Runs the code under test, asserts that it was a cache hit, and returns its result.
+    ///
+    /// A hit reads at least one value, every read finds one, and the key is not written afterwards.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    ///
+    /// let price: u32 = tap.assert_hit(|| redis.get("price:1"))?;
+    /// assert_eq!(price, 12_900);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
-    /// If it was not, with the transcript.
+    /// Panics with the transcript if it was not a hit.
     #[track_caller]
     pub fn assert_hit<T>(&self, run: impl FnOnce() -> T) -> T {
         let (result, commands) = self.during(run);
@@ -280,12 +349,32 @@ impl Tap {
         result
     }
 
-    /// Runs the code under test and returns its result. On the wire it must have been a cache miss: a read found
-    /// nothing, and then the key was written, with a TTL.
+    /// Runs the code under test, asserts that it was a cache miss, and returns its result.
+    ///
+    /// A miss reads a key that does not exist, and then writes that key with a TTL.
+    ///
+    /// ```
+    /// use redis::Commands;
+    /// use transient_fixtures::{TestRequest, redis};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    ///
+    /// tap.assert_miss(|| -> redis::RedisResult<()> {
+    ///     if redis.get::<_, Option<u32>>("price:1")?.is_none() {
+    ///         redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
-    /// If it was not, with the transcript.
+    /// Panics with the transcript if it was not a miss.
     #[track_caller]
     pub fn assert_miss<T>(&self, run: impl FnOnce() -> T) -> T {
         let (result, commands) = self.during(run);
@@ -293,7 +382,7 @@ impl Tap {
         result
     }
 
-    /// Closes all connections, and takes no more.
+    /// Closes all connections, and accepts no more.
     pub(crate) fn stop(&self) {
         self.running.stop();
     }

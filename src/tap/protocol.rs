@@ -1,5 +1,4 @@
-//! What a connection's commands and replies mean to it: which reply answers which command, and the state that the
-//! server keeps of the connection.
+//! Matches replies to commands, and mirrors the state that the server keeps for a connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::record::{Command, Log, Reply, is_boundary};
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate state")]
 #[derive(Default)]
 pub(super) struct Protocol {
     pub(super) connection: u64,
@@ -21,22 +20,22 @@ pub(super) struct Protocol {
     /// The MULTI that is open, and the database that was selected before it.
     transaction: Option<(usize, u32)>,
     replies: Replies,
-    /// What it is subscribed to: the first letter of the command, and the channel or pattern.
+    /// The subscriptions: the first letter of the command, and the channel or pattern.
     channels: BTreeSet<(u8, Vec<u8>)>,
-    /// How many commands wait for the confirmation of a subscription.
+    /// The number of commands that wait for the confirmation of a subscription.
     subscribing: usize,
     is_monitor: bool,
     is_replica: bool,
     waiting: VecDeque<Waiting>,
-    /// How many of them have a fate of their own.
+    /// How many of the waiting commands have a fate.
     fates: usize,
-    /// That of the command that is judged and not forwarded yet.
+    /// The fate of the command that has been judged, but not forwarded yet.
     next: Option<Fate>,
-    /// The name of the last command, which is mostly that of the next one too.
+    /// The name of the last command. The next command often has the same name.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
 }
 
-/// What `CLIENT REPLY` asked for.
+/// The mode set by `CLIENT REPLY`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Replies {
     #[default]
@@ -52,37 +51,37 @@ struct Waiting {
     fate: Option<Fate>,
 }
 
-/// What a rule has decided about a command.
+/// A rule's decision about a command.
 struct Fate {
     after: After,
-    /// The reply of the tap itself; the server does not get the command.
+    /// The tap's own reply. If set, the server does not get the command.
     answer: Option<Vec<u8>>,
     /// Whether the server replies twice, and the client gets the first reply.
     is_doubled: bool,
-    /// Whether it never arrives.
+    /// Whether the connection is cut before the command.
     is_cut: bool,
     /// For the transcript.
     fault: &'static str,
 }
 
-/// What a reply changes.
+/// The effect of a reply on the connection's state.
 enum Effect {
     Nothing,
-    /// Back to that database if it is refused.
+    /// On an error, the connection returns to this database.
     Select(u32),
     Hello,
-    /// If it is refused there is no transaction.
+    /// On an error, no transaction is open.
     Multi,
-    /// A (P|S)(UN)SUBSCRIBE: that many confirmations follow.
+    /// A (P|S)(UN)SUBSCRIBE, which this number of confirmations follows.
     Subscribe(Box<[u8]>, usize),
     Monitor,
     Reset,
 }
 
-/// What a frame of the server is.
+/// The meaning of a frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The reply to a command, which the log has under that index.
+    /// The reply to a command with this index in the log.
     Reply(Option<usize>),
     /// A message, an invalidation, or a line of MONITOR.
     Push,
@@ -93,12 +92,12 @@ impl Protocol {
         Self { connection, ..Self::default() }
     }
 
-    /// Whether the stream is a replica's from here on, which is not the protocol.
+    /// Returns true if the stream is a replication stream from here on, which is not the protocol.
     pub(super) fn is_replica(&self) -> bool {
         self.is_replica
     }
 
-    /// What the rules do to a command, before it is forwarded.
+    /// Applies the rules to a command before it is forwarded.
     pub(super) fn judge_command(&mut self, frame: &Frame<'_>, rules: &mut Rules) -> Verdict {
         let name = self.name_of(frame.head);
         let (client, is_resp3) = (self.name.clone(), self.is_resp3);
@@ -132,12 +131,12 @@ impl Protocol {
         verdict
     }
 
-    /// Whether replies are not simply forwarded.
+    /// Returns true if a rule applies to a reply that is pending.
     pub(super) fn has_fates(&self) -> bool {
         self.fates > 0
     }
 
-    /// What a rule does to a frame of the server.
+    /// Applies a rule to a frame from the server.
     pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
         let waiting = self.waiting.front();
         let missing = match (self.push(frame.head), waiting.map(|waiting| &waiting.effect)) {
@@ -158,7 +157,7 @@ impl Protocol {
         }
     }
 
-    /// The tap's own replies to commands that the server does not get, as far as it is their turn.
+    /// Sends the tap's own replies to commands that the server did not get, if it is their turn.
     pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log) {
         while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
             out.extend_from_slice(reply);
@@ -168,11 +167,11 @@ impl Protocol {
         }
     }
 
-    /// A command is forwarded. `head` is the beginning of its frame, which has `size` bytes.
+    /// Records a command that is being forwarded. `head` is the beginning of its frame, which has `size` bytes.
     pub(super) fn command(&mut self, head: &[u8], size: u64, log: &mut Log) {
         let name = self.name_of(head);
         let mut args = arguments(head).skip(1);
-        // RESET, HELLO and SELECT hold from the next command on, whether it waits for the reply or not.
+        // RESET, HELLO and SELECT apply to the next command, even if it is sent before their reply.
         let before = self.database;
         let effect = match &*name {
             "SELECT" => {
@@ -209,7 +208,7 @@ impl Protocol {
             }
             _ => Effect::Nothing,
         };
-        // A transaction that is sent at once begins with MULTI, and is counted at EXEC.
+        // In a pipelined transaction MULTI begins the round trip, but EXEC is counted.
         let multi = self.transaction.filter(|_| &*name == "EXEC").and_then(|(multi, _)| log.commands.get(multi));
         let begins_round_trip = self.waiting.is_empty() || multi.is_some_and(|multi| multi.begins_round_trip);
         let index = log.commands.len();
@@ -240,7 +239,7 @@ impl Protocol {
             self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
             return;
         }
-        // The state of the connection is the server's: a command that does not reach it changes none.
+        // A command that does not reach the server does not change the connection's state.
         let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) {
             self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
             Effect::Nothing
@@ -257,7 +256,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the server will reply to that command.
+    /// Returns true if the server will reply to this command.
     fn is_answered(&mut self, name: &str, head: &[u8]) -> bool {
         if name == "CLIENT REPLY" {
             let mode = arguments(head).nth(2).unwrap_or_default();
@@ -279,7 +278,7 @@ impl Protocol {
         }
     }
 
-    /// A frame of the server is complete.
+    /// Handles a complete frame from the server.
     pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> Answer {
         match self.push(head) {
             Some(Push::Other) => return Answer::Push,
@@ -316,7 +315,7 @@ impl Protocol {
         Self::reply(record, head, size, log)
     }
 
-    /// Whether that frame is sent unasked, or confirms a subscription.
+    /// Returns `Some` if this frame is unsolicited or confirms a subscription.
     fn push<'head>(&self, head: &'head [u8]) -> Option<Push<'head>> {
         let is_push = head.first() == Some(&b'>');
         if self.is_monitor && head.first() == Some(&b'+') && head.get(1).is_some_and(u8::is_ascii_digit) {
@@ -376,23 +375,23 @@ impl Protocol {
             return name.clone();
         }
         let name: Arc<str> = arguments::name(head).into();
-        // One with a subcommand is another name each time.
+        // With a subcommand, the first word alone does not determine the name.
         self.last_name = (!name.contains(' ')).then(|| (first.into(), name.clone()));
         name
     }
 }
 
-/// A frame that the server sends unasked, or for a subscription.
+/// An unsolicited frame, or the confirmation of a subscription.
 enum Push<'head> {
     /// The confirmation's kind (`subscribe`), and the channel.
     Confirmation(&'head [u8], &'head [u8]),
     Other,
 }
 
-/// The strings of an array or a push, as far as they are kept.
+/// Iterates over the strings of an array or a push that are in the bytes kept.
 fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_array = matches!(head.first(), Some(b'*' | b'>'));
-    // An array of bulk strings is written as a command is.
+    // Skip the line with the number of elements.
     let mut rest = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
     std::iter::from_fn(move || {
         if !is_array {
@@ -412,7 +411,7 @@ fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The head of a command as it can be kept: without passwords.
+/// Removes passwords from the head of a command.
 fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
     let has_secret = matches!(name, "AUTH" | "HELLO" | "MIGRATE" | "ACL SETUSER")
         || (name == "CONFIG SET"
@@ -427,7 +426,7 @@ fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
         shown.push(b' ');
     }
     if name == "HELLO" {
-        // Its version and the client's name are no secrets.
+        // Keep the version and the client's name.
         let words: Vec<_> = arguments(head).skip(1).collect();
         let mut words = words.as_slice();
         while let [word, rest @ ..] = words {

@@ -1,7 +1,7 @@
-//! The thread between the clients and the server: it forwards bytes as they came, and records the commands.
+//! The thread between the clients and the server, which forwards bytes unchanged and records commands.
 //!
-//! One thread polls all sockets, so that commands are recorded in the order in which they are forwarded. A connection
-//! whose other side takes nothing more is not read, so memory does not grow with the size of a value.
+//! One thread polls all sockets, so commands are recorded in the order in which they are forwarded. A connection is not
+//! read while its other side accepts no bytes, so memory does not grow with the size of a value.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::framer::Side;
+use super::framer::{Malformed, Side};
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
@@ -21,27 +21,27 @@ use super::stream::{Address, Stream};
 use crate::report;
 use crate::sync::lock;
 
-/// What is read at once, in bytes.
+/// How many bytes are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How often one connection is read before the others have their turn.
+/// How often one connection is read before the others get their turn.
 const READS_IN_TURN: usize = 16;
 
-/// After a failure to accept, such as too many open files, it is tried again after that time.
+/// The time before another attempt if accepting fails, for example because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
 const WAKE: Token = Token(0);
 const LISTENER: Token = Token(1);
-/// Each connection has two: the client's stream, and the server's.
+/// Each connection has two tokens: one for the client's stream and one for the server's.
 const FIRST_STREAM: usize = 2;
 
-/// What the thread shares with the tap.
+/// State shared by the thread and the tap.
 pub(super) struct Shared {
     log: Mutex<Log>,
     rules: Mutex<Rules>,
     has_rules: AtomicBool,
     changed: Condvar,
-    /// How many wait for the log to change.
+    /// The number of threads that wait for the log to change.
     waiters: AtomicUsize,
     is_stopping: AtomicBool,
     waker: Waker,
@@ -56,7 +56,7 @@ impl Shared {
         lock(&self.rules)
     }
 
-    /// From the next command on.
+    /// Adds a rule. It applies from the next command on.
     pub(super) fn add_rule(&self, rule: Rule) {
         let mut rules = self.rules();
         rules.0.push(rule);
@@ -69,11 +69,11 @@ impl Shared {
 
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
-        // It fails only where the thread has ended.
+        // This fails only if the thread has ended.
         let _ = self.waker.wake();
     }
 
-    /// Waits until the log has what is looked for, `within` that time.
+    /// Waits until `find` returns a value, or `within` has passed.
     pub(super) fn wait_for<T>(&self, within: Duration, mut find: impl FnMut(&Log) -> Option<T>) -> Option<T> {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         let mut found = None;
@@ -117,7 +117,7 @@ impl Gate for CommandGate<'_> {
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
-        // A rule may wait for the server; the log must not.
+        // A rule can wait for the server, so the log must be unlocked.
         self.log = None;
         let mut rules = self.shared.rules();
         let verdict = self.protocol.judge_command(frame, &mut rules);
@@ -155,7 +155,7 @@ impl Gate for ReplyGate<'_> {
 }
 
 impl Connection {
-    /// Moves bytes in both directions. True if there may be more.
+    /// Moves bytes in both directions. Returns true if more might be available.
     fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
         let Self { client, server, commands, replies, protocol } = self;
         for _ in 0..READS_IN_TURN {
@@ -224,7 +224,7 @@ impl Proxy {
         Ok((proxy, shared))
     }
 
-    /// Forwards until it is stopped. All connections are closed then.
+    /// Forwards until it is stopped. Then closes all connections.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; READ_BYTES];
@@ -237,7 +237,7 @@ impl Proxy {
             let timeout = match (runnable.is_empty(), accept_again, next_held) {
                 (false, ..) => Some(Duration::ZERO),
                 (true, true, _) => Some(ACCEPT_AGAIN),
-                // Never a moment too early: the clock of the poll is coarser.
+                // Add a millisecond: poll's clock is coarser, and must not wake too early.
                 (true, false, Some((_, until))) => {
                     Some(until.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
                 }
@@ -280,7 +280,7 @@ impl Proxy {
         }
     }
 
-    /// True if the connection has more to do at once.
+    /// Drives one connection. Returns true if it has more to do at once.
     fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
         let Some(connection) = &mut self.connections[slot] else { return false };
         match connection.drive(scratch, &self.shared) {
@@ -288,7 +288,8 @@ impl Proxy {
             Err(closed) => {
                 if let Closed::Malformed(side, malformed, bytes) = closed {
                     let from_client = side == Side::Client;
-                    let text = report::tap::malformed(connection.protocol.connection, from_client, &malformed, &bytes);
+                    let text =
+                        report::tap::malformed(connection.protocol.connection, from_client, &reason(malformed), &bytes);
                     report::print(&report::warning(&text));
                     self.shared.log().malformed.push(text);
                 }
@@ -300,7 +301,7 @@ impl Proxy {
         }
     }
 
-    /// Takes all clients that wait. True if some must be tried again.
+    /// Accepts all waiting clients. Returns true if accepting must be retried.
     fn accept(&mut self) -> bool {
         loop {
             let client = match self.listener.accept() {
@@ -309,7 +310,7 @@ impl Proxy {
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
                 Err(_) => return true,
             };
-            // Where the server is gone, its client sees a closed connection.
+            // If the server is gone, the client sees a closed connection.
             let _ = self.connect(client);
         }
     }
@@ -335,6 +336,16 @@ impl Proxy {
             protocol: Protocol::new(self.accepted),
         });
         Ok(())
+    }
+}
+
+/// Why bytes are not the protocol.
+fn reason(malformed: Malformed) -> String {
+    match malformed {
+        Malformed::Type(byte) => report::tap::unexpected_type(byte),
+        Malformed::Length(byte) => report::tap::unexpected_in_length(byte),
+        Malformed::LengthOf(kind) => report::tap::invalid_length(kind),
+        Malformed::Depth => report::tap::TOO_DEEP.to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the tap has seen of each command, and how much of it is kept.
+//! The record of commands and replies.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use super::arguments;
 use crate::report;
 
-/// How much of a command is kept, in bytes: its name, its keys and the beginning of its values.
+/// How many bytes of a command are kept: its name, its keys and the beginning of its values.
 pub(super) const REQUEST_BYTES: usize = 1024;
 
-/// How much of a reply is kept, in bytes.
+/// How many bytes of a reply are kept.
 pub(super) const REPLY_BYTES: usize = 256;
 
-/// How much a tap keeps in all, in bytes. Later commands are forwarded, counted, and not recorded.
+/// How many bytes a tap keeps in all. Later commands are forwarded and counted, but not recorded.
 pub(super) const ALL_BYTES: usize = 64 * 1024 * 1024;
 
-/// Commands of a client library that set a connection up. They are recorded, but are neither boundary nor round trip.
+/// Commands with which client libraries set up a connection. They are recorded, but are not boundaries or round trips.
 const HANDSHAKE: [&str; 6] = ["AUTH", "CLIENT", "COMMAND", "HELLO", "PING", "SELECT"];
 
 /// A command that went through a tap, with its reply.
@@ -38,7 +38,7 @@ pub struct Command {
     pub(super) transaction: Option<usize>,
     /// Whether no command of its connection was waiting for a reply.
     pub(super) begins_round_trip: bool,
-    /// What a rule did to it.
+    /// The fault that a rule injected.
     pub(super) fault: Option<&'static str>,
     pub(super) reply: Option<Replied>,
 }
@@ -62,7 +62,7 @@ pub enum Reply {
     Ok,
     /// Within a transaction: the command will be executed by EXEC.
     Queued,
-    /// There is no such value, or a condition was not met.
+    /// The value does not exist, or a condition was not met.
     Nil,
     /// A string.
     Value,
@@ -81,7 +81,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// From the first bytes of a reply.
+    /// Reads the kind from the first bytes of a reply.
     pub(super) fn read(head: &[u8]) -> Self {
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let (kind, rest) = line.split_first().map_or((b' ', &[][..]), |(kind, rest)| (*kind, rest));
@@ -99,18 +99,18 @@ impl Reply {
                 let text = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
                 Self::Error(code(text))
             }
-            // The value follows its attributes: too far for the kept bytes to tell. It is a value.
+            // Strings. A reply with attributes counts as a value too: the bytes kept might not reach its type.
             _ => Self::Value,
         }
     }
 
-    /// Whether it is an error.
+    /// Returns true if the reply is an error.
     #[must_use]
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
     }
 
-    /// Whether it says that there is nothing: nil, or no elements.
+    /// Returns true if the reply is nil or has no elements.
     #[must_use]
     pub fn is_miss(&self) -> bool {
         matches!(self, Self::Nil | Self::Empty)
@@ -140,131 +140,140 @@ impl fmt::Display for Reply {
 }
 
 impl Command {
-    /// The command's name in upper case, with its subcommand: `GET`, `CLIENT SETNAME`.
+    /// Returns the command's name in upper case, with its subcommand: `GET`, `CLIENT SETNAME`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether that is its name, in upper or lower case.
+    /// Returns true if the command has this name, ignoring case.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// Its arguments without the name, as far as they are kept: the first 1,024 bytes of the command.
+    /// Returns the arguments without the name.
+    ///
+    /// Only the first 1,024 bytes of a command are kept, so the last argument can be truncated and later ones missing.
     #[must_use]
     pub fn args(&self) -> Vec<&[u8]> {
         arguments::arguments(&self.head).skip(1 + usize::from(self.name.contains(' '))).collect()
     }
 
-    /// Its argument of that index as text, if it was kept: `0` is the key of most commands.
+    /// Returns the argument with this index, from 0, as text. Index 0 is the key of most commands.
+    ///
+    /// Returns `None` if the command has no such argument, or it was not kept.
     #[must_use]
     pub fn arg(&self, index: usize) -> Option<String> {
         self.args().get(index).map(|argument| arguments::text(argument).into_owned())
     }
 
-    /// Its keys, as far as they are kept.
+    /// Returns the keys among the arguments that were kept.
     #[must_use]
     pub fn keys(&self) -> Vec<&[u8]> {
         super::keys::keys(&self.name, &self.args())
     }
 
-    /// Which connection it came by; they are counted from 1.
+    /// Returns the number of the connection, counted from 1.
     #[must_use]
     pub fn connection(&self) -> u64 {
         self.connection
     }
 
-    /// The name that its client has given itself by CLIENT SETNAME or HELLO.
+    /// Returns the name that the client set with CLIENT SETNAME or HELLO.
     #[must_use]
     pub fn client_name(&self) -> Option<&str> {
         self.client_name.as_deref()
     }
 
-    /// The number of the database that was selected.
+    /// Returns the number of the selected database.
     #[must_use]
     pub fn database(&self) -> u32 {
         self.database
     }
 
-    /// The size of the whole command, in bytes.
+    /// Returns the size of the whole command in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The kind of its reply; `None` if there is none yet, or none was asked for.
+    /// Returns the kind of the reply; `None` if it has not arrived, or the client asked for none.
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
         self.reply.as_ref().map(|reply| &reply.kind)
     }
 
-    /// The first 256 bytes of its reply, as the server sent them.
+    /// Returns the first 256 bytes of the reply, as the server sent them.
     #[must_use]
     pub fn reply_head(&self) -> Option<&[u8]> {
         self.reply.as_ref().map(|reply| &*reply.head)
     }
 
-    /// The size of the whole reply, in bytes.
+    /// Returns the size of the whole reply in bytes.
     #[must_use]
     pub fn reply_size(&self) -> Option<u64> {
         self.reply.as_ref().map(|reply| reply.size)
     }
 
-    /// The time between command and reply, measured in the tap.
+    /// Returns the time between command and reply, measured in the tap.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.reply.as_ref().map(|reply| reply.at.saturating_duration_since(self.at))
     }
 
-    /// Whether it sets a connection up: HELLO, AUTH, SELECT, CLIENT, PING or COMMAND.
+    /// Returns true if the command sets up a connection: HELLO, AUTH, SELECT, CLIENT, PING or COMMAND.
     #[must_use]
     pub fn is_handshake(&self) -> bool {
         is_handshake(&self.name)
     }
 
-    /// Whether it is a boundary, at which faults are injected: neither part of a handshake, nor queued in a
-    /// transaction. A transaction is one at its EXEC.
+    /// Returns true if the command is a boundary, where a [sweep](crate::faults) injects faults.
+    ///
+    /// Commands that set up a connection are not boundaries. A transaction is one boundary, at its EXEC.
     #[must_use]
     pub fn is_boundary(&self) -> bool {
         is_boundary(&self.name, self.transaction.is_some())
     }
 
-    /// Whether it was queued in a transaction; MULTI and EXEC themselves are not.
+    /// Returns true if the command was queued in a transaction. MULTI and EXEC themselves are not.
     #[must_use]
     pub fn is_in_transaction(&self) -> bool {
         self.transaction.is_some() && !matches!(&*self.name, "EXEC" | "DISCARD" | "MULTI")
     }
 
-    /// Whether both are of one transaction.
+    /// Returns true if both commands belong to the same transaction.
     #[must_use]
     pub fn is_in_transaction_with(&self, other: &Self) -> bool {
         self.transaction.is_some() && self.transaction == other.transaction
     }
 
-    /// Whether a [rule](super::Rule) of the tap has harmed it.
+    /// Returns true if a [rule](super::Rule) of the tap applied to this command.
     #[must_use]
-    pub fn is_harmed(&self) -> bool {
+    pub fn has_fault(&self) -> bool {
         self.fault.is_some()
     }
 
-    /// Whether both waited for their replies at the same time, so that the server could have executed them in the other
-    /// order.
+    /// Returns true if both commands waited for their replies at the same time.
+    ///
+    /// The server could have executed them in either order.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (first, second) = if self.index < other.index { (self, other) } else { (other, self) };
         first.reply.as_ref().is_none_or(|reply| reply.commands_before > second.index)
     }
 
-    /// Whether it began a round trip: no command of its connection was waiting for a reply. Commands in a transaction
-    /// and those that set a connection up begin none.
+    /// Returns true if the command began a round trip: no other command of its connection was waiting for a reply.
+    ///
+    /// Commands queued in a transaction, and those that set up a connection, do not count.
     #[must_use]
     pub fn begins_round_trip(&self) -> bool {
         self.begins_round_trip && !self.is_handshake() && !self.is_in_transaction() && !self.is("MULTI")
     }
 
-    /// Its name and the pattern of its first key, in which whatever looks like an id is `*`: `GET price:*`.
+    /// Returns the name and the pattern of the first key: `GET price:*`.
+    ///
+    /// In the pattern, `*` replaces every part of the key after the first `:`, and a first part that looks like an id.
     #[must_use]
     pub fn shape(&self) -> String {
         match self.keys().first() {
@@ -282,7 +291,7 @@ pub(super) fn is_boundary(name: &str, is_in_transaction: bool) -> bool {
     !is_handshake(name) && name != "MULTI" && (!is_in_transaction || name == "EXEC")
 }
 
-/// As the transcript shows it.
+/// Writes one line of a transcript.
 impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reply = self.reply.as_ref().map(|reply| (&*reply.head, reply.size));
@@ -304,15 +313,15 @@ impl fmt::Debug for Command {
     }
 }
 
-/// Everything that a tap has recorded, in the order in which it was forwarded.
+/// Everything that a tap has recorded.
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) commands: Vec<Command>,
     /// Names of marks, each with the index of the first command after it.
     pub(super) marks: Vec<(String, usize)>,
-    /// Channels that a client was confirmed to be subscribed to.
+    /// Channels and patterns, each with its number of subscriptions that the server has confirmed.
     pub(super) subscribed: BTreeMap<Vec<u8>, u64>,
-    /// Connections that were closed because of bytes that are not the protocol.
+    /// A message for each connection that was closed because it sent bytes that are not the protocol.
     pub(super) malformed: Vec<String>,
     /// Commands that were forwarded after the record was full.
     pub(super) unrecorded: u64,
@@ -320,7 +329,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Records a command, if there is room.
+    /// Records a command unless the record is full.
     pub(super) fn push(&mut self, command: Command) -> Option<usize> {
         // Two reference counts, a name and the rest of the struct.
         const OVERHEAD: usize = size_of::<Command>() + 64;

@@ -1,4 +1,4 @@
-//! Rules, as a test makes them.
+//! The public types of rules.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,11 @@ use super::Tap;
 use super::rules::{self, Action, Pattern};
 use crate::redis_io::select_each;
 
-/// What a tap does to certain commands, until it has done it as often as it was told, or until the tap ends.
+/// A fault that a tap injects into matching commands.
+///
+/// A rule ends after the number of commands in [`times`](RuleBuilder::times), after the time in
+/// [`within`](RuleBuilder::within), or with the tap. If several rules match a command, the oldest applies. Dropping this
+/// value does not remove the rule; [`Tap::clear_rules`] does.
 ///
 /// ```
 /// use redis::Commands;
@@ -21,7 +25,7 @@ use crate::redis_io::select_each;
 /// let tap = test_request.tap()?;
 /// let client = redis::Client::open(tap.redis_url())?;
 ///
-/// // The server counts, and the client never hears of it. The redis crate sends INCRBY.
+/// // The server increments the counter, but the client never gets the reply. The redis crate sends INCRBY.
 /// let rule = tap.on("INCR*").key("visits").times(1).cut_after();
 /// let lost: redis::RedisResult<u32> = client.get_connection()?.incr("visits", 1);
 /// assert!(lost.is_err() && rule.fired() == 1);
@@ -35,16 +39,16 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// How many commands it has harmed.
+    /// Returns how many commands the rule has applied to.
     #[must_use]
     pub fn fired(&self) -> usize {
         self.fired.load(Ordering::SeqCst)
     }
 }
 
-/// Which commands a [`Rule`] is for, and how many. A method that says what happens to them completes it.
+/// The conditions of a [`Rule`]. A method that names the fault, such as [`cut_after`](Self::cut_after), adds the rule.
 #[derive(Debug)]
-#[must_use = "a rule is made by the method that says what happens"]
+#[must_use = "a rule is added by the method that names the fault"]
 pub struct RuleBuilder<'tap> {
     tap: &'tap Tap,
     pattern: Pattern,
@@ -53,122 +57,124 @@ pub struct RuleBuilder<'tap> {
     until: Option<Instant>,
 }
 
-#[expect(clippy::must_use_candidate, reason = "most rules are made and left alone")]
+#[expect(clippy::must_use_candidate, reason = "most tests ignore the rule that is returned")]
 impl<'tap> RuleBuilder<'tap> {
     pub(super) fn new(tap: &'tap Tap, command: &str) -> Self {
         let pattern = Pattern { name: command.to_uppercase(), key: None, client: None, at_boundary: false };
         Self { tap, pattern, skips: 0, times: usize::MAX, until: None }
     }
 
-    /// Only commands with a key that matches this pattern, in which `*` stands for any text and `?` for any character.
+    /// Restricts the rule to commands with a key that matches this pattern.
+    ///
+    /// `*` matches any text and `?` any byte.
     pub fn key(mut self, pattern: &str) -> Self {
         self.pattern.key = Some(pattern.to_owned());
         self
     }
 
-    /// Only commands of clients with that name, which they give themselves by CLIENT SETNAME or HELLO.
+    /// Restricts the rule to clients that set this name with CLIENT SETNAME or HELLO.
     pub fn client(mut self, name: &str) -> Self {
         self.pattern.client = Some(name.to_owned());
         self
     }
 
-    /// Only so many commands; without this, all.
+    /// Restricts the rule to this number of commands. Without it, the rule applies to all.
     pub fn times(mut self, count: usize) -> Self {
         self.times = count;
         self
     }
 
-    /// Not the first of them, but so many later.
+    /// Lets this number of matching commands pass before the rule applies.
     pub fn skip(mut self, count: usize) -> Self {
         self.skips = count;
         self
     }
 
-    /// Only for that time from now on.
+    /// Restricts the rule to this time from now.
     pub fn within(mut self, time: Duration) -> Self {
         self.until = Some(Instant::now() + time);
         self
     }
 
-    /// The command waits so long before it goes to the server. So do the later ones of its connection.
+    /// Delays the command, and all later ones of its connection, by this time.
     pub fn delay(self, time: Duration) -> Rule {
         self.make(Action::Delay(time))
     }
 
-    /// The connection is cut, and the server never gets the command.
+    /// Cuts the connection before the server gets the command.
     pub fn cut_before(self) -> Rule {
         self.make(Action::CutBefore)
     }
 
-    /// The server executes the command; the connection is cut, and the reply is lost.
+    /// Cuts the connection after the server has executed the command. The reply is lost.
     pub fn cut_after(self) -> Rule {
         self.make(Action::CutAfter)
     }
 
-    /// The reply comes so much later: after the client's own timeout, say, on a connection that it may use again.
+    /// Delays the reply by this time, for example past the client's timeout. The connection stays open.
     pub fn late(self, time: Duration) -> Rule {
         self.make(Action::Late(time))
     }
 
-    /// The client gets this error (`LOADING Redis is loading the dataset in memory`), and the server never gets the
+    /// Replies with this error, such as `LOADING Redis is loading the dataset in memory`. The server never gets the
     /// command.
     pub fn error(self, error: &str) -> Rule {
         self.make(Action::Error(error.replace(['\r', '\n'], " ")))
     }
 
-    /// The client gets the usual reply of success (`OK`, or 1), and the server never gets the command.
+    /// Replies as if the command had succeeded (`OK` or 1). The server never gets the command.
     pub fn pretend(self) -> Rule {
         self.make(Action::Pretend)
     }
 
-    /// The server executes the command, and the client gets nil instead of its reply.
+    /// Replaces the reply with nil. The server executes the command.
     pub fn nil(self) -> Rule {
         self.make(Action::Nil)
     }
 
-    /// The server executes the command; the client gets half of the reply, and the connection is cut.
+    /// Sends half of the reply, and cuts the connection. The server executes the command.
     pub fn half_reply(self) -> Rule {
         self.make(Action::HalfReply)
     }
 
-    /// The server executes the command, and the client gets bytes that are not the protocol.
+    /// Replaces the reply with bytes that are not the protocol. The server executes the command.
     pub fn garbage(self) -> Rule {
         self.make(Action::Garbage)
     }
 
-    /// The server executes the command without its expiry: SET, SETEX and GETEX without their TTL, and EXPIRE not at
-    /// all. Commands of more than 64 KiB are not changed.
+    /// Removes the expiry from the command: the TTL of SET, SETEX, PSETEX and GETEX, and EXPIRE altogether.
+    ///
+    /// Commands longer than 64 KiB are forwarded unchanged.
     pub fn without_expiry(self) -> Rule {
         self.make(Action::WithoutExpiry)
     }
 
-    /// The server executes the command twice, and the client gets the first reply. Commands of more than 64 KiB are not
-    /// changed.
+    /// Sends the command to the server twice. The client gets the first reply.
+    ///
+    /// Commands longer than 64 KiB are sent once.
     pub fn twice(self) -> Rule {
         self.make(Action::Twice)
     }
 
-    /// Before the command, both test databases lose all their data: an eviction, a restart without persistence, a
-    /// FLUSHALL by mistake.
+    /// Empties both test databases before the command, like a restart without persistence or an accidental FLUSHALL.
     pub fn lose_data(self) -> Rule {
         self.before(|commands| _ = commands.cmd("FLUSHDB").ignore())
     }
 
-    /// Before the command, all keys that match this glob-style pattern of Redis are gone, as if they had been evicted
-    /// or had expired.
+    /// Deletes all keys that match this Redis glob pattern before the command, as if they had expired or been evicted.
     pub fn lose_keys(self, pattern: &str) -> Rule {
         const DELETE: &str = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end";
         self.before(|commands| _ = commands.cmd("EVAL").arg(DELETE).arg(0).arg(pattern).ignore())
     }
 
-    /// Executes commands in both test databases before the command.
+    /// Adds a rule that executes commands in both test databases before the matching command.
     fn before(self, in_each: impl FnMut(&mut Pipeline)) -> Rule {
         let commands = select_each(self.tap.databases, in_each);
         let control = self.tap.control.clone();
         self.make(Action::Before(Box::new(move || control.execute(&commands))))
     }
 
-    /// The boundary of that index: a command that is neither part of a handshake nor queued in a transaction.
+    /// Restricts the rule to the [boundary](super::Command::is_boundary) with this index, from 0.
     pub(crate) fn at_boundary(mut self, index: usize) -> Self {
         self.pattern.at_boundary = true;
         self.skip(index).times(1)

@@ -1,4 +1,4 @@
-//! Faults by hand: what a tap does to the commands that match a rule.
+//! The rules of a tap: they match commands and inject faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,14 +8,14 @@ use super::arguments::arguments;
 use super::keys;
 use crate::report;
 
-/// Which commands a rule is for.
+/// Selects commands.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
-    /// The command's name in upper case, in which `*` stands for any text.
+    /// The command's name in upper case, in which `*` matches any text.
     pub(super) name: String,
     pub(super) key: Option<String>,
     pub(super) client: Option<String>,
-    /// Only commands at a boundary: not those that set a connection up, nor those before the end of a transaction.
+    /// Whether only boundaries match: no connection setup, and no commands queued in a transaction.
     pub(super) at_boundary: bool,
 }
 
@@ -43,9 +43,9 @@ pub(super) struct Judged<'a> {
 
 pub(super) struct Rule {
     pub(super) pattern: Pattern,
-    /// How many matching commands pass before the first that is harmed.
+    /// How many matching commands still pass before the rule applies.
     pub(super) skips: usize,
-    /// How many are harmed.
+    /// How many commands the rule still applies to.
     pub(super) times: usize,
     pub(super) until: Option<Instant>,
     pub(super) action: Action,
@@ -57,30 +57,30 @@ pub(super) enum Action {
     CutBefore,
     CutAfter,
     Late(Duration),
-    /// An error of the server, which does not get the command.
+    /// Reply with this error; the server does not get the command.
     Error(String),
-    /// The usual reply of a server that has done it, which does not get the command.
+    /// Reply as if the command had succeeded; the server does not get it.
     Pretend,
     Nil,
     HalfReply,
     Garbage,
     WithoutExpiry,
     Twice,
-    /// Something that is done before.
+    /// Call this before the command is forwarded.
     Before(Box<dyn FnMut() + Send>),
 }
 
-/// What becomes of a command.
+/// The fate of a command.
 pub(super) enum Before {
     Forward,
     Hold(Instant),
     Cut,
     Answer(Vec<u8>),
-    /// These bytes instead; with `true`, the second reply to them is dropped.
+    /// Forward these bytes instead. If `true`, they are two commands, and the second reply is dropped.
     Replace(Vec<u8>, bool),
 }
 
-/// What becomes of its reply.
+/// The fate of its reply.
 #[derive(Debug)]
 pub(super) enum After {
     Forward,
@@ -96,7 +96,7 @@ pub(super) enum After {
 pub(super) struct Rules(pub(super) Vec<Rule>);
 
 impl Rules {
-    /// What the first rule that matches does, and its name for the transcript.
+    /// Applies the first rule that matches. Returns the command's fate, its reply's, and the fault for the transcript.
     pub(super) fn judge(&mut self, command: &Judged<'_>) -> Option<(Before, After, &'static str)> {
         let now = Instant::now();
         self.0.retain(|rule| rule.times > 0 && rule.until.is_none_or(|until| now < until));
@@ -157,7 +157,7 @@ impl Action {
     }
 }
 
-/// What the server mostly replies to that command when it has done it.
+/// The server's usual reply if this command succeeds.
 fn usual_reply(name: &str) -> &'static [u8] {
     match name {
         "APPEND" | "DECR" | "DECRBY" | "DEL" | "EXPIRE" | "EXPIREAT" | "HDEL" | "HINCRBY" | "HSET" | "HSETNX"
@@ -168,7 +168,7 @@ fn usual_reply(name: &str) -> &'static [u8] {
     }
 }
 
-/// The command without the expiry that it sets.
+/// Removes the expiry from the command.
 fn without_expiry(command: &Judged<'_>) -> Before {
     let Some(whole) = command.whole else { return Before::Forward };
     let words: Vec<_> = arguments(whole).collect();

@@ -1,4 +1,4 @@
-//! Sockets of either kind, which never block.
+//! Non-blocking TCP and Unix sockets.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(super) enum Address {
     Tcp(SocketAddr),
@@ -20,11 +20,11 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Begins to connect. An error can also come with the first read or write.
+    /// Begins to connect. The first read or write can also return the error.
     pub(super) fn connect(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => TcpStream::connect(*address).map(Stream::Tcp),
-            // A full backlog would be an error without blocking.
+            // Connects blocking: a non-blocking connect fails if the backlog is full.
             #[cfg(unix)]
             Self::Unix(path) => {
                 let stream = std::os::unix::net::UnixStream::connect(path)?;
@@ -42,7 +42,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Sends each write at once. On a stream that is still connecting this can fail, and is tried again then.
+    /// Disables Nagle's algorithm.
     pub(super) fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),

@@ -102,8 +102,8 @@ pub(crate) fn whole_milliseconds(lease: &Lease, time: Duration) -> Duration {
 ///
 /// # Errors
 ///
-/// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove what has
-/// expired.
+/// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove expired
+/// keys.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
     let mut redis = lease.connect(Database::Sessions)?;
     let unfinished = age_with(lease, &mut redis, time, sets)

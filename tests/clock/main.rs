@@ -1,5 +1,6 @@
-//! The whole clock (`redis.clock = whole`), by libfaketime. Not part of a plain `cargo test`, which must pass without
-//! it: `cargo test --test clock`, which also starts the Redis on PATH, a build that does not take libfaketime.
+//! The whole clock (`redis.clock = whole`) with libfaketime. Not part of a plain `cargo test`, which must pass without
+//! libfaketime. Run `cargo test --test clock`, which also starts the Redis on PATH if that build does not work with
+//! libfaketime.
 
 #[path = "../it/child.rs"]
 #[allow(dead_code)]
@@ -29,7 +30,7 @@ fn time(redis: &mut Connection) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
-/// What a test is given that asks for it, on the server of the rung that takes it.
+/// Tests that request the whole clock, on the server of the provider that supports it.
 mod whole {
     use super::{
         Commands, Duration, SystemTime, TestRequest, YEAR, clean_redis, connect, get_jobs_redis, redis, rstest,
@@ -58,7 +59,7 @@ mod whole {
         assert!(milliseconds >= expected.as_millis(), "{id}");
     }
 
-    /// After a test that has moved the clock, the next one has another server.
+    /// After a test that moved the clock, the next test gets another server.
     #[rstest]
     #[ignore = "run by the_whole_clock_moves"]
     #[clean_redis]
@@ -71,7 +72,7 @@ mod whole {
     #[rstest]
     #[ignore = "run by the_whole_clock_moves"]
     #[clean_redis]
-    fn c_keys_end_and_say_so(test_request: TestRequest) {
+    fn c_keys_expire_with_an_event(test_request: TestRequest) {
         let mut redis = connect(&test_request);
         redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("Exg").exec(&mut redis).expect("CONFIG");
         redis.set_ex::<_, _, ()>("short", "x", 100).expect("SETEX");
@@ -157,17 +158,17 @@ fn the_whole_clock_moves(#[case] threads: &str) {
     assert!(ended.output.contains("6 passed"), "{}", ended.output);
 }
 
-/// Debian's build, with jemalloc, hangs under libfaketime: that is said, soon, and is an error.
+/// Debian's build, with jemalloc, hangs under libfaketime. The crate reports that soon, as an error.
 #[test]
-fn a_build_that_does_not_take_it_is_an_error() {
+fn an_incompatible_build_is_an_error() {
     let ended = run(&[("TRANSIENT_PROVIDER", "process")]);
     ended.assert_failed_with(&["0 passed", golden("process::under_faketime"), golden("report::no_server")]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
 
-/// Without a rung named, the one that takes it is found.
+/// If no provider is named, the one that supports it is found.
 #[test]
-fn the_ladder_finds_the_server_that_takes_it() {
+fn finds_the_server_that_supports_it() {
     let ended = run(&[("DOCKER_HOST", "unix:///nowhere/docker.sock")]);
     ended.assert_passed();
     assert!(ended.output.contains("(download); "), "{}", ended.output);
@@ -180,7 +181,7 @@ fn a_server_that_was_named_is_not_passed_over() {
 }
 
 #[test]
-fn a_container_has_none() {
+fn containers_do_not_support_it() {
     let ended = run(&[("TRANSIENT_PROVIDER", "container")]);
     ended.assert_failed_with(&["0 passed", golden("report::NO_WHOLE_CLOCK")]);
 }

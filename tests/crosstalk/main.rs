@@ -1,6 +1,6 @@
 //! 320 tests that would detect each other: each writes, sleeps for a random time, reads and publishes.
 //!
-//! They are not part of a plain `cargo test`: `tests/crosstalk/run` runs copies of them in parallel, with cargo and
+//! They are not part of a plain `cargo test`. `tests/crosstalk/run` runs copies of them in parallel, with cargo and
 //! nextest.
 
 use std::hash::{BuildHasher, RandomState};

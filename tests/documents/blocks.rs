@@ -1,5 +1,5 @@
-//! Each Rust block of the README and of docs/*.md, as a module named after its page and line.
+//! Every Rust block of the README and of docs/*.md, as a module named after its page and line.
 //!
-//! As doctests they only compile, without the bodies of tests: rustdoc builds no tests of a doctest.
+//! As doctests, these blocks would only compile: rustdoc does not build the tests inside a doctest.
 
 include!(concat!(env!("OUT_DIR"), "/blocks.rs"));

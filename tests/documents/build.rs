@@ -1,4 +1,4 @@
-//! Writes a file for each block that is marked `rust` and nothing else, and a list of these files as modules.
+//! Writes a file for each block whose language is exactly `rust`, and a list of these files as modules.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

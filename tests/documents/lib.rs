@@ -1,1 +1,1 @@
-//! Nothing: this package has only tests.
+//! Empty, because this package has only tests.

@@ -1,5 +1,5 @@
-//! The rung `container`, on a real engine. Not part of a plain `cargo test`, which must pass without one:
-//! `cargo test --test engine` with `SERVER_IMAGE` and its like naming images that the engine has.
+//! The container provider on a real engine. Not part of a plain `cargo test`, which must pass without an engine. Run
+//! `cargo test --test engine` with `SERVER_IMAGE` and the other variables naming images that the engine has.
 
 #[path = "../it/child.rs"]
 #[allow(dead_code)]
@@ -26,7 +26,8 @@ fn child(test: &str) -> Child {
     child.env("TRANSIENT_IMAGE", env::var("SERVER_IMAGE").expect("SERVER_IMAGE names the image"))
 }
 
-/// What the engine has of our images: running, created, or ended and not removed. Others may have containers meanwhile.
+/// The engine's containers of our images: running, created, or exited and not removed. Other processes can start
+/// containers concurrently.
 fn containers() -> Vec<String> {
     let images: Vec<_> =
         ["SERVER_IMAGE", "SHELL_IMAGE", "EMPTY_IMAGE"].iter().filter_map(|name| env::var(name).ok()).collect();
@@ -43,7 +44,7 @@ fn containers() -> Vec<String> {
 
 #[track_caller]
 fn assert_all_gone() {
-    // README says 15 s, which a busy machine can make longer.
+    // The README states 15 s, but a busy machine can take longer.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !containers().is_empty() {
         assert!(Instant::now() < deadline, "still there: {:?}", containers());
@@ -84,11 +85,11 @@ async fn starts_inside_a_runtime() {
     assert_eq!(test_request.server().provider(), Provider::Container);
 }
 
-/// The URLs that children ran on.
+/// The URLs of the servers that the children used.
 fn urls<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> HashSet<&'a str> {
     let urls = ended.into_iter().map(|ended| {
         ended.assert_passed();
-        // Each lease has a password of its own.
+        // Each lease has its own password.
         ended
             .output
             .split_once("at redis://")
@@ -106,7 +107,7 @@ fn urls<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> HashSet<&'a str> {
 
 #[test]
 #[serial]
-fn processes_one_after_the_other_share_a_container() {
+fn consecutive_processes_share_a_container() {
     let ended: Vec<_> = (0..5).map(|_| child("uses_a_container").run()).collect();
     assert_eq!(urls(&ended).len(), 1);
     assert_eq!(containers().len(), 1, "{:?}", containers());
@@ -115,7 +116,7 @@ fn processes_one_after_the_other_share_a_container() {
 
 #[test]
 #[serial]
-fn processes_at_once_have_a_container_each_and_no_more() {
+fn concurrent_processes_have_exactly_one_container_each() {
     for _ in 0..3 {
         let directory = tempfile::TempDir::new().expect("a directory");
         let until = directory.path().join("go on");
@@ -131,10 +132,10 @@ fn processes_at_once_have_a_container_each_and_no_more() {
     assert_all_gone();
 }
 
-/// Processes come at every moment of a container's last seconds: each has one that works, or a new one.
+/// Processes arrive at every moment of a container's last seconds. Each gets a container that works, or a new one.
 #[test]
 #[serial]
-fn a_container_that_is_about_to_end_is_never_had() {
+fn an_ending_container_is_never_used() {
     for tenths in [48, 51, 54, 57, 60, 63] {
         child("uses_a_container").run().assert_passed();
         std::thread::sleep(Duration::from_millis(tenths * 100));
@@ -143,7 +144,7 @@ fn a_container_that_is_about_to_end_is_never_had() {
     assert_all_gone();
 }
 
-/// What a killed process has changed is nothing that the next one finds.
+/// The next process sees no changes by a killed process.
 #[test]
 #[serial]
 fn a_changed_container_is_not_shared() {
@@ -164,7 +165,7 @@ fn a_kept_container_stays_until_it_is_ended() {
     ended.assert_failed_with(&["KEPT", "engine::fails, ", "shutdown nosave"]);
     std::thread::sleep(Duration::from_secs(14));
     assert_eq!(containers().len(), 1, "{:?}", containers());
-    // A later run does not take it for its own.
+    // A later run does not reuse it.
     let url = ended.output.split_once("failing at ").expect("a URL").1.lines().next().expect("a line");
     let next = child("uses_a_container").run();
     assert!(!url.contains(urls([&next]).into_iter().next().expect("a URL")), "{}", next.output);
@@ -183,7 +184,7 @@ fn fails(test_request: TestRequest) {
 }
 
 #[rstest]
-#[ignore = "run by processes_at_once_have_a_container_each_and_no_more"]
+#[ignore = "run by concurrent_processes_have_exactly_one_container_each"]
 #[clean_redis]
 fn waits_for_the_others(test_request: TestRequest) {
     println!("at {}", test_request.redis_url());
@@ -193,14 +194,14 @@ fn waits_for_the_others(test_request: TestRequest) {
     }
 }
 
-/// Whatever a test does to its server, and however it ends, the container ends too.
+/// The container ends, however its test changes the server or exits.
 #[rstest]
 #[case("password")]
 #[case("busy")]
 #[case("paused")]
 #[serial]
-fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
-    // Not the process that has started it: that one could tell the engine.
+fn a_container_that_stops_answering_ends_too(#[case] change: &str) {
+    // Not in the process that started it, because that process could notify the engine.
     child("uses_a_container").run().assert_passed();
     let mut running = child("shuts_others_out").env("CHANGE", change).start();
     running.wait_for("shut out at redis://");
@@ -214,7 +215,7 @@ fn a_container_that_answers_nobody_ends_too(#[case] change: &str) {
 }
 
 #[rstest]
-#[ignore = "run by a_container_that_answers_nobody_ends_too"]
+#[ignore = "run by a_container_that_stops_answering_ends_too"]
 #[clean_redis]
 fn shuts_others_out(test_request: TestRequest) -> redis::RedisResult<()> {
     let mut redis = get_redis(&test_request)?;
@@ -236,7 +237,7 @@ fn shuts_others_out(test_request: TestRequest) -> redis::RedisResult<()> {
     Ok(())
 }
 
-/// It is in use while somebody is connected, whatever he calls himself.
+/// The container is in use while any client is connected, whatever its name.
 #[test]
 #[serial]
 fn a_container_whose_owner_was_disconnected_stays() {
@@ -255,7 +256,7 @@ fn disconnects_its_owner(test_request: TestRequest) -> redis::RedisResult<()> {
 }
 
 #[rstest]
-#[ignore = "run by a_container_that_is_about_to_end_is_never_had"]
+#[ignore = "run by an_ending_container_is_never_used"]
 #[clean_redis]
 fn idles_for_three_seconds(test_request: TestRequest) -> redis::RedisResult<()> {
     for number in 0..30 {
@@ -303,24 +304,24 @@ fn a_container_in_use_stays() {
 
 #[test]
 #[serial]
-fn an_image_that_is_nowhere_is_reported() {
+fn a_missing_image_is_reported() {
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", "localhost:1/no-such-image:1").run();
-    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started")]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("container::not_started")]);
     ended.assert_failed_with(&["docker pull localhost:1/no-such-image:1"]);
     assert_all_gone();
 }
 
-/// An image without a shell: the container is created, and can't be started.
+/// An image without a shell: the container is created, but can't start.
 #[test]
 #[serial]
 fn an_image_that_cant_be_started_is_reported() {
     let image = env::var("EMPTY_IMAGE").expect("an image without a shell");
     let ended = child("uses_a_container").env("TRANSIENT_IMAGE", &image).run();
-    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("report::container::not_started"), &image]);
+    ended.assert_failed_with(&["panicked at tests/engine/main.rs", golden("container::not_started"), &image]);
     assert_all_gone();
 }
 
-/// An image with a shell but without a server: it starts, and ends.
+/// An image with a shell but without a server: the container starts, and exits.
 #[test]
 #[serial]
 fn an_image_without_a_server_is_reported() {
@@ -334,10 +335,10 @@ fn an_image_without_a_server_is_reported() {
 #[serial]
 fn no_engine_is_reported() {
     let ended = child("uses_a_container").env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
-    ended.assert_failed_with(&[golden("report::container::no_engine"), golden("report::container::REMEDY")]);
+    ended.assert_failed_with(&[golden("container::no_engine"), golden("container::REMEDY")]);
 }
 
-/// Tests that run in a container themselves, with the socket of their host's engine.
+/// Tests that run in a container with access to the socket of their host's engine.
 #[test]
 #[serial]
 fn tests_in_a_container_reach_their_server() {
@@ -347,7 +348,7 @@ fn tests_in_a_container_reach_their_server() {
     let (image, shell) = (named("SERVER_IMAGE"), named("SHELL_IMAGE"));
     let mut command = std::process::Command::new("docker");
     command.args(["run", "--rm", "--volume", "/var/run/docker.sock:/var/run/docker.sock"]);
-    // The test binary, with the libraries of this machine.
+    // The test binary with this machine's libraries.
     for directory in ["/usr", "/lib", "/lib64"] {
         command.args(["--volume", &format!("{directory}:{directory}:ro")]);
     }
@@ -386,7 +387,7 @@ fn finds_it_closed(test_request: TestRequest) {
     }
 }
 
-/// Neither users of this machine nor other containers get in without the password.
+/// Without the password, neither users of this machine nor other containers get access.
 #[test]
 #[serial]
 fn a_container_is_closed_to_others() {
@@ -394,7 +395,7 @@ fn a_container_is_closed_to_others() {
     assert_all_gone();
 }
 
-/// A slot's file says where a container is. One that leads to somebody else's server is not followed.
+/// A slot's file has the address of a container. If it leads to another server, it is not followed.
 #[test]
 #[serial]
 fn a_forged_slot_leads_nowhere() {
@@ -418,7 +419,7 @@ fn a_forged_slot_leads_nowhere() {
         assert!(std::time::Instant::now() < deadline, "the server is silent");
         std::thread::sleep(Duration::from_millis(10));
     };
-    let () = redis::cmd("SET").arg("cart:1").arg("somebody's").query(&mut redis).expect("SET");
+    let () = redis::cmd("SET").arg("cart:1").arg("production").query(&mut redis).expect("SET");
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut redis).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
     let slots = std::fs::read_dir(cache.path().join("transient-fixtures/v1/containers")).expect("slots").flatten();
@@ -433,6 +434,6 @@ fn a_forged_slot_leads_nowhere() {
     server.wait().expect("reap");
     ended.assert_passed();
     assert!(ended.output.contains("(container)"), "{}", ended.output);
-    assert_eq!(left.as_deref(), Some("somebody's"));
+    assert_eq!(left.as_deref(), Some("production"));
     assert_all_gone();
 }

@@ -1,4 +1,4 @@
-//! The cache directory, which releases share.
+//! The cache directory, which all releases share.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::child::Child;
 use crate::own_server;
 
-/// Releases with other cache layouts can run beside this one.
+/// Releases with other cache layouts can run concurrently.
 #[test]
 fn ignores_other_cache_layouts() {
     let cache = TempDir::new().expect("a directory");
@@ -19,7 +19,7 @@ fn ignores_other_cache_layouts() {
     }
     let child = Child::test("ownership::clears_nothing").env("XDG_CACHE_HOME", cache.path());
     let child = child.env("TRANSIENT_PROVIDER", own_server::own_rung());
-    // Runs that have a process for each test keep their servers in slots.
+    // Runs that use a process for each test keep their servers in slots.
     child.env("NEXTEST_EXECUTION_MODE", "process-per-test").env("NEXTEST_RUN_ID", "layouts").run().assert_passed();
     assert_ne!(fs::read_dir(root.join("v1/servers")).expect("slots").count(), 0);
     for other in others {

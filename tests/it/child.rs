@@ -1,4 +1,4 @@
-//! Runs one of this binary's own tests in a process of its own, with an environment of its own.
+//! Runs one of this binary's tests in its own process, with its own environment.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Only a child that hangs meets it: it is five times the longest that anything may take.
+/// Only a child that hangs reaches it: it is five times the longest that a child can take.
 const LIMIT: Duration = Duration::from_secs(150);
 
 pub(crate) struct Child(Command);
 
-/// How a child ended, and what it said.
+/// The exit status and the output of a child.
 pub(crate) struct Ended {
     pub(crate) passed: bool,
     pub(crate) output: String,
@@ -27,8 +27,8 @@ pub(crate) fn list(filter: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// Writes a program, by a process of its own: written here, it would be open in what another test starts at that
-/// moment, and a file that is open for writing can't be executed.
+/// Writes a program from another process. If this process wrote it, a concurrently forked child could have it open for
+/// writing, and such a file can't be executed.
 pub(crate) fn write_program(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
 
@@ -39,24 +39,24 @@ pub(crate) fn write_program(path: &Path, text: &str) {
 }
 
 impl Child {
-    /// This one test, whether it is ignored or not.
+    /// Only this test, ignored or not.
     pub(crate) fn test(name: &str) -> Self {
         Self::tests(name).arguments(["--exact"])
     }
 
-    /// All tests with that in their names, one thread each unless said otherwise.
+    /// All tests with this text in their names, on one thread unless set otherwise.
     pub(crate) fn tests(filter: &str) -> Self {
         let mut command = Command::new(env::current_exe().expect("this binary"));
         command.args([filter, "--include-ignored", "--nocapture"]);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
-            // Which server binary is meant goes for the children too: tests are run on every version.
+            // The children use the same server binary, because the tests run on every version.
             let ours = name_text.starts_with("TRANSIENT_") && name_text != "TRANSIENT_SERVER_BINARY";
             if ours || name_text.starts_with("NEXTEST") {
                 command.env_remove(name);
             }
         }
-        // Our own test.ini names 127.0.0.1:6379, where this machine may have a server of its own.
+        // The repository's test.ini names 127.0.0.1:6379, where this machine can have a server.
         command.env("TRANSIENT_TEST_INI", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/nothing.ini"));
         Self(command)
     }
@@ -81,7 +81,7 @@ impl Child {
         self
     }
 
-    /// Starts it, for a test that does something meanwhile.
+    /// Starts it, for a test that acts concurrently.
     pub(crate) fn start(mut self) -> Running {
         let log = tempfile::NamedTempFile::new().expect("a file for the child's output");
         // One file, opened once and duplicated, so that neither stream overwrites the other.
@@ -96,7 +96,7 @@ impl Child {
         Running { child, log, start: Instant::now() }
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub(crate) fn run(self) -> Ended {
         self.start().wait(LIMIT)
     }
@@ -113,16 +113,16 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).expect("the child's output")).into_owned()
     }
 
-    /// Waits until the child has said something.
+    /// Waits until the child has printed this.
     pub(crate) fn wait_for(&self, words: &str) {
         let deadline = Instant::now() + LIMIT;
         while !self.output().contains(words) {
-            assert!(Instant::now() < deadline, "the child never said {words:?}, but:\n{}", self.output());
+            assert!(Instant::now() < deadline, "the child never printed {words:?}, but:\n{}", self.output());
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Stops it, as Ctrl-Z does, with all its threads.
+    /// Stops all its threads, like Ctrl-Z.
     pub(crate) fn stop(&self) {
         self.signal("STOP");
         let is_stopped = |thread: &Path| {
@@ -130,7 +130,7 @@ impl Running {
             line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
         };
         let threads = || std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
-        // A signal takes a moment to reach all threads. Where there is no /proc, nothing can be waited for.
+        // A signal takes a moment to reach all threads. Without /proc there is no way to wait for that.
         let deadline = Instant::now() + LIMIT;
         while !threads().all(|thread| is_stopped(&thread.path())) {
             assert!(Instant::now() < deadline, "the process did not stop");
@@ -142,13 +142,13 @@ impl Running {
         self.signal("CONT");
     }
 
-    /// By a shell, which is there when `PATH` is empty.
+    /// With a shell, which is found even if `PATH` is empty.
     fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("/bin/sh").args(["-c", &command]).status().expect("a shell").success());
     }
 
-    /// Waits for its end, no longer than `limit`: then it is killed, and the test fails.
+    /// Waits at most `limit` for it to exit. After that, kills it and fails the test.
     pub(crate) fn wait(mut self, limit: Duration) -> Ended {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait for the child") {
@@ -167,7 +167,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Our own child; where it has ended there is nothing to kill.
+        // Our own child. If it has exited, there is no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -184,7 +184,7 @@ impl Ended {
         );
     }
 
-    /// It failed, and said all of that.
+    /// Asserts that it failed and printed all of these.
     #[track_caller]
     pub(crate) fn assert_failed_with(&self, words: &[&str]) {
         assert!(!self.passed, "the child passed:\n{}", self.output);
@@ -193,7 +193,7 @@ impl Ended {
         }
     }
 
-    /// The report of the one test that failed, without what the harness adds.
+    /// The report of the only test that failed, without the harness's lines.
     #[track_caller]
     pub(crate) fn report(&self) -> String {
         let (_, report) = self.output.split_once(" can't run: ").expect("a report");

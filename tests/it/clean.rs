@@ -1,7 +1,7 @@
-//! `#[clean_redis]` beside every other attribute, in both orders.
+//! `#[clean_redis]` with every other attribute, in both orders.
 //!
-//! Each test of [`matrix`] sees its seed and nothing else, and leaves something behind. So that "nothing else" means
-//! something, `every_test_of_the_matrix_starts_on_a_dirty_server` runs each of them on a server that is dirty.
+//! Each test of [`matrix`] sees only its seed, and leaves keys. To prove the former,
+//! `every_test_of_the_matrix_starts_on_a_dirty_server` runs each of them on a server with foreign keys.
 
 use redis::Commands;
 use rstest::rstest;
@@ -10,7 +10,7 @@ use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, re
 use crate::child::{self, Child};
 use crate::own_server::{self, OwnServer};
 
-/// What is in both test databases.
+/// The contents of both test databases.
 pub(crate) fn keys(test_request: &TestRequest) -> (Vec<String>, Vec<String>) {
     let keys = |mut connection: redis::Connection| {
         let mut keys: Vec<String> = connection.keys("*").expect("KEYS");
@@ -20,7 +20,7 @@ pub(crate) fn keys(test_request: &TestRequest) -> (Vec<String>, Vec<String>) {
     (keys(get_redis(test_request).expect("connect")), keys(get_jobs_redis(test_request).expect("connect")))
 }
 
-/// The databases hold this and nothing else; afterwards they are dirty.
+/// Asserts that the databases hold exactly this, and makes them dirty.
 #[track_caller]
 pub(crate) fn assert_clean_but_for(seed: &[&str], test_request: &TestRequest) {
     let (sessions, jobs) = keys(test_request);
@@ -196,7 +196,7 @@ mod matrix {
     #[timeout(Duration::from_secs(30))]
     #[clean_redis]
     fn timeout_below(seeded: TestRequest) {
-        // The body has a thread of its own; another request of the test is still the same.
+        // The body runs on another thread, but another request of the same test still joins the first one.
         assert_eq!(seeded.redis_url(), TestRequest::new().redis_url());
         assert_clean_but_for(&["seed"], &seeded);
     }
@@ -375,7 +375,7 @@ mod matrix {
 
     generated_with_its_own_argument!(generated_three);
 
-    // An async test that no macro makes synchronous before us: its runtime is already there.
+    // The test is async before our attribute sees it, so its runtime already exists.
     fn block_on<Outcome>(future: impl Future<Output = Outcome>) -> Outcome {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
     }
@@ -418,9 +418,9 @@ fn every_test_of_the_matrix_starts_on_a_dirty_server() {
     }
 }
 
-/// Without the attribute, what an earlier test left is there.
+/// Without the attribute, the data of an earlier test is still there.
 #[rstest]
-fn sees_what_is_there(test_request: TestRequest) {
+fn sees_the_existing_data(test_request: TestRequest) {
     println!("there are {:?}", keys(&test_request));
 }
 
@@ -430,7 +430,7 @@ fn without_the_attribute_nothing_is_cleared() {
     for database in [14, 15] {
         server.connection(database).set::<_, _, ()>("dirt", "from before").expect("SET");
     }
-    let child = Child::test("clean::sees_what_is_there").env("TRANSIENT_REDIS_URL", server.url());
+    let child = Child::test("clean::sees_the_existing_data").env("TRANSIENT_REDIS_URL", server.url());
     let ended = child.env("TRANSIENT_ADOPT", "1").run();
     ended.assert_passed();
     assert!(ended.output.contains(r#"there are (["dirt"], ["dirt"])"#), "{}", ended.output);
@@ -439,7 +439,7 @@ fn without_the_attribute_nothing_is_cleared() {
 mod evil {
     use super::{Commands, TestRequest, clean_redis, get_redis, rstest, test_request};
 
-    /// Panics in the middle: the next test of the thread must have a server all the same.
+    /// Panics halfway. The next test of the thread must still get a server.
     #[rstest]
     #[clean_redis]
     #[should_panic(expected = "in the middle")]
@@ -455,7 +455,7 @@ mod evil {
         super::assert_clean_but_for(&[], &test_request);
     }
 
-    /// A clone that outlives its test: the server is never leased again.
+    /// A clone that outlives its test. The server is never leased again.
     #[rstest]
     #[clean_redis]
     fn c_leaks(test_request: TestRequest) {

@@ -1,4 +1,4 @@
-//! The connection by which a shared server knows who has it is closed while a test has it, or the server keeps nothing.
+//! The connection that holds a shared server is closed during a test, or the server loses its data.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn holds(test_request: TestRequest) -> RedisResult<()> {
     get_redis(&test_request)?.set::<_, _, ()>("left:2", "ours")
 }
 
-/// Waits until it is told that the lease is lost.
+/// Waits until the lease is reported lost.
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
@@ -47,9 +47,9 @@ fn is_lost(test_request: TestRequest) {
     get_redis(&test_request).map(drop).expect_err("the lease is lost");
 }
 
-/// Leaves a key on a server that takes no more of them.
+/// Leaves a key on a server that accepts no more keys.
 #[rstest]
-#[ignore = "run by a_full_server_that_keeps_no_names_gives_no_permission"]
+#[ignore = "run by a_full_server_without_names_gives_no_permission"]
 #[clean_redis]
 fn fills_the_server(test_request: TestRequest) -> RedisResult<()> {
     let mut redis = get_redis(&test_request)?;
@@ -73,7 +73,7 @@ impl World {
         child.env("XDG_CACHE_HOME", self.caches[cache].path()).env("GO_ON", self.go_on())
     }
 
-    /// The test of that name, which has said that it is ready.
+    /// The test with this name, after it has printed that it is ready.
     fn start(&self, test: &str) -> Running {
         let running = self.child(test, 0).start();
         running.wait_for("ready");
@@ -84,7 +84,7 @@ impl World {
         self.server.directory.path().join("go on")
     }
 
-    /// The lines of CLIENT LIST with that in them.
+    /// The lines of CLIENT LIST that contain this.
     fn clients(&self, words: &str) -> Vec<String> {
         let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut self.server.connection(0)).expect("CLIENT LIST");
         list.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
@@ -109,7 +109,7 @@ fn field(line: &str, name: &str) -> u64 {
     value.parse().expect("a number")
 }
 
-/// A test of another user, who has a cache of their own, waits until the first has ended.
+/// A test of another user, who has another cache, waits until the first has ended.
 fn assert_the_other_waits(world: &World, first: Running) {
     let other = world.child("holds", 1).start();
     wait_until("a test that waits", || !world.clients("name=transient-fixtures:waits:").is_empty());
@@ -143,16 +143,16 @@ fn a_lease_outlives_its_connection() {
 }
 
 #[test]
-fn what_is_left_is_remembered_though_the_connection_was_closed() {
+fn keys_left_by_a_test_are_remembered_if_the_connection_was_closed() {
     let world = World::new(&[]);
     let child = world.start("holds");
     world.close(world.holder().expect("a holder"));
     fs::write(world.go_on(), "").expect("write");
     child.wait(Duration::from_secs(100)).assert_passed();
-    world.server.connection(14).set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    world.server.connection(14).set::<_, _, ()>("shop:order:1", "production").expect("SET");
     let refused = world.child("holds", 0).run();
     refused.assert_failed_with(&["database 14", "1 key", golden("report::refused::foreign_keys")]);
-    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("production".to_owned()));
     world.server.connection(14).del::<_, ()>("shop:order:1").expect("DEL");
     world.child("holds", 1).run().assert_passed();
 }
@@ -161,22 +161,22 @@ fn what_is_left_is_remembered_though_the_connection_was_closed() {
 fn a_lease_that_another_test_has_taken_writes_nothing() {
     let world = World::new(&[]);
     let child = world.start("is_lost");
-    // As another test's.
+    // Like another test's connection.
     let mut other = world.server.connection(14);
     let old = world.holder().expect("a holder");
     redis::cmd("CLIENT").arg("SETNAME").arg("transient-fixtures:lease:1:other").exec(&mut other).expect("SETNAME");
     world.close(old);
     child.wait_for(golden("lease::lost"));
-    other.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    other.set::<_, _, ()>("shop:order:1", "production").expect("SET");
     child.wait(Duration::from_secs(100)).assert_passed();
-    assert_eq!(other.get("shop:order:1"), Ok("somebody's".to_owned()));
-    // And it counts as nobody's but theirs.
+    assert_eq!(other.get("shop:order:1"), Ok("production".to_owned()));
+    // The key counts as theirs only.
     drop(other);
     world.child("holds", 0).run().assert_failed_with(&["database 14", "1 key"]);
-    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(world.server.connection(14).get("shop:order:1"), Ok("production".to_owned()));
 }
 
-/// While a process is stopped, other tests may come and go.
+/// While a process is stopped, other tests can come and go.
 #[test]
 fn a_process_that_was_stopped_has_lost_its_lease() {
     let world = World::new(&[]);
@@ -191,16 +191,16 @@ fn a_process_that_was_stopped_has_lost_its_lease() {
 }
 
 #[test]
-fn a_full_server_that_keeps_no_names_gives_no_permission() {
+fn a_full_server_without_names_gives_no_permission() {
     let world = World::new(&["--maxmemory-policy", "noeviction"]);
     let ended = world.child("fills_the_server", 0).run();
     ended.assert_passed();
     assert!(ended.output.contains(golden("lease::not_left")), "{}", ended.output);
     let mut redis = world.server.connection(14);
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut redis).expect("CONFIG SET");
-    redis.set::<_, _, ()>("shop:order:1", "somebody's").expect("SET");
+    redis.set::<_, _, ()>("shop:order:1", "production").expect("SET");
     for _ in 0..2 {
         world.child("fills_the_server", 0).run().assert_failed_with(&["database 14", "2 keys"]);
     }
-    assert_eq!(redis.get("shop:order:1"), Ok("somebody's".to_owned()));
+    assert_eq!(redis.get("shop:order:1"), Ok("production".to_owned()));
 }

@@ -1,4 +1,4 @@
-//! Data fixtures, on whichever server the tests have; `.ci/run` has them on every version.
+//! Data fixtures, on any server. `.ci/run` tests them on every version.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn connect(test_request: &TestRequest) -> Connection {
     get_redis(test_request).expect("connect")
 }
 
-/// Loads a file with that text.
+/// Loads a file with this text.
 fn load(test_request: &TestRequest, text: impl AsRef<[u8]>) -> Result<(), Error> {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("some.redis");
@@ -24,7 +24,7 @@ fn load(test_request: &TestRequest, text: impl AsRef<[u8]>) -> Result<(), Error>
     test_request.load(path.to_str().expect("UTF-8"))
 }
 
-/// Its fifth line.
+/// The file's fifth line.
 const FAILS_IN_THE_MIDDLE: &str = "SET name x\nSELECT 15\nSET job x\nSELECT 14\nLPUSH name y\nSET good 2\nINCR name\n";
 
 fn jobs(test_request: &TestRequest) -> Connection {
@@ -49,7 +49,7 @@ fn brands_are_loaded(test_request: TestRequest) {
     assert_eq!(redis.zrange::<_, Vec<String>>("brands:by_sales", 0, 0), Ok(vec!["brand:2".to_owned()]));
     let mut jobs = get_jobs_redis(&test_request).expect("connect");
     assert_eq!(jobs.lrange::<_, Vec<String>>("celery", 0, -1), Ok(vec!["a job".to_owned()]));
-    // What is there stays, what another fixture brings comes to it, and takes the place of its own keys.
+    // Existing keys stay, another fixture adds keys, and a fixture's keys replace existing ones.
     let () = redis.set("brand:3", "changed").expect("SET");
     test_request.load("every_type").expect("load");
     test_request.load("every_type.json").expect("load");
@@ -87,7 +87,7 @@ fn words_are_split_as_redis_cli_does(test_request: TestRequest) {
     assert_eq!(size(&mut redis), 8);
 }
 
-/// What redis-cli makes of a line is what we make of it, where there is one.
+/// Our lines mean the same as redis-cli's, if it is installed.
 #[rstest]
 #[clean_redis]
 fn redis_cli_has_the_same_words(test_request: TestRequest) {
@@ -106,11 +106,11 @@ fn redis_cli_has_the_same_words(test_request: TestRequest) {
         .stdout(std::process::Stdio::null())
         .spawn();
     let mut cli = cli.expect("a shell");
-    // Where there is no client, the shell has ended already.
+    // Without redis-cli, the shell has already exited.
     let _ = std::io::Write::write_all(&mut cli.stdin.take().expect("stdin"), lines.join("\n").as_bytes());
     let status = cli.wait().expect("redis-cli");
     if status.code() == Some(127) {
-        // CI has one beside the server.
+        // CI has redis-cli beside the server.
         assert_ne!(std::env::var("EXPECTED_PROVIDER").as_deref(), Ok("process"), "no redis-cli");
         return println!("no redis-cli here");
     }
@@ -137,7 +137,7 @@ fn redis_cli_has_the_same_words(test_request: TestRequest) {
 #[case::copied_twice("COPY good better DB 14 DB 0", golden("data::other_database"))]
 #[case::copied_in_lower_case("copy good better db 0", golden("data::other_database"))]
 #[clean_redis]
-fn a_line_that_must_not_be_sent_is_named(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
+fn forbidden_lines_are_reported(test_request: TestRequest, #[case] line: &str, #[case] words: &str) {
     let mut redis = connect(&test_request);
     let () = redis.set("old", "x").expect("SET");
     let error = load(&test_request, format!("SET good 1\n\n# a comment\n{line}\nSET good 2\n")).expect_err("bad");
@@ -177,7 +177,7 @@ fn a_line_that_fails_leaves_clean_databases_clean(test_request: TestRequest) {
     assert_eq!((size(&mut redis), size(&mut jobs(&test_request))), (0, 0));
 }
 
-/// Without the attribute, what was there is not ours to take away.
+/// Without the attribute, existing keys are not ours to delete.
 #[rstest]
 fn a_line_that_fails_takes_nothing_away_from_a_test_that_is_not_clean(test_request: TestRequest) {
     let mut redis = connect(&test_request);
@@ -203,7 +203,7 @@ fn an_empty_file_and_a_long_line_are_fine(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_fixture_that_is_not_there_names_those_that_are(test_request: TestRequest) {
+fn a_missing_fixture_is_reported_with_the_existing_ones(test_request: TestRequest) {
     let error = test_request.load("brand").expect_err("no such fixture").to_string();
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     assert!(error.contains("\"brand\""), "{error}");
@@ -265,10 +265,10 @@ fn fixtures_are_beside_the_manifest_and_upwards() {
     }
 }
 
-/// A snapshot's file that was written by hand, and that the server accepts only half of.
+/// A snapshot file written by hand, of which the server accepts only half.
 #[rstest]
 #[clean_redis]
-fn of_a_snapshot_that_fails_nothing_is_left_in_a_clean_test(test_request: TestRequest) {
+fn a_failing_snapshot_leaves_a_clean_test_empty(test_request: TestRequest) {
     let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
     let text = r#"{"transient_fixtures_snapshot": 1, "databases": {"14": [
         {"key": "good", "value": {"string": "x"}},

@@ -66,7 +66,7 @@ fn assert_leads_somewhere(page: &Path, destination: &str) {
     }
 }
 
-/// Inline links are looked at with those of all other pages, in `repository.rs`.
+/// `repository.rs` checks inline links on all pages.
 #[test]
 fn definitions_of_links_lead_somewhere() {
     for page in pages() {
@@ -77,7 +77,7 @@ fn definitions_of_links_lead_somewhere() {
     }
 }
 
-/// rustdoc shows a page elsewhere than the repository does: links go by definitions, which `src/guide.rs` replaces.
+/// rustdoc shows the pages at other paths than the repository. So links use definitions, which `src/guide.rs` replaces.
 #[test]
 fn links_between_pages_work_in_rustdoc() {
     let guide = read("src/guide.rs");
@@ -113,7 +113,7 @@ fn marked(word: &str, text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn code_from_elsewhere_is_as_it_is_there() {
+fn copied_code_equals_its_source() {
     let mut count = 0;
     for page in pages() {
         for (path, block) in marked("from", &fs::read_to_string(&page).expect("a page")) {
@@ -124,7 +124,7 @@ fn code_from_elsewhere_is_as_it_is_there() {
     assert!(count >= 10, "{count}");
 }
 
-/// Whether the pieces occur in the text, in this order.
+/// Whether the text contains the pieces in this order.
 fn has_in_order<'piece>(mut text: &str, pieces: impl Iterator<Item = &'piece str>) -> bool {
     for piece in pieces {
         let Some(at) = text.find(piece) else { return false };
@@ -135,7 +135,7 @@ fn has_in_order<'piece>(mut text: &str, pieces: impl Iterator<Item = &'piece str
 
 /// Reports that a page shows, where the golden file has placeholders for the server.
 #[test]
-fn reports_are_as_they_are_printed() {
+fn shown_reports_are_golden() {
     let page = read("docs/snapshots.md");
     let reports = marked("golden", &page);
     assert!(!reports.is_empty());

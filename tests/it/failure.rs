@@ -1,4 +1,4 @@
-//! What a failed test is told after its panic.
+//! The output of a failed test after its panic.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,7 @@ mod failing {
         panic!("on purpose");
     }
 
-    /// Messages that are nothing but a name, in lists that are named as their queue.
+    /// Messages that have only a name, in lists named like their queue.
     #[derive(Debug)]
     struct Names;
 
@@ -55,7 +55,7 @@ mod failing {
         }
     }
 
-    /// Of two queues, each in its own words.
+    /// Two queues, each in its own format's terms.
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis]
@@ -113,7 +113,7 @@ mod failing {
             redis.set::<_, _, ()>(format!("key:{number}"), "x".repeat(10_000)).expect("SET");
             test_request.jobs().enqueue(Job::new("count").with_args((number,))).expect("enqueue");
         }
-        // One job, and one key, that fill a screen each.
+        // One job and one key that would fill a screen each.
         test_request.jobs().enqueue(Job::new("long").with_args("å".repeat(500_000)).with_queue("a")).expect("enqueue");
         redis::cmd("XGROUP").arg(&["CREATE", "a", "mail", "0", "MKSTREAM"]).exec(&mut redis).expect("XGROUP");
         for number in 0..200 {
@@ -125,7 +125,7 @@ mod failing {
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(fixtures("brands"))]
-    fn changes_what_was_loaded(test_request: TestRequest) {
+    fn changes_the_loaded_data(test_request: TestRequest) {
         let mut redis = get_redis(&test_request).expect("connect");
         redis.del::<_, ()>("brand:2").expect("DEL");
         redis.set::<_, _, ()>("brand:3", "\0\u{ff}").expect("SET");
@@ -182,7 +182,7 @@ fn run(test: &str) -> Ended {
     child.env("CARGO_PKG_NAME", "transient-fixtures").run()
 }
 
-/// What was said after the panic.
+/// The output after the panic.
 fn told(ended: &Ended) -> &str {
     let start = ended.output.find("transient-fixtures: it::failure::failing::").expect("a report");
     let end = ended.output[start..].find("--nocapture").expect("the command") + "--nocapture".len();
@@ -195,7 +195,7 @@ fn told(ended: &Ended) -> &str {
 #[case("panics_in_a_runtime", "panics_in_a_runtime")]
 #[case("times_out", "times_out")]
 #[case("fails_in_a_case", "fails_in_a_case::case_1")]
-fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
+fn a_failed_test_reports_its_changes(#[case] filter: &str, #[case] name: &str) {
     let filter = if filter == name { name } else { "fails_in_a_case::case_1" };
     let ended = run(filter);
     ended.assert_failed_with(&[]);
@@ -218,12 +218,12 @@ fn a_failed_test_says_what_it_left(#[case] filter: &str, #[case] name: &str) {
 
 #[rstest]
 #[case("panics")]
-#[case("changes_what_was_loaded")]
+#[case("changes_the_loaded_data")]
 #[case("has_two_queues")]
-fn what_is_said_is_golden(#[case] name: &str) {
+fn the_report_is_golden(#[case] name: &str) {
     let ended = run(name);
     let told = told(&ended);
-    // Which server it was differs.
+    // The name of the server differs.
     let (_, server) = told.split_once(" failed on ").expect("a server");
     let (server, _) = server.split_once(". ").expect("changes");
     let told = told.replace(server, "PRODUCT VERSION at ADDRESS (PROVIDER), databases 14 and 15") + "\n";
@@ -237,7 +237,7 @@ fn what_is_said_is_golden(#[case] name: &str) {
 }
 
 #[test]
-fn what_is_said_fits_on_a_screen() {
+fn the_report_fits_on_a_screen() {
     let ended = run("leaves_much");
     let told = told(&ended);
     assert!(told.lines().count() < 50 && told.len() < 10_000, "{told}");
@@ -245,16 +245,16 @@ fn what_is_said_fits_on_a_screen() {
 }
 
 #[test]
-fn an_unchanged_database_and_a_lost_server_are_said_too() {
+fn an_unchanged_database_and_a_lost_server_are_reported() {
     let ended = run("leaves_nothing");
     assert!(told(&ended).contains(golden("failure::UNCHANGED")));
     let ended = run("ends_its_server");
     ended.assert_failed_with(&["on purpose", golden("failure::not_seen")]);
 }
 
-/// The author is not kept waiting for what can't be said.
+/// The author does not wait long for data that can't be read.
 #[test]
-fn a_server_that_was_left_paused_is_not_waited_for() {
+fn does_not_wait_for_a_paused_server() {
     let ended = run("pauses_its_server");
     ended.assert_failed_with(&["on purpose", golden("failure::not_seen")]);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
@@ -263,7 +263,7 @@ fn a_server_that_was_left_paused_is_not_waited_for() {
 #[rstest]
 #[case("passes")]
 #[case("passes_by_panicking")]
-fn a_passed_test_says_nothing(#[case] test: &str) {
+fn a_passed_test_prints_nothing(#[case] test: &str) {
     let ended = run(test);
     ended.assert_passed();
     assert!(

@@ -1,4 +1,4 @@
-//! Sweeps: every boundary with every fault, and what a failure says.
+//! Sweeps inject every fault at every boundary, and report failures.
 
 mod bugs;
 
@@ -14,13 +14,13 @@ fn connect(run: &Run) -> RedisResult<Connection> {
     Client::open(run.redis_url())?.get_connection()
 }
 
-/// The message of the panic.
+/// Returns the panic message.
 fn panic_of(run: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
     panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
 }
 
-/// Three commands, whose errors don't matter.
+/// Sends three commands and ignores their errors.
 fn careless(run: &Run) {
     let Ok(mut redis) = connect(run) else { return };
     let _ = redis.get::<_, Option<u32>>("a");
@@ -71,7 +71,7 @@ fn the_smallest_failure_is_reported(test_request: TestRequest) {
         redis.set("done", 1)
     };
     let then = |redis: &mut Connection| {
-        // What was pushed must be there, and only once: it is not where the command was cut before.
+        // If the connection is cut before LPUSH, the job is missing.
         assert_eq!(redis.llen::<_, u32>("queue").unwrap(), 1);
     };
     let panic = panic_of(|| _ = faults::sweep(&test_request, scenario).cutting().then(then).check());
@@ -99,7 +99,7 @@ fn points_fail_in_turn(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_run_that_hangs_is_given_up(test_request: TestRequest) {
+fn a_run_that_hangs_times_out(test_request: TestRequest) {
     let scenario = |run: &Run| {
         let Ok(mut redis) = connect(run) else { return };
         if redis.incr::<_, _, u32>("a", 1).is_err() {
@@ -136,7 +136,7 @@ fn asynchronous_scenarios_are_swept(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn the_seed_is_there_in_each_run(test_request: TestRequest) {
+fn each_run_begins_with_the_seed(test_request: TestRequest) {
     let scenario = |run: &Run| {
         let Ok(mut redis) = connect(run) else { return };
         if let Ok(stock) = redis.get::<_, u32>("stock") {

@@ -1,4 +1,4 @@
-//! What may be at an address instead of a Redis that fits: found out in time, in bounds, and said with words that fit.
+//! Servers that are not a suitable Redis are rejected in bounded time, with a report that fits.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +26,7 @@ fn at(url: &str) -> Child {
     Child::test("first_contact::wants_a_server").env("TRANSIENT_REDIS_URL", url)
 }
 
-/// More than five times the 5 s that a named server has, and more than anybody waits.
+/// More than five times the 5 s that a named server has.
 const LIMIT: Duration = Duration::from_secs(29);
 
 #[track_caller]
@@ -37,7 +37,7 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
     assert!(ended.output.len() < 100_000, "{} bytes", ended.output.len());
 }
 
-/// A peer that does that on each connection, as long as somebody listens.
+/// A peer that does this on each connection, as long as the listener exists.
 fn peer(serve: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
@@ -55,7 +55,7 @@ fn peer(serve: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 's
 }
 
 #[test]
-fn one_deadline_holds_for_all_of_the_first_contact() {
+fn one_deadline_covers_the_whole_first_contact() {
     let drip = peer(|stream| {
         loop {
             stream.write_all(b"+")?;
@@ -97,12 +97,12 @@ fn a_paused_server_is_bounded_for_the_next_lease_too() {
     assert_refused(&at(&server.url()).run(), &["5 s", golden("running::timed_out")]);
 }
 
-/// What is not said is not assumed.
+/// Missing facts are not assumed.
 #[rstest]
 #[case::number(":5\r\n")]
 #[case::empty("$0\r\n\r\n")]
 #[case::no_role("$39\r\nredis_version:7.0.0\r\nrun_id:0123456789a\r\n")]
-fn a_server_that_does_not_say_what_it_is_is_not_used(#[case] info: &'static str) {
+fn a_server_with_incomplete_info_is_not_used(#[case] info: &'static str) {
     let url = peer(move |stream| {
         stream.write_all(info.as_bytes())?;
         stream.write_all("+OK\r\n".repeat(40).as_bytes())
@@ -121,7 +121,7 @@ fn an_old_version_is_named() {
 }
 
 #[test]
-fn a_servers_words_are_cut_and_have_no_escapes() {
+fn server_text_is_truncated_and_escaped() {
     let url = peer(|stream| {
         stream.write_all(b"-ERR \x1b[31mred\x07")?;
         stream.write_all(&vec![b'x'; 100_000])?;
@@ -139,13 +139,13 @@ fn a_servers_words_are_cut_and_have_no_escapes() {
 #[case(&["--rename-command", "INFO", ""], &["INFO", golden("running::switched_off")])]
 #[case(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"], &["OOM", golden("running::REMEDY_ERROR")])]
 #[case(&["--min-replicas-to-write", "2"], &["NOREPLICAS", golden("running::REMEDY_ERROR")])]
-fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] words: &[&str]) {
+fn the_commands_of_a_lease_are_checked_first(#[case] arguments: &[&str], #[case] words: &[&str]) {
     let server = OwnServer::with(TempDir::new().expect("a directory"), arguments);
-    // Where writes are refused, nothing can be put there.
-    let put = |database| server.connection(database).set::<_, _, ()>("cart:1", "somebody's").is_ok();
+    // If writes are refused, no marker can be stored.
+    let put = |database| server.connection(database).set::<_, _, ()>("cart:1", "production").is_ok();
     let there = [14, 15].map(put);
     assert_refused(&at(&server.url()).run(), words);
-    // Asking has changed nothing.
+    // The checks have changed no data.
     for (database, was_there) in [14, 15].into_iter().zip(there) {
         let keys: Vec<String> = server.connection(database).keys("*").expect("KEYS");
         assert_eq!(keys, if was_there { vec!["cart:1"] } else { Vec::new() }, "database {database}");
@@ -161,35 +161,35 @@ fn what_a_lease_needs_is_asked_for_before(#[case] arguments: &[&str], #[case] wo
 #[case("+@all -select ~*", &["SELECT", golden("running::command_forbidden"), "+select"])]
 #[case("+@all -keys ~*", &["KEYS", golden("running::command_forbidden"), "+keys"])]
 #[case("+@all ~app:*", &["transient-fixtures:", "~*"])]
-fn what_a_user_lacks_is_named(#[case] rights: &str, #[case] words: &[&str]) {
+fn missing_permissions_are_named(#[case] rights: &str, #[case] words: &[&str]) {
     let server = OwnServer::start();
     let mut acl = redis::cmd("ACL");
     acl.arg("SETUSER").arg("tester").arg("on").arg(">hush").arg(rights.split(' ').collect::<Vec<_>>());
     acl.exec(&mut server.connection(0)).expect("ACL SETUSER");
     for database in [14, 15] {
-        server.connection(database).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+        server.connection(database).set::<_, _, ()>("cart:1", "production").expect("SET");
     }
     let ended = at(&format!("redis://tester:hush@127.0.0.1:{}", server.port)).run();
     assert_refused(&ended, words);
     assert_refused(&ended, &["the user tester"]);
     for database in [14, 15] {
-        assert_eq!(server.connection(database).get::<_, String>("cart:1").as_deref(), Ok("somebody's"));
+        assert_eq!(server.connection(database).get::<_, String>("cart:1").as_deref(), Ok("production"));
     }
     assert!(!ended.output.contains("hush@"), "{}", ended.output);
 }
 
 #[test]
-fn a_server_that_can_not_save_says_so() {
+fn a_server_that_cannot_save_is_reported() {
     let directory = TempDir::new().expect("a directory");
     let place = directory.path().join("gone");
     std::fs::create_dir(&place).expect("mkdir");
     let server = OwnServer::with(directory, &["--save", "1 1", "--dir", place.to_str().expect("UTF-8")]);
     let mut connection = server.connection(0);
     std::fs::remove_dir(&place).expect("rmdir");
-    let () = connection.set("cart:1", "somebody's").expect("SET");
-    // The save after one change fails, and from then on writes are refused.
+    let () = connection.set("cart:1", "production").expect("SET");
+    // The save after one change fails. From then on writes are refused.
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while connection.set::<_, _, ()>("cart:1", "somebody's").is_ok() {
+    while connection.set::<_, _, ()>("cart:1", "production").is_ok() {
         assert!(std::time::Instant::now() < deadline, "the server still saves");
         thread::sleep(Duration::from_millis(50));
     }
@@ -197,14 +197,14 @@ fn a_server_that_can_not_save_says_so() {
 }
 
 #[test]
-fn a_full_server_says_so() {
+fn a_full_server_is_reported() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--maxclients", "2"]);
     let _connections = [server.connection(0), server.connection(0)];
     assert_refused(&at(&server.url()).run(), &["maxclients"]);
 }
 
-/// Guessed servers are looked for at 127.0.0.1:6379: in a network of its own, so that nobody else's is meant.
-fn in_a_network_of_its_own(server_arguments: &str, before: &str) -> String {
+/// Guessed servers are looked for at 127.0.0.1:6379. A separate network namespace keeps this machine's server out.
+fn in_a_separate_network(server_arguments: &str, before: &str) -> String {
     let script = format!(
         "ip link set lo up; cd {directory}; {server} --port 6379 --bind 127.0.0.1 --save '' {server_arguments} >/dev/null & \
          server=$!; until {cli} ping >/dev/null 2>&1 || ! kill -0 $server; do sleep 0.05; done; {before} \
@@ -229,25 +229,25 @@ fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[
     if own_server::own_rung() != "process" {
         return;
     }
-    let output = in_a_network_of_its_own(arguments, "");
+    let output = in_a_separate_network(arguments, "");
     assert!(output.contains("(process)") && output.contains(why), "{output}");
     assert!(output.contains("1 passed"), "{output}");
 }
 
-/// Tests take turns on a shared server by a file in the cache.
+/// Tests take turns on a shared server with a file in the cache.
 #[test]
 fn a_server_is_passed_over_where_nothing_can_be_written() {
     let server = OwnServer::start();
     let named = at(&server.url()).env("XDG_CACHE_HOME", "/proc/nowhere").run();
     assert_refused(&named, &[golden("running::no_cache"), "XDG_CACHE_HOME"]);
     if own_server::own_rung() == "process" {
-        let output = in_a_network_of_its_own("", "export XDG_CACHE_HOME=/proc/nowhere;");
+        let output = in_a_separate_network("", "export XDG_CACHE_HOME=/proc/nowhere;");
         assert!(output.contains("(process)") && output.contains(golden("running::no_cache")), "{output}");
         assert!(output.contains("1 passed"), "{output}");
     }
 }
 
-/// A wrapper around a server that lacks something, and one that is too old: other providers are tried.
+/// A wrapper around an incomplete server, and one around a server that is too old: other providers are tried.
 #[rstest]
 #[case("exec '{server}' --rename-command CLIENT '' \"$@\"", "CLIENT ")]
 #[case("exec '{server}' --rename-command CONFIG '' \"$@\"", "CONFIG ")]

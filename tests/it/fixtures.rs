@@ -1,4 +1,4 @@
-//! The fixtures, as rstest calls them.
+//! The fixtures as rstest calls them.
 
 use rstest::{fixture, rstest};
 use transient_fixtures::{Settings, TestRequest, clean_redis, test_request, test_settings};
@@ -32,14 +32,14 @@ fn settings_need_no_server(test_settings: Settings) {
 }
 
 #[test]
-fn settings_are_there_where_no_server_is() {
+fn settings_load_without_a_server() {
     let child = Child::test("fixtures::settings_need_no_server").env("TRANSIENT_PROVIDER", "process");
     let ended = child.env("TRANSIENT_SERVER_BINARY", "/nowhere/redis-server").run();
     ended.assert_passed();
     assert!(ended.output.contains("provider Some(\"process\")"), "{}", ended.output);
 }
 
-/// The panic is at the author's test, not somewhere in the crate: at one of its attributes.
+/// The panic is at one of the test's attributes, not inside the crate.
 #[rstest]
 #[case::fixture("by_its_own_name")]
 #[case::attribute("inside_another_fixture")]

@@ -17,18 +17,18 @@ pub(crate) const GOLDEN: [(&str, &str); 13] = [
     ("travel", include_str!("../../src/report/golden/travel.txt")),
 ];
 
-/// Words that are values in the golden files. So is every word with a letter that words of a sentence don't have.
+/// Words that are values in the golden files. Every word with a character that ordinary words don't have is also a
+/// value.
 const VALUES: [&str; 11] =
     ["Valkey", "Pyramid", "Sidekiq", "asa", "cap", "hash", "list", "mail", "role", "vectorset", "cluster"];
 
-/// The longest run of words without values in the golden entry `file::heading`: a piece of text that each such report
-/// has, whatever it is about.
+/// The longest run of words without values in the golden entry `file::heading`. Every such report contains this text.
 #[track_caller]
 pub(crate) fn golden(name: &str) -> &'static str {
     let (file, heading) = name.split_once("::").expect("file::heading");
     let (_, text) = GOLDEN.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("no golden file {file}"));
     let entry = entry(text, heading).unwrap_or_else(|| panic!("no entry {heading} in {file}.txt"));
-    // Several reasons share a remedy.
+    // Several reasons share this remedy.
     let runs = entry.lines().filter(|line| !line.starts_with("-> ")).flat_map(runs);
     runs.max_by_key(|run| run.len()).unwrap_or_else(|| panic!("{name} has only values"))
 }

@@ -1,4 +1,4 @@
-//! What the guard refuses, and that the data is still there afterwards.
+//! The guard refuses databases, and their data is still there afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,20 @@ use crate::own_server::OwnServer;
 
 const MARKER: &str = "transient-fixtures:left";
 
-/// What the children run: it would clear what it is given.
+/// The children run this. It would clear the databases.
 #[rstest]
 #[clean_redis]
 fn clears(test_request: TestRequest) {
     crate::clean::assert_clean_but_for(&[], &test_request);
 }
 
-/// The same for a test that clears nothing, but whose author's code may write.
+/// The same for a test that clears nothing, but whose code can write.
 #[rstest]
 fn writes(test_request: TestRequest) {
     crate::clean::leave_dirt(&test_request);
 }
 
-/// A child whose memory of earlier runs is its own.
+/// A child with its own memory of earlier runs.
 fn child(test: &str, cache: &TempDir) -> Child {
     Child::test(test).env("XDG_CACHE_HOME", cache.path())
 }
@@ -39,10 +39,10 @@ fn cache() -> TempDir {
     TempDir::new().expect("a directory")
 }
 
-/// Data in every database, which nobody has marked.
+/// Data in every database, without a marker.
 fn foreign_data(server: &OwnServer) {
     for database in 0..16 {
-        server.connection(database).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+        server.connection(database).set::<_, _, ()>("cart:1", "production").expect("SET");
     }
 }
 
@@ -51,7 +51,7 @@ fn assert_untouched(server: &OwnServer) {
     for database in 0..16 {
         let mut connection = server.connection(database);
         assert_eq!(connection.keys::<_, Vec<String>>("*").expect("KEYS"), ["cart:1"], "database {database}");
-        assert_eq!(connection.get::<_, String>("cart:1").expect("GET"), "somebody's");
+        assert_eq!(connection.get::<_, String>("cart:1").expect("GET"), "production");
     }
 }
 
@@ -68,7 +68,7 @@ fn foreign_keys_are_not_touched(#[values("guard::clears", "guard::writes")] test
     let ended = on(&server, test, &cache).run();
     assert_refused(&ended, &["database 14", "1 key", "cart:…", "TRANSIENT_ADOPT=1"]);
     assert_untouched(&server);
-    // Having been refused once is no acquaintance.
+    // Being refused once does not make the server known.
     assert_refused(&on(&server, test, &cache).run(), &["database 14 holds 1 key"]);
     assert_untouched(&server);
 }
@@ -76,7 +76,7 @@ fn foreign_keys_are_not_touched(#[values("guard::clears", "guard::writes")] test
 #[test]
 fn foreign_jobs_are_not_touched() {
     let (server, cache) = (OwnServer::start(), cache());
-    server.connection(15).rpush::<_, _, ()>("celery", "somebody's job").expect("RPUSH");
+    server.connection(15).rpush::<_, _, ()>("celery", "production job").expect("RPUSH");
     assert_refused(&on(&server, "guard::clears", &cache).run(), &["database 15 holds 1 key"]);
     assert_eq!(server.connection(15).llen::<_, u32>("celery"), Ok(1));
 }
@@ -87,14 +87,14 @@ fn adopted_data_is_cleared_and_other_databases_are_not() {
     foreign_data(&server);
     on(&server, "guard::clears", &cache).env("TRANSIENT_ADOPT", "1").run().assert_passed();
     for database in 0..14 {
-        assert_eq!(server.connection(database).get::<_, String>("cart:1").expect("GET"), "somebody's");
+        assert_eq!(server.connection(database).get::<_, String>("cart:1").expect("GET"), "production");
     }
     assert!(!server.connection(14).exists::<_, bool>("cart:1").expect("EXISTS"));
 }
 
 /// Writes, and waits to be killed.
 #[rstest]
-#[ignore = "run by what_a_killed_run_left_is_known_by_its_note"]
+#[ignore = "run by keys_of_a_killed_run_are_known_by_its_note"]
 #[clean_redis]
 fn writes_and_waits(test_request: TestRequest) {
     crate::clean::leave_dirt(&test_request);
@@ -105,7 +105,7 @@ fn writes_and_waits(test_request: TestRequest) {
 }
 
 #[test]
-fn what_a_killed_run_left_is_known_by_its_note() {
+fn keys_of_a_killed_run_are_known_by_its_note() {
     let (server, cache) = (OwnServer::start(), cache());
     let mut killed = on(&server, "guard::writes_and_waits", &cache).start();
     killed.wait_for("written");
@@ -115,9 +115,9 @@ fn what_a_killed_run_left_is_known_by_its_note() {
     on(&server, "guard::clears", &cache).run().assert_passed();
 }
 
-/// A note holds for one lease only: what is written into an empty database afterwards is somebody's.
+/// A note is valid for one lease only. Keys written later into an empty database are not the tests'.
 #[test]
-fn that_a_database_was_used_by_tests_says_nothing_of_later_keys() {
+fn later_keys_in_a_database_of_tests_are_not_theirs() {
     let (server, cache) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &cache).run().assert_passed();
     for database in [14, 15] {
@@ -129,10 +129,10 @@ fn that_a_database_was_used_by_tests_says_nothing_of_later_keys() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_known_by_the_marker() {
+fn keys_of_an_earlier_run_are_known_by_the_marker() {
     let (server, memory) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &memory).run().assert_passed();
-    // A restart changes the run_id; another cache stands for it.
+    // A restart changes the run_id. Another cache directory simulates one.
     on(&server, "guard::clears", &cache()).run().assert_passed();
     // An empty database has no marker, and the marker does not outlive a lease.
     on(&server, "clean::matrix::by_hand", &memory).run().assert_passed();
@@ -141,7 +141,7 @@ fn what_an_earlier_run_left_is_known_by_the_marker() {
 }
 
 #[test]
-fn a_restart_with_persistence_is_no_stranger() {
+fn a_restart_with_persistence_is_recognised() {
     let (mut directory, memory) = (TempDir::new().expect("a directory"), cache());
     for _ in 0..2 {
         let server = OwnServer::with(directory, &[]);
@@ -171,7 +171,7 @@ fn a_loading_server_is_not_touched() {
     redis::cmd("DEBUG").arg("POPULATE").exec(&mut connection).expect_err("DEBUG is off by default");
     let mut keys = redis::pipe();
     for key in 0..2_000 {
-        keys.set(format!("a key of some length, number {key}"), "somebody's").ignore();
+        keys.set(format!("a key of some length, number {key}"), "production").ignore();
     }
     keys.exec(&mut connection).expect("SET");
     redis::cmd("SAVE").exec(&mut connection).expect("SAVE");
@@ -180,7 +180,7 @@ fn a_loading_server_is_not_touched() {
         OwnServer::with(first.stop(), &["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]);
     let ended = on(&server, "guard::clears", &memory).env("TRANSIENT_ADOPT", "1").run();
     assert_refused(&ended, &["still loading"]);
-    // What it has loaded by then is all there.
+    // All keys loaded by then are there.
     wait_until(&server, |info| info.contains("\nloading:0"));
     assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut server.connection(14)), Ok(2_000));
 }
@@ -190,13 +190,13 @@ fn a_cluster_is_not_touched() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--cluster-enabled", "yes"]);
     let mut connection = server.connection(0);
     redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut connection).expect("CLUSTER");
-    wait_until(&server, |_| connection.set::<_, _, ()>("cart:1", "somebody's").is_ok());
+    wait_until(&server, |_| connection.set::<_, _, ()>("cart:1", "production").is_ok());
     let ended = on(&server, "guard::clears", &cache()).env("TRANSIENT_ADOPT", "1").run();
     assert_refused(&ended, &["cluster", golden("report::refused::mode")]);
-    assert_eq!(server.connection(0).get::<_, String>("cart:1"), Ok("somebody's".to_owned()));
+    assert_eq!(server.connection(0).get::<_, String>("cart:1"), Ok("production".to_owned()));
 }
 
-/// It has no data, and the name of no server that tests could use.
+/// A sentinel has no data, and is not a server that tests can use.
 #[test]
 fn a_sentinel_is_not_touched() {
     let directory = TempDir::new().expect("a directory");
@@ -206,7 +206,7 @@ fn a_sentinel_is_not_touched() {
     assert_refused(&on(&server, "guard::clears", &cache()).run(), &["sentinel", golden("report::refused::mode")]);
 }
 
-/// Until what the server says of itself is so.
+/// Waits until the server reports this about itself.
 #[track_caller]
 fn wait_until(server: &OwnServer, mut is_so: impl FnMut(&str) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -223,29 +223,29 @@ fn wait_until(server: &OwnServer, mut is_so: impl FnMut(&str) -> bool) {
 #[test]
 fn a_server_with_too_few_databases_is_not_touched() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--databases", "15"]);
-    server.connection(0).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    server.connection(0).set::<_, _, ()>("cart:1", "production").expect("SET");
     let ended = on(&server, "guard::clears", &cache()).run();
     assert_refused(&ended, &["no database 15", "databases 16 in redis.conf"]);
-    assert_eq!(server.connection(0).get::<_, String>("cart:1").expect("GET"), "somebody's");
+    assert_eq!(server.connection(0).get::<_, String>("cart:1").expect("GET"), "production");
 }
 
-/// Only the environment can name a server on another machine: test.ini is shared, and copied.
+/// Only the environment can name a server on another machine, because test.ini is shared and copied.
 #[test]
 fn another_machine_is_not_touched() {
     let directory = cache();
     let ini = directory.path().join("test.ini");
-    // TEST-NET-1 (RFC 5737): nobody's address. It is refused before anything is sent.
+    // TEST-NET-1 (RFC 5737), which has no hosts. It is refused before anything is sent.
     std::fs::write(&ini, "[app:main]\nredis.sessions.url = redis://:hush@192.0.2.1:6379/14\n").expect("write");
     let ended = child("guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
     assert_refused(&ended, &[golden("report::refused::not_local"), "redis://***@192.0.2.1:6379"]);
     assert!(!ended.output.contains("hush"), "{}", ended.output);
-    // Nobody was asked.
+    // No server was contacted.
     assert!(!ended.output.contains(golden("running::timed_out")), "{}", ended.output);
 }
 
-/// What a name means is looked up before anything is sent, and one that means nothing is nobody's.
+/// Names are resolved before anything is sent. A name that does not resolve is passed over.
 #[test]
-fn a_name_that_is_nobodys_is_passed_over() {
+fn a_name_that_does_not_resolve_is_passed_over() {
     let directory = cache();
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, "[app:main]\nredis.sessions.url = redis://no-such-host.invalid:6379\n").expect("write");
@@ -254,9 +254,9 @@ fn a_name_that_is_nobodys_is_passed_over() {
     ended.assert_failed_with(&["redis://no-such-host.invalid", golden("report::no_server")]);
 }
 
-/// A server that nobody named is left alone, and the test has one of its own: .ci/run has the stranger for that.
+/// A guessed server is left alone, and the test starts its own. `.ci/run` provides the unknown server.
 #[test]
-fn a_named_server_is_an_error_where_a_guessed_one_is_not() {
+fn a_named_server_is_an_error_but_a_guessed_one_is_not() {
     let server = OwnServer::start();
     foreign_data(&server);
     let directory = cache();
@@ -292,7 +292,7 @@ fn another_pair_can_be_named() {
     assert!(server.connection(7).exists::<_, bool>("dirt").expect("EXISTS"));
 }
 
-/// Other people's server: we look at it and clear two databases, no more.
+/// On another owner's server, the crate only reads server state and clears two databases.
 #[test]
 fn nothing_server_wide_is_sent_to_a_running_server() {
     let server = OwnServer::start();
@@ -303,19 +303,19 @@ fn nothing_server_wide_is_sent_to_a_running_server() {
         assert!(!stats.contains(command), "{command} in {stats}");
     }
     let memory: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut server.connection(0)).expect("INFO");
-    // The two by which a lease begins and ends.
+    // The two commands that begin and end a lease.
     assert!(memory.get::<u32>("number_of_cached_scripts").is_none_or(|scripts| scripts <= 2), "{memory:?}");
 }
 
-/// That tests have used two databases of a server says nothing of the others.
+/// That tests have used two databases of a server does not cover its other databases.
 #[test]
 fn another_pair_of_a_known_server_is_not_touched() {
     let (server, directory) = (OwnServer::start(), cache());
     on(&server, "guard::clears", &directory).run().assert_passed();
-    server.connection(6).set::<_, _, ()>("cart:1", "somebody's").expect("SET");
+    server.connection(6).set::<_, _, ()>("cart:1", "production").expect("SET");
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, "[app:main]\nredis.databases = 6, 7\n").expect("write");
     let ended = on(&server, "guard::clears", &directory).env("TRANSIENT_TEST_INI", &ini).run();
     assert_refused(&ended, &["database 6 holds 1 key"]);
-    assert_eq!(server.connection(6).get::<_, String>("cart:1").expect("GET"), "somebody's");
+    assert_eq!(server.connection(6).get::<_, String>("cart:1").expect("GET"), "production");
 }

@@ -1,4 +1,4 @@
-//! A lease is its test's alone, and as long as its test: what a neighbour, a leaked thread or a stale URL can't do.
+//! A lease belongs to one test and ends with it, despite other users, leaked threads and stale URLs.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn on_own_servers(tests: &str) -> Child {
     Child::tests(tests).env("TRANSIENT_PROVIDER", own_server::own_rung())
 }
 
-/// Tests of one process, one after the other.
+/// Tests of one process, run in sequence.
 mod in_turn {
     use std::sync::{LazyLock, Mutex};
 
@@ -30,7 +30,7 @@ mod in_turn {
 
     static URL: Mutex<String> = Mutex::new(String::new());
 
-    /// The port that one tries first: the request itself is dropped.
+    /// The port tried first. The request itself is dropped.
     fn url() -> String {
         TestRequest::clean().redis_url().to_owned()
     }
@@ -40,7 +40,7 @@ mod in_turn {
     fn a_keeps_only_the_url() {
         let url = url();
         open(&url).expect("connect").set::<_, _, ()>("mine", 1).expect("SET");
-        // Another thread takes and gives back a server meanwhile.
+        // Another thread concurrently takes and returns a server.
         thread::spawn(|| drop(TestRequest::isolated())).join().expect("join");
         assert_eq!(open(&url).expect("the lease is held").get::<_, u32>("mine"), Ok(1));
         *URL.lock().expect("lock") = url;
@@ -54,14 +54,14 @@ mod in_turn {
         assert_ne!(test_request.server().provider(), Provider::Running);
         let error = open(&stale).map(drop).expect_err("it opens nothing");
         println!("{error}");
-        // The server itself is the same one.
+        // The server itself is the same.
         let port = |url: &str| url.rsplit_once(':').expect("a port").1.to_owned();
         assert_eq!(port(&stale), port(test_request.redis_url()));
         let keys: Vec<String> = get_redis(&test_request).expect("connect").keys("*").expect("KEYS");
         assert!(keys.is_empty(), "{keys:?}");
     }
 
-    /// A thread that is leaked, and opens the URL anew for every write.
+    /// A leaked thread that opens the URL again for every write.
     #[rstest]
     #[ignore = "run by leases_are_their_tests_alone"]
     #[clean_redis]
@@ -98,7 +98,7 @@ mod in_turn {
         }
     }
 
-    /// An application's connection, kept for the whole process by way of one test's URL.
+    /// An application's connection, kept for the whole process, opened with one test's URL.
     static CONNECTION: Mutex<Option<Connection>> = Mutex::new(None);
 
     #[rstest]
@@ -112,14 +112,14 @@ mod in_turn {
     #[ignore = "run by leases_are_their_tests_alone"]
     #[should_panic(expected = "the application's connection")]
     #[clean_redis]
-    fn f_is_told_why_it_is_broken(test_request: TestRequest) {
+    fn f_reports_why_it_is_broken(test_request: TestRequest) {
         let mut connection = CONNECTION.lock().expect("lock").take().expect("a connection");
         drop(test_request);
         connection.get::<_, Option<String>>("foo").expect("the application's connection");
     }
 
     #[rstest]
-    #[ignore = "run by a_failure_report_says_what_was_ended"]
+    #[ignore = "run by a_failure_report_names_the_tests_of_an_ended_server"]
     #[clean_redis]
     fn g_fails(test_request: TestRequest) {
         let stale = URL.lock().expect("lock").clone();
@@ -159,7 +159,7 @@ mod in_turn {
         assert!(error.to_string().contains("identity::in_turn::i_leaks_a_clone"), "{error}");
     }
 
-    /// A request for the whole process is no test's.
+    /// A request for the whole process belongs to no test.
     static REQUEST: LazyLock<TestRequest> = LazyLock::new(TestRequest::for_process);
 
     #[rstest]
@@ -177,13 +177,13 @@ mod in_turn {
 fn leases_are_their_tests_alone() {
     let ended = on_own_servers("identity::in_turn::").arguments(["--test-threads=1", "--skip", "g_fails"]).run();
     ended.assert_passed();
-    // Said when the server is ended, with both tests.
+    // Printed when the server ends, with both tests.
     let warning = "warning: it::identity::in_turn::e_keeps_a_connection ";
     assert!(ended.output.contains(warning), "{}", ended.output);
 }
 
 #[test]
-fn a_failure_report_says_what_was_ended() {
+fn a_failure_report_names_the_tests_of_an_ended_server() {
     let tests =
         ["--test-threads=1", "--exact", "identity::in_turn::e_keeps_a_connection", "identity::in_turn::g_fails"];
     let ended = on_own_servers("identity::in_turn::e_keeps_a_connection").arguments(tests).run();
@@ -191,7 +191,7 @@ fn a_failure_report_says_what_was_ended() {
     ended.assert_failed_with(&["1 login"]);
 }
 
-/// With the password of the lease, however a client writes it; and not without.
+/// The lease's password works in every way that a client can send it, and is required.
 #[rstest]
 #[clean_redis]
 fn only_the_leases_password_opens_an_own_server(test_request: TestRequest) {
@@ -215,7 +215,7 @@ fn only_the_leases_password_opens_an_own_server(test_request: TestRequest) {
     }
 }
 
-/// Another user of the machine gets in nowhere, and finds no secret in the list of processes.
+/// Another user of the machine gets no access, and finds no secret in the process list.
 #[cfg(target_os = "linux")]
 #[rstest]
 #[clean_redis]
@@ -232,7 +232,7 @@ fn another_user_reads_writes_and_configures_nothing(test_request: TestRequest) -
     });
     let password = test_request.redis_url()["redis://:".len()..].split('@').next().expect("a password").to_owned();
     assert!(lines.into_iter().all(|line| !line.contains(&password)), "the password is in the list of processes");
-    // Only root can become somebody else, and only where there is a client.
+    // Only root can switch users, and this needs a client.
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0);
     let port = test_request.server().address().rsplit_once(':').expect("a port").1.to_owned();
     let socket: String = info.get::<String>("process_id").map_or_else(String::new, |process| {
@@ -270,12 +270,12 @@ fn a_password_can_be_turned_off() {
     on_own_servers("identity::has_no_password").env("TRANSIENT_PASSWORD", "none").run().assert_passed();
 }
 
-/// On a worker's thread, whatever its name, a request lasts until its last clone.
+/// On a worker's thread of any name, a request lasts until its last clone.
 #[rstest]
 #[case("worker_1")]
 #[case("pool::worker")]
 #[case("tokio-rt-worker")]
-fn a_request_of_a_worker_is_handed_on(#[case] name: &str) {
+fn a_request_of_a_worker_is_passed_on(#[case] name: &str) {
     let worker = thread::Builder::new().name(name.to_owned());
     let test_request = worker.spawn(TestRequest::clean).expect("spawn").join().expect("join");
     get_redis(&test_request).expect("the lease is held").set::<_, _, ()>("foo", "bar").expect("SET");
@@ -294,9 +294,9 @@ fn a_clean_request_empties_nothing_that_a_clone_can_see() -> RedisResult<()> {
     Ok(())
 }
 
-/// Tasks tell themselves apart: none sees another one's keys.
+/// Each task has its own request, and none sees another's keys.
 #[test]
-#[ignore = "run by tasks_are_apart"]
+#[ignore = "run by tasks_are_isolated"]
 fn each_task_is_alone() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
@@ -305,14 +305,14 @@ fn each_task_is_alone() {
             .map(|number| {
                 tokio::spawn(async move {
                     let test_request = TestRequest::clean();
-                    // Not asynchronous: those have a limit for each answer, and the tasks start servers beside each
-                    // other.
+                    // Not asynchronous connections: those have a timeout for each reply, and the tasks start servers
+                    // concurrently.
                     let mut redis = get_redis(&test_request).expect("connect");
                     let key = format!("task:{number}");
                     for _ in 0..5 {
                         redis.set::<_, _, ()>(&key, number).expect("SET");
                         tokio::task::yield_now().await;
-                        // The same request, wherever the task runs by now.
+                        // The same request, even if the task has moved to another thread.
                         assert_eq!(TestRequest::new().redis_url(), test_request.redis_url());
                         let keys: Vec<String> = redis.keys("*").expect("KEYS");
                         assert_eq!(keys, [key.as_str()]);
@@ -327,12 +327,12 @@ fn each_task_is_alone() {
 }
 
 #[test]
-fn tasks_are_apart() {
+fn tasks_are_isolated() {
     on_own_servers("identity::each_task_is_alone").run().assert_passed();
 }
 
 #[test]
-#[ignore = "run by isolated_requests_join_nobody"]
+#[ignore = "run by isolated_requests_join_no_other"]
 fn scenarios_on_one_thread() -> RedisResult<()> {
     let requests: Vec<_> = (0..8).map(|_| TestRequest::isolated()).collect();
     for (number, request) in requests.iter().enumerate() {
@@ -341,14 +341,14 @@ fn scenarios_on_one_thread() -> RedisResult<()> {
     for (number, request) in requests.iter().enumerate() {
         assert_eq!(get_redis(request)?.get::<_, usize>("number")?, number);
     }
-    // Nor does anybody join them.
+    // They join no other request.
     let other = TestRequest::new();
     assert!(requests.iter().all(|request| request.redis_url() != other.redis_url()));
     Ok(())
 }
 
 #[test]
-fn isolated_requests_join_nobody() {
+fn isolated_requests_join_no_other() {
     on_own_servers("identity::scenarios_on_one_thread").run().assert_passed();
 }
 
@@ -361,7 +361,7 @@ fn makes_requests_beside_itself(test_request: TestRequest) {
     assert_ne!(in_thread, url);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let in_task = runtime.block_on(async {
-        // The test itself, and not a task.
+        // The test itself, not a task.
         assert_eq!(TestRequest::new().redis_url(), url);
         tokio::spawn(async { TestRequest::new().redis_url().to_owned() }).await.expect("join")
     });
@@ -377,7 +377,7 @@ fn a_request_beside_a_test_is_warned_of() {
     assert!(ended.output.contains("it::identity::makes_requests_beside_itself"), "{}", ended.output);
 }
 
-/// A connection to a shared server that this very thread or task waits for.
+/// A connection to a shared server for which this very thread or task waits.
 #[test]
 #[ignore = "run by waiting_for_oneself_is_an_error_at_once"]
 fn asks_for_two_turns() {
@@ -396,7 +396,7 @@ fn waiting_for_oneself_is_an_error_at_once() {
     assert!(ended.output.contains(golden("lease::waits_for_itself")), "{}", ended.output);
 }
 
-/// A thread that waits for a shared server, and belongs to no test as far as its name goes.
+/// A thread that waits for a shared server, and whose name belongs to no test.
 mod workers {
     use std::sync::Barrier;
 
@@ -465,7 +465,7 @@ fn wants_a_server_for_the_process() {
     let error = TestRequest::try_for_process().expect_err("the server is shared");
     assert!(error.is_refused(), "{error}");
     assert!(error.to_string().contains("TRANSIENT_PROVIDER=process"), "{error}");
-    // It is free again.
+    // The server is free again.
     drop(TestRequest::clean());
 }
 
@@ -478,9 +478,9 @@ fn a_static_request_does_not_keep_a_shared_server() {
         .assert_passed();
 }
 
-/// Nobody waits for longer than the limit for one holder; how many there are does not count.
+/// The timeout applies to each holder, however many there are.
 #[rstest]
-#[ignore = "run by the_waiting_time_starts_anew_with_each_holder"]
+#[ignore = "run by the_timeout_restarts_with_each_holder"]
 fn takes_its_turn(#[values(1, 2, 3, 4, 5, 6)] _number: u32) {
     let test_request = TestRequest::isolated();
     thread::sleep(Duration::from_millis(700));
@@ -488,10 +488,10 @@ fn takes_its_turn(#[values(1, 2, 3, 4, 5, 6)] _number: u32) {
 }
 
 #[test]
-fn the_waiting_time_starts_anew_with_each_holder() {
+fn the_timeout_restarts_with_each_holder() {
     let server = OwnServer::start();
     let child = Child::tests("identity::takes_its_turn").arguments(["--test-threads=6"]);
-    // Six turns of 0.7 s are more than that, and each is less than a fifth of it.
+    // Six turns of 0.7 s exceed the timeout, but each is less than a fifth of it.
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).env("TRANSIENT_LEASE_TIMEOUT", "4").run();
     ended.assert_passed();
 }

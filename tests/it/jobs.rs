@@ -451,7 +451,7 @@ fn supports_priority_steps_and_a_key_prefix(test_request: TestRequest) -> Result
     jobs.enqueue(Job::new("below all steps").with_queue("odd"))?;
     assert!(get_jobs_redis(&test_request).expect("connect").exists::<_, bool>("odd\u{6}\u{16}9").expect("EXISTS"));
     assert_eq!(names(&jobs.pending("odd")?), ["below all steps"]);
-    let error = jobs.enqueue(Job::new("wrong").with_priority(10)).expect_err("10 is no priority");
+    let error = jobs.enqueue(Job::new("wrong").with_priority(10)).expect_err("no priority");
     assert!(error.is_data() && format!("{error:?}").contains("priority 10"), "{error}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `TRANSIENT_KEEP`: the server of a test that does not pass stays.
+//! `TRANSIENT_KEEP` keeps the server of a test that does not pass.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -123,8 +123,8 @@ fn keeping(test: &str, temporary: &Path) -> Child {
     child.env("TRANSIENT_PROVIDER", own_server::own_rung()).env("TMPDIR", temporary)
 }
 
-/// The evidence, as somebody would look at it with the command that was printed; then the end, in the same way.
-fn look_and_end(output: &str, temporary: &Path) {
+/// Looks at the evidence with the printed command, then ends the server with the other one.
+fn look_at_and_end_the_server(output: &str, temporary: &Path) {
     let url = output.split_once("evidence at ").expect("a URL").1.lines().next().expect("a line");
     let port = url.trim_end_matches("/14").rsplit(':').next().expect("a port");
     let command = format!("-cli -h 127.0.0.1 -p {port} -n 14");
@@ -139,7 +139,7 @@ fn look_and_end(output: &str, temporary: &Path) {
     assert_gone(temporary);
 }
 
-/// The server's directory goes with it.
+/// The server's directory is removed with it.
 #[track_caller]
 fn assert_gone(temporary: &Path) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -167,7 +167,7 @@ fn a_failed_tests_server_stays(#[case] test: &str) {
     let ended = keeping(test, temporary.path()).run();
     ended.assert_failed_with(&["KEPT", &format!("it::keep::verdicts::{test}, ")]);
     std::thread::sleep(Duration::from_millis(700));
-    look_and_end(&ended.output, temporary.path());
+    look_at_and_end_the_server(&ended.output, temporary.path());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_killed_tests_server_stays() {
     running.child.kill().expect("SIGKILL");
     running.child.wait().expect("reap");
     std::thread::sleep(Duration::from_millis(700));
-    look_and_end(&running.output(), temporary.path());
+    look_at_and_end_the_server(&running.output(), temporary.path());
 }
 
 #[rstest]
@@ -201,13 +201,13 @@ fn without_the_variable_nothing_stays() {
     assert_gone(temporary.path());
 }
 
-/// A server that is not ours is not kept, and that is said.
+/// A running server is not kept, and the output states that.
 #[test]
 fn a_running_server_is_not_kept() {
     let (server, temporary) = (own_server::OwnServer::start(), TempDir::new().expect("a directory"));
     let child = keeping("panics", temporary.path()).without("TRANSIENT_PROVIDER");
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
     ended.assert_failed_with(&[golden("report::not_kept"), &format!("-p {} -n 14", server.port)]);
-    // Nobody is told to end it.
+    // No command to end it is printed.
     assert!(!ended.output.contains("shutdown") && !ended.output.contains("kill "), "{}", ended.output);
 }

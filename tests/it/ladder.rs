@@ -1,4 +1,4 @@
-//! The order of the rungs, what is said of them, and what it costs when there is none.
+//! The order of the providers, their reports, and the time that failing takes.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ mod crowd {
     }
 }
 
-/// A machine where no rung gives a server: nothing runs, PATH is empty, no engine answers, no download is allowed.
+/// A machine on which every provider fails: no server runs, PATH is empty, no engine answers, downloads are forbidden.
 fn nowhere(child: Child) -> Child {
     let directory = Path::new("/nowhere");
     child
@@ -31,18 +31,18 @@ fn nowhere(child: Child) -> Child {
         .env("XDG_CACHE_HOME", "/nowhere/cache")
 }
 
-/// test.ini that names a port where nothing listens, so that what this machine has at 6379 does not matter.
-fn nobody_at_home(directory: &TempDir) -> std::path::PathBuf {
+/// A test.ini that names a port without a listener, so that this machine's server at 6379 does not matter.
+fn port_without_a_listener(directory: &TempDir) -> std::path::PathBuf {
     let ini = directory.path().join("test.ini");
     fs::write(&ini, "[app:main]\nredis.sessions.url = redis://127.0.0.1:1\n").expect("write");
     ini
 }
 
 #[test]
-fn no_rung_at_all_is_one_report_that_lists_them() {
+fn one_report_lists_all_failed_providers() {
     let directory = TempDir::new().expect("a directory");
     let child = nowhere(Child::test("ladder::crowd::wants_a_server::_number_1_1"));
-    let ended = child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).run();
+    let ended = child.env("TRANSIENT_TEST_INI", port_without_a_listener(&directory)).run();
     ended.assert_failed_with(&["panicked at tests/it/ladder.rs"]);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/no_server.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -53,14 +53,14 @@ fn no_rung_at_all_is_one_report_that_lists_them() {
 }
 
 #[test]
-fn a_rung_is_said_with_its_reason() {
+fn the_provider_is_printed_with_its_reason() {
     let server = OwnServer::start();
     let directory = TempDir::new().expect("a directory");
     let run = || Child::test("ladder::crowd::wants_a_server::_number_1_1");
     let running = run().env("TRANSIENT_REDIS_URL", server.url()).run();
     let said = format!("at 127.0.0.1:{} (running); ", server.port);
     assert!(running.output.contains(&said), "{}", running.output);
-    let process = run().env("TRANSIENT_TEST_INI", nobody_at_home(&directory));
+    let process = run().env("TRANSIENT_TEST_INI", port_without_a_listener(&directory));
     let process = process.env("TRANSIENT_SERVER_BINARY", own_server::binary()).run();
     process.assert_passed();
     for words in ["(process); started ", "redis://127.0.0.1:1 ("] {
@@ -69,14 +69,15 @@ fn a_rung_is_said_with_its_reason() {
 }
 
 #[test]
-fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
+fn a_failing_provider_is_reported_and_the_next_is_tried() {
     let directory = TempDir::new().expect("a directory");
     let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
-    let child =
-        child.env("TRANSIENT_TEST_INI", nobody_at_home(&directory)).env("TRANSIENT_SERVER_BINARY", "/bin/false");
+    let child = child
+        .env("TRANSIENT_TEST_INI", port_without_a_listener(&directory))
+        .env("TRANSIENT_SERVER_BINARY", "/bin/false");
     let ended = child.env("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
     ended.assert_passed();
-    for words in ["(download); ", "/bin/false ", golden("report::container::no_engine")] {
+    for words in ["(download); ", "/bin/false ", golden("container::no_engine")] {
         assert!(ended.output.contains(words), "{words:?} is missing in:\n{}", ended.output);
     }
 }
@@ -85,15 +86,15 @@ fn a_rung_that_fails_half_way_is_reported_and_the_next_is_tried() {
 #[case("redis")]
 #[case("Process")]
 #[case("docker")]
-fn unknown_providers_are_answered_with_the_legal_ones(#[case] provider: &str) {
+fn an_unknown_provider_is_an_error_with_the_valid_ones(#[case] provider: &str) {
     let child = Child::test("ladder::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", provider);
     child.run().assert_failed_with(&["the environment", provider, "auto, running, process, container or download"]);
 }
 
-/// The first test pays for finding out, the other seven fail at once with the same report.
+/// The first test spends the time. The other seven fail at once with the same report.
 #[test]
-fn finding_out_is_paid_for_once_in_a_process() {
-    // A server that never answers is given up after 10 s.
+fn failing_takes_time_once_per_process() {
+    // A server that never answers times out after 10 s.
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     let count = directory.path().join("count");
@@ -105,9 +106,9 @@ fn finding_out_is_paid_for_once_in_a_process() {
     assert_eq!(fs::read_to_string(&count).expect("the count").lines().count(), 1);
 }
 
-/// An engine that accepts and says nothing, and a download that is not allowed: in bounded time.
+/// An engine that accepts and never replies, and a forbidden download: bounded time.
 #[test]
-fn a_silent_engine_is_given_up() {
+fn a_silent_engine_times_out() {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("docker.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bind");
@@ -117,9 +118,9 @@ fn a_silent_engine_is_given_up() {
     ended.assert_failed_with(&[golden("report::no_server"), "container ", "->"]);
 }
 
-/// The same under a runner that has a process for every test.
+/// The same under a runner with a process for each test.
 #[test]
-fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
+fn failing_takes_time_once_per_nextest_run() {
     let directory = TempDir::new().expect("a directory");
     let run = |id: &str| {
         let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
@@ -128,15 +129,15 @@ fn finding_out_is_paid_for_once_in_a_run_of_nextest() {
     };
     run("one").assert_failed_with(&[golden("download::no_python")]);
     let second = run("one");
-    second.assert_failed_with(&[golden("download::no_python"), golden("report::same_verdict")]);
+    second.assert_failed_with(&[golden("download::no_python"), golden("report::found_before")]);
     let other = run("two");
-    assert!(!other.output.contains(golden("report::same_verdict")), "{}", other.output);
+    assert!(!other.output.contains(golden("report::found_before")), "{}", other.output);
 }
 
-/// And under `cargo test`, which has a process for every test binary: a shell of that name stands for it.
+/// The same under `cargo test`, which runs a process for each test binary. A shell with cargo's name simulates it.
 #[cfg(target_os = "linux")]
 #[test]
-fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
+fn failing_takes_time_once_per_cargo_run() {
     let directory = TempDir::new().expect("a directory");
     let cargo = directory.path().join("cargo");
     let test = std::env::current_exe().expect("this binary");
@@ -150,8 +151,8 @@ fn finding_out_is_paid_for_once_in_a_run_of_cargo() {
         String::from_utf8_lossy(&command.output().expect("a shell").stdout).into_owned()
     };
     for said in [run(), run()] {
-        // The second of a run, and not the first of the next one.
+        // The second test of a run, not the first of the next run.
         assert_eq!(said.matches(golden("download::no_python")).count(), 2, "{said}");
-        assert_eq!(said.matches(golden("report::same_verdict")).count(), 1, "{said}");
+        assert_eq!(said.matches(golden("report::found_before")).count(), 1, "{said}");
     }
 }

@@ -1,4 +1,4 @@
-//! Who may use which server when.
+//! Which tests can use which server at which time.
 
 use std::fs;
 use std::time::Duration;
@@ -29,7 +29,7 @@ mod crosstalk {
         Ok(())
     }
 
-    /// Not clean: still alone.
+    /// Not clean, but still alone.
     #[rstest]
     fn clears_by_hand(
         test_request: TestRequest,
@@ -58,7 +58,7 @@ fn two_runs_on_one_running_server_take_turns() {
 }
 
 #[test]
-fn two_runs_on_servers_of_their_own_are_apart() {
+fn two_runs_on_started_servers_are_isolated() {
     let start = || {
         let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=16"]);
         child.env("TRANSIENT_PROVIDER", own_server::own_rung()).start()
@@ -68,7 +68,7 @@ fn two_runs_on_servers_of_their_own_are_apart() {
     two.wait(Duration::from_secs(60)).assert_passed();
 }
 
-/// Keeps its server until it is told to go on.
+/// Keeps its server until it is told to continue.
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
@@ -87,7 +87,7 @@ fn uses(test_request: TestRequest) {
 }
 
 #[test]
-fn a_waiter_gives_up_with_the_name_of_the_holder() {
+fn a_waiter_times_out_with_the_name_of_the_holder() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -102,7 +102,7 @@ fn a_waiter_gives_up_with_the_name_of_the_holder() {
 }
 
 #[test]
-fn a_waiter_says_for_whom_it_waits() {
+fn a_waiter_prints_the_holder() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -113,7 +113,7 @@ fn a_waiter_says_for_whom_it_waits() {
     waiter.wait(Duration::from_secs(60)).assert_passed();
 }
 
-/// One that stands in front of the others and does not go on, as after Ctrl-Z.
+/// A holder that is stopped, like after Ctrl-Z, while others wait.
 #[test]
 fn a_stopped_waiter_is_passed() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
@@ -133,7 +133,7 @@ fn a_stopped_waiter_is_passed() {
 }
 
 #[test]
-fn a_dead_holder_blocks_nobody() {
+fn a_dead_holder_does_not_block_others() {
     let (server, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let go_on = directory.path().join("go on");
     let mut holder = Child::test("lease::holds").env("TRANSIENT_REDIS_URL", server.url()).env("GO_ON", &go_on).start();
@@ -175,7 +175,7 @@ mod leaks {
         crate::clean::assert_clean_but_for(&[], &test_request);
     }
 
-    // The same without the attribute, which nobody is told the end of.
+    // The same without the attribute, so the end of the test is not known.
 
     #[rstest]
     #[timeout(Duration::from_millis(50))]
@@ -197,17 +197,17 @@ mod leaks {
         panic!("on purpose");
     }
 
-    /// Without an argument the request is the body's own, on the thread that rstest leaves running.
+    /// Without an argument, the request belongs to the body, on the thread that rstest leaves running.
     #[rstest]
     #[timeout(Duration::from_millis(500))]
     #[should_panic(expected = "expired")]
-    fn g_times_out_with_a_request_of_its_own() {
+    fn g_times_out_with_its_own_request() {
         let test_request = TestRequest::new();
         std::thread::sleep(Duration::from_secs(30));
         drop(test_request);
     }
 
-    /// A thread that has the name of its job, and not of a test, hands its request on.
+    /// A thread that is named after its work instead of a test passes its request on.
     #[rstest]
     fn h_makes_a_request_in_a_thread_of_a_runtime() {
         let builder = std::thread::Builder::new().name("tokio-rt-worker".to_owned());
@@ -222,7 +222,7 @@ mod leaks {
 }
 
 #[test]
-fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
+fn a_timeout_or_a_leaked_clone_does_not_block_a_running_server() {
     let server = OwnServer::start();
     let child = Child::tests("lease::leaks::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_REDIS_URL", server.url()).run();
@@ -232,7 +232,7 @@ fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
         "c_forgets",
         "e_times_out_without_the_attribute",
         "f_forgets_without_the_attribute",
-        "g_times_out_with_a_request_of_its_own",
+        "g_times_out_with_its_own_request",
     ] {
         let warning = format!("warning: it::lease::leaks::{test} ");
         let is_warning = |line: &str| line.contains(&warning) && line.contains(golden("lease::released_in_use"));
@@ -240,9 +240,9 @@ fn a_timeout_or_a_leaked_clone_blocks_nobody_on_a_running_server() {
     }
 }
 
-/// A thread that was not handed a clone waits for its own test; the report says so, in bounded time.
+/// A thread without a clone waits for its own test. The report names this cause, in bounded time.
 #[rstest]
-#[ignore = "run by a_thread_without_a_clone_is_told_so"]
+#[ignore = "run by a_thread_without_a_clone_gets_a_report"]
 #[clean_redis]
 fn asks_again_in_a_thread(test_request: TestRequest) {
     let error = std::thread::spawn(|| TestRequest::try_new().expect_err("it is taken")).join().expect("join");
@@ -252,16 +252,16 @@ fn asks_again_in_a_thread(test_request: TestRequest) {
 }
 
 #[test]
-fn a_thread_without_a_clone_is_told_so() {
+fn a_thread_without_a_clone_gets_a_report() {
     let server = OwnServer::start();
-    // Without a limit: it is said at once.
+    // Without a timeout, the report comes at once.
     let child = Child::test("lease::asks_again_in_a_thread").env("TRANSIENT_REDIS_URL", server.url());
     let ended = child.env("TRANSIENT_LEASE_TIMEOUT", "600").run();
     ended.assert_passed();
     assert!(ended.output.contains(golden("lease::waits_for_itself")), "{}", ended.output);
 }
 
-/// Tests one after the other have one server, also when their async connections close late.
+/// Consecutive tests share one server, even if their async connections close late.
 mod one_server {
     use super::{TestRequest, clean_redis, get_redis, redis, rstest, test_request};
 
@@ -288,7 +288,7 @@ mod one_server {
 }
 
 #[test]
-fn tests_one_after_the_other_have_one_server() {
+fn consecutive_tests_share_one_server() {
     let child = Child::tests("lease::one_server::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
     ended.assert_passed();
@@ -297,13 +297,13 @@ fn tests_one_after_the_other_have_one_server() {
     assert_eq!(urls.len(), 1, "{}", ended.output);
 }
 
-/// What a test does to its server besides keys, and what the next one of the same process finds.
+/// Changes to a server other than keys do not reach the next test of the process.
 mod lasting {
     use std::collections::BTreeMap;
 
     use super::{TestRequest, clean_redis, get_redis, redis, rstest, test_request};
 
-    /// The whole configuration, but for what differs between two servers of one kind.
+    /// The whole configuration, except the values that differ between two servers of one kind.
     fn config(redis: &mut redis::Connection) -> BTreeMap<String, String> {
         let mut config: BTreeMap<String, String> =
             redis::cmd("CONFIG").arg("GET").arg("*").query(redis).expect("CONFIG GET");
@@ -407,7 +407,7 @@ fn a_lease_finds_its_server_as_new(#[case] change: &str, #[case] same_server: bo
     assert_eq!(address[0] == address[1], same_server, "{address:?}");
 }
 
-/// In CLIENT LIST one sees who is who.
+/// CLIENT LIST identifies the clients.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
@@ -419,13 +419,13 @@ async fn connections_carry_the_name_of_the_test(test_request: TestRequest) -> re
     let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis)?;
     let test = "it::lease::connections_carry_the_name_of_the_test";
     let name = format!(" name=transient-fixtures:{}:{test} ", std::process::id());
-    // The four above, and on an own server ours.
+    // The four above and, on a started server, ours.
     let ours = usize::from(test_request.server().provider() != transient_fixtures::Provider::Running);
     assert_eq!(list.lines().filter(|line| line.contains(&name)).count(), 4 + ours, "{list}");
     Ok(())
 }
 
-/// A process that gives the server back and takes it again at once does not starve the others.
+/// A process that returns the server and takes it again at once does not starve the others.
 mod hog {
     use super::{TestRequest, redis};
 
@@ -453,7 +453,7 @@ fn no_waiter_starves() {
     for hog in &hogs {
         hog.wait_for("(running)");
     }
-    // They go on until this one has had its turn.
+    // They continue until this one has had its turn.
     let ended = Child::test("lease::uses").env("TRANSIENT_REDIS_URL", server.url()).run();
     ended.assert_passed();
     fs::write(until, "").expect("write");

@@ -9,7 +9,7 @@ use crate::child::{Child, Ended};
 use crate::golden::golden;
 use crate::own_server::own_rung;
 
-/// Tests that pass; some leave keys that live for ever.
+/// Tests that pass. Some leave keys without a TTL.
 mod passing {
     use super::{Commands, TestRequest, clean_redis, get_jobs_redis, get_redis, redis, rstest, test_request};
 
@@ -19,7 +19,7 @@ mod passing {
         redis.set::<_, _, ()>("brand:Å", "x".repeat(1000))?;
         redis.set::<_, _, ()>("config:shop", "x")?;
         redis.rpush::<_, _, ()>(b"\xff\x00".as_slice(), "x")?;
-        // Jobs have no timeouts.
+        // Jobs have no TTLs.
         get_jobs_redis(test_request)?.rpush("celery", "x")
     }
 
@@ -41,7 +41,7 @@ mod passing {
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis]
-    fn as_the_settings_say(test_request: TestRequest) -> redis::RedisResult<()> {
+    fn as_in_the_settings(test_request: TestRequest) -> redis::RedisResult<()> {
         leave(&test_request)
     }
 
@@ -52,7 +52,7 @@ mod passing {
         leave(&test_request)
     }
 
-    /// What was loaded, the test has not left.
+    /// Loaded keys do not count as left by the test.
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(lint = "ttl", fixtures("brands"))]
@@ -74,7 +74,7 @@ mod passing {
         get_redis(&test_request)?.set_ex("cached", "x", 300)
     }
 
-    /// One key lives for five minutes, three for ever.
+    /// One key has a TTL of five minutes, three have none.
     #[rstest]
     #[ignore = "run by the tests below"]
     #[clean_redis(lint = "ttl <= 7d")]
@@ -140,18 +140,18 @@ fn run(test: &str, settings: &str) -> Ended {
 #[rstest]
 #[case("linted", "", 3)]
 #[case("linted_async", "", 3)]
-#[case("as_the_settings_say", "redis.lint = ttl", 3)]
+#[case("as_in_the_settings", "redis.lint = ttl", 3)]
 #[case("linted", "redis.lint_allow = config:*", 2)]
-#[case("as_the_settings_say", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
+#[case("as_in_the_settings", "redis.lint = ttl\nredis.lint_allow =\n    config:*\n    brand:??", 1)]
 #[case("loaded_and_left", "", 1)]
-fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
+fn keys_without_a_ttl_fail_the_test(#[case] test: &str, #[case] settings: &str, #[case] count: usize) {
     let ended = run(test, settings);
     let plural = if count == 1 { "" } else { "s" };
     let first = format!(" left {count} key{plural} ");
     ended.assert_failed_with(&[&first, r"\xff\x00 (", "redis.lint_allow"]);
     let complaint = &ended.output[ended.output.find(&first).expect("the complaint")..];
     assert!(!complaint.contains("cached") && !complaint.contains("celery"), "{complaint}");
-    // It is a failure as any other.
+    // It is reported like any other failure.
     ended.assert_failed_with(&["TRANSIENT_KEEP=1"]);
     assert_eq!(complaint.contains("  config:shop (string, "), count > 2, "{complaint}");
     assert_eq!(complaint.contains("  brand:Å (string, 1"), count > 1, "{complaint}");
@@ -161,9 +161,9 @@ fn keys_that_live_for_ever_fail_the_test(#[case] test: &str, #[case] settings: &
 #[case("bounded", "", 3, "\"ttl <= 7d\"", "config:shop (string, ")]
 #[case("too_long", "", 1, "\"ttl <= 4m\"", "cached (string, ")]
 #[case("too_short", "redis.lint = none", 1, "\"ttl >= 1h\"", "cached (string, ")]
-#[case("as_the_settings_say", "redis.lint = ttl < 1m", 4, "\"ttl < 1m\"", "cached (string, ")]
+#[case("as_in_the_settings", "redis.lint = ttl < 1m", 4, "\"ttl < 1m\"", "cached (string, ")]
 #[case("not_empty", "", 5, golden("lint::not_empty"), "celery (list, ")]
-#[case("as_the_settings_say", "redis.lint = empty", 5, golden("lint::not_empty"), "cached (string, ")]
+#[case("as_in_the_settings", "redis.lint = empty", 5, golden("lint::not_empty"), "cached (string, ")]
 fn keys_out_of_bounds_fail_the_test(
     #[case] test: &str,
     #[case] settings: &str,
@@ -182,11 +182,11 @@ fn keys_out_of_bounds_fail_the_test(
 #[case("not_empty", "redis.lint_allow = *")]
 #[case("bounded", "redis.lint_allow = config:* brand:* *")]
 #[case("linted", "redis.lint_allow = *")]
-#[case("as_the_settings_say", "")]
+#[case("as_in_the_settings", "")]
 #[case("not_linted", "redis.lint = ttl")]
 #[case("all_have_timeouts", "redis.lint = ttl")]
 #[case("loaded", "")]
 #[case("fails_on_purpose", "")]
-fn what_is_in_order_or_allowed_passes(#[case] test: &str, #[case] settings: &str) {
+fn expiring_and_allowed_keys_pass(#[case] test: &str, #[case] settings: &str) {
     run(test, settings).assert_passed();
 }

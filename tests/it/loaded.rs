@@ -14,7 +14,7 @@ use crate::own_server::own_rung;
 #[fixture]
 fn with_one_more(test_request: TestRequest) -> TestRequest {
     let mut redis = get_redis(&test_request).expect("connect");
-    // What the attribute has loaded is there before.
+    // Data loaded by the attribute is there before the fixtures run.
     assert_eq!(redis.get::<_, String>("brand:1"), Ok("Ångström".to_owned()));
     redis.set::<_, _, ()>("brand:1", "changed").expect("SET");
     test_request
@@ -91,16 +91,16 @@ fn run(test: &str, second: Option<&str>) -> Ended {
 #[case::unterminated(Some("SET x \"1\n"), &["second.redis:1"])]
 #[case::reaching_beyond(Some("SET x 1\nFLUSHALL\n"), &["second.redis:2", "FLUSHALL"])]
 fn a_file_that_cant_be_loaded_fails_the_test_at_its_line(#[case] second: Option<&str>, #[case] words: &[&str]) {
-    // The test after it, on the same server, finds nothing: all that was loaded has been taken away again.
+    // The next test on the same server finds no keys: all loaded data has been removed.
     let ended = run("", second);
     ended.assert_failed_with(words);
     ended.assert_failed_with(&["panicked at tests/it/loaded.rs", "1 passed; 2 failed"]);
     assert!(!ended.output.contains("it ran on"), "{}", ended.output);
 }
 
-/// The report of a failed test shows what it has changed, not what was loaded for it.
+/// The report of a failed test shows the test's changes, but not the loaded data.
 #[test]
-fn what_was_loaded_is_no_change() {
+fn loaded_data_is_not_a_change() {
     let ended = run("fails_with_data", None);
     ended.assert_failed_with(&[golden("failure::changes"), "added 14 new"]);
     assert!(!ended.output.contains("added 14 loaded"), "{}", ended.output);

@@ -1,5 +1,5 @@
-//! Random histories of one address, against a model of whose keys are there: no key of an application is ever lost, and
-//! no run is refused over keys that only tests wrote, but for the cases that the README names.
+//! Random histories of one address, against a model of who owns which keys. No key of an application is ever lost, and
+//! no run is refused over keys that only tests wrote, except in the cases that the README names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,11 @@ use crate::own_server::OwnServer;
 
 const MARKER: &str = "transient-fixtures:left";
 
-/// The test databases, and two that no test touches.
+/// The test databases, and two databases that no test touches.
 const DATABASES: [u32; 4] = [14, 15, 0, 1];
 const OF_TESTS: [u32; 2] = [14, 15];
 
-/// How many histories are tried; more by hand.
+/// The number of histories. Manual runs can try more.
 fn cases() -> u32 {
     std::env::var("MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20)
 }
@@ -58,7 +58,7 @@ enum Step {
     AdoptingRun { cache: usize },
     ApplicationWrites { database: usize, number: u8 },
     ApplicationDeletes { database: usize, number: u8 },
-    SomebodyDeletesTheTestsKeys,
+    AnotherClientDeletesTheTestsKeys,
     Restart { with_data: bool },
     Replaced,
     CacheWiped { cache: usize },
@@ -71,29 +71,29 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2_usize).prop_map(|cache| Step::AdoptingRun { cache }),
         4 => (0..4_usize, 0..3_u8).prop_map(|(database, number)| Step::ApplicationWrites { database, number }),
         2 => (0..4_usize, 0..3_u8).prop_map(|(database, number)| Step::ApplicationDeletes { database, number }),
-        1 => Just(Step::SomebodyDeletesTheTestsKeys),
+        1 => Just(Step::AnotherClientDeletesTheTestsKeys),
         2 => any::<bool>().prop_map(|with_data| Step::Restart { with_data }),
         1 => Just(Step::Replaced),
         1 => (0..2_usize).prop_map(|cache| Step::CacheWiped { cache }),
     ]
 }
 
-/// Who may lose a key.
+/// The owner of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Tests,
     Application,
-    /// An application's, written after a run was killed or adopted: it counts as the tests'.
+    /// An application's key, written after a run was killed or adopted. It counts as the tests'.
     Conceded,
 }
 
-/// What the promises say of one address.
+/// The guarantees for one address.
 #[derive(Default)]
 struct Model {
     keys: BTreeMap<u32, BTreeMap<String, Owner>>,
-    /// The names that the last release has left in each test database.
+    /// The names of the keys that the last release left in each test database.
     left: BTreeMap<u32, BTreeSet<String>>,
-    /// Of each cache: whether a lease on this very server was begun and not released.
+    /// For each cache: whether a lease on this server was begun and not released.
     open: [bool; 2],
 }
 
@@ -102,7 +102,7 @@ impl Model {
         self.keys.entry(database).or_default()
     }
 
-    /// Whether a run that begins now is let in.
+    /// Whether a run that begins now is accepted.
     fn lets_in(&mut self, cache: usize) -> bool {
         OF_TESTS.into_iter().all(|database| {
             let left = self.left.get(&database).cloned();
@@ -142,7 +142,7 @@ impl Model {
         self.open[cache] = false;
     }
 
-    /// What a server of that `run_id` is not any more.
+    /// A server with another `run_id` takes the address.
     fn is_another_server(&mut self, with_data: bool) {
         self.open = [false; 2];
         if !with_data {
@@ -231,8 +231,8 @@ impl World {
             }
             Step::ApplicationWrites { database, number } => {
                 let (database, key) = (DATABASES[database], format!("shop:{number}"));
-                self.server().connection(database).set::<_, _, ()>(&key, "somebody's").expect("SET");
-                // Under a name that a test has left, it counts as the test's.
+                self.server().connection(database).set::<_, _, ()>(&key, "production").expect("SET");
+                // If a test has left a key with this name, it counts as the test's.
                 let known = self.model.left.get(&database).is_some_and(|left| left.contains(&key));
                 let owner = if known { Owner::Conceded } else { Owner::Application };
                 self.model.keys(database).insert(key, owner);
@@ -242,7 +242,7 @@ impl World {
                 self.server().connection(database).del::<_, ()>(&key).expect("DEL");
                 self.model.keys(database).remove(&key);
             }
-            Step::SomebodyDeletesTheTestsKeys => {
+            Step::AnotherClientDeletesTheTestsKeys => {
                 for database in OF_TESTS {
                     let keys: Vec<_> = self.model.keys(database).keys().cloned().collect();
                     for key in keys.into_iter().filter(|key| key.starts_with("test:")) {
@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    /// What is there is what the model says, to the key.
+    /// The databases hold exactly the keys of the model.
     fn check(&mut self) {
         for database in DATABASES {
             let keys: BTreeSet<String> = self.server().connection(database).keys("*").expect("KEYS");

@@ -1,4 +1,4 @@
-//! A server that a test starts for itself, to be the "running" one of its children.
+//! A server that a test starts, to be the running server of its children.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,9 +20,9 @@ impl OwnServer {
         Self::with(TempDir::new().expect("a directory"), &[])
     }
 
-    /// In that directory, with more arguments.
+    /// In this directory, with more arguments.
     pub(crate) fn with(mut directory: TempDir, arguments: &[&str]) -> Self {
-        // Another process may take the port in between: then another one is tried.
+        // Another process can take the port in between. If so, another port is tried.
         for _ in 0..10 {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
             let port = listener.local_addr().expect("an address").port();
@@ -35,18 +35,18 @@ impl OwnServer {
         panic!("the test's own server ended ten times");
     }
 
-    /// On that port, as soon as it is free.
+    /// On this port, as soon as it is free.
     pub(crate) fn on(port: u16, directory: TempDir, arguments: &[&str]) -> Self {
         Self::try_on(port, directory, arguments).ok().expect("the test's own server ended")
     }
 
-    /// One that looks after others; it writes what it finds into its configuration.
+    /// A sentinel. It writes its findings into its configuration.
     pub(crate) fn sentinel(directory: TempDir, config: &std::path::Path) -> Self {
         let config = config.to_str().expect("UTF-8");
         Self::with(directory, &[config, "--sentinel"])
     }
 
-    /// The server as it ended, where it did at once.
+    /// The server's exit status, if it exited at once.
     fn try_on(port: u16, directory: TempDir, arguments: &[&str]) -> Result<Self, Self> {
         let mut server = Self::launch(port, directory, arguments);
         let deadline = Instant::now() + Duration::from_secs(100);
@@ -54,22 +54,22 @@ impl OwnServer {
             if server.child.try_wait().expect("wait").is_some() {
                 return Err(server);
             }
-            // Asked over its socket, which is nobody else's: the port may be by now.
+            // Asked over its Unix socket, which only this server has. Its port can belong to another server by now.
             let answer: RedisResult<redis::Value> = Client::open(format!("unix://{}", server.socket().display()))
                 .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(5)))
                 .and_then(|mut connection| cmd("PING").query(&mut connection));
             match answer {
                 Ok(_) => return Ok(server),
-                // It answers, though not with PONG.
+                // It replies, though not with PONG.
                 Err(error) if error.code().is_some() => return Ok(server),
-                Err(error) => assert!(Instant::now() < deadline, "the own server is silent: {error}"),
+                Err(error) => assert!(Instant::now() < deadline, "the started server is silent: {error}"),
             }
             thread::sleep(Duration::from_millis(2));
         }
     }
 
     fn launch(port: u16, directory: TempDir, arguments: &[&str]) -> Self {
-        // A configuration file stands first.
+        // A configuration file must be the first argument.
         let (config, arguments) =
             arguments.split_at(usize::from(arguments.first().is_some_and(|first| first.starts_with('/'))));
         let child = Command::new(binary())
@@ -103,14 +103,14 @@ impl OwnServer {
         Client::open(format!("{}/{database}", self.url()))?.get_connection_with_timeout(Duration::from_secs(5))
     }
 
-    /// Ends the server; its directory stays.
+    /// Ends the server. Its directory stays.
     pub(crate) fn stop(mut self) -> TempDir {
         self.end();
         std::mem::replace(&mut self.directory, TempDir::new().expect("a directory"))
     }
 
     fn end(&mut self) {
-        // Our own child; where it has ended there is nothing to kill.
+        // Our own child. If it has exited, there is no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -122,7 +122,7 @@ impl Drop for OwnServer {
     }
 }
 
-/// A server binary: the one that is meant, the machine's, or the downloaded one.
+/// A server binary: the one that is set, the machine's, or the downloaded one.
 pub(crate) fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY
@@ -138,15 +138,15 @@ pub(crate) fn binary() -> PathBuf {
         .clone()
 }
 
-/// The downloaded server: it tells its path itself.
+/// The downloaded server, which reports its path.
 pub(crate) fn downloaded() -> PathBuf {
-    let ended = crate::child::Child::test("download::says_its_path").env("TRANSIENT_PROVIDER", "download").run();
+    let ended = crate::child::Child::test("download::prints_its_path").env("TRANSIENT_PROVIDER", "download").run();
     ended.assert_passed();
     let line = ended.output.lines().find_map(|line| line.split_once("executable=")).expect("a path").1;
     PathBuf::from(line)
 }
 
-/// The rung that gives a server of our own on this machine.
+/// The provider that starts servers on this machine.
 pub(crate) fn own_rung() -> &'static str {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut names = env::split_paths(&path)

@@ -1,4 +1,4 @@
-//! Whose keys are in a shared server's test databases: no key that is not the tests' is ever lost.
+//! Who owns the keys in a shared server's test databases. Only the tests' keys are ever deleted.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::own_server::OwnServer;
 
 const MARKER: &str = "transient-fixtures:left";
 
-/// Leaves keys of its own in both databases, on a clean server.
+/// Leaves its own keys in both databases of a clean server.
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
@@ -26,7 +26,7 @@ fn leaves_keys(test_request: TestRequest) -> RedisResult<()> {
     get_jobs_redis(&test_request)?.rpush("queue", "ours")
 }
 
-/// Clears nothing, and leaves what is there.
+/// Clears nothing, and leaves all keys.
 #[rstest]
 #[ignore = "run by the tests below"]
 fn clears_nothing(test_request: TestRequest) -> RedisResult<()> {
@@ -46,13 +46,13 @@ fn cache() -> TempDir {
 }
 
 fn put(server: &OwnServer, database: u32, key: &str) {
-    server.connection(database).set::<_, _, ()>(key, "somebody's").expect("SET");
+    server.connection(database).set::<_, _, ()>(key, "production").expect("SET");
 }
 
 #[track_caller]
 fn assert_there(server: &OwnServer, database: u32, key: &str) {
     let value: Option<String> = server.connection(database).get(key).expect("GET");
-    assert_eq!(value.as_deref(), Some("somebody's"), "{key} of database {database}");
+    assert_eq!(value.as_deref(), Some("production"), "{key} of database {database}");
 }
 
 #[track_caller]
@@ -62,7 +62,7 @@ fn assert_refused(ended: &Ended, database: u32) {
 
 /// An application that begins to use a database that tests have used.
 #[rstest]
-fn what_appears_after_a_test_is_somebodys(
+fn keys_that_appear_after_a_test_are_foreign(
     #[values("leaves_keys", "clears_nothing")] next: &str,
     #[values(14, 15)] database: u32,
 ) {
@@ -71,13 +71,13 @@ fn what_appears_after_a_test_is_somebodys(
     put(&server, database, "shop:order:1");
     assert_refused(&run(next, &server, cache.path()), database);
     assert_there(&server, database, "shop:order:1");
-    // What the tests have left is still known as theirs.
+    // Keys left by tests still count as theirs.
     server.connection(database).del::<_, ()>("shop:order:1").expect("DEL");
     run(next, &server, cache.path()).assert_passed();
 }
 
 #[test]
-fn a_marker_covers_what_was_there_and_nothing_later() {
+fn a_marker_covers_existing_keys_but_no_later_ones() {
     let (directory, cache) = (TempDir::new().expect("a directory"), cache());
     let server = OwnServer::with(directory, &[]);
     run("leaves_keys", &server, cache.path()).assert_passed();
@@ -90,7 +90,7 @@ fn a_marker_covers_what_was_there_and_nothing_later() {
 }
 
 #[test]
-fn adopting_means_what_is_there_now() {
+fn adopting_covers_existing_keys() {
     let (server, cache) = (OwnServer::start(), cache());
     put(&server, 14, "shop:order:1");
     let adopted = child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run();
@@ -105,7 +105,7 @@ fn adopting_means_what_is_there_now() {
     assert_there(&server, 14, "shop:order:2");
 }
 
-/// Only on a server that somebody has named: test.ini is every colleague's.
+/// Adoption requires a named server, since test.ini is shared by a team.
 #[test]
 fn adopting_by_test_ini_is_for_the_server_that_it_names() {
     let (server, cache, directory) = (OwnServer::start(), cache(), cache());
@@ -120,11 +120,11 @@ fn adopting_by_test_ini_is_for_the_server_that_it_names() {
     assert!(!server.connection(14).exists::<_, bool>("shop:order:1").expect("EXISTS"));
 }
 
-/// In a network of its own, where 127.0.0.1:6379 is a server that nobody has named.
+/// In a separate network namespace, where 127.0.0.1:6379 is a server that no setting names.
 #[rstest]
-#[case::somebodys("redis.download = true", false)]
+#[case::foreign("redis.download = true", false)]
 #[case::not_adopted("redis.adopt = true", false)]
-fn a_guessed_server_with_somebodys_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
+fn a_guessed_server_with_foreign_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
     if crate::own_server::own_rung() != "process" {
         return;
     }
@@ -155,9 +155,9 @@ fn a_guessed_server_with_somebodys_data_is_passed_over(#[case] setting: &str, #[
     assert!(output.contains("database 14 holds 1 key"), "{output}");
 }
 
-/// Another server takes the place of a test's own in its middle.
+/// Another server replaces a test's started server during the test.
 #[rstest]
-#[ignore = "run by a_server_in_the_place_of_the_leases_is_not_touched"]
+#[ignore = "run by a_replacement_server_is_not_touched"]
 #[clean_redis]
 fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
     get_redis(&test_request)?.set::<_, _, ()>("left:1", "ours")?;
@@ -196,7 +196,7 @@ fn is_moved_to_another_server(test_request: TestRequest) -> RedisResult<()> {
 }
 
 #[test]
-fn a_server_in_the_place_of_the_leases_is_not_touched() {
+fn a_replacement_server_is_not_touched() {
     let (first, cache, directory) = (OwnServer::start(), cache(), cache());
     let (port, go_on) = (first.port, directory.path().join("go on"));
     let child = child("is_moved_to_another_server", &first, cache.path()).env("GO_ON", &go_on).start();
@@ -206,8 +206,8 @@ fn a_server_in_the_place_of_the_leases_is_not_touched() {
     for database in [14, 15] {
         put(&second, database, "shop:order:1");
         second.connection(database).expire::<_, ()>("shop:order:1", 1_000).expect("EXPIRE");
-        second.connection(database).rpush::<_, _, ()>("queue", "somebody's").expect("RPUSH");
-        second.connection(database).zadd::<_, _, _, ()>("schedule", "somebody's", 1_000_000).expect("ZADD");
+        second.connection(database).rpush::<_, _, ()>("queue", "production").expect("RPUSH");
+        second.connection(database).zadd::<_, _, _, ()>("schedule", "production", 1_000_000).expect("ZADD");
     }
     fs::write(go_on, "").expect("write");
     child.wait(Duration::from_secs(60)).assert_passed();
@@ -216,7 +216,7 @@ fn a_server_in_the_place_of_the_leases_is_not_touched() {
         assert_there(&second, database, "shop:order:1");
         assert!(connection.ttl::<_, i64>("shop:order:1").expect("TTL") > 500);
         assert_eq!(connection.llen::<_, u32>("queue"), Ok(1));
-        assert_eq!(connection.zscore::<_, _, f64>("schedule", "somebody's"), Ok(1_000_000.0));
+        assert_eq!(connection.zscore::<_, _, f64>("schedule", "production"), Ok(1_000_000.0));
         assert_eq!(redis::cmd("DBSIZE").query::<u32>(&mut connection), Ok(3));
     }
 }
@@ -276,9 +276,9 @@ fn a_stale_clone_touches_nothing() {
     child.env("TRANSIENT_REDIS_URL", server.url()).env("XDG_CACHE_HOME", cache.path()).run().assert_passed();
 }
 
-/// What versions before left: a marker that names no keys, and files that say "used once".
+/// Data of earlier versions: a marker that names no keys, and files that state "used once".
 #[test]
-fn whoever_upgrades_loses_nothing() {
+fn an_upgrade_loses_nothing() {
     let (server, cache) = (OwnServer::start(), cache());
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
@@ -298,9 +298,9 @@ fn whoever_upgrades_loses_nothing() {
 }
 
 #[test]
-fn a_key_named_like_the_marker_is_somebodys() {
+fn a_foreign_key_with_the_marker_s_name_is_kept() {
     let (server, cache) = (OwnServer::start(), cache());
-    server.connection(14).rpush::<_, _, ()>(MARKER, "somebody's").expect("RPUSH");
+    server.connection(14).rpush::<_, _, ()>(MARKER, "production").expect("RPUSH");
     put(&server, 14, "shop:order:1");
     run("leaves_keys", &server, cache.path()).assert_failed_with(&[
         "database 14",
@@ -308,7 +308,7 @@ fn a_key_named_like_the_marker_is_somebodys() {
         golden("report::refused::foreign_keys"),
     ]);
     assert_eq!(server.connection(14).llen::<_, u32>(MARKER), Ok(1));
-    for other in ["", "rubbish", "\u{1}\u{2}", "somebody's"] {
+    for other in ["", "rubbish", "\u{1}\u{2}", "production"] {
         redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(14)).expect("DEL");
         server.connection(14).set::<_, _, ()>(MARKER, other).expect("SET");
         run("leaves_keys", &server, cache.path())
@@ -318,7 +318,7 @@ fn a_key_named_like_the_marker_is_somebodys() {
     }
 }
 
-/// Alone in its database, too.
+/// The same if it is the only key in its database.
 #[rstest]
 fn a_key_named_like_the_marker_is_not_dropped(
     #[values("leaves_keys", "clears_nothing")] next: &str,
@@ -327,18 +327,18 @@ fn a_key_named_like_the_marker_is_not_dropped(
     #[values("SET", "RPUSH")] command: &str,
 ) {
     let (server, cache) = (OwnServer::start(), cache());
-    let put = redis::cmd(command).arg(name).arg("somebody's").to_owned();
+    let put = redis::cmd(command).arg(name).arg("production").to_owned();
     put.exec(&mut server.connection(database)).expect(command);
     assert_refused(&run(next, &server, cache.path()), database);
     assert!(server.connection(database).exists::<_, bool>(name).expect("EXISTS"));
 }
 
-/// An old note of a killed run does not outweigh what a later lease, of another cache, has left.
+/// An old note of a killed run does not outweigh the keys of a later lease from another cache.
 #[test]
 fn a_marker_is_newer_than_a_note() {
     let (server, ours, other) = (OwnServer::start(), cache(), cache());
     run("leaves_keys", &server, ours.path()).assert_passed();
-    // As a run that is killed leaves it.
+    // Like a killed run leaves it.
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
     let run_id: String = info.get("run_id").expect("run_id");
     for database in [14, 15] {
@@ -352,7 +352,7 @@ fn a_marker_is_newer_than_a_note() {
 }
 
 #[rstest]
-fn more_keys_than_are_remembered_need_adoption(#[values("leaves_too_many", "leaves_long_names")] test: &str) {
+fn too_many_keys_need_adoption(#[values("leaves_too_many", "leaves_long_names")] test: &str) {
     let (server, cache) = (OwnServer::start(), cache());
     run("leaves_keys", &server, cache.path()).assert_passed();
     for database in [14, 15] {
@@ -366,7 +366,7 @@ fn more_keys_than_are_remembered_need_adoption(#[values("leaves_too_many", "leav
 }
 
 #[rstest]
-#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[ignore = "run by too_many_keys_need_adoption"]
 #[clean_redis]
 fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
     let fill = "for number = 1, 100001 do redis.call('SET', 'left:' .. number, '') end";
@@ -375,16 +375,16 @@ fn leaves_too_many(test_request: TestRequest) -> RedisResult<()> {
 
 /// More than 16 MiB of names.
 #[rstest]
-#[ignore = "run by more_keys_than_are_remembered_need_adoption"]
+#[ignore = "run by too_many_keys_need_adoption"]
 #[clean_redis]
 fn leaves_long_names(test_request: TestRequest) -> RedisResult<()> {
     let fill = "for number = 1, 17 do redis.call('SET', string.rep('x', 1048576) .. number, '') end";
     redis::cmd("EVAL").arg(fill).arg(0).exec(&mut get_redis(&test_request)?)
 }
 
-/// By somebody, or by a server that evicts keys.
+/// Deleted by another client, or evicted by the server.
 #[test]
-fn without_its_marker_what_a_test_left_is_refused() {
+fn without_its_marker_a_test_s_keys_are_refused() {
     let (server, cache) = (OwnServer::start(), cache());
     run("leaves_keys", &server, cache.path()).assert_passed();
     redis::cmd("DEL").arg(MARKER).exec(&mut server.connection(15)).expect("DEL");
@@ -392,9 +392,9 @@ fn without_its_marker_what_a_test_left_is_refused() {
     child("leaves_keys", &server, cache.path()).env("TRANSIENT_ADOPT", "1").run().assert_passed();
 }
 
-/// A thread that has the server's URL, and goes on when its test has ended.
+/// A thread that has the server's URL, and continues after its test has ended.
 #[test]
-fn what_a_thread_writes_after_its_test_is_refused() {
+fn keys_written_by_a_thread_after_its_test_are_refused() {
     let (server, cache, directory) = (OwnServer::start(), cache(), cache());
     let go_on = directory.path().join("go on");
     let child = Child::tests("ownership::late::").arguments(["--test-threads=1"]);
@@ -412,7 +412,7 @@ mod late {
     static LATE: Mutex<Option<JoinHandle<RedisResult<()>>>> = Mutex::new(None);
 
     #[rstest]
-    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    #[ignore = "run by keys_written_by_a_thread_after_its_test_are_refused"]
     #[clean_redis]
     fn a_starts_a_thread(test_request: TestRequest) -> RedisResult<()> {
         let mut connection = redis::Client::open(test_request.redis_url())?.get_connection()?;
@@ -428,7 +428,7 @@ mod late {
     }
 
     #[test]
-    #[ignore = "run by what_a_thread_writes_after_its_test_is_refused"]
+    #[ignore = "run by keys_written_by_a_thread_after_its_test_are_refused"]
     fn b_lets_it_write() {
         std::fs::write(std::env::var_os("GO_ON").expect("a file"), "").expect("write");
         let late = LATE.lock().expect("lock").take().expect("a thread");
@@ -437,7 +437,7 @@ mod late {
 }
 
 #[test]
-fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
+fn records_of_a_server_that_is_gone_are_removed() {
     let (first, cache) = (OwnServer::start(), cache());
     let port = first.port;
     run("leaves_keys", &first, cache.path()).assert_passed();
@@ -452,9 +452,9 @@ fn what_is_remembered_of_a_server_that_is_gone_is_removed() {
     assert_eq!(files(), before);
 }
 
-/// A note of a killed run may be older than the server's last use.
+/// A note of a killed run can be older than the last use of the server.
 #[test]
-fn nothing_is_forgotten_of_a_server_in_use() {
+fn records_of_a_server_in_use_are_kept() {
     let (server, cache) = (OwnServer::start(), cache());
     let running = cache.path().join("transient-fixtures/running");
     fs::create_dir_all(&running).expect("mkdir");
@@ -468,7 +468,7 @@ fn nothing_is_forgotten_of_a_server_in_use() {
     assert!(!is_there("gone") && !is_there("gone.14.open"));
 }
 
-/// Tests of two cache directories, as of two users or two containers, on one server.
+/// Tests of two cache directories, like those of two users or two containers, on one server.
 #[test]
 fn two_cache_directories_take_turns() {
     let server = OwnServer::start();

@@ -1,4 +1,4 @@
-//! The rung `process`: server binaries that misbehave, and what is left afterwards.
+//! The process provider: server binaries that misbehave, and clean-up afterwards.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -46,7 +46,7 @@ fn assert_one_report(ended: &Ended, words: &[&str]) {
     ended.assert_failed_with(&["panicked at tests/it/process.rs", golden("report::no_server"), "process ", "->"]);
 }
 
-/// No process has that in its command line, or works there.
+/// Asserts that no process has this in its command line or its working directory.
 #[cfg(target_os = "linux")]
 #[track_caller]
 fn assert_nothing_runs_with(needle: &str) {
@@ -54,13 +54,13 @@ fn assert_nothing_runs_with(needle: &str) {
         let processes = fs::read_dir("/proc").expect("/proc").flatten();
         let lines = processes.filter_map(|entry| {
             let line = fs::read(entry.path().join("cmdline")).ok()?;
-            // A server that is up shows another line, and is in its directory, or where that was.
+            // A running server shows another command line, and works in its directory, or where that was.
             let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
             Some(format!("{} in {}", String::from_utf8_lossy(&line).replace('\0', " "), place.display()))
         });
         lines.into_iter().find(|line| line.contains(needle))
     };
-    // It takes half a second; the torture counts who is late.
+    // It takes half a second. The torture test counts slow ones.
     let deadline = Instant::now() + Duration::from_secs(30);
     while let Some(line) = running() {
         assert!(Instant::now() < deadline, "still running: {line}");
@@ -77,7 +77,7 @@ fn a_binary_that_is_not_there() {
 }
 
 #[test]
-fn a_file_that_is_no_program() {
+fn a_file_that_is_not_executable() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("redis-server");
     fs::write(&path, "just text").expect("write");
@@ -99,7 +99,7 @@ fn a_binary_that_exits_at_once_is_quoted() {
 #[test]
 fn a_binary_that_never_answers_is_ended() {
     let directory = TempDir::new().expect("a directory");
-    // It has a child of its own, as a wrapper that does not `exec` has.
+    // It has a child, like a wrapper that does not `exec`.
     let path = script(&directory, &format!("#!/bin/sh\necho 'about to be ready'\nsleep 7654.{}\n", std::process::id()));
     let ended = run(&path);
     assert_one_report(&ended, &["10 s", golden("process::never_ready"), "about to be ready"]);
@@ -107,7 +107,7 @@ fn a_binary_that_never_answers_is_ended() {
     assert_nothing_runs_with(&format!("sleep 7654.{}", std::process::id()));
 }
 
-/// A wrapper that stays above its server: both must go.
+/// A wrapper that stays the parent of its server: both must end.
 #[test]
 fn a_wrapper_ends_with_its_server() {
     let directory = TempDir::new().expect("a directory");
@@ -121,9 +121,9 @@ fn a_wrapper_ends_with_its_server() {
     assert_nothing_runs_with(&format!("127.0.0.1:{port}"));
 }
 
-/// The first ports that it is told are taken: others are tried.
+/// The first ports that it is given are taken. Others are tried.
 #[test]
-fn a_taken_port_is_not_the_end() {
+fn a_taken_port_is_retried() {
     let directory = TempDir::new().expect("a directory");
     let count = directory.path().join("count");
     let server = own_server::binary();
@@ -156,7 +156,7 @@ fn a_temporary_directory_that_cant_be_used() {
     assert_one_report(&ended, &["/proc/nowhere", "TMPDIR"]);
 }
 
-/// /dev/full stands for a full disk: the server can't even print.
+/// /dev/full simulates a full disk: the server can't even print.
 #[test]
 fn a_server_that_cant_print_is_reported() {
     let directory = TempDir::new().expect("a directory");
@@ -165,7 +165,7 @@ fn a_server_that_cant_print_is_reported() {
 }
 
 #[test]
-fn a_long_temporary_directory_is_no_matter() {
+fn a_long_temporary_directory_works() {
     let directory = TempDir::new().expect("a directory");
     let long = directory.path().join("x".repeat(120));
     fs::create_dir(&long).expect("mkdir");
@@ -173,7 +173,7 @@ fn a_long_temporary_directory_is_no_matter() {
     child.env("TMPDIR", &long).run().assert_passed();
 }
 
-/// A server that is not leased again goes at once, though somebody else has the pipes of this process open.
+/// A server that is not leased again ends at once, even if another process still has this process's pipes open.
 #[test]
 #[ignore = "run by a_forked_child_does_not_delay_the_end"]
 #[cfg(target_os = "linux")]
@@ -193,7 +193,7 @@ fn retires_its_server_beside_a_forked_child() {
         })
         .collect();
     assert!(!holders.is_empty());
-    // Each shell has its pipe open by then, and is about to sleep.
+    // By then, each shell has its pipe open and is about to sleep.
     for holder in &holders {
         let descriptor = format!("/proc/{}/fd/9", holder.id());
         while !Path::new(&descriptor).exists() {
@@ -250,7 +250,7 @@ fn a_killed_test_leaves_nothing() {
     }));
 }
 
-/// A binary that prints without end is ended before it fills the disk.
+/// A binary that prints without end is killed before it fills the disk.
 #[test]
 fn a_flood_is_stopped() {
     let directory = TempDir::new().expect("a directory");
@@ -260,7 +260,7 @@ fn a_flood_is_stopped() {
     assert!(ended.output.len() < 20_000, "{} bytes", ended.output.len());
 }
 
-/// The temporary directory is an absolute one, whatever TMPDIR says.
+/// The temporary directory is absolute, whatever TMPDIR is.
 #[rstest]
 fn a_temporary_directory_is_made_absolute(#[values("", ".", "relative", "./relative/..")] tmpdir: &str) {
     let directory = TempDir::new().expect("a directory");

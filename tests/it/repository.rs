@@ -15,7 +15,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below, with these endings.
+/// All files below this path with these endings.
 fn files(below: &str, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![root().join(below)];
@@ -60,7 +60,7 @@ fn table() -> Vec<[String; 3]> {
     rows.collect()
 }
 
-/// The settings as the code has them: `known("key", Some("VARIABLE"), "default", …)`.
+/// The settings in the code: `known("key", Some("VARIABLE"), "default", …)`.
 fn known() -> Vec<[String; 3]> {
     let source = read("src/settings/known.rs").replace("\n    ", " ");
     let calls = source.split("known(").skip(1).filter(|call| call.trim_start().starts_with('"'));
@@ -112,7 +112,7 @@ fn no_file_is_too_long_to_read() {
     }
 }
 
-/// Each package brings its licences along.
+/// Each package contains its licences.
 #[test]
 fn both_packages_have_the_licences() {
     for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
@@ -128,7 +128,7 @@ fn the_main_path_fits_on_one_screen() {
     assert!(path.lines().count() <= 40, "src/lease/acquire.rs has grown");
 }
 
-/// The modules from the top down: each imports only those that stand below it. Those in one row may know each other.
+/// The modules from top to bottom. Each imports only modules below it. Modules in one row can import each other.
 const HOUSE: [&[&str]; 13] = [
     &["lib", "guide"],
     &["rstest", "macro_support", "connections", "faults"],
@@ -145,7 +145,7 @@ const HOUSE: [&[&str]; 13] = [
     &["error", "report"],
 ];
 
-/// `use crate::…` and `crate::…` in code, of a module's files.
+/// `use crate::…` and `crate::…` in the code of a module's files.
 fn imports(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).expect("read");
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
@@ -179,7 +179,7 @@ fn imports_point_down() {
             let to = row(&import).expect("a module");
             assert!(
                 to > from || import == module,
-                "{} imports {import}, which stands above it or beside it",
+                "{} imports {import}, which is above it or beside it",
                 place.display()
             );
         }
@@ -190,7 +190,7 @@ fn imports_point_down() {
     }
 }
 
-/// Text for people knows nothing but the standard library, so that no report can depend on what it is about.
+/// Reports import only the standard library, so that no report depends on its subject.
 #[test]
 fn reports_import_only_std() {
     for path in files("src/report", &["rs"]) {
@@ -201,7 +201,7 @@ fn reports_import_only_std() {
     }
 }
 
-/// The constants and functions of a report file, but for those that a build with all features leaves out.
+/// The constants and functions of a report file, except those that a build with all features leaves out.
 fn sentences(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).expect("read");
     let mut found = BTreeSet::new();
@@ -218,7 +218,7 @@ fn sentences(path: &Path) -> BTreeSet<String> {
             (Some("mod"), Some(name)) if item.ends_with('{') => {
                 (module, is_built) = (format!("{name}::"), item_is_built);
             }
-            // They print what they are given.
+            // They print their arguments.
             (Some("fn"), Some("print" | "shout")) => {}
             (Some("fn" | "const"), Some(name)) if item_is_built => {
                 found.insert(format!("{module}{name}"));
@@ -250,7 +250,7 @@ fn every_sentence_is_golden() {
     assert!(count > 200, "{count}");
 }
 
-/// Every command of ours asks the lease: only the lease and the providers open connections.
+/// Every command that we send checks the lease, because only leases and providers open connections.
 #[test]
 fn only_leases_and_providers_open_connections() {
     for path in files("src", &["rs"]) {
@@ -276,7 +276,7 @@ fn the_image_is_documented() {
     assert!(read("docs/providers.md").contains(&format!("docker pull {}", image[2])), "{image:?}");
 }
 
-/// `root()` and everything below that is written for people, without what cargo or git have made.
+/// `root()` and all text below it, without files that cargo or git made.
 fn pages() -> Vec<PathBuf> {
     let directories = ["docs", "examples", "benches", "interop", ".github"].into_iter();
     let mut pages: Vec<_> = directories.flat_map(|below| files(below, &["md"])).collect();
@@ -286,7 +286,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The lines of a page outside of its code blocks, with their numbers.
+/// The lines of a page outside its code blocks, with their numbers.
 fn prose(text: &str) -> Vec<(usize, &str)> {
     let mut is_code = false;
     let lines = text.lines().enumerate().filter(|(_, line)| {
@@ -297,7 +297,7 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines.map(|(index, line)| (index + 1, line)).collect()
 }
 
-/// The id that a heading has on GitHub and crates.io.
+/// The id of a heading on GitHub and crates.io.
 fn anchor(heading: &str) -> String {
     let kept = |letter: char| letter.is_alphanumeric() || " -_".contains(letter);
     heading.trim_start_matches('#').trim().to_lowercase().chars().filter(|letter| kept(*letter)).collect::<String>()
@@ -310,7 +310,7 @@ fn links_between_pages_are_valid() {
         let text = fs::read_to_string(&page).expect("read");
         for (number, line) in prose(&text) {
             for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-                // Another site, or an item's name, which rustdoc resolves.
+                // Another site, or an item that rustdoc resolves.
                 if link.contains(':') || !link.contains(['/', '.', '#']) {
                     continue;
                 }
@@ -331,7 +331,7 @@ fn links_between_pages_are_valid() {
     assert!(count > 3, "{count}");
 }
 
-/// rustfmt formats code alone.
+/// rustfmt formats only code.
 #[test]
 fn comments_and_pages_have_at_most_120_columns() {
     let is_wide = |line: &str| line.chars().count() > 120 && line.trim_start_matches(['/', '!', ' ']).contains(' ');
@@ -356,7 +356,7 @@ fn comments_and_pages_have_at_most_120_columns() {
     assert!(wide.is_empty(), "{} lines are wider than 120 columns: {wide:#?}", wide.len());
 }
 
-/// docs.rs shows an example only if the manifest says so.
+/// docs.rs shows an example only if the manifest lists it.
 #[test]
 fn docs_rs_shows_every_example() {
     let manifest = read("Cargo.toml");
@@ -374,7 +374,7 @@ fn docs_rs_shows_every_example() {
 }
 
 #[test]
-fn both_packages_tell_where_they_come_from() {
+fn both_packages_state_their_repository() {
     let packages = [read("Cargo.toml"), read("macros/Cargo.toml")];
     for manifest in &packages {
         for key in ["repository.workspace", "documentation.workspace", "license.workspace", "rust-version.workspace"] {
@@ -384,7 +384,7 @@ fn both_packages_tell_where_they_come_from() {
             assert!(manifest.contains(&format!("\n{key} = ")), "{key}");
         }
     }
-    // The address is stated once, and links elsewhere agree with it.
+    // The address appears once, and links elsewhere agree with it.
     let repository = value(&packages[0], "repository");
     let owner = repository.rsplit_once('/').expect("an owner").0;
     for page in pages() {
@@ -419,7 +419,7 @@ fn literals(source: &str) -> Vec<String> {
             let end = text.match_indices('"').map(|(end, _)| end);
             let is_escaped = |end: usize| text[..end].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
             let end = end.into_iter().find(|end| !is_escaped(*end)).expect("its end");
-            // A literal can go on in the next line.
+            // A literal can continue on the next line.
             let pieces: Vec<_> = text[..end].split("\\\n").enumerate().collect();
             let pieces = pieces.iter().map(|(number, piece)| if *number > 0 { piece.trim_start() } else { piece });
             found.push(pieces.collect());
@@ -431,7 +431,7 @@ fn literals(source: &str) -> Vec<String> {
     found
 }
 
-/// All three words in a row of a text, in lower case.
+/// All runs of three words in a text, in lower case.
 fn threes(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for run in text.split(['\n', '"']).flat_map(runs) {
@@ -441,8 +441,8 @@ fn threes(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Reports can be reworded without a change to a test. Tests recognise them by facts, by the kind of the error, or by
-/// their golden entries.
+/// Rewording a report must not change a test. Tests recognise reports by facts, by the kind of the error, or by their
+/// golden entries.
 #[test]
 fn no_test_quotes_a_report() {
     assert_eq!(literals("a(\"b \\\" \\\n  c\", r#\"d\"#, 'e', '\"') // \"f\""), ["b \\\" c", "d"]);

@@ -1,4 +1,4 @@
-//! `TestRequest` and what it gives.
+//! `TestRequest` and its accessors.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier};
@@ -25,7 +25,7 @@ fn bytes_come_back(test_request: TestRequest) -> redis::RedisResult<()> {
 
 #[rstest]
 #[clean_redis]
-fn the_two_databases_are_two(test_request: TestRequest) -> redis::RedisResult<()> {
+fn the_two_databases_differ(test_request: TestRequest) -> redis::RedisResult<()> {
     let database = |connection: &mut redis::Connection| -> redis::RedisResult<String> {
         let info: String = redis::cmd("CLIENT").arg("INFO").query(connection)?;
         Ok(info.split_whitespace().find_map(|field| field.strip_prefix("db=")).expect("a database").to_owned())
@@ -39,7 +39,7 @@ fn the_two_databases_are_two(test_request: TestRequest) -> redis::RedisResult<()
     Ok(())
 }
 
-/// Neither flavour of a runtime minds that the fixture blocks, starts servers and ends them.
+/// In both flavours of a runtime, the fixture can block, and start and end servers.
 #[rstest]
 #[tokio::test]
 async fn inside_a_current_thread_runtime(test_request: TestRequest) -> redis::RedisResult<()> {
@@ -68,14 +68,14 @@ fn requests_of_one_thread_share_a_lease() -> redis::RedisResult<()> {
     get_redis(&first)?.set::<_, _, ()>("foo", "bar")?;
     let second = TestRequest::new();
     assert_eq!(get_redis(&second)?.get::<_, Option<String>>("foo")?.as_deref(), Some("bar"));
-    // It joins, and empties nothing unasked.
+    // It joins the request, and does not empty the databases.
     let third = TestRequest::clean();
     assert_eq!(get_redis(&third)?.get::<_, Option<String>>("foo")?.as_deref(), Some("bar"));
     third.flush().expect("flush");
     assert!(get_redis(&first)?.get::<_, Option<String>>("foo")?.is_none());
     get_redis(&first)?.set::<_, _, ()>("foo", "bar")?;
     drop((first, second, third));
-    // Without a clone alive, it is as new.
+    // Without a clone alive, the request is new.
     assert!(get_redis(&TestRequest::clean())?.get::<_, Option<String>>("foo")?.is_none());
     Ok(())
 }
@@ -89,7 +89,7 @@ fn requests_of_several_threads_never_share_a_lease() {
             thread::spawn(move || {
                 let test_request = TestRequest::clean();
                 let mut redis = get_redis(&test_request).expect("connect");
-                // On one running server the leases follow each other, so nobody may wait for the rest there.
+                // On a running server the leases follow each other, so a test must not wait for the others there.
                 let alone = test_request.server().provider() == Provider::Running;
                 let wait = || if alone { true } else { barrier.wait().is_leader() };
                 wait();
@@ -105,7 +105,7 @@ fn requests_of_several_threads_never_share_a_lease() {
 }
 
 #[rstest]
-fn a_server_says_what_it_is(test_request: TestRequest) -> redis::RedisResult<()> {
+fn a_server_describes_itself(test_request: TestRequest) -> redis::RedisResult<()> {
     let server = test_request.server();
     let info: redis::InfoDict = redis::cmd("INFO").query(&mut get_redis(&test_request)?)?;
     let version = if server.product() == "Valkey" { "valkey_version" } else { "redis_version" };
@@ -128,16 +128,16 @@ fn a_server_says_what_it_is(test_request: TestRequest) -> redis::RedisResult<()>
     Ok(())
 }
 
-/// CI says which rung it has prepared; the run is worth nothing on another one.
+/// CI states the provider that it has prepared. On another one the run would prove nothing.
 #[rstest]
-fn the_server_is_of_the_expected_rung(test_request: TestRequest) {
+fn the_server_is_from_the_expected_provider(test_request: TestRequest) {
     if let Ok(expected) = std::env::var("EXPECTED_PROVIDER") {
         assert_eq!(test_request.server().provider().to_string(), expected);
     }
 }
 
 #[test]
-fn a_request_may_cross_threads() {
+fn a_request_can_cross_threads() {
     fn crosses<T: Clone + Send + Sync + 'static>() {}
     crosses::<TestRequest>();
     crosses::<transient_fixtures::Settings>();

@@ -1,4 +1,4 @@
-//! The rung `running`, and everything that may be at a URL instead of a Redis that lets us in.
+//! The running provider, and peers at a URL that are not a Redis which accepts us.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::own_server::OwnServer;
 
 #[rstest]
 #[clean_redis]
-fn says_its_url(test_request: TestRequest) {
+fn prints_its_url(test_request: TestRequest) {
     crate::clean::assert_clean_but_for(&[], &test_request);
     println!("sessions at {}", test_request.redis_url());
     println!("jobs at {}", test_request.jobs_url());
@@ -23,10 +23,10 @@ fn says_its_url(test_request: TestRequest) {
 }
 
 fn at(url: &str) -> Child {
-    Child::test("running::says_its_url").env("TRANSIENT_REDIS_URL", url)
+    Child::test("running::prints_its_url").env("TRANSIENT_REDIS_URL", url)
 }
 
-/// A listener whose every connection is given to `serve`.
+/// A listener that passes every connection to `serve`.
 fn listen(serve: impl Fn(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
@@ -45,7 +45,7 @@ fn one_server_by_its_three_names() {
     let server = OwnServer::start();
     let socket = format!("unix://{}", server.socket().display());
     for url in [server.url(), format!("redis://localhost:{}", server.port), socket] {
-        // The number of a database in the URL is not used.
+        // The database number in the URL is not used.
         let named = if url.starts_with("unix") { format!("{url}?db=3") } else { format!("{url}/3") };
         let ended = at(&named).run();
         ended.assert_passed();
@@ -57,7 +57,7 @@ fn one_server_by_its_three_names() {
 }
 
 #[test]
-fn a_password_lets_us_in_and_is_never_shown() {
+fn a_password_is_used_and_never_shown() {
     let server = OwnServer::with(TempDir::new().expect("a directory"), &["--requirepass", "hush-hush"]);
     let right = at(&format!("redis://:hush-hush@127.0.0.1:{}", server.port)).run();
     right.assert_passed();
@@ -70,7 +70,7 @@ fn a_password_lets_us_in_and_is_never_shown() {
 }
 
 #[test]
-fn a_promise_that_nothing_keeps_is_an_error() {
+fn a_named_server_that_does_not_answer_is_an_error() {
     let port = TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("an address").port();
     let ended = at(&format!("redis://:hush@127.0.0.1:{port}")).run();
     assert_one_report(&ended, &["redis://***@127.0.0.1", "refused", golden("running::REMEDY_NAMED")]);
@@ -80,20 +80,20 @@ fn a_promise_that_nothing_keeps_is_an_error() {
 }
 
 #[test]
-fn a_name_in_test_ini_is_no_promise() {
+fn a_server_in_test_ini_is_optional() {
     let directory = TempDir::new().expect("a directory");
     let port = TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("an address").port();
     let ini = directory.path().join("test.ini");
     std::fs::write(&ini, format!("[app:main]\nredis.sessions.url = redis://127.0.0.1:{port}/14\n")).expect("write");
-    let ended = Child::test("running::says_its_url").env("TRANSIENT_TEST_INI", &ini).run();
+    let ended = Child::test("running::prints_its_url").env("TRANSIENT_TEST_INI", &ini).run();
     ended.assert_passed();
     assert!(ended.output.contains(&format!("redis://127.0.0.1:{port} (")), "{}", ended.output);
 }
 
 #[test]
-fn http_is_no_redis() {
+fn rejects_an_http_server() {
     let url = listen(|mut stream| {
-        // What is asked does not matter.
+        // The request does not matter.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     });
@@ -101,7 +101,7 @@ fn http_is_no_redis() {
 }
 
 #[test]
-fn who_hangs_up_is_no_redis() {
+fn rejects_a_server_that_hangs_up() {
     assert_one_report(&at(&listen(drop)).run(), &[golden("running::REMEDY_NOT_REDIS")]);
 }
 
@@ -115,7 +115,7 @@ fn silence_is_bounded() {
 }
 
 #[test]
-fn rubbish_is_no_redis() {
+fn rejects_rubbish() {
     let url = listen(|mut stream| {
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(&[0xfe; 4096]);
@@ -130,7 +130,7 @@ fn tls_against_a_plain_server() {
 }
 
 #[test]
-fn a_url_and_another_rung_contradict_each_other() {
+fn a_url_contradicts_another_provider() {
     let ended = at("redis://127.0.0.1:6379").env("TRANSIENT_PROVIDER", "process").run();
     ended.assert_failed_with(&["TRANSIENT_REDIS_URL", "TRANSIENT_PROVIDER=process"]);
 }
@@ -164,18 +164,18 @@ fn a_running_server_that_is_gone_is_reported() {
 }
 
 #[test]
-fn a_server_of_our_own_that_is_gone_is_replaced() {
+fn a_started_server_that_is_gone_is_replaced() {
     let child = Child::tests("running::unplugged::").arguments(["--test-threads=1"]);
     let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
     ended.assert_passed();
 }
 
-/// Another server takes the place of the one that the process knows.
+/// Another server replaces the one that the process knows.
 mod replaced {
     use super::{TestRequest, clean_redis, rstest, test_request};
 
     #[rstest]
-    #[ignore = "run by a_server_in_the_place_of_another_is_looked_at_anew"]
+    #[ignore = "run by a_replacement_server_is_checked_again"]
     #[clean_redis]
     fn a_waits_for_another(test_request: TestRequest) {
         crate::clean::assert_clean_but_for(&[], &test_request);
@@ -188,7 +188,7 @@ mod replaced {
     }
 
     #[rstest]
-    #[ignore = "run by a_server_in_the_place_of_another_is_looked_at_anew"]
+    #[ignore = "run by a_replacement_server_is_checked_again"]
     #[clean_redis]
     fn b_would_clear_it(test_request: TestRequest) {
         crate::clean::assert_clean_but_for(&[], &test_request);
@@ -196,7 +196,7 @@ mod replaced {
 }
 
 #[test]
-fn a_server_in_the_place_of_another_is_looked_at_anew() {
+fn a_replacement_server_is_checked_again() {
     let (first, directory) = (OwnServer::start(), TempDir::new().expect("a directory"));
     let (port, url, go_on) = (first.port, first.url(), directory.path().join("go on"));
     let child = Child::tests("running::replaced::").arguments(["--test-threads=1"]);
@@ -204,10 +204,10 @@ fn a_server_in_the_place_of_another_is_looked_at_anew() {
     child.wait_for("waits for another");
     drop(first);
     let second = OwnServer::on(port, TempDir::new().expect("a directory"), &[]);
-    redis::cmd("SET").arg("cart:1").arg("somebody's").exec(&mut second.connection(14)).expect("SET");
+    redis::cmd("SET").arg("cart:1").arg("production").exec(&mut second.connection(14)).expect("SET");
     std::fs::write(go_on, "").expect("write");
     let ended = child.wait(Duration::from_secs(60));
     ended.assert_failed_with(&["1 passed; 1 failed", "database 14", "1 key", golden("report::refused::foreign_keys")]);
     let left: String = redis::cmd("GET").arg("cart:1").query(&mut second.connection(14)).expect("GET");
-    assert_eq!(left, "somebody's");
+    assert_eq!(left, "production");
 }

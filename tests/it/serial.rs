@@ -1,4 +1,4 @@
-//! `#[clean_redis]` beside `serial_test`: its lock first, the lease second, in whichever order the attributes stand.
+//! `#[clean_redis]` with `serial_test`: its lock first, the lease second, in either order of the attributes.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ mod locked {
         assert_clean_but_for(&[], &TestRequest::new());
     }
 
-    /// No attribute of ours: the lock first, by `serial_test`, then the lease, by the fixture.
+    /// Without our attribute, `serial_test` takes its lock first, then the fixture takes the lease.
     #[rstest]
     #[serial]
     fn serial_alone(test_request: TestRequest) {
@@ -174,19 +174,19 @@ mod locked {
     }
 }
 
-/// On one running server every lease waits for the others: two orders of the two locks would deadlock here.
+/// On a running server every lease waits for the others, so two orders of the locks would deadlock here.
 #[test]
 fn no_order_deadlocks() {
     let server = OwnServer::start();
     for _ in 0..5 {
         let child = Child::tests("serial::locked::").arguments(["--test-threads=8"]);
         let child = child.env("TRANSIENT_REDIS_URL", server.url()).env("TRANSIENT_ADOPT", "1");
-        // A deadlock lasts for the 120 s of the lease's limit.
+        // A deadlock would last for the lease's timeout, 120 s.
         child.start().wait(Duration::from_secs(100)).assert_passed();
     }
 }
 
-/// Two processes, each with both locks.
+/// Two processes with both locks each.
 #[test]
 fn no_order_deadlocks_across_processes() {
     let server = OwnServer::start();

@@ -338,7 +338,7 @@ fn created_is_the_time_of_creation(test_request: TestRequest) -> Result<(), Erro
 fn the_error_for_a_wrong_type_shows_the_value(test_request: TestRequest) -> Result<(), Error> {
     let session = test_request.session();
     session.set("cart", ["brand-1"; 3])?;
-    let error = session.get::<u32>("cart").expect_err("a list is no number");
+    let error = session.get::<u32>("cart").expect_err("a list");
     assert!(error.is_data() && !error.is_server());
     let text = error.to_string();
     for words in ["\"cart\"", "u32", r#"["brand-1","brand-1","brand-1"]"#] {
@@ -346,7 +346,7 @@ fn the_error_for_a_wrong_type_shows_the_value(test_request: TestRequest) -> Resu
     }
     assert!(std::error::Error::source(&error).is_some());
     session.set("long", "Å".repeat(10_000))?;
-    let text = session.get::<u32>("long").expect_err("a text is no number").to_string();
+    let text = session.get::<u32>("long").expect_err("a string").to_string();
     assert!(text.len() < 1_500 && text.contains("20002 bytes"), "{} bytes", text.len());
     // Nothing was lost.
     assert_eq!(session.get::<Vec<String>>("cart")?.expect("still there").len(), 3);
@@ -410,7 +410,7 @@ fn reconnects_after_a_lost_connection(test_request: TestRequest) -> Result<(), E
         .filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok())
         .filter(|id| *id != me)
         .collect();
-    // The session's. On an own server the first one holds the lease; on a shared one that has another name.
+    // The session's. On a started server the first one holds the lease; on a shared one that has another name.
     others.sort_unstable();
     let last = others.last().expect("the session's connection");
     redis::cmd("CLIENT").arg("KILL").arg("ID").arg(*last).exec(&mut redis).expect("CLIENT KILL");

@@ -1,4 +1,4 @@
-//! Snapshots, on whichever server the tests have; `.ci/run` has them on every version.
+//! Snapshots on any server. `.ci/run` tests them on every version.
 
 macro_rules! commands {
     ($($($word:expr),+;)*) => { &[$(&[$(AsRef::<[u8]>::as_ref(&$word)),+]),*] };
@@ -34,13 +34,13 @@ fn run(redis: &mut Connection, commands: &[&[&[u8]]]) {
     }
 }
 
-/// Every type, every way of being odd, but for the timeouts of fields.
+/// Every type with unusual contents, except TTLs of fields.
 fn seed(test_request: &TestRequest) {
     let (mut sessions, mut jobs) = (connect(test_request), get_jobs_redis(test_request).expect("connect"));
     run(
         &mut sessions,
         commands![
-            // Our own mark is left out.
+            // Our own marker is left out.
             "SET", "transient-fixtures:left-by-tests", "";
             "SET", "text", "Ångström \"quoted\" \\ back\n";
             "SET", "empty", "";
@@ -106,7 +106,7 @@ fn every_type_is_captured(test_request: TestRequest) {
     assert_eq!(mail.consumers.len(), 3);
     let pending: Vec<_> =
         mail.pending.iter().map(|one| (one.id.to_string(), one.consumer.as_slice().to_vec(), one.deliveries)).collect();
-    // What a consumer reads again is delivered again, and a deleted entry still pending.
+    // Entries that a consumer reads again are delivered again, and a deleted entry is still pending.
     assert_eq!(
         pending,
         [("1-1".into(), b"asa".to_vec(), 2), ("2-0".into(), b"asa".to_vec(), 2), ("3-0".into(), b"\xfd".to_vec(), 1)]
@@ -120,7 +120,7 @@ fn every_type_is_captured(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn what_is_restored_is_equal(test_request: TestRequest) {
+fn a_restored_snapshot_is_equal(test_request: TestRequest) {
     seed(&test_request);
     let mut redis = connect(&test_request);
     let before = test_request.snapshot().expect("snapshot");
@@ -129,11 +129,11 @@ fn what_is_restored_is_equal(test_request: TestRequest) {
     test_request.restore(&before).expect("restore");
     let after = test_request.snapshot().expect("snapshot");
     assert_eq!(after, before);
-    // Timeouts begin anew.
+    // TTLs begin anew.
     let changes = before.diff(&after);
     assert!(changes.changes().iter().all(|change| matches!(change, Change::TtlMoved { .. })), "{changes}");
     assert_eq!(redis.pfcount::<_, u64>("visitors"), Ok(visitors));
-    // The counters too, where the server has them, and what is delivered next.
+    // The counters too, if the server has them, and the next entry to be delivered.
     assert_eq!(
         serde_json::to_string(&without_idle(after)).unwrap(),
         serde_json::to_string(&without_idle(before)).unwrap()
@@ -145,7 +145,7 @@ fn what_is_restored_is_equal(test_request: TestRequest) {
     assert!(format!("{next:?}").contains("5-5") && !format!("{next:?}").contains("3-0"), "{next:?}");
 }
 
-/// What was pending when it was trimmed is pending still, and what is told of deletions is the same.
+/// Entries that were pending when the stream was trimmed are still pending, and the deletion facts are the same.
 #[rstest]
 #[clean_redis]
 fn a_trimmed_stream_is_restored_as_it_was(test_request: TestRequest) {
@@ -173,7 +173,7 @@ fn a_trimmed_stream_is_restored_as_it_was(test_request: TestRequest) {
     assert_eq!(without_idle(after), without_idle(before));
 }
 
-/// As JSON, without what passes.
+/// As JSON, without values that change with time.
 fn without_idle(snapshot: Snapshot) -> serde_json::Value {
     let mut json = serde_json::to_value(snapshot).expect("JSON");
     strip(&mut json);
@@ -195,10 +195,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What each of the servers has written is equal on this one.
+/// The files of all servers are equal on this one.
 #[rstest]
 #[clean_redis]
-fn what_another_server_wrote_is_restored(test_request: TestRequest) {
+fn files_of_another_server_are_restored(test_request: TestRequest) {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("tests/it/written_by"))
         .expect("files")
         .map(|entry| entry.expect("a file").path())
@@ -232,7 +232,7 @@ fn writes_its_file(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn fields_of_hashes_keep_their_timeouts(test_request: TestRequest) {
+fn hash_fields_keep_their_ttls(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["HSET", "visitor", "code", "1", b"\xff", "2"; "HSET", "other", "a", "b";]);
     let expire = |seconds: u32, redis: &mut Connection| {
@@ -288,14 +288,14 @@ fn thousands_of_keys_are_a_handful_of_round_trips(test_request: TestRequest) {
     let snapshot = test_request.snapshot().expect("snapshot");
     let reads = reads(&mut redis) - before;
     assert_eq!(snapshot.len(), 5_000);
-    // The server reads a long pipeline in pieces of 16 kB.
+    // The server reads a long pipeline in chunks of 16 kB.
     assert!(reads < 150, "{reads} reads");
 }
 
 #[rstest]
 #[clean_redis]
-fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
-    /// The writer ends also where the test fails: else nobody would ever join it.
+fn concurrent_changes_do_no_harm(test_request: TestRequest) {
+    /// The writer also ends if the test fails. Otherwise it would never be joined.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -324,7 +324,7 @@ fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
                 );
             }
         });
-        // Keys end while they are captured.
+        // Keys expire while they are captured.
         scope.spawn(|| {
             for _ in 0..40 {
                 test_request.travel(Duration::from_secs(3)).expect("travel");
@@ -342,7 +342,7 @@ fn what_changes_meanwhile_does_no_harm(test_request: TestRequest) {
 /// The type that only Redis 8 has without a module.
 #[rstest]
 #[clean_redis]
-fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
+fn foreign_types_are_shown_but_not_restored(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     let mut add = |name: &str| redis::cmd("VADD").arg(&["vectors", "VALUES", "2", "1", "2", name]).exec(&mut redis);
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -364,7 +364,7 @@ fn types_of_others_are_shown_and_not_restored(test_request: TestRequest) {
         assert!(matches!(diff.changes(), [Change::NotComparable { key, .. }] if *key == "vectors"), "{diff}");
         assert!(!diff.is_empty() && diff.to_string().starts_with("not comparable 14 vectors vectorset: "), "{diff}");
     }
-    assert!(read != snapshot && read != read.clone(), "nobody knows");
+    assert!(read != snapshot && read != read.clone(), "never equal");
     if has_vectors {
         assert_eq!(test_request.snapshot().expect("snapshot"), snapshot);
         add("b").expect("VADD");

@@ -1,4 +1,4 @@
-//! Taps: what goes through them, what they record, and what they judge.
+//! Taps forward and record commands, and check budgets.
 
 mod rules;
 mod same_replies;
@@ -19,7 +19,7 @@ fn connect(tap: &Tap) -> Connection {
     Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect")
 }
 
-/// The message of the panic.
+/// Returns the panic message.
 fn panic_of(run: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
     panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
@@ -62,7 +62,7 @@ fn keeps_passwords_out_of_the_record(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn filters_narrow_the_record_down(test_request: TestRequest) {
+fn filters_narrow_the_record(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     cmd("CLIENT").arg("SETNAME").arg("shop").exec(&mut redis).expect("SETNAME");
@@ -77,7 +77,7 @@ fn filters_narrow_the_record_down(test_request: TestRequest) {
     assert_eq!(tap.commands().since("cached").without_handshakes().len(), 2);
     assert_eq!(tap.commands().since("never").len(), 0);
     assert_eq!(tap.commands().in_database(15).named("GET").len(), 1);
-    assert_eq!(tap.commands().of_client("shop").with_key("*").len(), 3);
+    assert_eq!(tap.commands().from_client("shop").with_key("*").len(), 3);
     let shapes = tap.commands().replies_by_shape();
     assert_eq!(shapes["GET price:*"].len(), 2, "{shapes:?}");
 }
@@ -133,7 +133,7 @@ fn a_test_waits_for_a_subscription(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_budget_names_what_is_over_it(test_request: TestRequest) {
+fn a_budget_names_each_limit_that_was_exceeded(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     redis.set_ex::<_, _, ()>("price:1", 1, 60).expect("SETEX");
@@ -170,7 +170,7 @@ fn a_ttl_can_come_in_the_same_transaction(test_request: TestRequest) {
     panic_of(|| tap.budget().never_without_ttl("SET").check());
 }
 
-/// A cache in front of something slow.
+/// Reads a price through the cache.
 fn price(redis: &mut Connection, ttl: Option<u64>) -> u32 {
     if let Some(price) = redis.get("price:1").expect("GET") {
         return price;
@@ -193,11 +193,11 @@ fn hits_and_misses_are_judged_on_the_wire(test_request: TestRequest) {
     assert_eq!(tap.assert_hit(|| price(&mut redis, Some(60))), 7);
     panic_of(|| _ = tap.assert_miss(|| price(&mut redis, Some(60))));
 
-    // A miss that fills without a TTL is not one, and neither is one that fills nothing.
+    // A miss must fill the cache, with a TTL.
     test_request.flush().expect("flush");
     panic_of(|| _ = tap.assert_miss(|| price(&mut redis, None)));
     panic_of(|| tap.assert_miss(|| redis.get::<_, Option<u32>>("price:2").map(drop).expect("GET")));
-    // A hit that is written again is none.
+    // A hit must not write the value again.
     panic_of(|| {
         tap.assert_hit(|| {
             redis.get::<_, u32>("price:1").expect("GET");
@@ -209,7 +209,7 @@ fn hits_and_misses_are_judged_on_the_wire(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn wrong_bytes_close_their_connection_only(test_request: TestRequest) {
+fn malformed_bytes_close_only_their_connection(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     let address = tap.redis_url().rsplit('@').next().unwrap().trim_start_matches("redis://");
@@ -235,10 +235,10 @@ fn large_values_pass(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn commands_can_be_cut_anywhere(test_request: TestRequest) {
+fn commands_can_be_split_anywhere(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let redis = connect(&tap);
-    // The connection's own handshake is over; what follows goes byte by byte.
+    // The handshake is over. Send the rest byte by byte.
     redis.set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     let address = tap.redis_url().rsplit(['@', '/']).nth(1).unwrap();
     let address = address.rsplit('@').next().unwrap();

@@ -1,4 +1,4 @@
-//! What tests/torture.py ends at random moments, in every way there is.
+//! Tests for tests/torture.py, which kills them at random moments in every way.
 
 use std::time::Duration;
 use std::{env, process, thread};
@@ -43,7 +43,7 @@ fn victim() {
     }
 }
 
-/// The same with a guard, which a panic unwinds through.
+/// The same with a guard, through which a panic unwinds.
 #[rstest]
 #[ignore = "run by tests/torture.py"]
 #[clean_redis]

@@ -1,4 +1,4 @@
-//! Time that passes on demand, on whichever server the tests have; `.ci/run` has them on every version.
+//! Time travel on any server. `.ci/run` tests it on every version.
 
 mod due_times;
 
@@ -33,7 +33,7 @@ fn on_database(test_request: &TestRequest, database: u32) -> Connection {
     redis
 }
 
-/// Stops those who work beside a test, also when it fails: else nobody would ever join them.
+/// Stops concurrent threads, even if the test fails. Otherwise they would never be joined.
 struct Over(AtomicBool);
 
 impl Over {
@@ -41,7 +41,7 @@ impl Over {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// It is over when the guard goes.
+    /// They stop when the guard is dropped.
     fn guard(&self) -> impl Drop + '_ {
         struct Guard<'over>(&'over Over);
         impl Drop for Guard<'_> {
@@ -53,7 +53,7 @@ impl Over {
     }
 }
 
-/// Of tests that would change a server that somebody else may use.
+/// For tests that would change a server that others can use.
 fn is_ours(test_request: &TestRequest) -> bool {
     let ours = test_request.server().provider() != Provider::Running;
     if !ours {
@@ -70,7 +70,7 @@ fn keys(redis: &mut Connection) -> Vec<String> {
 
 #[rstest]
 #[clean_redis]
-fn keys_age_and_end(test_request: TestRequest) {
+fn keys_age_and_expire(test_request: TestRequest) {
     let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
     for redis in [&mut sessions, &mut jobs] {
         redis.set_ex::<_, _, ()>("short", "x", 100).expect("SETEX");
@@ -96,7 +96,7 @@ fn keys_age_and_end(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn what_ends_is_published_as_expired(test_request: TestRequest) {
+fn expired_keys_are_published(test_request: TestRequest) {
     if !is_ours(&test_request) {
         return;
     }
@@ -123,10 +123,10 @@ fn what_ends_is_published_as_expired(test_request: TestRequest) {
     assert_eq!(ended.len(), 300);
 }
 
-/// While others read and write: nobody sees one of two equal keys without the other, or nearer to its end.
+/// While other clients read and write, none sees only one of two equal keys, or different TTLs.
 #[rstest]
 #[clean_redis]
-fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
+fn no_client_sees_a_half_aged_database(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     for number in 0..2_000 {
         redis.set_ex::<_, _, ()>(format!("filler:{number}"), "x", 50_000 + number).expect("SETEX");
@@ -142,11 +142,11 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
             while !over.is() {
                 let (a, z, jobs): (i64, i64, i64) = both.query(&mut redis).expect("PTTL");
                 if a == -2 {
-                    // Between the end and the next round, all three are gone.
+                    // Between expiry and the next round, all three are missing.
                     assert!(z == -2 && jobs == -2, "{a} {z} {jobs}");
                     gone += 1;
                 } else {
-                    // A half-aged one would be 300 s off; a machine that stands still for a while is less.
+                    // A half-aged key would be 300 s off. A pause of the machine is shorter.
                     assert!((a - z).abs() < 100_000 && (a - jobs).abs() < 100_000, "{a} {z} {jobs}");
                     seen += 1;
                 }
@@ -156,7 +156,7 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
         for _ in 0..20 {
             let mut set = redis::pipe();
             set.atomic();
-            // By the server's clock, which may be another one.
+            // By the server's clock, which can differ.
             let (now, _): (u64, u64) = redis::cmd("TIME").query(&mut redis).expect("TIME");
             let end = (now + 1_000) * 1_000;
             for (database, key) in [(14, "a"), (14, "z"), (15, "jobs")] {
@@ -174,10 +174,10 @@ fn nobody_sees_a_half_aged_database(test_request: TestRequest) {
     });
 }
 
-/// A key that another client refreshes all the time never ends, and is never older than one travel.
+/// A key that another client refreshes constantly never expires, and never ages by more than one travel.
 #[rstest]
 #[clean_redis]
-fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest) {
+fn a_key_refreshed_during_travel_is_not_aged_twice(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     redis.set_ex::<_, _, ()>("refreshed", "x", 1_000).expect("SETEX");
     let (over, writes) = (Over(AtomicBool::new(false)), AtomicU64::new(0));
@@ -194,7 +194,7 @@ fn a_key_that_is_refreshed_meanwhile_is_not_aged_twice(test_request: TestRequest
             test_request.travel(seconds(600)).expect("travel");
             let left: i64 = redis.ttl("refreshed").expect("TTL");
             assert!(left >= 300, "{left}");
-            // Two more: one may have been under way.
+            // Two more, since one can be in flight.
             let before = writes.load(Ordering::SeqCst);
             while writes.load(Ordering::SeqCst) < before + 2 {
                 thread::yield_now();
@@ -225,10 +225,10 @@ fn other_databases_are_not_touched(test_request: TestRequest) {
     assert!(keys(&mut connect(&test_request)).is_empty());
 }
 
-/// Where the server gives fields of hashes timeouts (Redis 7.4, Valkey 9).
+/// On servers with TTLs for hash fields (Redis 7.4, Valkey 9).
 #[rstest]
 #[clean_redis]
-fn fields_of_hashes_age_too(test_request: TestRequest) {
+fn hash_fields_age_too(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     let () = redis.hset_multiple("visitor", &[("code", 1), ("name", 2), ("cart", 3)]).expect("HSET");
     let expire = |field: &str, seconds: u32, redis: &mut Connection| {
@@ -248,7 +248,7 @@ fn fields_of_hashes_age_too(test_request: TestRequest) {
     fields.sort_unstable();
     assert_eq!(fields, ["cart", "name"]);
     assert_eq!(redis.hget::<_, _, Option<u32>>("visitor", "code"), Ok(None));
-    // Not only hidden: what counts them counts them no more, and a hash without fields is none.
+    // Not only hidden: the fields no longer count, and a hash without fields does not exist.
     assert_eq!(redis.hlen::<_, u32>("visitor"), Ok(2));
     redis.hset::<_, _, _, ()>("code", "asa", 1).expect("HSET");
     redis::cmd("HEXPIRE").arg(&["code", "100", "FIELDS", "1", "asa"]).exec(&mut redis).expect("HEXPIRE");
@@ -258,7 +258,7 @@ fn fields_of_hashes_age_too(test_request: TestRequest) {
     assert_eq!(redis.hkeys::<_, Vec<String>>("visitor"), Ok(vec!["name".to_owned()]));
 }
 
-/// What has ended is there no more, or travel says so. This server is told to keep it.
+/// Expired keys are removed, or travel returns an error. This server is configured to keep them.
 #[test]
 fn a_travel_that_does_not_finish_is_an_error() {
     let server = OwnServer::start();
@@ -299,7 +299,7 @@ fn parts_of_a_millisecond_add_up(test_request: TestRequest) {
     assert!(redis.pttl::<_, i64>("code").expect("PTTL") <= 100_000_000 - 241);
 }
 
-/// What is under test may hold connections of a runtime meanwhile.
+/// The code under test can hold connections of a runtime concurrently.
 async fn travels(test_request: &TestRequest) {
     let mut redis = transient_fixtures::get_async_redis(test_request).await.expect("connect");
     let () = redis::AsyncCommands::set_ex(&mut redis, "code", "x", 300).await.expect("SETEX");
@@ -324,7 +324,7 @@ async fn time_passes_on_a_runtime_of_two_threads(test_request: TestRequest) {
     tokio::spawn(async move { travels(&of_a_task).await }).await.expect("the task");
 }
 
-/// However far away an end is, it comes.
+/// An expiry is reached however far away it is.
 #[rstest]
 #[clean_redis]
 fn expire_all_expires_every_ttl(test_request: TestRequest) {
@@ -336,7 +336,7 @@ fn expire_all_expires_every_ttl(test_request: TestRequest) {
     for seconds in ends {
         redis.set_ex::<_, _, ()>(seconds, "x", seconds).expect("SETEX");
     }
-    // A number with an exponent is no time: such an end ages as well as any other.
+    // A number with an exponent is not a time, so such an expiry ages like any other key.
     test_request.travel(HOUR).expect("travel");
     let left: u64 = redis.ttl(ends[1]).expect("TTL");
     assert!((ends[1] - 3_700..=ends[1] - 3_600).contains(&left), "{left}");
@@ -346,7 +346,7 @@ fn expire_all_expires_every_ttl(test_request: TestRequest) {
     assert!(keys(&mut redis).is_empty());
 }
 
-/// Of two keys of one name, the one in the first test database is meant.
+/// If both test databases have a key with this name, the one in the session database is meant.
 #[rstest]
 #[clean_redis]
 fn a_key_is_looked_for_in_the_sessions_first(test_request: TestRequest) {
@@ -361,7 +361,7 @@ fn a_key_is_looked_for_in_the_sessions_first(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn one_end_is_reached_and_not_the_next(test_request: TestRequest) {
+fn travels_to_one_expiry_and_not_the_next(test_request: TestRequest) {
     let (mut redis, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
     redis.set_ex::<_, _, ()>("first", "x", 500).expect("SETEX");
     redis.set_ex::<_, _, ()>("second", "x", 560).expect("SETEX");
@@ -379,14 +379,14 @@ fn one_end_is_reached_and_not_the_next(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
+fn ttl_assertions_describe_the_failure(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     redis.set_ex::<_, _, ()>("cached", "x", 300).expect("SETEX");
     redis.set::<_, _, ()>("forgotten", "x").expect("SET");
     test_request.assert_ttl("cached", ..=seconds(300));
     test_request.assert_ttl("cached", seconds(290)..);
     assert_eq!(test_request.ttl("forgotten").expect("ttl"), None);
-    // A pattern is all that it fits, in both databases; a key of that name goes before it.
+    // A pattern covers all matching keys in both databases. A key with exactly that name takes precedence.
     let mut jobs = get_jobs_redis(&test_request).expect("connect");
     for (key, life) in [("code:1", 100), ("code:2", 200), ("code[", 900)] {
         redis.set_ex::<_, _, ()>(key, "x", life).expect("SETEX");
@@ -409,11 +409,11 @@ fn ttl_assertions_say_what_is_wrong(test_request: TestRequest) {
     }
 }
 
-/// travel(d) is what waiting for d is, in both databases.
+/// travel(d) equals waiting for d, in both databases.
 #[rstest]
 #[clean_redis]
 fn travelling_is_waiting(test_request: TestRequest) {
-    // A second and more between what ends and what does not: the machine may be busy.
+    // More than a second between keys that expire and keys that don't, because the machine can be busy.
     let lives = [200_u64, 500, 30_000, 60_000];
     let wait = seconds(1);
     for travels in [false, true] {
@@ -441,7 +441,7 @@ fn travelling_is_waiting(test_request: TestRequest) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// travel(a), travel(b) and travel(a + b) leave the same keys, as far from their ends.
+    /// travel(a), travel(b) and travel(a + b) leave the same keys with the same TTLs.
     #[test]
     fn two_travels_are_one(
         lives in proptest::collection::vec(proptest::option::of(1_000_u64..100_000_000), 1..30),
@@ -467,7 +467,7 @@ proptest! {
         };
         let (by_two, two_took) = left_after(&[a, b]);
         let (by_one, one_took) = left_after(&[a + b]);
-        // What ends within 10 ms ends at once on servers before Redis 7.2, and rounding takes two more.
+        // Before Redis 7.2, TTLs up to 10 ms expire at once, and rounding takes two more.
         let took = two_took.max(one_took) + 20;
         for (number, life) in lives.iter().enumerate() {
             let (two, one) = (by_two[number], by_one[number]);
@@ -482,7 +482,7 @@ proptest! {
             } else if expected <= 0 {
                 prop_assert_eq!((two, one), (-2, -2));
             }
-            // Else too near to its end to tell.
+            // Otherwise too close to its expiry to decide.
         }
     }
 }

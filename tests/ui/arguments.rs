@@ -2,7 +2,7 @@ use transient_fixtures::{TestRequest, clean_redis};
 
 #[clean_redis]
 #[test]
-fn nobody_provides_this(test_request: TestRequest) {
+fn without_any_provider(test_request: TestRequest) {
     drop(test_request);
 }
 

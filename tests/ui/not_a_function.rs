@@ -10,6 +10,6 @@ mod tests {}
 pub use std::mem;
 
 fn main() {
-    // The item is still there: the mistake is reported once.
+    // The item still exists, so the mistake is reported once.
     let _ = Cart;
 }

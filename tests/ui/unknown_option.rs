@@ -42,6 +42,6 @@ fn with_an_option_twice() {}
 
 #[clean_redis(crate = transient_fixtures)]
 #[test]
-fn with_a_path_that_is_no_string() {}
+fn with_a_path_that_is_not_a_string() {}
 
 fn main() {}

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use redis::{Client, Commands, ConnectionAddr};
+use redis::{Client, Commands};
 use transient_fixtures::faults::{self, Run};
 use transient_fixtures::{TestRequest, get_redis};
 
@@ -101,10 +101,9 @@ impl Drop for Blind {
 
 impl Blind {
     fn start(test_request: &TestRequest) -> Self {
-        let client = test_request.client();
-        let ConnectionAddr::Unix(server) = client.get_connection_info().addr().clone() else {
-            panic!("the server has no unix socket");
-        };
+        let mut redis = get_redis(test_request).expect("connect");
+        let (_, server): (String, String) =
+            redis::cmd("CONFIG").arg("GET").arg("unixsocket").query(&mut redis).expect("CONFIG GET");
         let mut listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address")).expect("bind");
         let port = listener.local_addr().expect("an address").port();
         let mut poll = Poll::new().expect("a poll");

@@ -4,7 +4,7 @@ use redis::{Client, Commands, Connection, RedisResult};
 
 use crate::{Database, KEPT_FOR};
 
-/// Names of brands: from Redis, else from the database and from then on from Redis.
+/// Names of brands. They come from Redis, or else from the database, and are cached then.
 pub struct Brands<'database> {
     database: &'database Database,
     redis: Connection,

@@ -1,10 +1,10 @@
-//! The shop's database: in memory here, and counting how often it is asked.
+//! The shop's database. It is in memory here, and counts its queries.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Brands and prices in cents, by the number of the article.
+/// Brands and prices in cents, by article number.
 #[derive(Debug, Default)]
 pub struct Database {
     brands: Mutex<HashMap<u32, String>>,
@@ -31,7 +31,7 @@ impl Database {
         self.prices.lock().expect("the prices").get(&article).copied()
     }
 
-    /// How many queries it has answered.
+    /// Returns the number of queries so far.
     pub fn queries(&self) -> usize {
         self.queries.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What the shop leaves to its workers, which are Celery's.
+//! Tasks for the shop's workers, which use Celery.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,7 +17,7 @@ impl Jobs {
         Ok(Self { redis: Client::open(jobs_url)?.get_connection()? })
     }
 
-    /// Queues a task with its arguments, an array: a message of Celery's protocol 2.
+    /// Queues a task with an array of arguments, as a message of Celery's protocol 2.
     pub(crate) fn enqueue(&mut self, queue: &str, task: &str, args: &Value) -> RedisResult<()> {
         let id = random::hexadecimal(&mut self.redis, 128)?;
         let body = json!([args, {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]);

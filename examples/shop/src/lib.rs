@@ -1,7 +1,7 @@
-//! A small web shop: its catalogue in a database and a cache of it in Redis, and, in Redis only, what is transient:
-//! visitors' sessions with their carts, the codes that log them in, and the jobs of its workers.
+//! A small web shop. Its catalogue is in a database, with a cache in Redis. Its transient data is in Redis only:
+//! visitors' sessions with their carts, login codes, and the jobs of its workers.
 //!
-//! It knows nothing of transient-fixtures. Like any application it is given the URLs of its Redis.
+//! It does not depend on transient-fixtures. Like any application, it is configured with the URLs of its Redis.
 
 mod brands;
 mod cart;
@@ -21,5 +21,5 @@ pub use orders::{Order, Orders};
 pub use prices::Prices;
 pub use session::Session;
 
-/// How long the cache keeps what it read, in seconds.
+/// How long the cache keeps values, in seconds.
 pub const KEPT_FOR: u64 = 3_600;

@@ -1,4 +1,4 @@
-//! Logging in by a code that is sent to the visitor's telephone.
+//! Login with a code that is sent to the visitor's phone.
 
 use redis::{Client, Connection, RedisResult, Script, pipe};
 use serde_json::json;
@@ -9,10 +9,10 @@ use crate::{Session, random};
 /// How long a code is valid, in seconds.
 pub const CODE_VALID_FOR: i64 = 300;
 
-/// How many wrong codes may be entered before the right one is no longer taken.
+/// How many wrong codes can be entered before the right one is rejected.
 pub const WRONG_CODES_ALLOWED: usize = 3;
 
-/// Uses the code up, or counts a wrong one, in one step: of two requests with the right code one logs in.
+/// Consumes the code, or counts a wrong one, in one step. So of two requests with the right code only one logs in.
 const ENTER_CODE: &str = "
     local login = redis.call('HMGET', KEYS[1], 'code', 'number')
     if not login[1] then return false end
@@ -25,19 +25,19 @@ const ENTER_CODE: &str = "
     end
     return false";
 
-/// Logins: a code, valid once and not for long, for the visitor who has asked for it.
+/// Logins. A visitor requests a code, which works once and expires soon.
 pub struct Login {
     redis: Connection,
     jobs: Jobs,
 }
 
 impl Login {
-    /// Codes are kept at the one URL, and jobs at the other.
+    /// Codes are kept at the first URL, and jobs at the second.
     pub fn open(redis_url: &str, jobs_url: &str) -> RedisResult<Self> {
         Ok(Self { redis: Client::open(redis_url)?.get_connection()?, jobs: Jobs::open(jobs_url)? })
     }
 
-    /// Sends a code to that number. Codes that were sent to this visitor before are no longer valid.
+    /// Sends a code to this number. Earlier codes of this visitor are no longer valid.
     pub fn send_code(&mut self, session: &mut Session, number: &str) -> RedisResult<()> {
         let code = self.new_code()?;
         let key = key(session);
@@ -51,7 +51,7 @@ impl Login {
         session.flash(&format!("Koden är på väg till {number}."))
     }
 
-    /// Logs the visitor in if it is the code that was sent. Whether it was.
+    /// Logs the visitor in if the code is right, and returns whether it was.
     pub fn enter_code(&mut self, session: &mut Session, code: &str) -> RedisResult<bool> {
         let script = Script::new(ENTER_CODE);
         let number: Option<String> =

@@ -6,29 +6,29 @@ use serde_json::json;
 use crate::jobs::Jobs;
 use crate::{Cart, Session};
 
-/// What came of an order.
+/// The result of placing an order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The mail is on its way, and the cart is empty.
+    /// The mail is queued, and the cart is empty.
     Confirmed,
-    /// Nobody is logged in. The cart stays as it is.
+    /// The visitor is not logged in. The cart stays unchanged.
     NotLoggedIn,
-    /// There is nothing to order.
+    /// The cart is empty.
     EmptyCart,
 }
 
-/// Orders: what is in the cart of a visitor who is logged in.
+/// Orders the cart of a visitor who is logged in.
 pub struct Orders {
     jobs: Jobs,
 }
 
 impl Orders {
-    /// Jobs are queued at that URL.
+    /// Jobs are queued at this URL.
     pub fn open(jobs_url: &str) -> RedisResult<Self> {
         Ok(Self { jobs: Jobs::open(jobs_url)? })
     }
 
-    /// Orders what is in the cart, and has the confirmation sent to that address.
+    /// Orders the contents of the cart, and queues a confirmation to this address.
     pub fn place(&mut self, session: &mut Session, address: &str) -> RedisResult<Order> {
         if session.user().is_none() {
             return Ok(Order::NotLoggedIn);

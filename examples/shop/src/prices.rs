@@ -5,7 +5,7 @@ use redis::{AsyncCommands, Client, RedisResult};
 
 use crate::{Database, KEPT_FOR};
 
-/// Prices: from Redis, else from the database. A change goes to the database and takes the old price out of Redis.
+/// Prices. They come from Redis, or else from the database. A change updates the database and deletes the cached price.
 pub struct Prices<'database> {
     database: &'database Database,
     redis: MultiplexedConnection,

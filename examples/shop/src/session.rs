@@ -1,4 +1,4 @@
-//! Visitors' sessions, in the form in which Pyramid's are stored as JSON.
+//! Visitors' sessions, stored as JSON in Pyramid's format.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +11,9 @@ const COOKIE: &str = "session";
 const USER: &str = "auth.userid";
 const MESSAGES: &str = "_f_";
 
-/// The session of the visitor who has sent a request: values by name, kept in Redis under the id in his cookie.
+/// A visitor's session: values by name, stored in Redis under the id in their cookie.
 ///
-/// It is read once, when the request arrives, and written with every change.
+/// It is read once per request, and written with every change.
 pub struct Session {
     redis: Connection,
     id: String,
@@ -23,8 +23,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session that the request's `Cookie:` line names, or a new one. Either lives for `lifetime` from now on,
-    /// though a new one is not stored before it has a value.
+    /// Opens the session named by the request's `Cookie:` header, or a new one. Either expires after `lifetime`, but a
+    /// new one is not stored before it has a value.
     pub fn open(redis_url: &str, lifetime: Duration, cookie_line: &str) -> RedisResult<Self> {
         let mut redis = Client::open(redis_url)?.get_connection()?;
         if let Some(id) = id_in(cookie_line) {
@@ -38,31 +38,31 @@ impl Session {
         Ok(Self { redis, id, lifetime, created, values: Map::new() })
     }
 
-    /// The line to send behind `Set-Cookie:`.
+    /// Returns the value to send after `Set-Cookie:`.
     pub fn cookie(&self) -> String {
         format!("{COOKIE}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax", self.id, self.lifetime.as_secs())
     }
 
-    /// Who is logged in.
+    /// Returns the user who is logged in.
     pub fn user(&self) -> Option<&str> {
         self.values.get(USER)?.as_str()
     }
 
-    /// Leaves a message for the visitor's next page.
+    /// Adds a message to the visitor's next page.
     pub fn flash(&mut self, message: &str) -> RedisResult<()> {
         let mut messages = self.get(MESSAGES).and_then(Value::as_array).cloned().unwrap_or_default();
         messages.push(message.into());
         self.set(MESSAGES, messages.into())
     }
 
-    /// The messages for this page. They are shown once.
+    /// Returns the messages for this page. They are shown once.
     pub fn take_messages(&mut self) -> RedisResult<Vec<String>> {
         let Some(messages) = self.values.remove(MESSAGES) else { return Ok(Vec::new()) };
         self.save()?;
         Ok(messages.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
-    /// Logs the visitor in. The session goes on under another id: somebody may know the one from before the login.
+    /// Logs the visitor in. The session gets a new id, because others could know the old one.
     pub(crate) fn log_in(&mut self, user: &str) -> RedisResult<()> {
         let old = std::mem::replace(&mut self.id, new_id(&mut self.redis)?);
         self.set(USER, user.into())?;
@@ -89,8 +89,8 @@ impl Session {
     }
 }
 
-/// The id that a `Cookie:` line names. An id has no colon, and every other key of the shop has one: so a cookie that
-/// somebody has made up reaches sessions only.
+/// Returns the id in a `Cookie:` header. An id has no colon, and every other key of the shop has one, so a forged
+/// cookie reaches sessions only.
 fn id_in(cookie_line: &str) -> Option<&str> {
     let mut cookies = cookie_line.split(';').filter_map(|cookie| cookie.trim().split_once('='));
     let (_, id) = cookies.find(|(name, _)| *name == COOKIE)?;
@@ -101,7 +101,7 @@ fn new_id(redis: &mut Connection) -> RedisResult<String> {
     random::hexadecimal(redis, 256)
 }
 
-/// When the session began, and its values.
+/// The creation time of the session, and its values.
 fn parse(stored: Option<Vec<u8>>) -> Option<(u64, Map<String, Value>)> {
     let mut stored: Value = serde_json::from_slice(&stored?).ok()?;
     match (stored.get("c")?.as_u64(), stored.get_mut("m")?.take()) {

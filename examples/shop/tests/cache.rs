@@ -1,4 +1,4 @@
-//! The shop's cache, on a real Redis that each test has for itself.
+//! The shop's cache, on a real Redis that each test has exclusively.
 
 use redis::{Commands, RedisResult};
 use rstest::{fixture, rstest};
@@ -14,7 +14,7 @@ fn database() -> Database {
     database
 }
 
-/// A cache that knows an old name: what a fixture puts there is still there when the test runs.
+/// A cache with an old name. The fixture's data is still there when the test runs.
 #[fixture]
 fn stale_cache(test_request: TestRequest) -> TestRequest {
     let mut redis = get_redis(&test_request).expect("connect");
@@ -24,7 +24,7 @@ fn stale_cache(test_request: TestRequest) -> TestRequest {
 
 #[rstest]
 #[clean_redis]
-fn a_brand_is_asked_for_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
+fn a_brand_is_queried_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
     let mut brands = Brands::open(&database, test_request.redis_url())?;
     assert_eq!(brands.name(1)?.as_deref(), Some("Ångström"));
     assert_eq!(brands.name(1)?.as_deref(), Some("Ångström"));
@@ -64,14 +64,14 @@ fn an_unknown_brand_is_not_cached(test_request: TestRequest, database: Database)
 
 #[rstest]
 #[clean_redis]
-fn the_cache_goes_before_the_database(stale_cache: TestRequest, database: Database) -> RedisResult<()> {
+fn the_cache_takes_precedence_over_the_database(stale_cache: TestRequest, database: Database) -> RedisResult<()> {
     let mut brands = Brands::open(&database, stale_cache.redis_url())?;
     assert_eq!(brands.name(1)?.as_deref(), Some("Angstrom"));
     assert_eq!(database.queries(), 0);
     Ok(())
 }
 
-/// What an earlier test cached must not be seen; this one clears by hand.
+/// The test must not see cached values of an earlier test, so it clears the databases by hand.
 #[rstest]
 fn clearing_by_hand(test_request: TestRequest, database: Database) -> RedisResult<()> {
     redis::cmd("FLUSHDB").exec(&mut get_redis(&test_request)?)?;
@@ -84,7 +84,7 @@ fn clearing_by_hand(test_request: TestRequest, database: Database) -> RedisResul
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_price_is_asked_for_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
+async fn a_price_is_queried_once(test_request: TestRequest, database: Database) -> RedisResult<()> {
     let mut prices = Prices::open(&database, test_request.redis_url()).await?;
     assert_eq!(prices.price(1).await?, Some(12_900));
     assert_eq!(prices.price(1).await?, Some(12_900));

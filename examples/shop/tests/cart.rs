@@ -1,4 +1,4 @@
-//! The cart in the visitor's session: what the shop writes is read here, and the other way round.
+//! The cart in the visitor's session. The test reads the shop's writes, and the shop reads the test's.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,7 +9,7 @@ use rstest::{fixture, rstest};
 use shop::{Cart, Session};
 use transient_fixtures::{TestRequest, Visitor, clean_redis, get_redis, test_request};
 
-/// Somebody who has been here before: he has a session, and so a cookie that the shop knows.
+/// A returning visitor. They have a session, and a cookie that the shop accepts.
 #[fixture]
 fn visitor(test_request: TestRequest) -> Visitor {
     let visitor = test_request.visitor();
@@ -17,7 +17,7 @@ fn visitor(test_request: TestRequest) -> Visitor {
     visitor
 }
 
-/// What the shop does first with every request.
+/// The first step of the shop in every request.
 fn arrive(test_request: &TestRequest, cookie_line: &str) -> RedisResult<Session> {
     Session::open(test_request.redis_url(), test_request.settings().session_timeout(), cookie_line)
 }
@@ -88,7 +88,7 @@ fn two_visitors_do_not_share_a_cart(test_request: TestRequest) -> Result<(), Box
 #[case::unreadable("session=pickled")]
 #[case::not_an_id("session=å%00\"{id}")]
 #[clean_redis]
-fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
+fn an_unknown_cookie_starts_a_new_session(
     test_request: TestRequest,
     visitor: Visitor,
     #[case] cookie_line: &str,
@@ -105,15 +105,15 @@ fn a_cookie_that_the_shop_does_not_know_is_a_new_visitors(
     let newcomer = test_request.visitor();
     newcomer.apply_set_cookie(&session.cookie())?;
     assert_eq!(newcomer.session().get("cart")?, Some(contents([("Österreicher", 1)])));
-    assert!(!cookie_line.contains(&newcomer.session().id()), "somebody else has chosen the id");
+    assert!(!cookie_line.contains(&newcomer.session().id()), "the id was chosen by the client");
     assert_eq!(visitor.session().get("cart")?, Some(contents([("Ångström", 1)])));
-    assert_eq!(redis.ttl::<_, i64>("price:1")?, -1, "a cookie has reached what is no session");
+    assert_eq!(redis.ttl::<_, i64>("price:1")?, -1, "a cookie reached a key that is not a session");
     Ok(())
 }
 
 #[rstest]
 #[clean_redis]
-fn who_only_looks_leaves_nothing(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
+fn looking_around_writes_nothing(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     let mut session = arrive(&test_request, "")?;
     assert_eq!(Cart::of(&mut session).contents(), contents([]));
     assert!(session.take_messages()?.is_empty());
@@ -123,7 +123,7 @@ fn who_only_looks_leaves_nothing(test_request: TestRequest) -> Result<(), Box<dy
 
 #[rstest]
 #[clean_redis]
-fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
+fn a_visit_extends_the_cart(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(60))?;
     arrive(&test_request, &visitor.cookie())?;
     let lifetime = test_request.settings().session_timeout();
@@ -134,7 +134,7 @@ fn a_visit_makes_the_cart_live_on(test_request: TestRequest, visitor: Visitor) -
 
 #[rstest]
 #[clean_redis]
-fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
+fn an_abandoned_cart_expires(test_request: TestRequest, visitor: Visitor) -> Result<(), Box<dyn Error>> {
     let mut session = arrive(&test_request, &visitor.cookie())?;
     Cart::of(&mut session).add("Åhléns", 1)?;
     test_request.travel(test_request.settings().session_timeout() - Duration::from_secs(10))?;
@@ -146,10 +146,10 @@ fn a_cart_that_nobody_comes_back_to_is_gone(test_request: TestRequest, visitor: 
     Ok(())
 }
 
-/// A year goes by in milliseconds: once without a visit, once with one in between.
+/// A year passes in milliseconds, once without a visit and once with one halfway.
 #[rstest]
 #[clean_redis]
-fn a_cart_that_is_kept_for_a_year_is_there_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
+fn a_cart_is_kept_for_a_year(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let newcomer = test_request.visitor();
     let visit = || Session::open(test_request.redis_url(), 365 * DAY, &newcomer.cookie());

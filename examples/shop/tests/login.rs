@@ -1,4 +1,4 @@
-//! The login by a code that is sent to the visitor's telephone.
+//! Login with a code that is sent to the visitor's phone.
 
 use std::error::Error;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn login(test_request: TestRequest) -> Login {
     Login::open(test_request.redis_url(), test_request.jobs_url()).expect("connect")
 }
 
-/// Somebody who has asked for a code.
+/// A visitor who has requested a code.
 #[fixture]
 fn visitor(test_request: TestRequest, mut login: Login) -> Visitor {
     let visitor = test_request.visitor();
@@ -31,7 +31,7 @@ fn arrive(test_request: &TestRequest, visitor: &Visitor) -> RedisResult<Session>
     Session::open(test_request.redis_url(), lifetime, &visitor.cookie())
 }
 
-/// The code that was sent last, as the visitor's telephone shows it.
+/// The last code that was sent, as shown on the visitor's phone.
 #[track_caller]
 fn sent_code(test_request: &TestRequest) -> String {
     let sent = test_request.jobs().assert_enqueued("shop.send_sms");
@@ -39,7 +39,7 @@ fn sent_code(test_request: &TestRequest) -> String {
     code.to_owned()
 }
 
-/// A code that was not sent.
+/// A code other than the one sent.
 fn wrong_code(test_request: &TestRequest) -> String {
     let code: u32 = sent_code(test_request).parse().expect("digits");
     format!("{:06}", (code + 1) % 1_000_000)
@@ -67,7 +67,7 @@ fn the_code_is_sent_once_and_kept_for_five_minutes(
     Ok(())
 }
 
-/// A login also gives another cookie, so that who knew the old one is not logged in with him.
+/// A login also changes the cookie, so an attacker who knows the old one is not logged in.
 #[rstest]
 #[clean_redis]
 fn the_code_logs_the_visitor_in(
@@ -89,7 +89,7 @@ fn the_code_logs_the_visitor_in(
     Ok(())
 }
 
-/// Two requests of one visitor, as when he taps twice.
+/// Two concurrent requests of one visitor, like a double tap.
 #[rstest]
 #[clean_redis]
 fn the_code_is_used_up(test_request: TestRequest, visitor: Visitor, mut login: Login) -> Result<(), Box<dyn Error>> {
@@ -128,7 +128,7 @@ fn wrong_codes_are_counted(
 
 #[rstest]
 #[clean_redis]
-fn an_expired_code_logs_nobody_in(
+fn an_expired_code_is_rejected(
     test_request: TestRequest,
     visitor: Visitor,
     mut login: Login,
@@ -138,13 +138,13 @@ fn an_expired_code_logs_nobody_in(
     let mut session = arrive(&test_request, &visitor)?;
     assert!(!login.enter_code(&mut session, &sent_code(&test_request))?);
     assert_eq!(visitor.user::<String>()?, None);
-    assert!(!redis.exists::<_, bool>(&key)?, "entering a code has brought it back");
+    assert!(!redis.exists::<_, bool>(&key)?, "entering a code created the key again");
     Ok(())
 }
 
 #[rstest]
 #[clean_redis]
-fn after_too_many_wrong_codes_a_new_one_can_be_had(
+fn a_new_code_works_after_too_many_wrong_ones(
     test_request: TestRequest,
     visitor: Visitor,
     mut login: Login,
@@ -164,7 +164,7 @@ fn after_too_many_wrong_codes_a_new_one_can_be_had(
 
 #[rstest]
 #[clean_redis]
-fn the_code_is_for_the_visitor_who_has_asked_for_it(
+fn a_code_works_only_for_its_visitor(
     test_request: TestRequest,
     visitor: Visitor,
     mut login: Login,
@@ -180,7 +180,7 @@ fn the_code_is_for_the_visitor_who_has_asked_for_it(
 
 #[rstest]
 #[clean_redis]
-fn who_has_not_asked_for_a_code_has_none(
+fn a_code_must_be_requested(
     test_request: TestRequest,
     mut login: Login,
     #[values("", "000000")] code: &str,

@@ -1,4 +1,4 @@
-//! Orders, and the mails that they have workers send.
+//! Orders and their confirmation mails.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ fn jobs(test_request: TestRequest) -> Jobs {
     test_request.jobs()
 }
 
-/// Åsa, who is logged in and has something in her cart.
+/// Åsa, who is logged in and has a brand in her cart.
 #[fixture]
 fn asa(test_request: TestRequest) -> Visitor {
     let asa = test_request.visitor();
@@ -59,7 +59,7 @@ fn an_order_is_confirmed_by_one_mail(
 
 #[rstest]
 #[clean_redis]
-fn what_was_ordered_is_not_ordered_again(
+fn an_order_is_placed_once(
     test_request: TestRequest,
     mut orders: Orders,
     jobs: Jobs,
@@ -74,7 +74,7 @@ fn what_was_ordered_is_not_ordered_again(
 
 #[rstest]
 #[clean_redis]
-fn who_is_not_logged_in_keeps_the_cart(
+fn without_a_login_the_cart_stays(
     test_request: TestRequest,
     mut orders: Orders,
     jobs: Jobs,
@@ -91,7 +91,7 @@ fn who_is_not_logged_in_keeps_the_cart(
 #[case::that_never_was(None)]
 #[case::that_was_emptied(Some(json!({})))]
 #[clean_redis]
-fn an_empty_cart_is_no_order(
+fn an_empty_cart_cannot_be_ordered(
     test_request: TestRequest,
     mut orders: Orders,
     jobs: Jobs,
@@ -108,10 +108,10 @@ fn an_empty_cart_is_no_order(
     Ok(())
 }
 
-/// A worker takes the mails in the order in which they were queued.
+/// Workers take the mails in the order in which they were queued.
 #[rstest]
 #[clean_redis]
-fn who_orders_first_is_served_first(
+fn orders_are_served_in_sequence(
     test_request: TestRequest,
     mut orders: Orders,
     jobs: Jobs,

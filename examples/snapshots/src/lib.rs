@@ -2,14 +2,14 @@
 
 use redis::{Client, RedisResult};
 
-/// How long a cart lives, in seconds.
+/// How long a cart is kept, in seconds.
 const LIFE: i64 = 3600;
 
-/// Puts so many of an article into a visitor's cart.
+/// Adds this quantity of an article to a visitor's cart.
 ///
 /// # Errors
 ///
-/// When Redis can't be reached.
+/// Returns an error if Redis can't be reached.
 pub fn add(redis_url: &str, visitor: &str, article: &str, count: u32) -> RedisResult<()> {
     let mut redis = Client::open(redis_url)?.get_connection()?;
     let cart = format!("cart:{visitor}");
@@ -24,11 +24,11 @@ pub fn add(redis_url: &str, visitor: &str, article: &str, count: u32) -> RedisRe
         .exec(&mut redis)
 }
 
-/// Takes a visitor's cart away.
+/// Deletes a visitor's cart.
 ///
 /// # Errors
 ///
-/// When Redis can't be reached.
+/// Returns an error if Redis can't be reached.
 pub fn clear(redis_url: &str, visitor: &str) -> RedisResult<()> {
     let mut redis = Client::open(redis_url)?.get_connection()?;
     redis::pipe().atomic().del(format!("cart:{visitor}")).ignore().srem("carts", visitor).ignore().exec(&mut redis)

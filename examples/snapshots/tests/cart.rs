@@ -1,5 +1,5 @@
-//! What the shop leaves in Redis, compared with what it left when somebody last looked: `cargo insta review`, or
-//! `INSTA_UPDATE=always cargo test`.
+//! Compares the shop's data in Redis with an approved snapshot: `cargo insta review`, or `INSTA_UPDATE=always cargo
+//! test`.
 
 use rstest::rstest;
 use transient_fixtures::{Error, TestRequest, clean_redis, test_request};

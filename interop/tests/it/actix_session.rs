@@ -20,7 +20,7 @@ use transient_fixtures::{
 
 const KEY: [u8; 64] = [7; 64];
 
-/// As here, so there.
+/// Both sides reject it.
 fn visitor(test_request: &TestRequest, signed: bool, prefix: &str, key: [u8; 64]) -> Visitor {
     let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
     test_request.visitor_with_format(format.with_key_prefix(prefix))
@@ -65,7 +65,7 @@ async fn leave(session: Session) -> &'static str {
     ""
 }
 
-/// The cookie that is set, if any, and the page.
+/// Returns the cookie that is set, if any, and the page.
 async fn send<Body: MessageBody>(
     shop: &impl Service<actix_http::Request, Response = ServiceResponse<Body>, Error = actix_web::Error>,
     request: Request,
@@ -127,16 +127,16 @@ async fn the_session_that_the_shop_begins_is_read_here(
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn a_session_that_was_ended_is_nobodys_on_both_sides(
+async fn a_deleted_session_is_gone_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let visitor = visitor(&test_request, signed, "", KEY);
     visitor.log_in("asa")?;
     let cookie = visitor.cookie();
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, cart(), &cookie).await.1, nobody);
+    assert_eq!(send(&shop, cart(), &cookie).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -148,34 +148,30 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
-    assert_eq!(send(&shop, cart(), &visitor.cookie()).await.1, nobody);
+    assert_eq!(send(&shop, cart(), &visitor.cookie()).await.1, logged_out);
     Ok(())
 }
 
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn a_tampered_cookie_is_nobodys_on_both_sides(
+async fn a_tampered_cookie_is_rejected_on_both_sides(
     test_request: TestRequest,
     #[values(false, true)] signed: bool,
 ) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
+    let (shop, logged_out) = (shop(&test_request, signed, "").await, json!({"user": null, "cart": null}));
     let asa = visitor(&test_request, signed, "", KEY);
     asa.log_in("asa")?;
-    // With another key, of the other kind, not signed at all, and with one letter more.
+    // With another key, with a key of the other kind, unsigned, and with one letter more.
     let id = asa.session().id();
     let value = |signed, key| {
         let format = if signed { ActixSession::signed(key) } else { ActixSession::encrypted(key) };
         format!("id={}", format.cookie_value(&id))
     };
-    let cookies = [
-        value(signed, [8; 64]),
-        value(!signed, KEY),
-        format!("id={id}"),
-        asa.cookie().replacen("id=", "id=A", 1),
-    ];
+    let cookies =
+        [value(signed, [8; 64]), value(!signed, KEY), format!("id={id}"), asa.cookie().replacen("id=", "id=A", 1)];
     for cookie in cookies {
-        assert_eq!(send(&shop, cart(), &cookie).await.1, nobody, "{cookie}");
+        assert_eq!(send(&shop, cart(), &cookie).await.1, logged_out, "{cookie}");
         assert!(asa.apply_set_cookie(&cookie).is_err_and(|error| error.is_data()), "{cookie}");
     }
     assert_eq!(send(&shop, cart(), &asa.cookie()).await.1["user"], "asa");
@@ -185,7 +181,7 @@ async fn a_tampered_cookie_is_nobodys_on_both_sides(
 #[rstest]
 #[clean_redis]
 #[actix_web::test]
-async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(), Error> {
+async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, false, "").await;
     let visitor = visitor(&test_request, false, "", KEY);
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();

@@ -25,7 +25,7 @@ fn mail(to: &str, copies: u32) -> SendMail {
     SendMail { to: to.to_owned(), copies }
 }
 
-/// The queue of mails, which is the name of its jobs.
+/// The queue of mails. Its jobs have its name.
 fn mails() -> &'static str {
     type_name::<SendMail>()
 }
@@ -34,7 +34,7 @@ async fn storage<T>(test_request: &TestRequest) -> RedisStorage<T> {
     RedisStorage::new(apalis_redis::connect(test_request.jobs_url()).await.expect("connect"))
 }
 
-/// How a job of that address ends.
+/// How a job with this address ends.
 fn outcome(to: &str) -> Result<(), BoxDynError> {
     match to {
         "fails" => Err("it fails".into()),
@@ -43,7 +43,7 @@ fn outcome(to: &str) -> Result<(), BoxDynError> {
     }
 }
 
-/// A worker that does so many jobs, and what it has done: to whom, how many, at which try, under which id.
+/// A worker that does this number of jobs, and records for each: recipient, number, attempt and id.
 macro_rules! work {
     ($storage:expr, $name:expr, $count:expr) => {{
         let done = Arc::new(Mutex::new(Vec::new()));
@@ -71,12 +71,12 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     storage.push(mail("ÅÄÖ 🦊", 3)).await?;
     let later = TaskBuilder::new(mail("later", 1)).run_in_seconds(600).task_id(TaskId::from_string("mine")).build();
     storage.push_task(later).await?;
-    // A queue with another name than its type.
+    // A queue whose name differs from that of its type.
     let config = Config::default().queue("shop:numbers").idempotency_ttl(Some(Duration::from_secs(60)));
     let mut numbers = self::storage::<u32>(&test_request).await.with_config(config);
     numbers.push_task(TaskBuilder::new(7).idempotency_key("order 7").build()).await?;
 
-    // The one for now is among those for later.
+    // The job for now is among those for later.
     assert_eq!(get_jobs_redis(&test_request)?.zcard::<_, usize>(format!("{}:scheduled", mails()))?, 2);
     jobs.assert_enqueued(mails()).on_queue(mails()).times(2).with_args(mail("ÅÄÖ 🦊", 3)).times(1);
     jobs.assert_enqueued("shop:numbers").with_args(7).times(1);
@@ -87,7 +87,7 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     assert_eq!(scheduled[0].args(), [json!({"to": "later", "copies": 1})]);
     assert_eq!(jobs.pending(mails())?.len(), 2);
 
-    // What it has for later is due for it after a travel.
+    // Its scheduled job is due after a travel.
     test_request.travel(Duration::from_secs(601))?;
     assert!(jobs.scheduled()?.is_empty());
     let pending: Vec<_> = jobs.pending(mails())?.into_iter().filter_map(|job| job.id().map(str::to_owned)).collect();
@@ -95,7 +95,7 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     assert_eq!(done[1], ("later".to_owned(), 1, 1, "mine".to_owned()));
     assert_eq!(done.into_iter().map(|(.., id)| id).collect::<Vec<_>>(), pending);
     jobs.assert_enqueued("shop:numbers").times(1).only();
-    // And the key that kept it from being queued twice has ended.
+    // The key that prevented a second enqueue has expired.
     assert!(!get_jobs_redis(&test_request)?.exists::<_, bool>("shop:numbers:idempotency:order 7")?);
     assert_eq!(jobs.drain("shop:numbers")?.len(), 1);
     jobs.assert_nothing_enqueued();
@@ -110,7 +110,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     let storage = storage::<SendMail>(&test_request).await;
     let id = jobs.enqueue(Job::new(mails()).with_args(mail("ours: ÅÄÖ", 1)))?;
     let later = jobs.enqueue(Job::new(mails()).with_args(mail("later", 2)).with_countdown(Duration::from_secs(600)))?;
-    // Drained and queued again, it is the same.
+    // A drained job is unchanged after it is enqueued again.
     let drained = jobs.drain(mails())?;
     for job in drained.iter().cloned() {
         jobs.enqueue(job)?;
@@ -125,7 +125,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     Ok(())
 }
 
-/// What its producer has said besides is still there when it is queued again.
+/// Extra metadata from its producer survives another enqueue.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
@@ -151,16 +151,14 @@ async fn metadata_stay(test_request: TestRequest) -> Result<(), Box<dyn std::err
     Ok(())
 }
 
-/// What failed waits for another try; what was aborted, or has failed too often, is dead.
+/// Failed jobs wait for another attempt. Aborted jobs, and those that failed too often, are dead.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_job_that_fails_is_tried_again_and_then_dead(
-    test_request: TestRequest,
-) -> Result<(), Box<dyn std::error::Error>> {
+async fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await;
-    // It does not look at this number.
+    // apalis does not check this number.
     storage.push_task(TaskBuilder::new(mail("fails", 1)).max_attempts(1).build()).await?;
     storage.push(mail("aborted", 2)).await?;
     storage.push(mail("done", 3)).await?;
@@ -175,7 +173,7 @@ async fn a_job_that_fails_is_tried_again_and_then_dead(
     assert_eq!(work!(storage.clone(), "two", 1)[0].2, 2);
     assert_eq!(jobs.drain(mails())?[0].retries(), 2);
 
-    // The longer, the more often it has failed.
+    // The delay grows with the number of failures.
     let job = Job::new(mails()).with_args(mail("fails", 4)).with_retries(23);
     jobs.enqueue(job)?;
     work!(storage.clone(), "three", 1);
@@ -189,11 +187,11 @@ async fn a_job_that_fails_is_tried_again_and_then_dead(
     Ok(())
 }
 
-/// What a worker holds is taken. When the worker is gone, another of its name does it, once enough time has passed.
+/// Jobs held by a worker are unacked. If the worker is gone, another one with its name does them after some time.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
+async fn jobs_held_by_a_worker_are_unacked(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_with_format(Apalis::new());
     let mut storage = storage::<SendMail>(&test_request).await.with_config(Config::default().queue("mail"));
     storage.push(mail("asa", 1)).await?;
@@ -212,7 +210,7 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
     assert!(worker.await.is_err_and(|error| error.is_cancelled()));
     assert_eq!(jobs.unacked()?, taken);
 
-    // It takes as many as it is told to. The others that are due are in its list then.
+    // It takes as many jobs as configured. The others that are due are then in its list.
     for copies in 2..=4 {
         storage.push(mail("bo", copies)).await?;
     }
@@ -231,7 +229,7 @@ async fn what_a_worker_holds_is_taken(test_request: TestRequest) -> Result<(), B
     Ok(())
 }
 
-/// Its name is known whatever its body is.
+/// Its name is known whatever the body.
 #[rstest]
 #[clean_redis]
 #[tokio::test]

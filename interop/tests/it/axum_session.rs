@@ -19,7 +19,7 @@ use crate::tower_sessions::{everything, with_json};
 async fn shop(test_request: &TestRequest, mode: SessionMode) -> Router {
     let client = redis::Client::open(test_request.redis_url()).expect("a URL");
     let pool = SessionRedisPool::from(SingleRedisPool::from(client));
-    // It has no memory of sessions: what is in Redis counts.
+    // The application keeps no sessions in memory, so the data in Redis counts.
     let config = SessionConfig::default().with_mode(mode).with_memory_lifetime(chrono());
     let store = SessionRedisSessionStore::new(Some(pool), config).await.expect("a store");
     let cart = get(show).post(async |session: SessionRedisSession, Json(cart): Json<Value>| {
@@ -36,7 +36,7 @@ async fn shop(test_request: &TestRequest, mode: SessionMode) -> Router {
         .layer(SessionLayer::new(store))
 }
 
-/// No time, in the type that the library takes.
+/// No timeout, in the library's type.
 fn chrono() -> chrono::Duration {
     chrono::Duration::zero()
 }
@@ -45,7 +45,7 @@ async fn show(session: SessionRedisSession) -> Json<Value> {
     Json(json!({"user": session.get::<Value>("user_id"), "cart": session.get::<Value>("cart")}))
 }
 
-/// The cookies that are set, and the page.
+/// Returns the cookies that are set, and the page.
 async fn send(shop: &Router, request: Request<Body>) -> (Vec<String>, Value) {
     let response = shop.clone().oneshot(request).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
@@ -76,7 +76,7 @@ async fn the_router_sees_who_was_logged_in_here(
     visitor.session().set("cart", everything())?;
     let (_, page) = send(&shop, visitor.request("GET", "/cart")).await;
     assert_eq!(page, json!({"user": "åsa@example.com", "cart": everything()}));
-    // And it keeps it.
+    // The application keeps it.
     assert_eq!(visitor.user::<String>()?.as_deref(), Some("åsa@example.com"));
     Ok(())
 }
@@ -87,8 +87,8 @@ async fn the_router_sees_who_was_logged_in_here(
 async fn the_session_that_the_router_begins_is_read_here(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::Persistent).await;
     let visitor = test_request.visitor_with_format(AxumSession::new());
-    let nobody = Request::post("/cart").body(Body::empty()).expect("a request");
-    let (cookies, _) = send(&shop, with_json(nobody, &everything())).await;
+    let logged_out = Request::post("/cart").body(Body::empty()).expect("a request");
+    let (cookies, _) = send(&shop, with_json(logged_out, &everything())).await;
     receive(&visitor, &cookies);
     assert!(!visitor.session().is_new()?);
     assert_eq!(visitor.session().get::<Value>("cart")?, Some(everything()));
@@ -97,14 +97,16 @@ async fn the_session_that_the_router_begins_is_read_here(test_request: TestReque
     Ok(())
 }
 
-/// Without the second cookie nothing is stored, and what is stored goes.
+/// Without the second cookie no session is stored, and a stored session is deleted.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) -> Result<(), Error> {
+async fn the_second_cookie_is_the_visitors_consent(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, SessionMode::OptIn).await;
-    let (agreed, not) =
-        (test_request.visitor_with_format(AxumSession::new().opt_in()), test_request.visitor_with_format(AxumSession::new()));
+    let (agreed, not) = (
+        test_request.visitor_with_format(AxumSession::new().opt_in()),
+        test_request.visitor_with_format(AxumSession::new()),
+    );
     for visitor in [&agreed, &not] {
         visitor.session().set("seen", 3)?;
         send(&shop, with_json(visitor.request("POST", "/cart"), &json!(["brand-1"]))).await;
@@ -117,7 +119,7 @@ async fn the_second_cookie_is_the_visitors_agreement(test_request: TestRequest) 
     assert!(names.contains(&"session") && names.contains(&"store"), "{cookies:?}");
     receive(&agreed, &cookies);
     assert!(!agreed.session().is_new()?);
-    // Ours have the same attributes, but for the moment at which they end.
+    // Our cookies have the same attributes, except for their expiry.
     let words = |cookies: &[String]| {
         let words = cookies.iter().flat_map(|cookie| cookie.split("; ")).filter(|word| !word.starts_with("Expires="));
         let mut words: Vec<_> = words.map(str::to_owned).collect();
@@ -149,13 +151,13 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_session_that_is_over_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, SessionMode::Persistent).await, json!({"user": null, "cart": null}));
+async fn an_expired_session_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+    let (shop, logged_out) = (shop(&test_request, SessionMode::Persistent).await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(AxumSession::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, request).await.1, nobody);
+    assert_eq!(send(&shop, request).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -165,6 +167,6 @@ async fn a_session_that_is_over_is_nobodys_on_both_sides(test_request: TestReque
 
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Jobs that Celery has queued are read: 5.2 in the module `celery_5_2`, else 5.7.
+//! Reads jobs queued by Celery: 5.2 in the module `celery_5_2`, 5.7 otherwise.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, test_requ
 
 use crate::python;
 
-/// The version that this module's Celery has.
+/// The Celery version of this module.
 fn version() -> &'static str {
     if module_path!().ends_with("5_2") { "5.2" } else { "5.7" }
 }
@@ -18,7 +18,7 @@ fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value
     python::produce(test_request, version(), conf, calls)
 }
 
-/// The first argument of each, which is a number in these tests.
+/// The first argument of each job, which is a number in these tests.
 fn numbers(jobs: &[Job]) -> Vec<u64> {
     jobs.iter().filter_map(|job| job.args()[0].as_u64()).collect()
 }
@@ -53,7 +53,7 @@ fn a_job_is_read_with_its_arguments(test_request: TestRequest) -> Result<(), Err
 
 #[rstest]
 #[clean_redis]
-fn jobs_are_in_the_queues_that_the_application_says(test_request: TestRequest) -> Result<(), Error> {
+fn jobs_are_in_the_queues_of_the_application(test_request: TestRequest) -> Result<(), Error> {
     let conf = json!({"task_default_queue": "shop", "task_routes": {"shop.charge": {"queue": "money"}}});
     let charge = json!({"task": "shop.charge", "args": [3]});
     produce(&test_request, &conf, &json!([mail(1, &json!({})), mail(2, &json!({"queue": "kö"})), charge]));
@@ -91,7 +91,7 @@ fn a_job_for_later_is_scheduled(
     Ok(())
 }
 
-/// Highest priority first, as on Redis 0 is; within a step, who came first.
+/// Highest priority first (0 on Redis). Within a step, first in, first out.
 #[rstest]
 #[clean_redis]
 fn priorities_are_read_and_put_in_order(test_request: TestRequest) -> Result<(), Error> {
@@ -132,7 +132,7 @@ fn transport_options_are_followed(test_request: TestRequest) -> Result<(), Error
 
 #[rstest]
 #[clean_redis]
-fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestRequest) -> Result<(), Error> {
+fn a_group_queues_all_jobs_and_a_chain_the_first(test_request: TestRequest) -> Result<(), Error> {
     let group: Vec<_> = (1..=3).map(|number| mail(number, &json!({}))).collect();
     let chain = json!([mail(10, &json!({})), mail(20, &json!({}))]);
     let ids = produce(&test_request, &json!({}), &json!([{"group": group}, {"chain": chain}]));
@@ -142,7 +142,7 @@ fn of_a_group_all_jobs_are_queued_and_of_a_chain_the_first(test_request: TestReq
     Ok(())
 }
 
-/// Known by its headers, and never dropped: not by any way to look at it.
+/// Known by its headers, and never dropped by reading the queue.
 #[rstest]
 #[clean_redis]
 fn a_pickled_job_is_known_and_opaque(test_request: TestRequest) -> Result<(), Error> {

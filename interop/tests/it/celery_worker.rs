@@ -1,5 +1,5 @@
-//! A Celery worker does the jobs that were queued here, and what it is doing is read: 5.2 in the module
-//! `celery_worker_5_2`, else 5.7.
+//! A Celery worker does jobs queued by this crate, and its unacked jobs are read: 5.2 in the module
+//! `celery_worker_5_2`, 5.7 otherwise.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_redis
 
 use crate::python::{self, Worker};
 
-/// The version that this module's Celery has.
+/// The Celery version of this module.
 fn version() -> &'static str {
     if module_path!().ends_with("5_2") { "5.2" } else { "5.7" }
 }
@@ -19,7 +19,7 @@ fn produce(test_request: &TestRequest, conf: &Value, calls: &Value) -> Vec<Value
     python::produce(test_request, version(), conf, calls)
 }
 
-/// The notes that the tasks leave, once there are that many.
+/// Waits until the tasks have left this number of notes.
 fn done(test_request: &TestRequest, worker: &mut Worker, count: usize) -> Vec<Value> {
     let mut redis = get_redis(test_request).expect("connect");
     let notes: Vec<String> = worker.wait_for(&format!("{count} jobs done"), || {
@@ -47,7 +47,7 @@ fn a_job_is_done_with_its_arguments(test_request: TestRequest) -> Result<(), Err
     Ok(())
 }
 
-/// In the order that `pending` says, out of the queue's lists for all priorities.
+/// In the order of `pending`, from the queue's lists of all priorities.
 #[rstest]
 #[clean_redis]
 fn jobs_are_done_in_the_order_of_their_priorities(test_request: TestRequest) -> Result<(), Error> {
@@ -70,7 +70,7 @@ fn jobs_are_done_in_the_order_of_their_priorities(test_request: TestRequest) -> 
 fn a_job_for_later_is_done_later(test_request: TestRequest) -> Result<(), Error> {
     let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
     let jobs = test_request.jobs();
-    // Once it has done this one, it is ready.
+    // The worker is ready once it has done this job.
     jobs.enqueue(Job::new("shop.send_mail"))?;
     done(&test_request, &mut worker, 1);
     let due = SystemTime::now() + Duration::from_secs(1);
@@ -80,8 +80,8 @@ fn a_job_for_later_is_done_later(test_request: TestRequest) -> Result<(), Error>
     Ok(())
 }
 
-/// With six digits behind the point: Celery before 5.3 takes what is there for microseconds, and drops the job when
-/// they are too many.
+/// With six digits after the decimal point. Celery before 5.3 takes the digits for microseconds, and drops the job if
+/// there are too many.
 #[rstest]
 #[clean_redis]
 fn the_time_of_a_job_is_written_as_celery_writes_it(test_request: TestRequest) -> Result<(), Error> {
@@ -100,10 +100,10 @@ fn the_time_of_a_job_is_written_as_celery_writes_it(test_request: TestRequest) -
     Ok(())
 }
 
-/// By whomever they were queued.
+/// Whichever side queued the jobs.
 #[rstest]
 #[clean_redis]
-fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -> Result<(), Error> {
+fn jobs_held_by_a_worker_are_unacked_and_scheduled(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let job = Job::new("shop.send_mail").with_args(("ours: ÅÄÖ",)).with_kwarg("copy", true).with_priority(3);
     let job = job.with_countdown(Duration::from_secs(3600)).with_queue("mail");
@@ -120,7 +120,7 @@ fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -
     let held = jobs.scheduled()?;
     assert_eq!(json!([held[0].id(), held[1].id()]), json!([ours, theirs]));
     for (held, before) in held.iter().zip(&before) {
-        // The same in every respect; the message has another text.
+        // Equal in every field, though the message's text differs.
         assert!(!held.raw().is_empty());
         assert_eq!(held.clone().with_raw(before.raw()), *before);
     }
@@ -129,7 +129,7 @@ fn jobs_that_a_worker_holds_are_taken_and_scheduled(test_request: TestRequest) -
 
 #[rstest]
 #[clean_redis]
-fn a_job_that_is_tried_again_says_so(test_request: TestRequest) -> Result<(), Error> {
+fn a_retried_job_counts_its_retries(test_request: TestRequest) -> Result<(), Error> {
     let jobs = test_request.jobs();
     let id = jobs.enqueue(Job::new("shop.charge").with_args(("ÅÄÖ", 100)).with_kwarg("currency", "SEK"))?;
     let mut worker = Worker::start(&test_request, version(), "celery", &json!({}));
@@ -139,7 +139,7 @@ fn a_job_that_is_tried_again_says_so(test_request: TestRequest) -> Result<(), Er
     assert_eq!((job.retries(), job.id()), (1, Some(id.as_str())));
     drop(worker);
 
-    // And of ours a worker knows how often they were tried.
+    // The worker also reads the number of retries of our jobs.
     jobs.drain("later")?;
     let job = Job::new("shop.charge").with_args(("again",)).with_retries(2);
     jobs.enqueue(job)?;
@@ -164,7 +164,7 @@ fn a_worker_with_transport_options_finds_jobs(test_request: TestRequest) -> Resu
     Ok(())
 }
 
-/// The first of them gives its result to the next.
+/// The first of them passes its result to the next.
 #[rstest]
 #[clean_redis]
 fn a_chain_goes_on(test_request: TestRequest) {

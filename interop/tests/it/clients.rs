@@ -1,4 +1,4 @@
-//! Other clients reach the test's databases by its URL, password and all.
+//! Other clients can use the URL of a test's database, including its password.
 
 use redis::Commands;
 use rstest::rstest;

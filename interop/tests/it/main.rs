@@ -1,4 +1,4 @@
-//! Sessions and jobs are what the frameworks say they are: each test has the real one beside it, on the same Redis.
+//! Compares sessions and jobs with the real frameworks, on the same Redis.
 
 mod actix_session;
 mod apalis;

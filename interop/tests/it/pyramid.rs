@@ -19,7 +19,7 @@ fn open(test_request: &TestRequest, more: &Value) -> Shop {
     shop
 }
 
-/// What is stored.
+/// The stored session.
 fn raw(test_request: &TestRequest, visitor: &Visitor) -> Value {
     let raw: Vec<u8> = get_redis(test_request).expect("connect").get(visitor.session().key()).expect("a session");
     serde_json::from_slice(&raw).expect("JSON")
@@ -66,7 +66,7 @@ fn a_visitor_who_logs_in_there_is_logged_in_here(
     assert_eq!(visitor.session().keys()?, ["auth.userid"]);
     assert!(visitor.session().key().starts_with("shop:"), "{}", visitor.session().key());
 
-    // The session that it has already: no other cookie.
+    // The session already exists, so no other cookie is set.
     let answer = shop.post("/set_cart", &visitor.cookie(), json!(["brand-1", "ÅÄÖ 🦊"]));
     assert!(answer.set_cookie.is_empty(), "{answer:?}");
     assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["brand-1", "ÅÄÖ 🦊"]);
@@ -94,7 +94,7 @@ fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Result<(
 fn flash_messages_go_both_ways(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
-    // An empty session is one that the shop ends.
+    // The shop deletes a session that is empty.
     visitor.session().set("seen", true)?;
     visitor.session().flash("saved: ÅÄÖ")?;
     visitor.session().flash_queue("errors").flash("no such brand")?;
@@ -132,10 +132,10 @@ fn the_token_against_forged_requests_is_the_same(test_request: TestRequest) -> R
     Ok(())
 }
 
-/// `x`, which it has by default.
+/// `x`, which is on by default.
 #[rstest]
 #[clean_redis]
-fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_whose_expiry_python_checks_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
@@ -153,7 +153,7 @@ fn a_session_whose_end_python_checks_survives_a_change_here(test_request: TestRe
 
 #[rstest]
 #[clean_redis]
-fn a_session_whose_end_python_does_not_check_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_whose_expiry_python_ignores_survives_a_change_here(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.python_expires": "false"}));
     let visitor = test_request.visitor();
     visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
@@ -207,7 +207,7 @@ fn a_timeout_that_the_shop_gives_to_one_session_is_kept(test_request: TestReques
 
 #[rstest]
 #[clean_redis]
-fn a_session_that_lives_for_ever_is_kept_for_ever(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_without_a_timeout_never_expires(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.timeout": "None"}));
     let visitor = test_request.visitor();
     visitor.apply_set_cookie(&shop.post("/log_in", "", "asa").set_cookie[0])?;
@@ -221,7 +221,7 @@ fn a_session_that_lives_for_ever_is_kept_for_ever(test_request: TestRequest) -> 
 
 #[rstest]
 #[clean_redis]
-fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+fn a_deleted_session_is_new_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
@@ -248,7 +248,7 @@ fn a_session_that_was_ended_is_a_new_one_on_both_sides(test_request: TestRequest
 /// `set_redis_ttl = false`: the key stays.
 #[rstest]
 #[clean_redis]
-fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_expired_by_python_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let settings = json!({"redis.sessions.timeout": 1, "redis.sessions.set_redis_ttl": "false"});
     let mut shop = open(&test_request, &settings);
     let visitor = test_request.visitor();
@@ -263,7 +263,7 @@ fn a_session_that_only_python_ends_is_over_on_both_sides(test_request: TestReque
 
 #[rstest]
 #[clean_redis]
-fn a_tampered_cookie_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+fn a_tampered_cookie_is_rejected_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
@@ -281,7 +281,7 @@ fn a_tampered_cookie_is_nobodys_on_both_sides(test_request: TestRequest) -> Resu
 
 #[rstest]
 #[clean_redis]
-fn the_secret_may_have_any_letters(
+fn the_secret_can_have_any_characters(
     test_request: TestRequest,
     #[values("plain", "ÅÄÖ", "ключ ÅÄÖ")] secret: &str,
 ) -> Result<(), Error> {
@@ -294,10 +294,10 @@ fn the_secret_may_have_any_letters(
     Ok(())
 }
 
-/// `timeout_trigger` moves the end when it is near, and needs one.
+/// `timeout_trigger` extends an expiry that is near, and needs a stored one.
 #[rstest]
 #[clean_redis]
-fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_request: TestRequest) -> Result<(), Error> {
+fn a_session_created_here_works_with_a_timeout_trigger(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({"redis.sessions.timeout_trigger": 600}));
     let visitor = test_request.visitor();
     visitor.log_in("asa")?;
@@ -305,13 +305,13 @@ fn a_session_that_began_here_is_taken_by_a_shop_with_a_timeout_trigger(test_requ
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(visitor.session().get::<Vec<String>>("cart")?.expect("a cart"), ["brand-1"]);
     assert_eq!(shop.post("/show", &visitor.cookie(), ()).body["user"], "asa");
-    // Its members, in its order.
+    // The same fields in the same order.
     let ours = get_redis(&test_request).expect("connect").get::<_, String>(visitor.session().key()).expect("GET");
     assert!(ours.contains("\"x\""), "{ours}");
     Ok(())
 }
 
-/// What Python writes and no other language can: it is the same when Python reads it again.
+/// Values that only Python writes. They are the same when Python reads them again.
 #[rstest]
 #[clean_redis]
 fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestRequest) -> Result<(), Error> {
@@ -329,10 +329,10 @@ fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestReq
     Ok(())
 }
 
-/// Whatever the end is kept in.
+/// Wherever the expiry is stored.
 #[rstest]
 #[clean_redis]
-fn time_that_passes_ends_sessions_on_both_sides(
+fn time_travel_expires_sessions_on_both_sides(
     test_request: TestRequest,
     #[values("true", "false")] set_redis_ttl: &str,
 ) -> Result<(), Error> {
@@ -347,10 +347,10 @@ fn time_that_passes_ends_sessions_on_both_sides(
     Ok(())
 }
 
-/// But for their order.
+/// Except for their order.
 #[rstest]
 #[clean_redis]
-fn the_cookie_is_set_with_the_same_words(test_request: TestRequest) -> Result<(), Error> {
+fn the_cookie_has_the_same_attributes(test_request: TestRequest) -> Result<(), Error> {
     let mut shop = open(&test_request, &json!({}));
     let visitor = test_request.visitor();
     let theirs = shop.post("/log_in", "", "asa").set_cookie.remove(0);

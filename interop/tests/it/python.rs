@@ -1,4 +1,4 @@
-//! The Python side: a shop on Pyramid, applications that queue jobs, and workers.
+//! The Python side: a Pyramid shop, applications that queue jobs, and workers.
 
 use std::env;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -11,17 +11,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use transient_fixtures::TestRequest;
 
-/// How long anything may take that Python does. Generous: the machine may be busy.
+/// The timeout of everything that Python does. Generous, because the machine can be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The Python that has the frameworks. Without it the test fails.
+/// The Python with the frameworks. Without it the tests fail.
 pub(crate) fn python() -> Command {
     let python = env::var_os("INTEROP_PYTHON").expect("INTEROP_PYTHON is not set: start these tests with ./run");
     let mut command = Command::new(python);
     command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python"));
-    // Nothing is written beside the sources, and nothing is held back.
+    // Writes no bytecode beside the sources, and does not buffer output.
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
-    // Pyramid says that it had better ways to log in, and Celery that it runs as root.
+    // Pyramid warns about its old login interface, and Celery about running as root.
     command.env("PYTHONWARNINGS", "ignore");
     command
 }
@@ -31,21 +31,21 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It can have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// `shop.py`, running.
+/// `shop.py`, while it runs.
 pub(crate) struct Shop {
-    /// Ended before its pipes are closed.
+    /// The process ends before its pipes are closed.
     _process: Process,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-/// What the shop has answered.
+/// A response of the shop.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -54,7 +54,7 @@ pub(crate) struct Answer {
 }
 
 impl Shop {
-    /// With the settings that `test.ini` has, and those; with that version of `pyramid_session_redis`.
+    /// Starts it with the settings of `test.ini` and these, and this version of `pyramid_session_redis`.
     pub(crate) fn open(version: &str, test_request: &TestRequest, more: &Value) -> Self {
         let mut settings = json!({
             "redis.sessions.redis_url": test_request.redis_url(),
@@ -76,7 +76,7 @@ impl Shop {
         Self { _process: Process(child), requests, answers }
     }
 
-    /// Sends a request with that cookie; its body is JSON.
+    /// Sends a request with this cookie. The response has a JSON body.
     pub(crate) fn post(&mut self, path: &str, cookie: &str, body: impl Into<Value>) -> Answer {
         self.post_with(path, &json!({"Cookie": cookie}), body)
     }
@@ -90,17 +90,17 @@ impl Shop {
     }
 }
 
-/// Queues jobs with that version of Celery, as `produce.py` says. `conf` is the application's.
+/// Queues jobs with this version of Celery; `produce.py` documents the calls. `conf` is the application's.
 pub(crate) fn produce(test_request: &TestRequest, version: &str, conf: &Value, calls: &Value) -> Vec<Value> {
     ids_from(celery(test_request, version, conf).arg("produce.py"), calls)
 }
 
-/// Queues jobs with that version of RQ, as `rq_produce.py` says.
+/// Queues jobs with this version of RQ; `rq_produce.py` documents the calls.
 pub(crate) fn rq_produce(test_request: &TestRequest, version: &str, calls: &Value) -> Vec<Value> {
     ids_from(rq(test_request, version).arg("rq_produce.py"), calls)
 }
 
-/// What a program prints that is told of these calls.
+/// Passes these calls to a program, and returns its output.
 pub(crate) fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the program");
     child.stdin.take().expect("its stdin").write_all(calls.to_string().as_bytes()).expect("tell it");
@@ -109,7 +109,7 @@ pub(crate) fn ids_from(command: &mut Command, calls: &Value) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).expect("ids")
 }
 
-/// That version of RQ; what stands behind it is for its environment.
+/// This version of RQ. The rest of the text is for its environment.
 fn rq(test_request: &TestRequest, version: &str) -> Command {
     let mut command = python();
     let (version, setting) = version.split_once(' ').unwrap_or((version, ""));
@@ -122,7 +122,7 @@ fn rq(test_request: &TestRequest, version: &str) -> Command {
     command
 }
 
-/// Lets RQ's worker do all that is due, with its scheduler before it.
+/// Runs RQ's scheduler, then its worker for all jobs that are due.
 pub(crate) fn rq_work(test_request: &TestRequest, version: &str, serializer: Option<&str>, queues: &[&str]) {
     let mut worker = rq(test_request, version);
     worker.args(["-m", "rq.cli", "worker", "--burst", "--with-scheduler", "--url", test_request.jobs_url()]);
@@ -131,7 +131,7 @@ pub(crate) fn rq_work(test_request: &TestRequest, version: &str, serializer: Opt
     assert!(output.status.success(), "the worker has failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A package of another version, in a directory of its own.
+/// The directory of a package in another version.
 fn beside(name: &str) -> PathBuf {
     let python = env::var_os("INTEROP_PYTHON").map(PathBuf::from).expect("INTEROP_PYTHON");
     python.ancestors().nth(2).expect("its environment").join(name)
@@ -153,7 +153,7 @@ fn celery_at(urls: (&str, &str), version: &str, conf: &Value) -> Command {
     command
 }
 
-/// A worker that takes jobs from some queues, one at a time.
+/// A worker that takes jobs from these queues, one at a time.
 pub(crate) struct Worker {
     process: Process,
     log: std::fs::File,
@@ -172,7 +172,7 @@ impl Worker {
         Self::run(&mut command)
     }
 
-    /// Of RQ, without a process for each job.
+    /// RQ's worker, without a process for each job.
     pub(crate) fn of_rq(test_request: &TestRequest, version: &str, queue: &str) -> Self {
         let mut command = rq(test_request, version);
         command.args(["-m", "rq.cli", "worker", "--worker-class", "rq.SimpleWorker"]);
@@ -186,7 +186,7 @@ impl Worker {
         Self { process: Process(command.spawn().expect("start the program")), log }
     }
 
-    /// Asks until there is an answer.
+    /// Retries until there is an answer.
     pub(crate) fn wait_for<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
         loop {

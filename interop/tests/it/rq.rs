@@ -1,4 +1,4 @@
-//! Jobs of RQ, which is Python's: of its lines 1, 2 and 3.
+//! Jobs of Python's RQ, versions 1, 2 and 3.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use crate::python::{Worker, rq_produce, rq_work};
 
 const JSON: &str = "rq.serializers.JSONSerializer";
 
-/// Every kind of value that JSON has.
+/// Every kind of JSON value.
 fn everything() -> Value {
     json!([
         "åsa@example.com",
@@ -30,7 +30,7 @@ fn everything() -> Value {
     ])
 }
 
-/// The notes that jobs have left: their arguments by position and by name.
+/// The notes left by jobs: their arguments by position and by name.
 fn done(test_request: &TestRequest) -> Vec<Value> {
     let done: Vec<String> = get_redis(test_request).expect("connect").lrange("done", 0, -1).expect("LRANGE");
     done.iter().map(|note| serde_json::from_str(note).expect("JSON")).collect()
@@ -101,7 +101,7 @@ fn its_jobs_are_read_here(
     test_request.travel(Duration::from_secs(500))?;
     assert_due_in(100, &jobs.scheduled()?[0]);
 
-    // Out and in again, and its own worker does them.
+    // Jobs that were drained and enqueued again are done by RQ's worker.
     let drained = jobs.drain("kö")?;
     assert_eq!(drained.len(), 7);
     jobs.assert_nothing_enqueued();
@@ -114,7 +114,7 @@ fn its_jobs_are_read_here(
     let firsts: Vec<_> = done(&test_request).iter().map(|note| note[0][0].as_str().map(str::to_owned)).collect();
     let expected = ["in front", "åsa@example.com", "second", "tried often", "soon", "later", "after the second"];
     assert_eq!(firsts, expected.map(|text| Some(text.to_owned())));
-    // All that it keeps besides is known.
+    // All of RQ's other keys are known.
     jobs.assert_nothing_enqueued();
     assert!(jobs.unacked()?.is_empty() && jobs.dead()?.is_empty());
     Ok(())
@@ -147,17 +147,17 @@ fn its_worker_does_a_job_of_ours(
     rq_work(&test_request, version, serializer, &["kö"]);
     assert_eq!(done(&test_request)[1], json!([["later"], {}]));
     jobs.assert_nothing_enqueued();
-    // It is RQ's own now.
+    // RQ itself has stored the job now.
     let status: String =
         get_jobs_redis(&test_request).expect("connect").hget(format!("rq:job:{id}"), "status").expect("HGET");
     assert_eq!(status, "finished");
     Ok(())
 }
 
-/// What failed waits for another try, and is dead after the last.
+/// A failed job waits for another attempt, and is dead after the last one.
 #[rstest]
 #[clean_redis]
-fn a_job_that_fails_is_tried_again_and_then_dead(
+fn a_failing_job_is_retried_and_then_dead(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
@@ -178,7 +178,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(
 
 #[rstest]
 #[clean_redis]
-fn a_job_that_runs_is_taken(
+fn a_running_job_is_unacked(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
@@ -194,17 +194,17 @@ fn a_job_that_runs_is_taken(
     worker.wait_for("end", || jobs.unacked().expect("the jobs").is_empty().then_some(()));
     jobs.assert_nothing_enqueued();
 
-    // By one that has not begun yet.
+    // By a job that has not started yet.
     rq_produce(&test_request, version, &json!([{"do": "note", "queue": "other", "args": ["y"], "take": true}]));
     assert_eq!(firsts(&jobs.unacked()?), ["y"]);
     jobs.assert_nothing_enqueued();
     Ok(())
 }
 
-/// The name is known whatever the arguments are; and where nobody knows it, no negative assertion passes.
+/// The name is known whatever the arguments. If RQ itself does not know it, no negative assertion passes.
 #[rstest]
 #[clean_redis]
-fn what_only_python_can_read_is_opaque(
+fn arguments_that_only_python_can_read_are_opaque(
     test_request: TestRequest,
     #[values("1.16", "2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
@@ -221,7 +221,7 @@ fn what_only_python_can_read_is_opaque(
     let pending = jobs.pending("mail")?;
     assert!(pending.iter().all(|job| job.why_opaque().is_some() && job.why_unreadable().is_none()), "{pending:?}");
     jobs.assert_enqueued("rq_tasks.note").times(2);
-    // As RQ calls it.
+    // RQ's name for the function.
     jobs.assert_enqueued("send").times(1);
     assert!(!holds(|| jobs.assert_not_enqueued("rq_tasks.note")));
     assert!(!holds(|| drop(jobs.assert_enqueued("rq_tasks.note").with_args(("x",)))));
@@ -229,7 +229,7 @@ fn what_only_python_can_read_is_opaque(
     test_request.travel(Duration::from_secs(500))?;
     assert_due_in(100, &jobs.scheduled()?[0]);
 
-    // With a serializer of the application's own.
+    // With the application's serializer.
     rq_produce(
         &test_request,
         version,
@@ -242,10 +242,10 @@ fn what_only_python_can_read_is_opaque(
     Ok(())
 }
 
-/// Groups and cron jobs are of RQ 2 and later; what a rate limit holds back, and a prefix, of RQ 3.
+/// Groups and cron jobs need RQ 2 or later; rate limits and key prefixes need RQ 3.
 #[rstest]
 #[clean_redis]
-fn what_newer_lines_keep_is_known(
+fn keys_of_newer_versions_are_known(
     test_request: TestRequest,
     #[values("2.12", "3.0")] version: &str,
 ) -> Result<(), Error> {
@@ -285,7 +285,7 @@ fn a_prefix_is_followed(test_request: TestRequest) -> Result<(), Error> {
     rq_produce(&test_request, prefix, &json!([{"do": "note", "queue": "mail", "args": ["theirs"]}]));
     jobs.enqueue(Job::new("rq_tasks.note").with_args(("ours",)).with_queue("mail"))?;
     assert_eq!(firsts(jobs.assert_enqueued("rq_tasks.note").times(2).only().jobs()), ["theirs", "ours"]);
-    // One that looks for other keys passes nothing over.
+    // A format for other keys ignores none of them.
     assert!(!holds(|| test_request.jobs_with_format(Rq::new()).assert_nothing_enqueued()));
     rq_work(&test_request, prefix, None, &["mail"]);
     assert_eq!(done(&test_request).len(), 2);
@@ -293,7 +293,7 @@ fn a_prefix_is_followed(test_request: TestRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of the package rq-scheduler, which keeps jobs for later in a set of its own.
+/// Jobs of the package rq-scheduler, which keeps them in a separate sorted set.
 #[rstest]
 #[clean_redis]
 fn a_job_of_rq_scheduler_waits(test_request: TestRequest) -> Result<(), Error> {

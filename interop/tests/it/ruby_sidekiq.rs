@@ -1,4 +1,4 @@
-//! Jobs of Ruby's Sidekiq: queued by it and read here, and queued here and done by its worker.
+//! Jobs of Ruby's Sidekiq: queued by Sidekiq and read here, and queued here and done by its worker.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use transient_fixtures::{Job, Jobs, Sidekiq, TestRequest, clean_redis, get_jobs_
 
 use crate::python::{Worker, ids_from};
 
-/// Its version. Without it the test fails.
+/// The version of Sidekiq. Without Sidekiq the test fails.
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
@@ -25,7 +25,7 @@ fn version() -> &'static str {
     })
 }
 
-/// One of Sidekiq's programs, in the directory of the jobs.
+/// A Sidekiq program, run in the directory of the jobs.
 fn program(name: &str, test_request: &TestRequest) -> Command {
     version();
     let mut command = Command::new(name);
@@ -34,7 +34,7 @@ fn program(name: &str, test_request: &TestRequest) -> Command {
     command
 }
 
-/// Calls Sidekiq, as `produce.rb` says.
+/// Calls Sidekiq; `produce.rb` documents the calls.
 fn call(test_request: &TestRequest, calls: &Value) -> Vec<Value> {
     ids_from(program("ruby", test_request).arg("produce.rb"), calls)
 }
@@ -50,7 +50,7 @@ fn worker_program(test_request: &TestRequest) -> Command {
     command
 }
 
-/// The notes of the jobs that are done, once there are that many.
+/// Waits until the jobs have left this number of notes.
 fn done(test_request: &TestRequest, worker: &mut Worker, count: usize) -> Vec<Value> {
     let mut redis = get_redis(test_request).expect("connect");
     let notes: Vec<String> = worker.wait_for(&format!("{count} jobs done"), || {
@@ -106,7 +106,7 @@ fn jobs_are_in_their_queues_in_the_order_of_the_workers(
     test_request: TestRequest,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let bulk = json!({"class": "Shop::SendMail", "args": [[2], [3]]});
-    // As the adapter of Active Job queues what it wraps.
+    // A job wrapped by Active Job's adapter.
     let wrapped = json!({
         "class": "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper", "wrapped": "ReminderJob", "queue": "mail",
         "args": [{"job_class": "ReminderJob", "queue_name": "mail", "arguments": ["asa"]}],
@@ -160,7 +160,7 @@ fn a_job_for_later_is_scheduled(test_request: TestRequest) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Theirs and ours.
+/// Jobs queued by Sidekiq and by this crate.
 #[rstest]
 #[clean_redis]
 fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
@@ -172,7 +172,7 @@ fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn 
         Job::new("Shop::SendMail").with_args(2).with_queue("money").with_countdown(Duration::from_secs(3600)),
     )?;
     let ids = call(&test_request, &json!([mail(1), {"to": "Shop::SendMail", "call": ["perform_in", 3500, 3]}]));
-    // Drained and queued again, it is the same.
+    // A drained job is unchanged after it is enqueued again.
     let drained = jobs.drain("default")?;
     for job in drained.clone() {
         jobs.enqueue(job)?;
@@ -183,7 +183,7 @@ fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn 
     let notes = done(&test_request, &mut worker, 2);
     let ours = json!({"class": "Shop::SendMail", "jid": tried, "args": args, "queue": "default", "retry_count": 2});
     assert_eq!((&notes[0], &notes[1]["jid"]), (&ours, &ids[0]));
-    // What is not due yet is left.
+    // A job that is not due yet stays.
     jobs.assert_enqueued("Shop::SendMail").times(2).only();
     assert_eq!(jobs.scheduled()?.len(), 2);
     assert_something_enqueued(&jobs, "Shop::SendMail");
@@ -197,10 +197,10 @@ fn the_worker_does_what_is_due(test_request: TestRequest) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// What failed waits for another try, and is dead after the last.
+/// A failed job waits for another attempt, and is dead after the last one.
 #[rstest]
 #[clean_redis]
-fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
+fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let jobs = test_request.jobs_with_format(Sidekiq::new());
     let charge =
         json!({"to": "Shop::Charge", "set": {"retry": 2, "backtrace": true}, "call": ["perform_async", "ÅÄÖ"]});
@@ -221,7 +221,7 @@ fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> R
     assert_eq!((job.retries(), job.eta()), (3, None));
     jobs.assert_nothing_enqueued();
 
-    // What no worker can read is dead at once. Meanwhile it is no other job.
+    // A message that no worker can read is dead at once. Until then it does not count as another job.
     drop(worker);
     get_jobs_redis(&test_request)?.lpush::<_, _, ()>("queue:money", "no JSON")?;
     assert_something_enqueued(&jobs, "Shop::KeepShop");
@@ -232,10 +232,10 @@ fn a_job_that_fails_is_tried_again_and_then_dead(test_request: TestRequest) -> R
     Ok(())
 }
 
-/// What it leaves beside the jobs is known: of a process that works, and of one that was killed.
+/// The metadata of Sidekiq is known, of a running process and of a killed one.
 #[rstest]
 #[clean_redis]
-fn what_a_worker_says_of_itself_is_no_job(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
+fn metadata_of_workers_is_not_a_job(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let (jobs, mut redis) = (test_request.jobs_with_format(Sidekiq::new()), get_jobs_redis(&test_request)?);
     let mut keys = move || {
         let mut keys: Vec<String> = redis.keys("*").expect("KEYS");
@@ -275,7 +275,7 @@ fn a_namespace_is_followed(
     let jobs = test_request.jobs_with_format(Sidekiq::new().with_namespace(namespace));
     jobs.assert_enqueued("Shop::SendMail").times(2).only();
     jobs.enqueue(Job::new("Shop::SendMail").with_args(3))?;
-    // And what looks for other keys passes nothing over.
+    // A format for other keys ignores none of them.
     assert_something_enqueued(&test_request.jobs_with_format(Sidekiq::new()), "Shop::Charge");
 
     test_request.travel(Duration::from_secs(61))?;

@@ -1,6 +1,6 @@
 //! Jobs of the Rust crate celery, which speaks Celery's protocol 2 without kombu.
 
-// What `celery::task` writes.
+// A message written by `celery::task`.
 #![allow(non_local_definitions)]
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ async fn shop(test_request: &TestRequest) -> Arc<Celery> {
     app.await.expect("an application")
 }
 
-/// That many notes, as soon as they are there.
+/// Waits until there is this number of notes.
 async fn notes(test_request: &TestRequest, count: usize) -> Vec<String> {
     let mut redis = get_redis(test_request).expect("connect");
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -49,7 +49,7 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), transie
     let (shop, jobs) = (shop(&test_request).await, test_request.jobs());
     let id = shop.send_task(note::new("url".to_owned(), "ÅÄÖ 🦊".to_owned(), 3)).await.expect("send").task_id;
     let enqueued = jobs.assert_enqueued("shop.note").on_queue("notes").times(1);
-    // It gives all arguments by name.
+    // It passes all arguments by name.
     let enqueued = enqueued.with_kwargs(json!({"url": "url", "text": "ÅÄÖ 🦊", "copies": 3})).with_args(());
     assert_eq!(enqueued.jobs()[0].id(), Some(id.as_str()));
 

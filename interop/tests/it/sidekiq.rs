@@ -52,7 +52,7 @@ async fn its_jobs_are_read_here(test_request: TestRequest) -> Result<(), Box<dyn
     assert_eq!(scheduled.iter().map(|job| job.args()[0].clone()).collect::<Vec<_>>(), ["later", "other"]);
     assert_eq!(jobs.pending("mail")?.len(), 2);
 
-    // What it has for later is due for it after a travel.
+    // Its scheduled job is due after a travel.
     test_request.travel(Duration::from_secs(601))?;
     let sets = vec!["retry".to_owned(), "schedule".to_owned()];
     assert_eq!(Scheduled::new(pool.clone()).enqueue_jobs(chrono::Utc::now(), &sets).await.expect("enqueue"), 1);
@@ -69,7 +69,7 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
     let id = jobs.enqueue(Job::new("Note").with_args(("ours: ÅÄÖ", 1)).with_queue("mail"))?;
     jobs.enqueue(Job::new("Note").with_args(("later", 2)).with_queue("mail").with_countdown(Duration::from_secs(600)))?;
-    // Drained and queued again, it is the same.
+    // A drained job is unchanged after it is enqueued again.
     for job in jobs.drain("mail")? {
         jobs.enqueue(job)?;
     }
@@ -86,13 +86,11 @@ async fn its_worker_does_a_job_of_ours(test_request: TestRequest) -> Result<(), 
     Ok(())
 }
 
-/// What failed waits for another try, and is dead after the last.
+/// A failed job waits for another attempt, and is dead after the last one.
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_job_that_fails_is_tried_again_and_then_dead(
-    test_request: TestRequest,
-) -> Result<(), Box<dyn std::error::Error>> {
+async fn a_failing_job_is_retried_and_then_dead(test_request: TestRequest) -> Result<(), Box<dyn std::error::Error>> {
     let (pool, jobs) = (pool(&test_request).await, test_request.jobs_with_format(Sidekiq::new()));
     let mut processor = processor(&test_request, &pool);
     Note::opts().queue("mail").perform_async(&pool, ("fails".to_owned(), 1)).await?;
@@ -120,7 +118,7 @@ async fn a_namespace_is_followed(test_request: TestRequest) -> Result<(), Box<dy
     Note::opts().perform_in(&pool, Duration::from_secs(60), ("y".to_owned(), 1)).await?;
     let jobs = test_request.jobs_with_format(Sidekiq::new().with_namespace("shop"));
     jobs.assert_enqueued("Note").on_queue("default").times(2).only();
-    // And one that looks for other keys passes nothing over.
+    // A format for other keys ignores none of them.
     let other = test_request.jobs_with_format(Sidekiq::new());
     let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.assert_nothing_enqueued()));
     assert!(passed.is_err());

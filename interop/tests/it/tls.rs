@@ -1,5 +1,5 @@
-//! `rediss://`, as the README says that it is had: with redis's feature `tls-rustls`, and rustls with a provider of
-//! cryptography.
+//! `rediss://`, set up as the README describes: with redis's feature `tls-rustls`, and rustls with a cryptography
+//! provider.
 
 use std::env;
 use std::net::TcpListener;
@@ -12,19 +12,19 @@ use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
-/// A server with a certificate of its own, killed and reaped with the test.
+/// A server with its own certificate, killed and reaped with the test.
 struct Server(Child, TempDir, u16);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It can have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Server {
-    /// With TLS at its port, or without.
+    /// With or without TLS on its port.
     fn start(tls: bool) -> Self {
         let directory = TempDir::new().expect("a directory");
         let path = |name: &str| directory.path().join(name).display().to_string();
@@ -52,10 +52,10 @@ impl Server {
     }
 }
 
-/// The test below, in a process of its own.
+/// Runs the test below in a separate process.
 fn run(url: &str) -> (bool, String) {
     let mut command = Command::new(env::current_exe().expect("this binary"));
-    command.args(["tls::uses_what_is_named", "--exact", "--ignored", "--nocapture"]);
+    command.args(["tls::uses_the_named_server", "--exact", "--ignored", "--nocapture"]);
     let output = command.env("TRANSIENT_REDIS_URL", url).output().expect("run");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -64,7 +64,7 @@ fn run(url: &str) -> (bool, String) {
 #[rstest]
 #[ignore = "run by the tests below"]
 #[clean_redis]
-fn uses_what_is_named(test_request: TestRequest) {
+fn uses_the_named_server(test_request: TestRequest) {
     let mut redis = get_redis(&test_request).expect("connect");
     redis.set::<_, _, ()>("foo", "ÅÄÖ").expect("SET");
     println!("at {} stored {}", test_request.server(), redis.get::<_, String>("foo").expect("GET"));
@@ -73,7 +73,7 @@ fn uses_what_is_named(test_request: TestRequest) {
 #[test]
 fn a_server_with_tls_is_used() {
     let server = Server::start(true);
-    // A certificate that nobody has signed.
+    // A certificate without a trusted signature.
     let (passed, output) = run(&format!("rediss://127.0.0.1:{}/#insecure", server.2));
     assert!(passed && output.contains("(running)") && output.contains("stored ÅÄÖ"), "{output}");
 }
@@ -89,7 +89,7 @@ fn tls_to_a_server_without_it_is_reported() {
 }
 
 #[test]
-fn a_certificate_that_nobody_has_signed_is_reported() {
+fn an_unsigned_certificate_is_reported() {
     let server = Server::start(true);
     let (passed, output) = run(&format!("rediss://localhost:{}", server.2));
     assert!(!passed && output.contains("TLS"), "{output}");

@@ -38,7 +38,7 @@ async fn show(session: Session) -> Json<Value> {
     Json(json!({"user": user, "cart": cart}))
 }
 
-/// The cookie that is set, if any, and the page.
+/// Returns the cookie that is set, if any, and the page.
 async fn send(shop: &Router, request: Request<Body>) -> (Option<String>, Value) {
     let response = shop.clone().oneshot(request).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
@@ -53,7 +53,7 @@ pub(crate) fn with_json(mut request: Request<Body>, body: &Value) -> Request<Bod
     request
 }
 
-/// Every kind of value that JSON has.
+/// Every kind of JSON value.
 pub(crate) fn everything() -> Value {
     json!({
         "ÅÄÖ 🦊": ["", "日本", "\u{0}\"\\\n"],
@@ -84,12 +84,12 @@ async fn the_session_that_the_router_begins_is_read_here(
 ) -> Result<(), Error> {
     let shop = shop(&test_request, cookie_name).await;
     let visitor = test_request.visitor_with_format(TowerSessions::new().with_cookie_name(cookie_name));
-    // A cookie of a session that is not there: the router gives another.
+    // A cookie of a session that does not exist. The router sets another one.
     let (cookie, _) = send(&shop, with_json(visitor.request("POST", "/cart"), &everything())).await;
     let cookie = cookie.expect("a cookie");
     visitor.apply_set_cookie(&cookie)?;
     assert!(!visitor.session().is_new()?);
-    // The same attributes, but for the age that this application gives.
+    // The same attributes, except for the age that this application sets.
     let words = |line: &str| line.split("; ").filter(|word| !word.starts_with("Max-Age")).map(str::to_owned).collect();
     let (ours, theirs): (BTreeSet<String>, BTreeSet<String>) = (words(&visitor.set_cookie()), words(&cookie));
     assert_eq!(ours, theirs);
@@ -121,13 +121,13 @@ async fn each_side_keeps_what_the_other_has_set(test_request: TestRequest) -> Re
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_session_that_was_ended_is_nobodys_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
+async fn a_deleted_session_is_gone_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+    let (shop, logged_out) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     visitor.log_in("asa")?;
     let request = visitor.request("GET", "/cart");
     visitor.session().invalidate()?;
-    assert_eq!(send(&shop, request).await.1, nobody);
+    assert_eq!(send(&shop, request).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let id = visitor.session().id();
@@ -142,27 +142,27 @@ async fn a_session_that_was_ended_is_nobodys_on_both_sides(test_request: TestReq
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn a_session_that_is_over_is_a_new_one_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
-    let (shop, nobody) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
+async fn an_expired_session_is_new_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
+    let (shop, logged_out) = (shop(&test_request, "id").await, json!({"user": null, "cart": null}));
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     let mut redis = get_redis(&test_request).expect("connect");
 
     visitor.log_in("asa")?;
     test_request.travel_to_expiry(&visitor.session().key())?;
     assert!(visitor.session().is_new()?);
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
 
     visitor.log_in("asa")?;
     let () = redis.del(visitor.session().key()).expect("DEL");
     assert_eq!(visitor.user::<String>()?, None);
-    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, nobody);
+    assert_eq!(send(&shop, visitor.request("GET", "/cart")).await.1, logged_out);
     Ok(())
 }
 
 #[rstest]
 #[clean_redis]
 #[tokio::test]
-async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(), Error> {
+async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> Result<(), Error> {
     let shop = shop(&test_request, "id").await;
     let visitor = test_request.visitor_with_format(TowerSessions::new());
     let ttl = || visitor.session().ttl().expect("TTL").expect("a session").as_secs();
@@ -175,7 +175,7 @@ async fn the_session_lives_equally_long(test_request: TestRequest) -> Result<(),
     assert!((1100..=1200).contains(&ttl()), "{}", ttl());
     assert!(cookie.expect("a cookie").contains("Max-Age=1200"));
 
-    // Reading is no use of it, for neither.
+    // Neither side counts reading as use.
     let () = redis.expire(visitor.session().key(), 100).expect("EXPIRE");
     visitor.user::<String>()?;
     send(&shop, visitor.request("GET", "/cart")).await;

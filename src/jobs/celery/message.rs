@@ -125,7 +125,7 @@ fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
     let body = message.body.text().ok_or(say::NO_BODY)?;
     match message.content_type.text() {
         Some("application/json") => {}
-        other => return Err(say::body_is_no_json(other)),
+        other => return Err(say::body_is_not_json(other)),
     }
     let encoding = message.properties.as_ref().and_then(|properties| properties.body_encoding.text());
     let body = match encoding {

@@ -1,8 +1,8 @@
-//! Frames cut in every way.
+//! Frames, whole and split at any byte.
 
 use super::*;
 
-/// Where frames end when the bytes come one by one, checked against all at once.
+/// Finds the ends of frames in bytes that arrive one by one, and checks that they are the same for all bytes at once.
 fn ends(side: Side, bytes: &[u8]) -> Result<Vec<usize>, Malformed> {
     let mut framer = Framer::new(side);
     let (mut ends, mut start) = (Vec::new(), 0);
@@ -90,7 +90,7 @@ fn the_server_ignores_empty_commands() {
 }
 
 #[test]
-fn rejects_what_is_not_the_protocol() {
+fn rejects_bytes_that_are_not_the_protocol() {
     for (side, bytes, expected) in [
         (Side::Server, "HTTP/1.1 200 OK\r\n", Malformed::Type(b'H')),
         (Side::Server, "*1\r\n.\r\n", Malformed::Type(b'.')),

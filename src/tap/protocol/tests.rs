@@ -30,7 +30,7 @@ fn replies_answer_commands_in_order() {
 }
 
 #[test]
-fn messages_answer_nothing() {
+fn messages_are_not_replies() {
     for array in ['*', '>'] {
         let (mut protocol, mut log) = (Protocol::new(1), Log::default());
         send(&mut protocol, &mut log, "SUBSCRIBE a b");
@@ -100,7 +100,7 @@ fn reset_holds_from_its_reply_on() {
 }
 
 #[test]
-fn commands_without_replies_don_t_wait() {
+fn skipped_replies_are_not_expected() {
     let (mut protocol, mut log) = (Protocol::new(1), Log::default());
     for line in ["CLIENT REPLY SKIP", "SET a 1", "GET a", "CLIENT REPLY OFF", "SET a 2", "CLIENT REPLY ON", "GET b"] {
         send(&mut protocol, &mut log, line);
@@ -126,7 +126,7 @@ fn transactions_are_one_round_trip() {
 }
 
 #[test]
-fn keeps_no_passwords() {
+fn passwords_are_not_recorded() {
     let (mut protocol, mut log) = (Protocol::new(1), Log::default());
     for line in ["AUTH asa hunter2", "HELLO 3 AUTH asa hunter2 SETNAME shop", "CONFIG SET requirepass hunter2"] {
         send(&mut protocol, &mut log, line);

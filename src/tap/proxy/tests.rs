@@ -1,4 +1,4 @@
-//! A proxy between clients and peers that don't keep to the protocol.
+//! A proxy between clients and servers that violate the protocol.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::thread;
 
 use super::*;
 
-/// Starts a proxy in front of a server that answers each connection with these bytes and closes it. Returns its port.
+/// Starts a proxy in front of a server that sends these bytes on each connection and closes it. Returns its port.
 fn in_front_of(answer: &'static [u8]) -> (u16, Arc<Shared>) {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
     let address = Address::Tcp(server.local_addr().expect("an address"));
@@ -28,13 +28,13 @@ fn ask(port: u16, question: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");
     stream.write_all(question).expect("write");
     let mut answer = Vec::new();
-    // A reset is an end as well.
+    // A reset counts as an end.
     let _ = stream.read_to_end(&mut answer);
     answer
 }
 
 #[test]
-fn a_server_s_last_words_arrive() {
+fn forwards_the_last_bytes_before_a_close() {
     let (port, shared) = in_front_of(b"-ERR max number of clients reached\r\n");
     for _ in 0..50 {
         assert_eq!(ask(port, b"PING\r\n"), b"-ERR max number of clients reached\r\n");
@@ -44,7 +44,7 @@ fn a_server_s_last_words_arrive() {
 }
 
 #[test]
-fn garbage_of_a_server_closes_its_connection() {
+fn garbage_from_a_server_closes_its_connection() {
     let (port, shared) = in_front_of(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(ask(port, b"PING\r\n"), b"");
     assert_eq!(ask(port, b"PING\r\n"), b"");
@@ -54,7 +54,7 @@ fn garbage_of_a_server_closes_its_connection() {
 }
 
 #[test]
-fn a_client_of_a_server_that_is_gone_is_closed() {
+fn closes_clients_if_the_server_is_gone() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("an address");
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
     let port = listener.local_addr().expect("an address").port();
@@ -65,9 +65,9 @@ fn a_client_of_a_server_that_is_gone_is_closed() {
     thread.join().expect("the proxy");
 }
 
-/// Random bytes on both sides: no panic, no hang, and memory is bounded by the record.
+/// The proxy does not panic or hang, and the record bounds its memory.
 #[test]
-fn random_bytes_harm_nothing() {
+fn survives_random_bytes_on_both_sides() {
     let mut seed = 7_u64;
     let mut next = move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

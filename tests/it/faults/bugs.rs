@@ -1,4 +1,4 @@
-//! Programs with one bug each, and the same programs without it. A sweep finds each bug, and passes the right program.
+//! Programs with one bug each, and the same programs without it. Sweeps find each bug, and pass the fixed programs.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,14 +16,14 @@ fn connect(run: &Run) -> RedisResult<Connection> {
     Client::open(run.redis_url())?.get_connection()
 }
 
-/// The sweep of the program with its bug fails, and that of the program without it passes.
+/// Asserts that the sweep fails with the bug, and passes without it.
 fn finds_the_bug<'a>(sweep: impl Fn(bool) -> Sweep<'a>) {
     let found = catch_unwind(AssertUnwindSafe(|| sweep(true).check()));
     assert!(found.is_err(), "the bug was not found: {found:?}");
     sweep(false).check();
 }
 
-/// A login gives the session a new id. A crash in between loses the session.
+/// A login gives the session a new id. A failure between the two commands loses the session.
 #[rstest]
 #[clean_redis]
 fn lost_session(test_request: TestRequest) {
@@ -45,7 +45,7 @@ fn lost_session(test_request: TestRequest) {
     });
 }
 
-/// The reply is lost, and the job is queued again.
+/// The reply is lost, and the retry queues the job again.
 #[rstest]
 #[clean_redis]
 fn duplicate_job(test_request: TestRequest) {
@@ -62,7 +62,7 @@ fn duplicate_job(test_request: TestRequest) {
     });
 }
 
-/// The worker has the job, and dies before it has read it.
+/// RPOP removes the job, but its reply is lost.
 #[rstest]
 #[clean_redis]
 fn job_lost_after_rpop(test_request: TestRequest) {
@@ -113,7 +113,7 @@ fn stale_cache_after_a_failed_del(test_request: TestRequest) {
     });
 }
 
-/// The reply is lost, and the visit is counted again.
+/// The reply is lost, and the retry counts the visit again.
 #[rstest]
 #[clean_redis]
 fn retry_that_counts_twice(test_request: TestRequest) {
@@ -130,7 +130,7 @@ fn retry_that_counts_twice(test_request: TestRequest) {
     });
 }
 
-/// The limiter counts, and its window never ends.
+/// The limiter's counter never expires if EXPIRE fails after INCR.
 #[rstest]
 #[clean_redis]
 fn incr_and_expire_apart(test_request: TestRequest) {
@@ -149,7 +149,7 @@ fn incr_and_expire_apart(test_request: TestRequest) {
     });
 }
 
-/// The holder dies, and nobody gets the lock again.
+/// The holder fails before it releases a lock that never expires.
 #[rstest]
 #[clean_redis]
 fn lock_never_released(test_request: TestRequest) {
@@ -168,7 +168,7 @@ fn lock_never_released(test_request: TestRequest) {
     });
 }
 
-/// The order is in the cache, and the database has refused it.
+/// The order is cached, but the database transaction fails.
 #[rstest]
 #[clean_redis]
 fn cache_written_before_the_commit(test_request: TestRequest) {
@@ -193,10 +193,10 @@ fn cache_written_before_the_commit(test_request: TestRequest) {
     });
 }
 
-/// The cache is down, and so is the page.
+/// An error of the cache becomes an error of the page.
 #[rstest]
 #[clean_redis]
-fn cache_error_becomes_the_user_s(test_request: TestRequest) {
+fn cache_error_shown_to_the_user(test_request: TestRequest) {
     fn page(run: &Run, is_wrong: bool) -> RedisResult<String> {
         let cached = connect(run).and_then(|mut redis| redis.get::<_, Option<String>>("page"));
         let cached = if is_wrong { cached? } else { cached.unwrap_or_default() };
@@ -205,7 +205,7 @@ fn cache_error_becomes_the_user_s(test_request: TestRequest) {
     finds_the_bug(|is_wrong| faults::sweep(&test_request, move |run| page(run, is_wrong)));
 }
 
-/// A client of its own: a reply that came too late answers the next question.
+/// A hand-written client takes a late reply for the reply to its next command.
 #[rstest]
 #[clean_redis]
 fn connection_used_again_after_a_late_reply(test_request: TestRequest) {
@@ -244,7 +244,7 @@ fn connection_used_again_after_a_late_reply(test_request: TestRequest) {
         let mut redis = Plain::connect(run.redis_url());
         if redis.strlen("long").is_empty() {
             if is_wrong {
-                // Until the reply to the first question is there.
+                // Wait for the reply to the first command.
                 std::thread::sleep(Duration::from_millis(200));
             } else {
                 redis = Plain::connect(run.redis_url());
@@ -260,7 +260,7 @@ fn connection_used_again_after_a_late_reply(test_request: TestRequest) {
     });
 }
 
-/// The fallback writes the value, and forgets when it ends.
+/// The fallback writes the value without its TTL.
 #[rstest]
 #[clean_redis]
 fn ttl_dropped_by_a_later_set(test_request: TestRequest) {
@@ -281,7 +281,7 @@ fn ttl_dropped_by_a_later_set(test_request: TestRequest) {
     });
 }
 
-/// The key is there, and then it is not.
+/// The key disappears between EXISTS and GET.
 #[rstest]
 #[clean_redis]
 fn exists_then_get(test_request: TestRequest) {
@@ -303,7 +303,7 @@ fn exists_then_get(test_request: TestRequest) {
     });
 }
 
-/// An error is taken for an empty cart, and the cart is written over.
+/// An error is taken for an empty cart, and the cart is overwritten.
 #[rstest]
 #[clean_redis]
 fn moved_taken_for_nil(test_request: TestRequest) {
@@ -321,7 +321,7 @@ fn moved_taken_for_nil(test_request: TestRequest) {
     });
 }
 
-/// The connection is new, and listens to nothing.
+/// The client reconnects, but does not subscribe again.
 #[rstest]
 #[clean_redis]
 fn subscription_lost_after_a_cut(test_request: TestRequest) {
@@ -336,7 +336,7 @@ fn subscription_lost_after_a_cut(test_request: TestRequest) {
             }
         }
         if let Ok(listeners) = client.get_connection()?.publish::<_, _, u32>("news", "x") {
-            assert!(listeners > 0, "nobody listens");
+            assert!(listeners > 0, "no client is subscribed");
         }
         drop(subscriber);
         Ok(())
@@ -344,7 +344,7 @@ fn subscription_lost_after_a_cut(test_request: TestRequest) {
     finds_the_bug(|is_wrong| faults::sweep(&test_request, move |run| listen(run, is_wrong)).cutting());
 }
 
-/// The job is acknowledged, and then the mail is not sent.
+/// The job is acknowledged before the mail is sent.
 #[rstest]
 #[clean_redis]
 fn acknowledged_before_it_is_done(test_request: TestRequest) {
@@ -367,10 +367,10 @@ fn acknowledged_before_it_is_done(test_request: TestRequest) {
     });
 }
 
-/// The first attempt fails, and no other is made.
+/// A failed warm-up is never retried.
 #[rstest]
 #[clean_redis]
-fn warm_up_that_gives_up_for_ever(test_request: TestRequest) {
+fn warm_up_that_is_never_retried(test_request: TestRequest) {
     fn warm_up(run: &Run, is_wrong: bool) -> RedisResult<()> {
         let mut redis = connect(run)?;
         if redis.exists("warm")? {

@@ -12,7 +12,7 @@ use crate::golden::golden;
 
 #[rstest]
 #[clean_redis]
-fn files_that_are_wrong_are_named_with_their_line(test_request: TestRequest) {
+fn invalid_files_are_reported_with_their_line(test_request: TestRequest) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display().to_string();
     let form =
@@ -65,9 +65,9 @@ fn values() -> impl Strategy<Value = (u8, Vec<Vec<u8>>, Vec<f64>, Option<u32>)> 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What was captured, kept in a file and brought back is captured again.
+    /// A snapshot that was captured, saved and restored is captured again unchanged.
     #[test]
-    fn a_snapshot_is_what_it_was(
+    fn a_kept_snapshot_is_unchanged(
         keys in proptest::collection::btree_map(proptest::collection::vec(any::<u8>(), 0..12), values(), 0..12),
     ) {
         let test_request = TestRequest::clean();
@@ -104,7 +104,7 @@ proptest! {
         test_request.restore(&read).expect("restore");
         let after = test_request.snapshot().expect("snapshot");
         prop_assert_eq!(&after, &before);
-        // Of a file, nobody knows when its timeouts began to run.
+        // A file does not record when its TTLs began to run.
         prop_assert!(read.diff(&after).is_empty(), "{}", read.diff(&after));
     }
 }

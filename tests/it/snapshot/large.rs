@@ -1,4 +1,4 @@
-//! Snapshots that are restored in steps: more than one MULTI would take without keeping the server to itself.
+//! Snapshots that are restored in steps, because a single MULTI would block the server for too long.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use transient_fixtures::{Provider, Snapshot, TestRequest, clean_redis, get_jobs_
 
 use super::{connect, run};
 
-/// Keys of every type, in both databases, some with more elements than one step has.
+/// Keys of every type in both databases, some with more elements than fit in one step.
 fn fill(test_request: &TestRequest) {
     let mut fill = redis::pipe();
     for number in 0..3_000 {
@@ -31,7 +31,7 @@ fn fill(test_request: &TestRequest) {
     jobs.exec(&mut get_jobs_redis(test_request).expect("connect")).expect("fill");
 }
 
-/// A snapshot's file: a key of its own, and so many besides.
+/// A snapshot file with one special key and this number of others.
 fn file(count: usize, entry: &str) -> tempfile::NamedTempFile {
     let many = |number| format!(r#", {{"key": "k{number}", "value": {{"string": "x"}}}}"#);
     let many = (0..count).map(many).collect::<Vec<_>>().concat();
@@ -43,7 +43,7 @@ fn file(count: usize, entry: &str) -> tempfile::NamedTempFile {
 
 #[rstest]
 #[clean_redis]
-fn what_is_large_is_restored_too(test_request: TestRequest) {
+fn large_snapshots_are_restored(test_request: TestRequest) {
     fill(&test_request);
     let before = test_request.snapshot().expect("snapshot");
     assert_eq!(before.len(), 9_004);
@@ -57,10 +57,10 @@ fn what_is_large_is_restored_too(test_request: TestRequest) {
     assert!(Snapshot::from_file(file.path()).expect("read") == before);
 }
 
-/// Of a file, only the keys that it names are replaced.
+/// Only the keys named in a file are replaced.
 #[rstest]
 #[clean_redis]
-fn a_large_file_is_loaded_beside_what_is_there(test_request: TestRequest) {
+fn a_large_file_is_loaded_beside_existing_keys(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "stays", "x"; "RPUSH", "k7", "other"; "SET", "list", "other";]);
     let file = file(6_000, r#"{"key": "list", "value": {"list": ["a", "b"]}, "ttl_ms": 1000000}"#);
@@ -73,10 +73,10 @@ fn a_large_file_is_loaded_beside_what_is_there(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn of_a_large_one_that_fails_nothing_is_left(
+fn a_large_load_that_fails_leaves_nothing(
     test_request: TestRequest,
     #[values(false, true)] load: bool,
-    // In the first step, or in the last one.
+    // In the first step or in the last.
     #[values("a", "z")] name: &str,
 ) {
     connect(&test_request).set::<_, _, ()>("before", "x").expect("SET");
@@ -92,10 +92,10 @@ fn of_a_large_one_that_fails_nothing_is_left(
     assert!(test_request.snapshot().expect("snapshot").is_empty());
 }
 
-/// What the server would refuse anywhere in it is found out before anything is changed.
+/// Anything that the server would refuse is found before data changes.
 #[rstest]
 #[clean_redis]
-fn a_large_one_that_is_refused_changes_nothing(test_request: TestRequest) {
+fn a_large_load_that_is_refused_changes_nothing(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "before", "x";]);
     let before = test_request.snapshot().expect("snapshot");

@@ -1,4 +1,4 @@
-//! What people see of snapshots.
+//! Snapshots as people read them.
 
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use transient_fixtures::{Snapshot, TestRequest, clean_redis, get_jobs_redis, red
 
 use super::{connect, run};
 
-/// Numbers of seconds rounded up to hundreds: the machine may have stood still for a moment.
+/// Seconds, rounded up to hundreds because the machine can pause.
 pub(crate) fn rounded(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
     for at in 1..words.len() {
@@ -24,7 +24,7 @@ pub(crate) fn rounded(text: &str) -> String {
 
 #[rstest]
 #[clean_redis]
-fn the_text_is_for_people(test_request: TestRequest) {
+fn prints_readable_text(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     assert_eq!(test_request.snapshot().unwrap().to_string(), "database 14: no keys\ndatabase 15: no keys");
     let (long, letters) = ("x".repeat(5_000), "å".repeat(200));
@@ -71,7 +71,7 @@ fn the_text_is_for_people(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_diff_has_a_line_a_change(test_request: TestRequest) {
+fn a_diff_has_one_line_per_change(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(
         &mut redis,
@@ -148,7 +148,7 @@ fn a_diff_has_a_line_a_change(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
+fn a_ttl_that_runs_down_is_not_a_change(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["SET", "runs", "x", "EX", "6000"; "SET", "refreshed", "x", "EX", "6000";]);
     let before = test_request.snapshot().expect("snapshot");
@@ -163,10 +163,10 @@ fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
         moved.strip_prefix("TTL moved 14 refreshed: ").expect("one line").split_once(" -> ").expect("an arrow");
     let seconds = |text: &str| text.trim_end_matches(" s").parse::<u64>().expect("seconds");
     assert!((5_900..=5_998).contains(&seconds(from)) && seconds(to) > seconds(from), "{moved}");
-    // The other way round, they have run backwards.
+    // In the other order, TTLs have decreased.
     let back = later.diff(&before).to_string();
     assert!(back.starts_with("TTL moved 14 refreshed: ") && back.lines().count() == 1, "{back}");
-    // Nobody knows when a file's timeouts began to run.
+    // A file does not record when its TTLs began to run.
     let read_later = Snapshot::from_file(file.path()).expect("read");
     for file in [&read, &read_later] {
         for live in [&before, &later] {
@@ -183,10 +183,10 @@ fn a_timeout_that_runs_has_not_moved(test_request: TestRequest) {
     assert!(rounded(&aged).starts_with("TTL moved 14 refreshed: 6000 s -> 3000 s"), "{aged}");
 }
 
-/// However much of something there is, it is one line that people can read.
+/// Any amount of data becomes one readable line.
 #[rstest]
 #[clean_redis]
-fn what_is_long_is_cut(test_request: TestRequest) {
+fn long_values_are_truncated(test_request: TestRequest) {
     let mut redis = connect(&test_request);
     run(&mut redis, commands!["XGROUP", "CREATE", "events", "mail", "0", "MKSTREAM";]);
     let before = test_request.snapshot().expect("snapshot");

@@ -1,4 +1,4 @@
-//! Faults by hand: each does to its command what it says, and to no other.
+//! Rules inject their faults into matching commands, and leave the others alone.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn connect(tap: &Tap) -> Connection {
 
 #[rstest]
 #[clean_redis]
-fn cut_before_leaves_nothing_and_cut_after_leaves_all(test_request: TestRequest) {
+fn cut_before_skips_the_command_and_cut_after_executes_it(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut direct = get_redis(&test_request).expect("connect");
     let rule = tap.on("INCR*").key("a").times(1).cut_before();
@@ -26,7 +26,7 @@ fn cut_before_leaves_nothing_and_cut_after_leaves_all(test_request: TestRequest)
 
     // The rules are used up, and later commands pass.
     assert_eq!(connect(&tap).incr::<_, _, u32>("a", 1).expect("INCR"), 2);
-    let harmed = tap.commands().only(transient_fixtures::tap::Command::is_harmed);
+    let harmed = tap.commands().only(transient_fixtures::tap::Command::has_fault);
     assert_eq!(harmed.len(), 2);
     assert!(harmed[0].reply().is_none() && harmed[1].reply().is_some(), "{harmed}");
 }
@@ -62,10 +62,10 @@ fn replies_can_be_replaced(test_request: TestRequest) {
     assert!(redis.get::<_, String>("a").is_err());
 }
 
-/// The replies around a harmed one are their commands' own.
+/// The other commands of the pipeline get their own replies.
 #[rstest]
 #[clean_redis]
-fn a_rule_in_a_pipeline_harms_its_command_only(test_request: TestRequest) {
+fn a_rule_affects_only_its_command_in_a_pipeline(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     let ask = |redis: &mut Connection| -> Vec<RedisResult<Option<u32>>> {
@@ -96,7 +96,7 @@ fn a_rule_in_a_pipeline_harms_its_command_only(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn a_late_reply_comes_after_the_client_gave_up(test_request: TestRequest) {
+fn a_late_reply_arrives_after_the_client_timed_out(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     redis.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
@@ -109,7 +109,7 @@ fn a_late_reply_comes_after_the_client_gave_up(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn data_is_lost_before_a_command(test_request: TestRequest) {
+fn loses_data_before_the_command(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     pipe().set("cart:1", 1).set("cart:2", 1).set("price:1", 1).exec(&mut redis).expect("SET");
@@ -122,7 +122,7 @@ fn data_is_lost_before_a_command(test_request: TestRequest) {
 
 #[rstest]
 #[clean_redis]
-fn rules_count_and_choose(test_request: TestRequest) {
+fn rules_skip_count_and_filter(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = connect(&tap);
     let rule = tap.on("GET").key("a*").skip(1).times(1).error("ERR no");
@@ -144,7 +144,7 @@ fn rules_count_and_choose(test_request: TestRequest) {
     assert!(redis.get::<_, Option<u32>>("a").is_ok());
 }
 
-/// Commands of any size pass while rules are there.
+/// A command longer than 64 KiB is judged by its first bytes.
 #[rstest]
 #[clean_redis]
 fn large_commands_pass_rules(test_request: TestRequest) {

@@ -10,7 +10,7 @@ use transient_fixtures::{TestRequest, clean_redis, test_request};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
-/// Commands whose replies depend on nothing but the data.
+/// Commands whose replies depend only on the data.
 fn command() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let key = || prop::sample::select(&KEYS[..]).prop_map(|key| key.as_bytes().to_vec());
     let value = || prop_oneof![any::<Vec<u8>>(), Just(b"7".to_vec()), Just(b"\r\n$-1\r\n".to_vec())];
@@ -55,7 +55,7 @@ fn packed(command: &[Vec<u8>]) -> Vec<u8> {
     packed
 }
 
-/// The bytes of all replies, to commands that are sent in pieces of that size.
+/// Sends the commands in pieces of this size, and returns the bytes of all replies.
 fn replies(url: &str, commands: &[Vec<Vec<u8>>], piece: usize) -> Vec<u8> {
     let info = redis::Client::open(url).expect("a URL").get_connection_info().clone();
     let mut stream = TcpStream::connect(info.addr().to_string()).expect("connect");
@@ -79,7 +79,7 @@ fn replies(url: &str, commands: &[Vec<Vec<u8>>], piece: usize) -> Vec<u8> {
     replies
 }
 
-/// Without what is different on each connection: its id in the reply to HELLO.
+/// Removes the connection's id from replies to HELLO, because it differs between connections.
 fn without_ids(replies: &[u8]) -> Vec<u8> {
     let mut shown = Vec::new();
     let mut rest = replies;
@@ -108,7 +108,7 @@ fn random_commands_get_the_same_replies(test_request: TestRequest) {
             let before = tap.commands().len();
             let tapped = replies(tap.redis_url(), &commands, piece);
             prop_assert_eq!(without_ids(&tapped), without_ids(&direct));
-            // Each command has the reply that is its own.
+            // Every command is recorded with a reply.
             let seen = tap.commands();
             let of_them: Vec<_> = seen[before..].iter().filter(|command| command.name() != "AUTH").collect();
             prop_assert_eq!(of_them.len(), commands.len() + 3);

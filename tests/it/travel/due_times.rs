@@ -1,4 +1,4 @@
-//! Due times that are no ends of keys: scores, and what queued jobs say.
+//! Due times that are not TTLs: scores, and times in queued jobs.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_jobs_redi
 
 use super::{HOUR, connect};
 
-/// The formats that a test has looked for jobs with.
+/// The formats with which a test has looked for jobs.
 #[rstest]
 #[clean_redis]
 fn due_times_of_other_formats_age_too(test_request: TestRequest) {
@@ -42,14 +42,14 @@ fn due_times_of_other_formats_age_too(test_request: TestRequest) {
         let eta = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000 + number / 2);
         jobs.enqueue(Job::new("due").with_queue("x").with_eta(eta)).expect("enqueue");
     }
-    // Asked for twice, it ages once.
+    // If a format is requested twice, its jobs age once.
     drop(test_request.jobs_with_format(Due));
     test_request.travel(HOUR).expect("travel");
     let mut redis = get_jobs_redis(&test_request).expect("connect");
     assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
 }
 
-/// Wherever the message is: in a sorted set, in a string, in a field of a hash.
+/// Messages age in sorted sets, strings and hash fields.
 #[rstest]
 #[clean_redis]
 fn due_times_in_messages_of_every_place_age(test_request: TestRequest) {
@@ -89,7 +89,7 @@ fn due_times_in_messages_of_every_place_age(test_request: TestRequest) {
     test_request.travel(HOUR).expect("travel");
     let due = |job: &Job| job.eta().expect("a time").duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
     assert_eq!(jobs.all().expect("the jobs").iter().map(due).collect::<Vec<_>>(), [6_400, 16_400, 26_400]);
-    // What stands beside them stays, and the string has a timeout as before.
+    // Neighbouring values stay, and the string keeps its TTL.
     assert_eq!(redis.zscore("due:members", "6400"), Ok(7));
     assert!((90_000..=96_400).contains(&redis.ttl::<_, i64>("body:a").expect("TTL")));
     assert_eq!(redis.hget("bodies", "other"), Ok("x".to_owned()));
@@ -108,7 +108,7 @@ fn due_times_age_when_they_are_named(test_request: TestRequest) {
     jobs.zadd::<_, _, _, ()>("unacked_index", "tag", now.floor()).expect("ZADD");
     sessions.set::<_, _, ()>("no set", "x").expect("SET");
     let keys = ["seconds", "milliseconds", "microseconds", "no set", "not there"];
-    // Named twice, or known already, they age once.
+    // Sets that are named twice, or already known, age once.
     let keys: Vec<_> = keys.into_iter().chain(["seconds", "unacked_index"]).collect();
     test_request.travel_with_due_times(HOUR, &keys).expect("travel");
     for (unit, key) in [(1.0, "seconds"), (1e3, "milliseconds"), (1e6, "microseconds")] {
@@ -121,7 +121,7 @@ fn due_times_age_when_they_are_named(test_request: TestRequest) {
     assert_eq!(jobs.zscore("unacked_index", "tag"), Ok(now.floor() - 3600.0));
 }
 
-/// Celery's own, in its messages, in all queues.
+/// Celery's own times, in the messages of all queues.
 #[rstest]
 #[clean_redis]
 fn due_times_of_jobs_age(test_request: TestRequest) {
@@ -132,7 +132,7 @@ fn due_times_of_jobs_age(test_request: TestRequest) {
         jobs.enqueue(hours(count).with_queue(queue).with_priority(6)).expect("enqueue");
     }
     jobs.enqueue(Job::new("now")).expect("enqueue");
-    // As Python writes it.
+    // In Python's format.
     let message = r#"{"body": "W1tdLCB7fSwge31d", "content-type": "application/json", "properties": {"body_encoding":
         "base64"}, "headers": {"task": "python's", "id": "1", "eta": "2100-01-01T00:00:00.123456+00:00", "n": 1.0}}"#;
     let mut redis = get_jobs_redis(&test_request).expect("connect");
@@ -153,7 +153,7 @@ fn due_times_of_jobs_age(test_request: TestRequest) {
     jobs.assert_enqueued("now").times(1);
 }
 
-/// However far: what is due is due, and stays a job.
+/// A job stays, however long it has been overdue.
 #[rstest]
 #[clean_redis]
 fn jobs_survive_expire_all(test_request: TestRequest) {

@@ -1,4 +1,4 @@
-//! The tests after porting: the same test, on databases of its own.
+//! The same test after porting, each on its own databases.
 
 mod fixed_port;
 mod memoised;

@@ -1,4 +1,4 @@
-//! The tests before porting: each file does it in another way.
+//! The tests before porting. Each file uses another tool.
 
 mod fixed_port;
 mod redis_test;

@@ -7,7 +7,7 @@ fn a_price_is_remembered() {
     let server = RedisServer::new();
     let ConnectionAddr::Tcp(host, port) = server.client_addr() else { panic!("not on TCP") };
     let url = format!("redis://{host}:{port}");
-    // The server may not be listening yet.
+    // The server might not be listening yet.
     let mut prices = loop {
         match Prices::open(&url) {
             Ok(prices) => break prices,
