@@ -50,6 +50,7 @@ enum State {
     String(u64),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate state")]
 #[derive(Debug)]
 pub(crate) struct Framer {
     side: Side,
