@@ -250,7 +250,6 @@ impl<'a> Sweep<'a> {
     ///
     /// Also panics if the scenario fails without a fault, the seed fails, or the server is gone.
     #[track_caller]
-    #[expect(clippy::must_use_candidate, reason = "a sweep that passed needs no further check")]
     pub fn check(self) -> Swept {
         match self.run() {
             Ok(swept) => swept,

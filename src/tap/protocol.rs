@@ -10,7 +10,6 @@ use super::record::{Command, Log, Reply, is_boundary};
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
-#[expect(clippy::struct_excessive_bools, reason = "each is a separate state")]
 #[derive(Default)]
 pub(super) struct Protocol {
     pub(super) connection: u64,
