@@ -6,7 +6,7 @@ use super::no_permission;
 
 #[test]
 fn container_is_golden() {
-    let image = "redis:8.2.1-alpine";
+    let image = "valkey/valkey:8";
     golden!(
         "container",
         [REMEDY],

@@ -1,9 +1,8 @@
 use super::super::*;
-use super::{PLACE, SERVER, TEST, URL, no_permission};
+use super::{PLACE, SERVER, TEST, URL};
 
 #[test]
 fn report_is_golden() {
-    let image = "valkey/valkey:8";
     let cli = "valkey-cli -h 127.0.0.1 -p 41023 -n 14";
     let end = "kill 4711";
     let providers = [
