@@ -71,7 +71,7 @@ fn redis_py(test_request: TestRequest, #[values(2, 3)] protocol: u8) {
     let output = command.args([protocol.to_string(), COMMANDS.to_string()]).output().expect("python");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let replies: usize = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
-    let commands = tap.commands().of_client("random");
+    let commands = tap.commands().from_client("random");
     assert!(replies >= COMMANDS && commands.len() > replies, "{replies}, {}", commands.len());
     assert_understood(&tap);
 }
