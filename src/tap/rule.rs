@@ -13,8 +13,8 @@ use crate::redis_io::select_each;
 /// A fault that a tap injects into matching commands.
 ///
 /// A rule ends after the number of commands in [`times`](RuleBuilder::times), after the time in
-/// [`within`](RuleBuilder::within), or with the tap. If several rules match a command, the oldest applies. Dropping this
-/// value does not remove the rule; [`Tap::clear_rules`] does.
+/// [`within`](RuleBuilder::within), or with the tap. If several rules match a command, the oldest applies. Dropping
+/// this value does not remove the rule; [`Tap::clear_rules`] does.
 ///
 /// ```
 /// use redis::Commands;

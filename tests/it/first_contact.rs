@@ -190,7 +190,7 @@ fn a_server_that_cannot_save_is_reported() {
     // The save after one change fails. From then on writes are refused.
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while connection.set::<_, _, ()>("cart:1", "production").is_ok() {
-        assert!(std::time::Instant::now() < deadline, "the server still saves");
+        assert!(std::time::Instant::now() < deadline, "the save must end");
         thread::sleep(Duration::from_millis(50));
     }
     assert_refused(&at(&server.url()).run(), &["MISCONF"]);

@@ -1,10 +1,12 @@
 //! Recognises a report in an output without quoting it, so that its wording can change.
 
 /// The texts of `src/report/golden`, by the names of the report files.
-pub(crate) const GOLDEN: [(&str, &str); 13] = [
+pub(crate) const GOLDEN: [(&str, &str); 16] = [
+    ("container", include_str!("../../src/report/golden/container.txt")),
     ("data", include_str!("../../src/report/golden/data.txt")),
     ("download", include_str!("../../src/report/golden/download.txt")),
     ("failure", include_str!("../../src/report/golden/failure.txt")),
+    ("faults", include_str!("../../src/report/golden/faults.txt")),
     ("jobs", include_str!("../../src/report/golden/jobs.txt")),
     ("lease", include_str!("../../src/report/golden/lease.txt")),
     ("lint", include_str!("../../src/report/golden/lint.txt")),
@@ -14,6 +16,7 @@ pub(crate) const GOLDEN: [(&str, &str); 13] = [
     ("session", include_str!("../../src/report/golden/session.txt")),
     ("settings", include_str!("../../src/report/golden/settings.txt")),
     ("snapshot", include_str!("../../src/report/golden/snapshot.txt")),
+    ("tap", include_str!("../../src/report/golden/tap.txt")),
     ("travel", include_str!("../../src/report/golden/travel.txt")),
 ];
 

@@ -182,7 +182,7 @@ fn a_subscription_ends_with_its_connection(test_request: TestRequest) {
 fn scripts_are_loaded_and_called(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect");
-    let script = Script::new("-- a script of this test only\nreturn {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}");
+    let script = Script::new("-- unknown before\nreturn {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}");
     for count in 1..=2 {
         let found: (String, String, u32) = script.key("a").arg("å").invoke(&mut redis).expect("EVALSHA");
         assert_eq!(found, ("a".to_owned(), "å".to_owned(), count));
