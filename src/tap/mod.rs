@@ -20,7 +20,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ pub struct Tap {
 
 /// A connection to the server, used only while the lease is held.
 pub(crate) struct Control {
-    connection: Mutex<Connection>,
+    /// `None` once the lease has ended.
+    connection: Mutex<Option<Connection>>,
     is_held: Arc<AtomicBool>,
 }
 
@@ -88,19 +89,25 @@ impl Control {
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub(crate) fn of(lease: &Lease) -> Result<Arc<Self>, Error> {
         let (connection, is_held) = lease.connect_to_keep()?;
-        Ok(Arc::new(Self { connection: Mutex::new(connection), is_held }))
+        Ok(Arc::new(Self { connection: Mutex::new(Some(connection)), is_held }))
     }
 
     /// Whether the server still answers. A client can close other clients' connections.
     pub(crate) fn is_open(&self) -> bool {
-        redis::cmd("PING").exec(&mut *lock(&self.connection)).is_ok()
+        lock(&self.connection).as_mut().is_some_and(|connection| redis::cmd("PING").exec(connection).is_ok())
     }
 
     /// Executes these commands. Ignores errors: if the server is gone, the forwarded command fails as well.
     fn execute(&self, commands: &Pipeline) {
-        if self.is_held.load(Ordering::Relaxed) {
-            let _ = commands.exec(&mut *lock(&self.connection));
+        if let Some(connection) = lock(&self.connection).as_mut()
+            && self.is_held.load(Ordering::Relaxed)
+        {
+            let _ = commands.exec(connection);
         }
+    }
+
+    fn close(&self) {
+        lock(&self.connection).take();
     }
 }
 
@@ -124,12 +131,17 @@ impl Running {
 
 /// The taps of a lease. They end before the lease, because their connections would look like clients left by the test.
 #[derive(Default)]
-struct Taps(Mutex<Vec<Arc<Running>>>);
+struct Taps(Mutex<Vec<(Weak<Running>, Weak<Control>)>>);
 
 impl Drop for Taps {
     fn drop(&mut self) {
-        for running in self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            running.stop();
+        for (running, control) in self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(running) = running.upgrade() {
+                running.stop();
+            }
+            if let Some(control) = control.upgrade() {
+                control.close();
+            }
         }
     }
 }
@@ -161,7 +173,10 @@ pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>) -> Result<Tap, Erro
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
     let running = Arc::new(Running { shared, thread: Mutex::new(Some(thread)) });
     let taps = lease.shared(Taps::default);
-    lock(&taps.0).push(running.clone());
+    let mut known = lock(&taps.0);
+    known.retain(|(running, _)| running.strong_count() > 0);
+    known.push((Arc::downgrade(&running), Arc::downgrade(&control)));
+    drop(known);
     let url = |database| lease.server.url_at(port, database);
     let databases = lease.databases();
     Ok(Tap { running, redis_url: url(databases[0]), jobs_url: url(databases[1]), databases, control })
