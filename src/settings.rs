@@ -362,6 +362,14 @@ impl Settings {
     /// `websauna.celery_config`.
     ///
     /// A test does not use it: its jobs are in the job database ([`jobs_url`](crate::TestRequest::jobs_url)).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let settings = transient_fixtures::Settings::from_file("test.ini")?;
+    /// assert_eq!(settings.broker_url(), Some("redis://127.0.0.1:6379/15"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn broker_url(&self) -> Option<&str> {
         values::broker(&self.values).map(|(_, url, _)| url)

@@ -5,6 +5,7 @@
 
 mod case;
 mod run;
+mod runner;
 mod sweep;
 
 pub use run::{Outcome, PointFailed, Run, Swept};

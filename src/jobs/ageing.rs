@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use redis::pipe;
 
-use super::place::{BodyKind, Entry, Found, Kind, State};
+use super::entry::{Entry, Found};
+use super::place::{BodyKind, Kind, State};
 use super::{Celery, JobFormat, Jobs, KeyRole, formats};
 use crate::error::Error;
 use crate::lease::{Commands, Database, Formats, Lease};

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use redis::{Pipeline, pipe};
 use serde_json::Value;
 
+use super::entry::{Entry, Found};
 use super::format::JobFormat;
 use super::job::Job;
-use super::place::{Body, Entry, Found, KeyRole, Place, TimeUnit};
+use super::place::{Body, KeyRole, Place, TimeUnit};
 use crate::report::jobs as say;
 
 /// The text between the queue's name and the worker's name, in the key of the jobs that the worker has taken.

@@ -80,6 +80,11 @@ impl PartialEq for Origin {
 
 impl Job {
     /// Creates a job with this name for the default queue.
+    ///
+    /// ```
+    /// let job = transient_fixtures::Job::new("shop.send_mail");
+    /// assert_eq!(job.name(), Some("shop.send_mail"));
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::empty("") }

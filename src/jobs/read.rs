@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use redis::{Pipeline, Value, pipe};
 
+use super::entry::{Entry, Found};
 use super::job::Origin;
-use super::place::{BodyKind, Entry, Found, Kind, Place, State};
+use super::place::{BodyKind, Kind, Place, State};
 use super::reading::{Reading, plain_columns, plain_read, script};
 use super::{Job, Jobs, KeyRole};
 use crate::error::{Error, Kind as ErrorKind};

@@ -7,10 +7,11 @@ use redis::{Pipeline, pipe};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::entry::Entry;
 use super::fact::Fact;
 use super::format::JobFormat;
 use super::job::Job;
-use super::place::{Entry, KeyRole, Place, TimeUnit};
+use super::place::{KeyRole, Place, TimeUnit};
 use crate::report::jobs as say;
 
 /// Keys without jobs, and their types: the names of queues and processes that [Sidekiq's API][api] reads, and the lock

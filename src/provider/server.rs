@@ -144,6 +144,13 @@ impl Server {
 
     /// Returns whether [`TestRequest::travel`](crate::TestRequest::travel) moves the server's own clock, and with it
     /// TIME and the ids of streams (`redis.clock = whole`). Otherwise `travel` ages the keys.
+    ///
+    /// ```
+    /// let test_request = transient_fixtures::TestRequest::new();
+    /// if test_request.server().has_whole_clock() {
+    ///     println!("TIME follows `travel`");
+    /// }
+    /// ```
     #[must_use]
     pub fn has_whole_clock(&self) -> bool {
         #[cfg(unix)]

@@ -66,6 +66,17 @@ impl TestRequest {
     /// The capture takes a handful of round trips per thousand keys and writes nothing. It is not atomic: concurrent
     /// writes may or may not be included, and a key that expires during the capture is left out.
     ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, get_redis, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test_request = TestRequest::clean();
+    /// get_redis(&test_request)?.set::<_, _, ()>("stock", 7)?;
+    /// assert_eq!(test_request.snapshot()?.get("stock").unwrap().to_string(), r#"string "7""#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.

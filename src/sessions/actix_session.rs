@@ -41,6 +41,14 @@ pub struct ActixSession {
 impl ActixSession {
     /// Creates the format with the cookie `id`, encrypted with that key: the library's default
     /// (`CookieContentSecurity::Private`).
+    ///
+    /// ```
+    /// use transient_fixtures::{ActixSession, SessionFormat};
+    ///
+    /// let format = ActixSession::encrypted([7; 64]);
+    /// let value = format.cookie_value("an-id");
+    /// assert_eq!(format.id_in_cookie(&value).as_deref(), Some("an-id"));
+    /// ```
     #[must_use]
     pub fn encrypted(key: [u8; 64]) -> Self {
         Self { cookie_name: "id".to_owned(), prefix: String::new(), key: Key::from(&key), encrypted: true }

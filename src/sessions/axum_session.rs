@@ -40,6 +40,13 @@ pub struct AxumSession {
 
 impl AxumSession {
     /// Creates the format with the table `sessions` and the cookie `session`, the library's defaults.
+    ///
+    /// ```
+    /// use transient_fixtures::{AxumSession, SessionFormat};
+    ///
+    /// assert_eq!(AxumSession::new().key("an-id"), "sessions:an-id");
+    /// assert_eq!(AxumSession::new().cookie_name(), "session");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { table: "sessions".to_owned(), cookie_name: "session".to_owned(), store_name: None }

@@ -45,6 +45,11 @@ pub struct SessionCookie {
 
 impl SessionCookie {
     /// Creates a cookie for the path `/`, without other attributes.
+    ///
+    /// ```
+    /// let cookie = transient_fixtures::SessionCookie::new("theme", "dark");
+    /// assert_eq!((&*cookie.name, &*cookie.value, cookie.path.as_deref()), ("theme", "dark", Some("/")));
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {

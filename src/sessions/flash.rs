@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Session;
+use super::json::{read_as, to_json};
 use super::values::elements;
-use super::{Session, read_as, to_json};
 use crate::error::Error;
 
 /// A named queue of flash messages. [`Session::flash_queue`] returns it.

@@ -32,6 +32,15 @@ pub struct StoredSession {
 
 impl StoredSession {
     /// Creates a session without values. A timeout of [`Duration::MAX`] means forever.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use transient_fixtures::StoredSession;
+    ///
+    /// let session = StoredSession::new("an-id", Duration::from_secs(60));
+    /// assert_eq!((&*session.id, session.timeout), ("an-id", Some(Duration::from_secs(60))));
+    /// assert_eq!(StoredSession::new("an-id", Duration::MAX).timeout, None);
+    /// ```
     #[must_use]
     pub fn new(id: impl Into<String>, timeout: Duration) -> Self {
         Self {
@@ -93,6 +102,11 @@ pub enum SessionData {
 
 impl SessionData {
     /// Returns the bytes of a string. Empty for a hash.
+    ///
+    /// ```
+    /// let data = transient_fixtures::SessionData::from(b"{}".to_vec());
+    /// assert_eq!(data.bytes(), b"{}");
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -102,6 +116,11 @@ impl SessionData {
     }
 
     /// Returns the fields of a hash. Empty for a string.
+    ///
+    /// ```
+    /// let data = transient_fixtures::SessionData::Hash(vec![(b"seen".to_vec(), b"3".to_vec())]);
+    /// assert_eq!(data.fields(), [(b"seen".to_vec(), b"3".to_vec())]);
+    /// ```
     #[must_use]
     pub fn fields(&self) -> &[(Vec<u8>, Vec<u8>)] {
         match self {

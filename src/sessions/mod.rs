@@ -7,6 +7,7 @@ mod axum_session;
 mod cookie;
 mod flash;
 mod format;
+mod json;
 mod pyramid;
 mod store;
 #[cfg(feature = "tower-sessions")]
@@ -14,7 +15,6 @@ mod tower_sessions;
 mod values;
 mod visitor;
 
-use std::any::type_name;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +28,7 @@ pub use axum_session::AxumSession;
 pub use cookie::SessionCookie;
 pub use flash::FlashQueue;
 pub use format::{SessionData, SessionFormat, SessionStorage, StoredSession};
+use json::{read_as, to_json};
 pub use pyramid::Pyramid;
 pub(crate) use store::Store;
 #[cfg(feature = "tower-sessions")]
@@ -35,9 +36,9 @@ pub use tower_sessions::TowerSessions;
 pub use values::SessionValues;
 pub use visitor::Visitor;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::lease::Lease;
-use crate::{hex, random, report};
+use crate::{hex, random};
 
 /// The name under which Pyramid stores the CSRF token.
 const CSRF_TOKEN: &str = "_csrft_";
@@ -389,6 +390,15 @@ impl Session {
     }
 
     /// Returns the flash queue of that name. [`FlashQueue`] has an example.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let session = transient_fixtures::TestRequest::clean().session();
+    /// session.flash_queue("errors").flash("no such brand")?;
+    /// assert!(session.pop_flash()?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flash_queue<'session>(&'session self, name: &str) -> FlashQueue<'session> {
         FlashQueue::new(self, name)
     }
@@ -476,18 +486,6 @@ impl Session {
     fn change_existing<T>(&self, change: impl FnMut(&mut SessionValues) -> Option<T>) -> Result<Option<T>, Error> {
         self.store.change(&self.lease, false, change)
     }
-}
-
-/// `value`, to be stored under `name`.
-fn to_json(name: &str, value: impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&value).map_err(|error| Error::with_source(Kind::Data, report::session::no_json(name), error))
-}
-
-fn read_as<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(value).map_err(|error| {
-        let shown = report::session::shown(&String::from_utf8_lossy(value));
-        Error::with_source(Kind::Data, report::session::wrong_type(name, type_name::<T>(), &shown), error)
-    })
 }
 
 /// 32 bytes in hexadecimal, as Pyramid's.

@@ -53,6 +53,16 @@ pub struct Pyramid {
 
 impl Pyramid {
     /// Creates the format with the key prefix, cookie name, secret and expiry of the settings (`redis.sessions.*`).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// use transient_fixtures::{Pyramid, SessionFormat, Settings};
+    ///
+    /// let settings = Settings::load()?;
+    /// assert_eq!(Pyramid::new(&settings).cookie_name(), settings.cookie_name());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {

@@ -40,6 +40,13 @@ pub struct TowerSessions {
 
 impl TowerSessions {
     /// Creates the format with the cookie `id`, the library's default.
+    ///
+    /// ```
+    /// use transient_fixtures::{SessionFormat, TowerSessions};
+    ///
+    /// assert_eq!(TowerSessions::new().key("an-id"), "an-id");
+    /// assert_eq!(TowerSessions::new().cookie_name(), "id");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { cookie_name: "id".to_owned() }

@@ -32,12 +32,26 @@ struct Member {
 
 impl SessionValues {
     /// Creates an empty set of values.
+    ///
+    /// ```
+    /// let values = transient_fixtures::SessionValues::new();
+    /// assert_eq!(values.to_json(), b"{}");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Reads the values of a JSON object. Splits it into members without parsing them.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let values = transient_fixtures::SessionValues::from_json(br#"{"seen": 3}"#)?;
+    /// assert_eq!(values.get("seen"), Some(b"3".as_slice()));
+    /// assert!(transient_fixtures::SessionValues::from_json(b"[3]").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -58,6 +72,12 @@ impl SessionValues {
     }
 
     /// Returns the values as a JSON object.
+    ///
+    /// ```
+    /// let mut values = transient_fixtures::SessionValues::new();
+    /// values.set("seen", "3");
+    /// assert_eq!(values.to_json(), br#"{"seen":3}"#);
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut object = vec![b'{'];
@@ -74,6 +94,15 @@ impl SessionValues {
     }
 
     /// Returns the JSON text of that value. If the application wrote a name twice, the last value counts.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let values = transient_fixtures::SessionValues::from_json(br#"{"name": "Asa"}"#)?;
+    /// assert_eq!(values.get("name"), Some(br#""Asa""#.as_slice()));
+    /// assert_eq!(values.get("cart"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().rev().find(|member| member.name == name).map(|member| &*member.text)
@@ -82,6 +111,15 @@ impl SessionValues {
     /// Sets a value to a JSON text. An existing value keeps its position, a new one is added at the end.
     ///
     /// The text is not checked: pass valid JSON.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let mut values = transient_fixtures::SessionValues::from_json(br#"{"seen": 3, "cart": []}"#)?;
+    /// values.set("seen", "4");
+    /// assert_eq!(values.to_json(), br#"{"seen":4,"cart":[]}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set(&mut self, name: &str, json: impl Into<Vec<u8>>) {
         let text = json.into();
         match self.0.iter_mut().rev().find(|member| member.name == name) {
@@ -91,6 +129,13 @@ impl SessionValues {
     }
 
     /// Removes a value and returns its JSON text.
+    ///
+    /// ```
+    /// let mut values = transient_fixtures::SessionValues::new();
+    /// values.set("seen", "3");
+    /// assert_eq!(values.remove("seen"), Some(b"3".to_vec()));
+    /// assert_eq!(values.remove("seen"), None);
+    /// ```
     pub fn remove(&mut self, name: &str) -> Option<Vec<u8>> {
         let text = self.get(name)?.to_vec();
         self.0.retain(|member| member.name != name);
@@ -98,11 +143,24 @@ impl SessionValues {
     }
 
     /// Removes all values.
+    ///
+    /// ```
+    /// let mut values = transient_fixtures::SessionValues::new();
+    /// values.set("seen", "3");
+    /// values.clear();
+    /// assert_eq!(values.get("seen"), None);
+    /// ```
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
     /// Returns the names and JSON texts, in the application's order.
+    ///
+    /// ```
+    /// let mut values = transient_fixtures::SessionValues::new();
+    /// values.set("seen", "3");
+    /// assert_eq!(values.iter().next(), Some(("seen", b"3".as_slice())));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|member| (&*member.name, &*member.text))
     }

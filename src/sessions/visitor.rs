@@ -55,6 +55,15 @@ impl Visitor {
     }
 
     /// Returns the visitor's session. It follows [`apply_set_cookie`](Self::apply_set_cookie) to another id.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), transient_fixtures::Error> {
+    /// let visitor = transient_fixtures::TestRequest::clean().visitor();
+    /// visitor.session().set("cart", ["brand-1"])?;
+    /// assert_eq!(visitor.session().keys()?, ["cart"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn session(&self) -> Session {
         Session::new(self.lease.clone(), self.store.clone())

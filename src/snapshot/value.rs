@@ -55,6 +55,12 @@ pub enum RedisValue {
 
 impl RedisValue {
     /// Returns the type in words, such as `sorted set`.
+    ///
+    /// ```
+    /// use transient_fixtures::snapshot::RedisValue;
+    ///
+    /// assert_eq!(RedisValue::List(vec!["brand:1".into()]).type_name(), "list");
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> &str {
         match self {

@@ -107,6 +107,20 @@ impl Budget {
     }
 
     /// Requires this number of round trips: a number, or a range such as `..=2`.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// redis.get::<_, u32>("price:1")?;
+    /// tap.budget().round_trips(2).round_trips(..=3).check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn round_trips(mut self, count: impl Count) -> Self {
         let seen = self.commands.round_trips();
         self.broken.extend(exceeded(count, seen).map(|expected| report::tap::round_trips(&expected, seen)));
@@ -116,6 +130,19 @@ impl Budget {
     /// Requires this number of commands with this name: a number, or a range such as `1..`.
     ///
     /// In the name, `*` matches any text.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.budget().commands("SET", 1..).commands("*GET", 0).check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn commands(mut self, name: &str, count: impl Count) -> Self {
         let seen = self.named(name).count();
         self.broken.extend(exceeded(count, seen).map(|expected| report::tap::commands(name, &expected, seen)));
@@ -123,6 +150,19 @@ impl Budget {
     }
 
     /// Forbids commands with this name, in which `*` matches any text.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.get::<_, Option<u32>>("price:1")?;
+    /// tap.budget().never("KEYS").never("FLUSH*").check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn never(mut self, name: &str) -> Self {
         let found = self.named(name).next().map(|command| report::tap::never(name, command));
         self.broken.extend(found);
@@ -133,6 +173,19 @@ impl Budget {
     ///
     /// In the name, `*` matches any text. The command must set or keep the TTL itself (`EX`, `PX`, `EXAT`, `PXAT`,
     /// `KEEPTTL`), or the same transaction must contain an EXPIRE of the key.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?; // SETEX
+    /// tap.budget().never_without_ttl("SET*").check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn never_without_ttl(mut self, name: &str) -> Self {
         let found = self.named(name).find(|command| !command.has_failed() && !self.gets_ttl(command));
         let found = found.map(report::tap::without_ttl);
@@ -144,6 +197,20 @@ impl Budget {
     ///
     /// Such commands are a SET without a TTL or `KEEPTTL`, GETSET, MSET, PERSIST, and a RENAME of another key over this
     /// one. Only TTLs that were set in this record count.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    /// redis::cmd("SET").arg("price:1").arg(9_900).arg("KEEPTTL").exec(&mut redis)?;
+    /// tap.budget().never_dropping_a_ttl().check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn never_dropping_a_ttl(mut self) -> Self {
         let mut has_ttl: BTreeMap<(u32, Vec<u8>), bool> = BTreeMap::new();
         let mut broken = Vec::new();
@@ -175,6 +242,19 @@ impl Budget {
     ///
     /// One command with several keys, or a pipeline, would take a single round trip. Only commands of the same
     /// connection are compared.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.mget::<_, Vec<Option<u32>>>(&["price:1", "price:2", "price:3"])?;
+    /// tap.budget().never_n_plus_one().check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn never_n_plus_one(mut self) -> Self {
         let mut shapes: BTreeMap<(u64, String), Vec<&Command>> = BTreeMap::new();
         for command in self.commands.iter().filter(|command| command.begins_round_trip() && !command.keys().is_empty())
@@ -193,6 +273,20 @@ impl Budget {
     }
 
     /// Checks all limits.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.keys::<_, Vec<String>>("*")?;
+    /// let budget = tap.budget().never("KEYS");
+    /// assert!(std::panic::catch_unwind(|| budget.check()).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -224,6 +224,19 @@ impl Tap {
     }
 
     /// Returns the commands recorded so far, in the order in which they were forwarded.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// assert!(tap.commands().iter().any(|command| command.is("SET")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn commands(&self) -> Commands {
         let log = self.running.shared.log();
@@ -233,6 +246,21 @@ impl Tap {
     /// Adds a named mark to the record.
     ///
     /// [`Commands::since`] finds it, and the transcript shows it.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.mark("the visitor pays");
+    /// redis.decr::<_, _, ()>("stock", 1)?;
+    /// assert_eq!(tap.commands().since("the visitor pays").len(), 1);
+    /// assert!(tap.commands().to_string().contains("--- the visitor pays"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn mark(&self, name: impl Into<String>) {
         let mut log = self.running.shared.log();
         let index = log.commands.len();
@@ -246,16 +274,56 @@ impl Tap {
     }
 
     /// Begins a rule for commands with this name, in which `*` matches any text. [`Rule`] has an example.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("GET").key("price:*").error("LOADING Redis is loading the dataset in memory");
+    /// assert!(redis.get::<_, Option<u32>>("price:1").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on(&self, command: &str) -> RuleBuilder<'_> {
         RuleBuilder::new(self, command)
     }
 
     /// Removes all rules.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("*").error("LOADING Redis is loading the dataset in memory");
+    /// tap.clear_rules();
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clear_rules(&self) {
         self.running.shared.clear_rules();
     }
 
     /// Returns a budget for all commands so far. [`Budget`] has an example.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.get::<_, Option<u32>>("price:1")?;
+    /// tap.budget().round_trips(1).never("KEYS").check();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn budget(&self) -> Budget {
         self.commands().budget()
     }

@@ -147,6 +147,19 @@ impl Command {
     }
 
     /// Returns true if the command has this name, ignoring case.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// assert!(tap.wait_for(|command| command.is("set")).is("SET"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -155,6 +168,19 @@ impl Command {
     /// Returns the arguments without the name.
     ///
     /// Only the first 1,024 bytes of a command are kept, so the last argument can be truncated and later ones missing.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// assert_eq!(tap.wait_for(|command| command.is("SET")).args(), [b"price:1".as_slice(), b"12900"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn args(&self) -> Vec<&[u8]> {
         arguments::arguments(&self.head).skip(1 + usize::from(self.name.contains(' '))).collect()
@@ -163,12 +189,40 @@ impl Command {
     /// Returns the argument with this index, from 0, as text. Index 0 is the key of most commands.
     ///
     /// Returns `None` if the command has no such argument, or it was not kept.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// let command = tap.wait_for(|command| command.is("SET"));
+    /// assert_eq!(command.arg(1).as_deref(), Some("12900"));
+    /// assert_eq!(command.arg(2), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn arg(&self, index: usize) -> Option<String> {
         self.args().get(index).map(|argument| arguments::text(argument).into_owned())
     }
 
     /// Returns the keys among the arguments that were kept.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.mset::<_, _, ()>(&[("price:1", 12_900), ("price:2", 9_900)])?;
+    /// assert_eq!(tap.wait_for(|command| command.is("MSET")).keys(), [b"price:1", b"price:2"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn keys(&self) -> Vec<&[u8]> {
         super::keys::keys(&self.name, &self.args())
@@ -231,6 +285,21 @@ impl Command {
     /// Returns true if the command is a boundary, where a [sweep](crate::faults) injects faults.
     ///
     /// Commands that set up a connection are not boundaries. A transaction is one boundary, at its EXEC.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis::pipe().atomic().set("price:1", 12_900).set("price:2", 9_900).exec(&mut redis)?;
+    /// let boundaries = tap.commands().only(|command| command.is_boundary());
+    /// assert_eq!(boundaries.len(), 1);
+    /// assert!(boundaries[0].is("EXEC"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_boundary(&self) -> bool {
         is_boundary(&self.name, self.transaction.is_some())
@@ -243,12 +312,40 @@ impl Command {
     }
 
     /// Returns true if both commands belong to the same transaction.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis::pipe().atomic().set("price:1", 12_900).set("price:2", 9_900).exec(&mut redis)?;
+    /// let writes = tap.commands().named("SET");
+    /// assert!(writes[0].is_in_transaction_with(&writes[1]));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_in_transaction_with(&self, other: &Self) -> bool {
         self.transaction.is_some() && self.transaction == other.transaction
     }
 
     /// Returns true if a [rule](super::Rule) of the tap applied to this command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("GET").nil();
+    /// redis.get::<_, Option<u32>>("price:1")?;
+    /// assert!(tap.wait_for(|command| command.is("GET")).has_fault());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn has_fault(&self) -> bool {
         self.fault.is_some()
@@ -257,6 +354,21 @@ impl Command {
     /// Returns true if both commands waited for their replies at the same time.
     ///
     /// The server could have executed them in either order.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// redis.get::<_, u32>("price:1")?; // Sent after the reply to SET.
+    /// let commands = tap.commands().without_handshakes();
+    /// assert!(!commands[0].overlaps(&commands[1]));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (first, second) = if self.index < other.index { (self, other) } else { (other, self) };
@@ -266,6 +378,20 @@ impl Command {
     /// Returns true if the command began a round trip: no other command of its connection was waiting for a reply.
     ///
     /// Commands queued in a transaction, and those that set up a connection, do not count.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis::pipe().set("price:1", 12_900).set("price:2", 9_900).exec(&mut redis)?;
+    /// let writes = tap.commands().named("SET");
+    /// assert!(writes[0].begins_round_trip() && !writes[1].begins_round_trip());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn begins_round_trip(&self) -> bool {
         self.begins_round_trip && !self.is_handshake() && !self.is_in_transaction() && !self.is("MULTI")
@@ -274,6 +400,19 @@ impl Command {
     /// Returns the name and the pattern of the first key: `GET price:*`.
     ///
     /// In the pattern, `*` replaces every part of the key after the first `:`, and a first part that looks like an id.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// assert_eq!(tap.wait_for(|command| command.is("SET")).shape(), "SET price:*");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn shape(&self) -> String {
         match self.keys().first() {

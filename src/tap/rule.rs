@@ -40,6 +40,20 @@ pub struct Rule {
 
 impl Rule {
     /// Returns how many commands the rule has applied to.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// let rule = tap.on("GET").nil();
+    /// redis.get::<_, Option<u32>>("price:1")?;
+    /// assert_eq!(rule.fired(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn fired(&self) -> usize {
         self.fired.load(Ordering::SeqCst)
@@ -67,77 +81,280 @@ impl<'tap> RuleBuilder<'tap> {
     /// Restricts the rule to commands with a key that matches this pattern.
     ///
     /// `*` matches any text and `?` any byte.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("GET").key("price:*").error("LOADING Redis is loading the dataset in memory");
+    /// assert!(redis.get::<_, Option<u32>>("price:1").is_err());
+    /// assert!(redis.get::<_, Option<u32>>("stock:1").is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn key(mut self, pattern: &str) -> Self {
         self.pattern.key = Some(pattern.to_owned());
         self
     }
 
     /// Restricts the rule to clients that set this name with CLIENT SETNAME or HELLO.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("GET").client("shop").error("LOADING Redis is loading the dataset in memory");
+    /// assert!(redis.get::<_, Option<u32>>("price:1").is_ok());
+    /// redis::cmd("CLIENT").arg("SETNAME").arg("shop").exec(&mut redis)?;
+    /// assert!(redis.get::<_, Option<u32>>("price:1").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn client(mut self, name: &str) -> Self {
         self.pattern.client = Some(name.to_owned());
         self
     }
 
     /// Restricts the rule to this number of commands. Without it, the rule applies to all.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").times(1).nil();
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, Some(12_900));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn times(mut self, count: usize) -> Self {
         self.times = count;
         self
     }
 
     /// Lets this number of matching commands pass before the rule applies.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").skip(1).nil();
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, Some(12_900));
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn skip(mut self, count: usize) -> Self {
         self.skips = count;
         self
     }
 
     /// Restricts the rule to this time from now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").within(Duration::from_secs(60)).nil();
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn within(mut self, time: Duration) -> Self {
         self.until = Some(Instant::now() + time);
         self
     }
 
     /// Delays the command, and all later ones of its connection, by this time.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("GET").delay(Duration::from_millis(20));
+    /// let start = Instant::now();
+    /// redis.get::<_, Option<u32>>("price:1")?;
+    /// assert!(start.elapsed() >= Duration::from_millis(20));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delay(self, time: Duration) -> Rule {
         self.make(Action::Delay(time))
     }
 
     /// Cuts the connection before the server gets the command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, get_redis, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("INCR*").cut_before();
+    /// assert!(redis.incr::<_, _, u32>("visits", 1).is_err());
+    /// assert_eq!(get_redis(&test_request)?.get::<_, Option<u32>>("visits")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cut_before(self) -> Rule {
         self.make(Action::CutBefore)
     }
 
     /// Cuts the connection after the server has executed the command. The reply is lost.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, get_redis, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("INCR*").cut_after();
+    /// assert!(redis.incr::<_, _, u32>("visits", 1).is_err());
+    /// assert_eq!(get_redis(&test_request)?.get::<_, Option<u32>>("visits")?, Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cut_after(self) -> Rule {
         self.make(Action::CutAfter)
     }
 
     /// Delays the reply by this time, for example past the client's timeout. The connection stays open.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set_read_timeout(Some(Duration::from_millis(50)))?;
+    /// tap.on("INCR*").late(Duration::from_secs(60));
+    /// assert!(redis.incr::<_, _, u32>("visits", 1).unwrap_err().is_timeout());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn late(self, time: Duration) -> Rule {
         self.make(Action::Late(time))
     }
 
     /// Replies with this error, such as `LOADING Redis is loading the dataset in memory`. The server never gets the
     /// command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("SET").error("OOM command not allowed when used memory > 'maxmemory'.");
+    /// let error = redis.set::<_, _, ()>("price:1", 12_900).unwrap_err();
+    /// assert_eq!(error.code(), Some("OOM"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn error(self, error: &str) -> Rule {
         self.make(Action::Error(error.replace(['\r', '\n'], " ")))
     }
 
     /// Replies as if the command had succeeded (`OK` or 1). The server never gets the command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("SET").pretend();
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pretend(self) -> Rule {
         self.make(Action::Pretend)
     }
 
     /// Replaces the reply with nil. The server executes the command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").nil();
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn nil(self) -> Rule {
         self.make(Action::Nil)
     }
 
     /// Sends half of the reply, and cuts the connection. The server executes the command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").half_reply();
+    /// assert!(redis.get::<_, u32>("price:1").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn half_reply(self) -> Rule {
         self.make(Action::HalfReply)
     }
 
     /// Replaces the reply with bytes that are not the protocol. The server executes the command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").garbage();
+    /// assert!(redis.get::<_, u32>("price:1").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn garbage(self) -> Rule {
         self.make(Action::Garbage)
     }
@@ -145,6 +362,20 @@ impl<'tap> RuleBuilder<'tap> {
     /// Removes the expiry from the command: the TTL of SET, SETEX, PSETEX and GETEX, and EXPIRE altogether.
     ///
     /// Commands longer than 64 KiB are forwarded unchanged.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("SETEX").without_expiry();
+    /// redis.set_ex::<_, _, ()>("price:1", 12_900, 3600)?;
+    /// assert_eq!(redis.ttl::<_, i64>("price:1")?, -1); // It never expires.
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without_expiry(self) -> Rule {
         self.make(Action::WithoutExpiry)
     }
@@ -152,16 +383,59 @@ impl<'tap> RuleBuilder<'tap> {
     /// Sends the command to the server twice. The client gets the first reply.
     ///
     /// Commands longer than 64 KiB are sent once.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// tap.on("INCR*").twice();
+    /// assert_eq!(redis.incr::<_, _, u32>("visits", 1)?, 1);
+    /// assert_eq!(redis.get::<_, u32>("visits")?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn twice(self) -> Rule {
         self.make(Action::Twice)
     }
 
     /// Empties both test databases before the command, like a restart without persistence or an accidental FLUSHALL.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.set::<_, _, ()>("price:1", 12_900)?;
+    /// tap.on("GET").lose_data();
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn lose_data(self) -> Rule {
         self.before(|commands| _ = commands.cmd("FLUSHDB").ignore())
     }
 
     /// Deletes all keys that match this Redis glob pattern before the command, as if they had expired or been evicted.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, redis};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let test_request = TestRequest::clean();
+    /// let tap = test_request.tap()?;
+    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
+    /// redis.mset::<_, _, ()>(&[("price:1", 12_900), ("stock:1", 7)])?;
+    /// tap.on("GET").lose_keys("price:*");
+    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
+    /// assert_eq!(redis.get::<_, Option<u32>>("stock:1")?, Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn lose_keys(self, pattern: &str) -> Rule {
         const DELETE: &str = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end";
         self.before(|commands| _ = commands.cmd("EVAL").arg(DELETE).arg(0).arg(pattern).ignore())

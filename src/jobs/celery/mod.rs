@@ -11,9 +11,10 @@ use redis::{Pipeline, pipe};
 use serde_json::{Value, json};
 
 use self::message::read;
+use super::entry::Entry;
 use super::format::JobFormat;
 use super::job::{Job, uuid};
-use super::place::{Entry, KeyRole, Place, TimeUnit};
+use super::place::{KeyRole, Place, TimeUnit};
 use super::python::iso_format;
 use crate::report::jobs as say;
 

@@ -9,9 +9,10 @@ use miniz_oxide::deflate::compress_to_vec_zlib;
 use redis::{Pipeline, pipe};
 use serde_json::{Map, Value, json};
 
+use super::entry::Entry;
 use super::format::JobFormat;
 use super::job::Job;
-use super::place::{Body, Entry, KeyRole, Place, TimeUnit};
+use super::place::{Body, KeyRole, Place, TimeUnit};
 use super::python::{inflate, iso_format};
 use crate::report::jobs as say;
 
