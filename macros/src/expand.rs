@@ -10,8 +10,8 @@ use crate::{misuse, order, serial};
 pub(crate) fn clean_redis(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(arguments)?;
     let function = misuse::test_function(item)?;
-    if takes_lock(&function) {
-        return Ok(inside_lock(function, &options));
+    if let Some(expanded) = inside_lock(&function, &options) {
+        return Ok(expanded);
     }
     if order::test_macro_below(&function) {
         return Ok(move_below(function, &options));
@@ -52,15 +52,12 @@ fn wrap(function: ItemFn, options: &Options) -> TokenStream {
     }
 }
 
-/// Whether `serial_test` has expanded and the body takes its lock.
-fn takes_lock(function: &ItemFn) -> bool {
-    serial::put_inside_lock(&mut function.clone(), |body| body, |body| body)
-}
-
-fn inside_lock(mut function: ItemFn, options: &Options) -> TokenStream {
-    let call = Call::new(&function, options);
-    serial::put_inside_lock(&mut function, |body| call.function(&body), |future| call.future(&future));
-    quote!(#function)
+/// Runs the test inside the lock of `serial_test`; `None` if the body does not take it.
+fn inside_lock(function: &ItemFn, options: &Options) -> Option<TokenStream> {
+    let call = Call::new(function, options);
+    let mut locked = function.clone();
+    serial::put_inside_lock(&mut locked, |body| call.function(&body), |future| call.future(&future))
+        .then(|| quote!(#locked))
 }
 
 /// The call of the library that runs the test.

@@ -159,7 +159,7 @@ impl<'a> Sweep<'a> {
         self
     }
 
-    /// Checks the session database after each run, bypassing the tap.
+    /// Checks the session database after each run, also after the one without a fault, bypassing the tap.
     ///
     /// The run fails if the check panics or returns `Err`.
     ///

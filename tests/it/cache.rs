@@ -18,7 +18,7 @@ fn ignores_other_cache_layouts() {
         fs::write(other.join("0-0"), "another layout").expect("write");
     }
     let child = Child::test("ownership::clears_nothing").env("XDG_CACHE_HOME", cache.path());
-    let child = child.env("TRANSIENT_PROVIDER", own_server::own_rung());
+    let child = child.env("TRANSIENT_PROVIDER", own_server::own_provider());
     // Runs that use a process for each test keep their servers in slots.
     child.env("NEXTEST_EXECUTION_MODE", "process-per-test").env("NEXTEST_RUN_ID", "layouts").run().assert_passed();
     assert_ne!(fs::read_dir(root.join("v1/servers")).expect("slots").count(), 0);

@@ -474,7 +474,7 @@ mod evil {
 #[test]
 fn panics_and_leaks_do_not_reach_the_next_test() {
     let child = Child::tests("clean::evil::").arguments(["--test-threads=1"]);
-    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_provider()).run();
     ended.assert_passed();
     let url = |word| ended.output.split_once(word).expect(word).1.lines().next().expect("a URL").to_owned();
     assert_ne!(url("leaked "), url("next "));

@@ -10,7 +10,7 @@ use transient_fixtures::{Job, JobFormat, TestRequest, clean_redis, get_redis, re
 
 use crate::child::{Child, Ended};
 use crate::golden::golden;
-use crate::own_server::own_rung;
+use crate::own_server::own_provider;
 
 mod failing {
     use super::{
@@ -178,7 +178,7 @@ mod failing {
 }
 
 fn run(test: &str) -> Ended {
-    let child = Child::test(&format!("failure::failing::{test}")).env("TRANSIENT_PROVIDER", own_rung());
+    let child = Child::test(&format!("failure::failing::{test}")).env("TRANSIENT_PROVIDER", own_provider());
     child.env("CARGO_PKG_NAME", "transient-fixtures").run()
 }
 

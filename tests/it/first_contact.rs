@@ -226,7 +226,7 @@ fn in_a_separate_network(server_arguments: &str, before: &str) -> String {
 #[case("--rename-command FLUSHDB ''", golden("running::switched_off"))]
 #[case("--maxmemory 1", "OOM")]
 fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[case] why: &str) {
-    if own_server::own_rung() != "process" {
+    if own_server::own_provider() != "process" {
         return;
     }
     let output = in_a_separate_network(arguments, "");
@@ -240,7 +240,7 @@ fn a_server_is_passed_over_where_nothing_can_be_written() {
     let server = OwnServer::start();
     let named = at(&server.url()).env("XDG_CACHE_HOME", "/proc/nowhere").run();
     assert_refused(&named, &[golden("running::no_cache"), "XDG_CACHE_HOME"]);
-    if own_server::own_rung() == "process" {
+    if own_server::own_provider() == "process" {
         let output = in_a_separate_network("", "export XDG_CACHE_HOME=/proc/nowhere;");
         assert!(output.contains("(process)") && output.contains(golden("running::no_cache")), "{output}");
         assert!(output.contains("1 passed"), "{output}");

@@ -16,7 +16,7 @@ fn open(url: &str) -> RedisResult<Connection> {
 }
 
 fn on_own_servers(tests: &str) -> Child {
-    Child::tests(tests).env("TRANSIENT_PROVIDER", own_server::own_rung())
+    Child::tests(tests).env("TRANSIENT_PROVIDER", own_server::own_provider())
 }
 
 /// Tests of one process, run in sequence.

@@ -409,7 +409,7 @@ fn assertions_panic_at_the_callers_line(
     assertion: &str,
 ) {
     let child = crate::child::Child::test("jobs::failing_assertions").env("ASSERTION", assertion);
-    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_provider()).run();
     ended.assert_failed_with(&["panicked at tests/it/jobs.rs", "expected "]);
 }
 

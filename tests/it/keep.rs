@@ -120,7 +120,7 @@ mod verdicts {
 
 fn keeping(test: &str, temporary: &Path) -> Child {
     let child = Child::test(&format!("keep::verdicts::{test}")).env("TRANSIENT_KEEP", "1");
-    child.env("TRANSIENT_PROVIDER", own_server::own_rung()).env("TMPDIR", temporary)
+    child.env("TRANSIENT_PROVIDER", own_server::own_provider()).env("TMPDIR", temporary)
 }
 
 /// Looks at the evidence with the printed command, then ends the server with the other one.

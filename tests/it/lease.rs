@@ -61,7 +61,7 @@ fn two_runs_on_one_running_server_take_turns() {
 fn two_runs_on_started_servers_are_isolated() {
     let start = || {
         let child = Child::tests("lease::crosstalk::").arguments(["--test-threads=16"]);
-        child.env("TRANSIENT_PROVIDER", own_server::own_rung()).start()
+        child.env("TRANSIENT_PROVIDER", own_server::own_provider()).start()
     };
     let (one, two) = (start(), start());
     one.wait(Duration::from_secs(60)).assert_passed();
@@ -290,7 +290,7 @@ mod one_server {
 #[test]
 fn consecutive_tests_share_one_server() {
     let child = Child::tests("lease::one_server::").arguments(["--test-threads=1"]);
-    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_provider()).run();
     ended.assert_passed();
     let urls: std::collections::HashSet<_> =
         ended.output.lines().filter_map(|line| line.split_once("@127.0.0.1:")).map(|(_, port)| port).collect();
@@ -396,7 +396,7 @@ mod lasting {
 #[case("pause all", false)]
 fn a_lease_finds_its_server_as_new(#[case] change: &str, #[case] same_server: bool) {
     let child = Child::tests("lease::lasting::").arguments(["--test-threads=1"]).env("CHANGE", change);
-    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", own_server::own_provider()).run();
     ended.assert_passed();
     let said = |word: &str| -> Vec<String> {
         ended.output.lines().filter_map(|line| Some(line.split_once(word)?.1.to_owned())).collect()

@@ -7,7 +7,7 @@ use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, re
 
 use crate::child::{Child, Ended};
 use crate::golden::golden;
-use crate::own_server::own_rung;
+use crate::own_server::own_provider;
 
 /// Tests that pass. Some leave keys without a TTL.
 mod passing {
@@ -134,7 +134,7 @@ fn run(test: &str, settings: &str) -> Ended {
     let path = directory.path().join("test.ini");
     std::fs::write(&path, format!("[app:main]\n{settings}\n")).expect("write");
     let child = Child::test(&format!("lint::passing::{test}")).env("TRANSIENT_TEST_INI", path);
-    child.env("TRANSIENT_PROVIDER", own_rung()).run()
+    child.env("TRANSIENT_PROVIDER", own_provider()).run()
 }
 
 #[rstest]

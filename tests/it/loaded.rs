@@ -9,7 +9,7 @@ use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_reques
 
 use crate::child::{Child, Ended};
 use crate::golden::golden;
-use crate::own_server::own_rung;
+use crate::own_server::own_provider;
 
 #[fixture]
 fn with_one_more(test_request: TestRequest) -> TestRequest {
@@ -81,7 +81,7 @@ fn run(test: &str, second: Option<&str>) -> Ended {
         fs::write(directory.path().join("fixtures/second.redis"), text).expect("write");
     }
     let child = Child::tests(&format!("loaded::broken::{test}")).arguments(["--test-threads=1"]);
-    child.env("CARGO_MANIFEST_DIR", directory.path()).env("TRANSIENT_PROVIDER", own_rung()).run()
+    child.env("CARGO_MANIFEST_DIR", directory.path()).env("TRANSIENT_PROVIDER", own_provider()).run()
 }
 
 #[rstest]

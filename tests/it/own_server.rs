@@ -147,7 +147,7 @@ pub(crate) fn downloaded() -> PathBuf {
 }
 
 /// The provider that starts servers on this machine.
-pub(crate) fn own_rung() -> &'static str {
+pub(crate) fn own_provider() -> &'static str {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut names = env::split_paths(&path)
         .flat_map(|directory| ["redis-server", "valkey-server"].map(|name| directory.join(name)));

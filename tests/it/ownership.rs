@@ -125,7 +125,7 @@ fn adopting_by_test_ini_is_for_the_server_that_it_names() {
 #[case::foreign("redis.download = true", false)]
 #[case::not_adopted("redis.adopt = true", false)]
 fn a_guessed_server_with_foreign_data_is_passed_over(#[case] setting: &str, #[case] cleared: bool) {
-    if crate::own_server::own_rung() != "process" {
+    if crate::own_server::own_provider() != "process" {
         return;
     }
     let (directory, cache) = (cache(), cache());

@@ -169,7 +169,7 @@ fn a_long_temporary_directory_works() {
     let directory = TempDir::new().expect("a directory");
     let long = directory.path().join("x".repeat(120));
     fs::create_dir(&long).expect("mkdir");
-    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_provider());
     child.env("TMPDIR", &long).run().assert_passed();
 }
 
@@ -220,14 +220,14 @@ fn retires_its_server_beside_a_forked_child() {
 #[cfg(target_os = "linux")]
 fn a_forked_child_does_not_delay_the_end() {
     let child = Child::test("process::retires_its_server_beside_a_forked_child");
-    child.env("TRANSIENT_PROVIDER", own_server::own_rung()).run().assert_passed();
+    child.env("TRANSIENT_PROVIDER", own_server::own_provider()).run().assert_passed();
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_run_leaves_nothing() {
     let directory = TempDir::new().expect("a directory");
-    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_provider());
     child.env("TMPDIR", directory.path()).run().assert_passed();
     assert_nothing_runs_with(&directory.path().display().to_string());
     assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 0);
@@ -237,7 +237,7 @@ fn a_run_leaves_nothing() {
 #[cfg(target_os = "linux")]
 fn a_killed_test_leaves_nothing() {
     let directory = TempDir::new().expect("a directory");
-    let child = Child::test("process::waits").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    let child = Child::test("process::waits").env("TRANSIENT_PROVIDER", own_server::own_provider());
     let mut running = child.env("TMPDIR", directory.path()).start();
     running.wait_for("waiting on redis://");
     assert_ne!(fs::read_dir(directory.path()).expect("read").count(), 0);
@@ -265,7 +265,7 @@ fn a_flood_is_stopped() {
 fn a_temporary_directory_is_made_absolute(#[values("", ".", "relative", "./relative/..")] tmpdir: &str) {
     let directory = TempDir::new().expect("a directory");
     fs::create_dir(directory.path().join("relative")).expect("mkdir");
-    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_rung());
+    let child = Child::test("process::uses_a_server").env("TRANSIENT_PROVIDER", own_server::own_provider());
     child.env("TMPDIR", tmpdir).current_directory(directory.path()).run().assert_passed();
     let left: Vec<_> = fs::read_dir(directory.path()).expect("read").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["relative"]);

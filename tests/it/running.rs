@@ -166,7 +166,7 @@ fn a_running_server_that_is_gone_is_reported() {
 #[test]
 fn a_started_server_that_is_gone_is_replaced() {
     let child = Child::tests("running::unplugged::").arguments(["--test-threads=1"]);
-    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_provider()).run();
     ended.assert_passed();
 }
 

@@ -22,7 +22,7 @@ fn the_cookie_has_the_attributes_of_the_settings(#[case] setting: &str, #[case] 
     let setting = if setting.is_empty() { String::new() } else { format!("redis.sessions.{setting}") };
     std::fs::write(&path, format!("[app:main]\n{setting}\n")).expect("write");
     let child = Child::test("session::cookies::prints_its_cookie").env("TRANSIENT_TEST_INI", path);
-    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_rung()).run();
+    let ended = child.env("TRANSIENT_PROVIDER", crate::own_server::own_provider()).run();
     ended.assert_passed();
     let printed = |name: &str| ended.output.split_once(name).expect(name).1.lines().next().expect("a line").to_owned();
     let id = printed("id: ");

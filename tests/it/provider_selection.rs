@@ -41,9 +41,9 @@ fn port_without_a_listener(directory: &TempDir) -> std::path::PathBuf {
 #[test]
 fn one_report_lists_all_failed_providers() {
     let directory = TempDir::new().expect("a directory");
-    let child = nowhere(Child::test("ladder::crowd::wants_a_server::_number_1_1"));
+    let child = nowhere(Child::test("provider_selection::crowd::wants_a_server::_number_1_1"));
     let ended = child.env("TRANSIENT_TEST_INI", port_without_a_listener(&directory)).run();
-    ended.assert_failed_with(&["panicked at tests/it/ladder.rs"]);
+    ended.assert_failed_with(&["panicked at tests/it/provider_selection.rs"]);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/no_server.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&golden, ended.report() + "\n").expect("write");
@@ -56,7 +56,7 @@ fn one_report_lists_all_failed_providers() {
 fn the_provider_is_printed_with_its_reason() {
     let server = OwnServer::start();
     let directory = TempDir::new().expect("a directory");
-    let run = || Child::test("ladder::crowd::wants_a_server::_number_1_1");
+    let run = || Child::test("provider_selection::crowd::wants_a_server::_number_1_1");
     let running = run().env("TRANSIENT_REDIS_URL", server.url()).run();
     let said = format!("at 127.0.0.1:{} (running); ", server.port);
     assert!(running.output.contains(&said), "{}", running.output);
@@ -71,7 +71,7 @@ fn the_provider_is_printed_with_its_reason() {
 #[test]
 fn a_failing_provider_is_reported_and_the_next_is_tried() {
     let directory = TempDir::new().expect("a directory");
-    let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
+    let child = Child::test("provider_selection::crowd::wants_a_server::_number_1_1");
     let child = child
         .env("TRANSIENT_TEST_INI", port_without_a_listener(&directory))
         .env("TRANSIENT_SERVER_BINARY", "/bin/false");
@@ -87,7 +87,8 @@ fn a_failing_provider_is_reported_and_the_next_is_tried() {
 #[case("Process")]
 #[case("docker")]
 fn an_unknown_provider_is_an_error_with_the_valid_ones(#[case] provider: &str) {
-    let child = Child::test("ladder::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", provider);
+    let child =
+        Child::test("provider_selection::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", provider);
     child.run().assert_failed_with(&["the environment", provider, "auto, running, process, container or download"]);
 }
 
@@ -99,7 +100,7 @@ fn failing_takes_time_once_per_process() {
     let path = directory.path().join("redis-server");
     let count = directory.path().join("count");
     child::write_program(&path, &format!("#!/bin/sh\necho x >>'{}'\nexec sleep 7656\n", count.display()));
-    let child = Child::tests("ladder::crowd::").arguments(["--test-threads=4"]);
+    let child = Child::tests("provider_selection::crowd::").arguments(["--test-threads=4"]);
     let ended = child.env("TRANSIENT_PROVIDER", "process").env("TRANSIENT_SERVER_BINARY", &path).run();
     ended.assert_failed_with(&["0 passed; 8 failed"]);
     assert_eq!(ended.output.matches(golden("report::no_server")).count(), 8, "{}", ended.output);
@@ -113,7 +114,8 @@ fn a_silent_engine_times_out() {
     let socket = directory.path().join("docker.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bind");
     std::thread::spawn(move || listener.incoming().flatten().for_each(std::mem::forget));
-    let child = Child::test("ladder::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", "container");
+    let child =
+        Child::test("provider_selection::crowd::wants_a_server::_number_1_1").env("TRANSIENT_PROVIDER", "container");
     let ended = child.env("DOCKER_HOST", format!("unix://{}", socket.display())).run();
     ended.assert_failed_with(&[golden("report::no_server"), "container ", "->"]);
 }
@@ -123,7 +125,7 @@ fn a_silent_engine_times_out() {
 fn failing_takes_time_once_per_nextest_run() {
     let directory = TempDir::new().expect("a directory");
     let run = |id: &str| {
-        let child = Child::test("ladder::crowd::wants_a_server::_number_1_1");
+        let child = Child::test("provider_selection::crowd::wants_a_server::_number_1_1");
         let child = child.env("TRANSIENT_PROVIDER", "download").env("PATH", "/nowhere").env("NEXTEST_RUN_ID", id);
         child.env("XDG_CACHE_HOME", directory.path()).run()
     };
@@ -141,7 +143,8 @@ fn failing_takes_time_once_per_cargo_run() {
     let directory = TempDir::new().expect("a directory");
     let cargo = directory.path().join("cargo");
     let test = std::env::current_exe().expect("this binary");
-    let one = format!("'{}' ladder::crowd::wants_a_server::_number_1_1 --exact --nocapture 2>&1", test.display());
+    let one =
+        format!("'{}' provider_selection::crowd::wants_a_server::_number_1_1 --exact --nocapture 2>&1", test.display());
     child::write_program(&cargo, &format!("#!/bin/sh\n{one}\n{one}\n"));
     let run = || {
         let mut command = std::process::Command::new(&cargo);
