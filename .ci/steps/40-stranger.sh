@@ -6,7 +6,7 @@ run fresh env TRANSIENT_PROVIDER=process .ci/stranger.py "$fresh" "$stranger"
 grep -a '^commands to the first green test: ' "$logs/fresh.log"
 # The same test on the other providers. Containers need their feature.
 cp -r "$fresh" "$fresh-container"
-sed -i 's/default-features = false/default-features = false, features = ["container"]/' "$fresh-container/Cargo.toml"
+sed -i '/^transient-fixtures/s/default-features = false/default-features = false, features = ["container"]/' "$fresh-container/Cargo.toml"
 run fresh-download env TRANSIENT_PROVIDER=download cargo test --manifest-path "$fresh/Cargo.toml"
 run fresh-container env TRANSIENT_PROVIDER=container TRANSIENT_IMAGE="$images/redis:7" \
     cargo test --manifest-path "$fresh-container/Cargo.toml"
