@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redis::{Client, Commands, Script, cmd};
 use rstest::rstest;
@@ -182,7 +182,10 @@ fn a_subscription_ends_with_its_connection(test_request: TestRequest) {
 fn scripts_are_loaded_and_called(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
     let mut redis = Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect");
-    let script = Script::new("-- unknown before\nreturn {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}");
+    // A running server still has the scripts of earlier runs.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_nanos();
+    let script = format!("-- {} {now}\nreturn {{KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}}", std::process::id());
+    let script = Script::new(&script);
     for count in 1..=2 {
         let found: (String, String, u32) = script.key("a").arg("å").invoke(&mut redis).expect("EVALSHA");
         assert_eq!(found, ("a".to_owned(), "å".to_owned(), count));
