@@ -65,7 +65,7 @@ fn its_jobs_are_read_here(
     };
     let calls = json!([
         {"do": "note", "queue": "kö", "serializer": serializer, "args": everything(), "kwargs": kwargs,
-            "options": {"job_id": "mine_1", "meta": {"a": 1}, "ttl": 3600, "timeout": 60}},
+            "options": {"job_id": "mine_1", "meta": {"a": 1}, "ttl": 7200, "timeout": 60}},
         call("second"),
         with("in front", "options", json!({"at_front": true})),
         with("later", "in", json!(3600)),

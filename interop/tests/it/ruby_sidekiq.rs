@@ -74,9 +74,9 @@ fn since_1970(time: SystemTime) -> Duration {
 }
 
 #[test]
-fn it_is_the_version_that_the_readme_names() {
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(version()), "the README does not name {}", version());
+fn it_is_the_version_that_the_page_names() {
+    let page = include_str!("../../../docs/jobs.md");
+    assert!(page.contains(version()), "docs/jobs.md does not name {}", version());
 }
 
 #[rstest]
