@@ -1,7 +1,7 @@
 //! Test fixtures on a real Redis, for code that keeps transient data there: sessions, caches, job queues, rate limits.
 //!
-//! A test takes the argument [`test_request`](fn@test_request) and has exclusive use of a real Redis or Valkey server
-//! until it ends. It gets two databases: the *session database* (14 by default) for sessions and cache, and the *job
+//! A test takes the argument [`test_request`](fn@test_request) and gets two databases of a real Redis or Valkey server
+//! that no other test uses until it ends: the *session database* (14 by default) for sessions and cache, and the *job
 //! database* (15 by default). Both are empty with [`#[clean_redis]`](clean_redis). If no server is running, one is
 //! started for the tests and stopped after them. Tests do not affect each other, stay ordinary `#[rstest]` or `#[test]`
 //! functions, and pass a URL to the code under test, so that any Redis client works.

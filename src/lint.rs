@@ -7,6 +7,7 @@ use redis::{Connection, FromRedisValue, RedisResult, pipe};
 
 use crate::error::Error;
 use crate::lease::{Database, Lease};
+use crate::redis_io::ttl;
 use crate::settings::lint::Lint;
 
 /// A key that breaks the lint.
@@ -61,9 +62,12 @@ fn find(redis: &mut Connection, database: u32, lint: Lint, allowed: &[&str]) -> 
     let sizes: Vec<Option<u64>> = query_each(redis, &keys, &["MEMORY", "USAGE"])?;
     let found = keys.into_iter().zip(found).zip(kinds).zip(sizes);
     Ok(found
-        .map(|(((key, (_, pttl)), kind), size)| {
-            let ttl = u64::try_from(pttl).ok().map(Duration::from_millis);
-            Left { database, key, kind, size: size.unwrap_or_default(), ttl }
+        .map(|(((key, (_, pttl)), kind), size)| Left {
+            database,
+            key,
+            kind,
+            size: size.unwrap_or_default(),
+            ttl: ttl(pttl),
         })
         .collect())
 }

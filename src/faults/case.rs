@@ -20,8 +20,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Returns the fault in words.
-    pub(super) fn shown(&self) -> String {
+    /// Returns the fault in words, up to the place: `reply lost after command`.
+    pub(super) fn at(&self) -> String {
         match self {
             Self::CutBefore => report::faults::CUT_BEFORE.to_owned(),
             Self::CutAfter => report::faults::CUT_AFTER.to_owned(),

@@ -1,6 +1,5 @@
 //! Runs a scenario with every fault at every boundary, each time on clean data.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -14,7 +13,9 @@ use super::run::{Run, Swept};
 use super::sweep::{Chosen, Sweep};
 use crate::error::Error;
 use crate::lease::Database;
+use crate::macro_support::message;
 use crate::report;
+use crate::settings::REPLAY;
 use crate::tap::{self, Command, Commands, Control, Tap};
 
 /// How long a run that timed out can take to end after its connections are closed.
@@ -25,9 +26,6 @@ const LATE: Duration = Duration::from_millis(600);
 
 /// Progress is printed after this time.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
-
-/// The environment variable that names a single case to run.
-const REPLAY: &str = "TRANSIENT_REPLAY";
 
 impl Sweep<'_> {
     pub(super) fn run(self) -> Result<Swept, String> {
@@ -48,7 +46,7 @@ impl Sweep<'_> {
             }
             let ran = self.case(case)?;
             unreached += usize::from(!ran.is_reached);
-            let counts = by_fault.entry(case.fault.shown()).or_default();
+            let counts = by_fault.entry(case.fault.at()).or_default();
             counts[usize::from(ran.failure.is_some())] += 1;
             let is_smaller = smallest.as_ref().is_none_or(|(other, _)| case.boundary < other.boundary);
             if ran.failure.is_some() && is_smaller {
@@ -60,7 +58,7 @@ impl Sweep<'_> {
             swept.cases,
             swept.boundaries,
             swept.points,
-            by_fault.iter().map(|(f, c)| (f.as_str(), *c)),
+            by_fault.iter().map(|(fault, counts)| (fault.as_str(), *counts)),
         );
         let unreached = (unreached > 0).then(|| report::faults::unreached(unreached));
         for note in difference.into_iter().chain(unreached) {
@@ -70,12 +68,11 @@ impl Sweep<'_> {
             report::print(&summary);
             return Ok(swept);
         };
-        let boundary = match case.fault {
-            Fault::FailingPoint => first.points.get(case.boundary).cloned(),
-            _ => first.boundaries.get(case.boundary).map(Command::to_string),
+        let (boundary, of) = match case.fault {
+            Fault::FailingPoint => (first.points.get(case.boundary).cloned(), first.points.len()),
+            _ => (first.boundaries.get(case.boundary).map(Command::to_string), first.boundaries.len()),
         };
-        let of = if case.fault == Fault::FailingPoint { first.points.len() } else { first.boundaries.len() };
-        let place = report::faults::place(&case.fault.shown(), case.boundary + 1, of, &boundary.unwrap_or_default());
+        let place = report::faults::place(&case.fault.at(), case.boundary + 1, of, &boundary.unwrap_or_default());
         let failure = ran.failure.unwrap_or_default();
         Err(report::faults::failed(&place, &failure, &ran.commands, &summary, &case.to_string()))
     }
@@ -244,12 +241,7 @@ fn text(error: &Error) -> String {
 
 /// Returns the failure of the closure, or its panic message.
 fn caught(run: impl FnOnce() -> Option<String>) -> Option<String> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Some(message(&*panic)))
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or_default().to_owned()
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Some(message(&*panic).to_owned()))
 }
 
 /// Returns a glob pattern that matches only this key.

@@ -33,7 +33,7 @@ const MAX_ATTEMPTS: u32 = 25;
 ///
 /// The layout follows its [keys](https://docs.rs/crate/apalis-redis/1.0.0/source/src/config.rs) and
 /// [scripts](https://docs.rs/crate/apalis-redis/1.0.0/source/lua/). Other versions can have another layout. The
-/// negative assertions fail over keys that this layout does not have.
+/// negative assertions fail on keys that this layout does not have.
 ///
 /// All queues of the database are found. In apalis, jobs have no names, and all jobs of a queue have the same type. So
 /// a job's name is the name of its queue: by default the [`type_name`](std::any::type_name) of the type, or else the

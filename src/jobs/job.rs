@@ -463,10 +463,5 @@ const TEN_THOUSAND_YEARS: Duration = Duration::from_secs(10_000 * 365 * 24 * 60 
 
 /// Returns a random UUID, version 4.
 pub(super) fn uuid() -> String {
-    let mut bytes = random::bytes::<16>();
-    // The version and the variant: RFC 9562, section 5.4.
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let text = hex::encode(&bytes);
-    format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
+    hex::uuid(random::bytes())
 }

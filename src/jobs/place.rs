@@ -383,6 +383,6 @@ pub enum KeyRole {
     /// Like [`Other`](Self::Other), but only if the key has this type, as the command TYPE returns it. It is for names
     /// that keys of other origin can have too.
     OtherOfType(&'static str),
-    /// Not a key of the format. The negative assertions fail over it.
+    /// Not a key of the format. The negative assertions fail on it.
     Unknown,
 }

@@ -117,6 +117,7 @@ impl State {
         question(self.connection.insert(connection))
     }
 
+    /// Opens a new connection and takes the turn back.
     ///
     /// # Errors
     ///

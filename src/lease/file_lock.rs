@@ -18,7 +18,7 @@ use super::registry;
 use crate::error::{Error, Kind};
 use crate::report;
 
-/// After this long, a waiter prints what it waits for.
+/// After this long, a waiter prints a message that names the holder.
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(10);
 
 /// How often a waiter checks who holds the server, and whether a suspended process blocks the queue.

@@ -114,7 +114,7 @@ impl Lease {
         self.is_held.load(Ordering::Relaxed)
     }
 
-    pub(super) fn held_flag(&self) -> Arc<AtomicBool> {
+    pub(crate) fn held_flag(&self) -> Arc<AtomicBool> {
         self.is_held.clone()
     }
 
@@ -177,17 +177,6 @@ impl Lease {
         let answer: Vec<InfoDict> = self.greeting().query(&mut connection)?;
         self.check_identity(&answer)?;
         Ok(connection)
-    }
-
-    /// Opens a connection for something that can outlive this reference, such as a tap's rule. It is opened now, and
-    /// each later use asks the returned flag whether the lease is still held.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect).
-    #[cfg(feature = "tap")]
-    pub(crate) fn connect_to_keep(&self) -> Result<(Connection, Arc<AtomicBool>), Error> {
-        Ok((self.connect(Database::Sessions)?, self.held_flag()))
     }
 
     /// Names the connection after the test, for the server's CLIENT LIST. A server without a password of the lease is

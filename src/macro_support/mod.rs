@@ -9,6 +9,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
+#[cfg(feature = "tap")]
+pub(crate) use outcome::message;
 pub use outcome::{OfAnything, OfResult, Returned};
 
 use crate::failure_report::Start;

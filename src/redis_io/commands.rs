@@ -10,7 +10,7 @@ pub(crate) fn knows(redis: &mut Connection, command: &str) -> RedisResult<bool> 
     Ok(known != redis::Value::Nil)
 }
 
-/// Returns a pipeline that runs the same commands in each database, in one round trip, and ignores their replies.
+/// Returns a pipeline that runs the same commands in each database, in one round trip. Ignores the replies to SELECT.
 pub(crate) fn select_each(databases: [u32; 2], mut commands: impl FnMut(&mut Pipeline)) -> Pipeline {
     let mut pipeline = redis::pipe();
     for database in databases {
@@ -18,6 +18,21 @@ pub(crate) fn select_each(databases: [u32; 2], mut commands: impl FnMut(&mut Pip
         commands(&mut pipeline);
     }
     pipeline
+}
+
+/// Returns the TTL that a reply to PTTL states. `None` if the key does not exist or never expires.
+pub(crate) fn ttl(pttl: i64) -> Option<Duration> {
+    u64::try_from(pttl).ok().map(Duration::from_millis)
+}
+
+/// Returns the server's time since 1970.
+pub(crate) fn now(redis: &mut Connection) -> RedisResult<Duration> {
+    cmd("TIME").query(redis).map(time)
+}
+
+/// Returns the time since 1970 that a reply to TIME states, in seconds and microseconds.
+pub(crate) fn time((seconds, micros): (u64, u64)) -> Duration {
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
 /// Returns a duration in milliseconds, as Redis expects it. Saturates.

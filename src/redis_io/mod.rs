@@ -7,5 +7,7 @@ mod interrupted;
 pub(crate) mod packed_commands;
 
 pub(crate) use client_name::{HOLDER, WAITER, client_name, lease_name};
-pub(crate) use commands::{knows, milliseconds, select_each};
+#[cfg(feature = "snapshot")]
+pub(crate) use commands::time;
+pub(crate) use commands::{knows, milliseconds, now, select_each, ttl};
 pub(crate) use interrupted::{retry_if_interrupted, was_interrupted};

@@ -67,7 +67,7 @@ pub(crate) fn pip_too_slow(deadline: Duration) -> Reason {
     }
 }
 
-pub(crate) fn another_is_at_it(cache: &Path) -> Reason {
+pub(crate) fn download_in_progress(cache: &Path) -> Reason {
     Reason {
         why: format!("timed out waiting for another process that downloads the server into {}", cache.display()),
         remedy: format!("run the tests again once that process is done, or {INSTALL}"),

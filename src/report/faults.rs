@@ -1,25 +1,25 @@
 //! Text about sweeps.
 //!
-//! The texts of faults precede `command 3 of 7` or `a command`.
+//! The text of a fault precedes the number of its command or point: `3 of 7`, or `N` for any.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-pub(crate) const CUT_BEFORE: &str = "connection cut before";
-pub(crate) const CUT_AFTER: &str = "reply lost after";
-pub(crate) const LOSING_DATA: &str = "all data lost before";
+pub(crate) const CUT_BEFORE: &str = "connection cut before command";
+pub(crate) const CUT_AFTER: &str = "reply lost after command";
+pub(crate) const LOSING_DATA: &str = "all data lost before command";
 pub(crate) const FAILING_POINT: &str = "failure at point";
 
 pub(crate) fn late(time: Duration) -> String {
-    format!("reply {} ms late for", time.as_millis())
+    format!("reply {} ms late for command", time.as_millis())
 }
 
 pub(crate) fn error(error: &str) -> String {
-    format!("error {:?} in reply to", error.split(' ').next().unwrap_or_default())
+    format!("error {:?} in reply to command", error.split(' ').next().unwrap_or_default())
 }
 
 pub(crate) fn losing(pattern: &str) -> String {
-    format!("{pattern} lost before")
+    format!("{pattern} lost before command")
 }
 
 pub(crate) fn point_failed(name: &str) -> String {
@@ -28,8 +28,7 @@ pub(crate) fn point_failed(name: &str) -> String {
 
 /// `reply lost after command 3 of 7, …`
 pub(crate) fn place(fault: &str, number: usize, of: usize, boundary: &str) -> String {
-    let what = if fault == FAILING_POINT { "" } else { " command" };
-    format!("{fault}{what} {number} of {of}, {boundary}")
+    format!("{fault} {number} of {of}, {boundary}")
 }
 
 /// The numbers of cases that passed and failed, by fault.
@@ -46,8 +45,7 @@ pub(crate) fn summary<'a>(
     }
     let mut lines = vec![format!("transient-fixtures: swept {} at {places}:", counted(cases, "case"))];
     for (fault, [passed, failed]) in by_fault {
-        lines
-            .push(format!("  {passed} passed, {failed} failed: {fault} a command").replace("point a command", "point"));
+        lines.push(format!("  {passed} passed, {failed} failed: {fault} N"));
     }
     lines.join("\n")
 }

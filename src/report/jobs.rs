@@ -30,7 +30,7 @@ pub(crate) fn no_kwargs(job: &str) -> String {
     format!("{job} can't have keyword arguments")
 }
 
-#[cfg(any(feature = "sidekiq", feature = "apalis"))]
+#[cfg(any(feature = "sidekiq", feature = "apalis", feature = "rq"))]
 pub(crate) fn no_priority_or_expiry(job: &str) -> String {
     format!("{job} can't have a priority or an expiry")
 }
@@ -50,10 +50,6 @@ pub(crate) const NO_DATA: &str = "its hash has no field `data`";
 #[cfg(feature = "rq")]
 pub(crate) const NO_PLAIN_PICKLE: &str =
     "its pickle has values without a JSON form (dates, objects, bytes, a shared list), which only Python can read";
-
-// Why a job can't be enqueued for RQ.
-#[cfg(feature = "rq")]
-pub(crate) const NO_PRIORITY_OR_EXPIRY_OF_RQ: &str = "an RQ job can't have a priority, nor an expiry";
 
 // For queues of ids.
 pub(crate) const NO_BODY_OF_ID: &str = "its id is queued, but the job is missing";
@@ -168,7 +164,7 @@ pub(crate) fn unexpected(
     if !foreign.is_empty() {
         text.push_str("\nThe format does not recognise these keys of the job database, which can hold other jobs:");
         list(&mut text, foreign.iter());
-        text.push_str("\nUse their format (jobs_with_format), or exclude keys without jobs (ignoring_keys).");
+        text.push_str("\nUse their format (jobs_with_format), or exclude keys without jobs (ignoring_keys)");
     }
     text
 }

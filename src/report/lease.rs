@@ -22,8 +22,8 @@ pub(crate) fn waits_for_itself(url: &str, test: &str) -> String {
 
 pub(crate) fn may_wait_for_itself(url: &str, test: &str) -> String {
     format!(
-        "transient-fixtures: waiting for {url}, held by {test}. If the waiting thread or task belongs to that test, it \
-         waits in vain: pass a clone of the test's TestRequest to it"
+        "transient-fixtures: waiting for {url}, held by {test}. If the waiting thread or task belongs to that test, \
+         this wait never ends. Pass it a clone of the test's TestRequest"
     )
 }
 

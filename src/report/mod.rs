@@ -251,8 +251,8 @@ pub(crate) fn error_reply(server: &dyn Display) -> String {
 /// The source is the server's error.
 pub(crate) fn wrong_type(server: &dyn Display) -> String {
     format!(
-        "a key on {server} has another type than the framework's format uses. Use the format of the application, or \
-         delete the key"
+        "a key on {server} does not have the type that the session or job format expects. Use the application's format, \
+         or delete the key"
     )
 }
 

@@ -24,8 +24,8 @@ pub(crate) fn no_faketime() -> Reason {
 pub(crate) fn under_faketime(reason: &Reason) -> Reason {
     Reason {
         why: format!("under libfaketime, for redis.clock = whole: {}", reason.why),
-        remedy: "use the downloaded Valkey (TRANSIENT_PROVIDER=download), since builds with jemalloc hang under \
-            libfaketime. Or set redis.clock = ageing"
+        remedy: "use the downloaded Valkey (TRANSIENT_PROVIDER=download), or set redis.clock = ageing. Builds with \
+            jemalloc hang under libfaketime"
             .to_owned(),
     }
 }
@@ -84,10 +84,7 @@ pub(crate) fn too_old(binary: &Path, version: &str) -> Reason {
 }
 
 pub(crate) fn unfit(binary: &Path, why: &str) -> Reason {
-    Reason {
-        why: format!("the server started by {} is unsuitable: {why}", binary.display()),
-        remedy: OTHER_BINARY.to_owned(),
-    }
+    Reason { why: format!("{} is unsuitable: {why}", binary.display()), remedy: OTHER_BINARY.to_owned() }
 }
 
 /// Something that should never fail did.
@@ -121,7 +118,7 @@ pub(crate) fn no_directory(directory: &Path, error: &io::Error) -> Reason {
     }
 }
 
-pub(crate) fn no_keeper(error: &io::Error) -> Reason {
+pub(crate) fn no_supervisor(error: &io::Error) -> Reason {
     Reason {
         why: format!("could not start /bin/sh, which stops the server when the tests are gone ({error})"),
         remedy: "make /bin/sh available, or start a server yourself and name it in TRANSIENT_REDIS_URL".to_owned(),

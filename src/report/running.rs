@@ -4,8 +4,7 @@ use super::{Display, Duration, Path, io, shown};
 
 pub(crate) const REMEDY_GUESSED: &str =
     "start a server there (redis-server), or name one with TRANSIENT_REDIS_URL=redis://host:port";
-pub(crate) const REMEDY_NAMED: &str =
-    "start that server, correct the URL, or unset it to have a server started for you";
+pub(crate) const REMEDY_NAMED: &str = "start that server, or unset its URL to have one started for you";
 
 pub(crate) fn taken(place: &dyn Display) -> String {
     format!("its URL comes from {place}")
@@ -24,7 +23,7 @@ pub(crate) fn unreachable(url: &str, error: &str) -> String {
 }
 
 pub(crate) const NO_URL: &str = "not a Redis URL";
-pub(crate) const REMEDY_NOT_REDIS: &str = "correct the URL";
+pub(crate) const REMEDY_NOT_REDIS: &str = "name a Redis server, such as redis://host:port";
 pub(crate) const REMEDY_DENIED: &str = "put the right user and password into the URL";
 pub(crate) const REMEDY_UNFIT: &str = "use a Redis or Valkey server";
 pub(crate) const REMEDY_TOO_OLD: &str = "use Redis 6.2 or newer, or Valkey";
@@ -34,7 +33,7 @@ pub(crate) const REMEDY_FULL: &str = "close connections to it, or raise its maxc
 pub(crate) const REMEDY_ERROR: &str = "fix the error on the server, or use another one";
 pub(crate) const REMEDY_PERMISSION: &str =
     "give this user read and write permission on the socket, or connect through the server's port";
-pub(crate) const REMEDY_NETWORK: &str = "bring the network interface up (ip link set lo up), or correct the address";
+pub(crate) const REMEDY_NETWORK: &str = "bring the network interface up (ip link set lo up), or use another address";
 pub(crate) const REMEDY_SPEAKS_TLS: &str = "write rediss:// in the URL";
 pub(crate) const REMEDY_TLS_FAILED: &str = "write redis:// if the server has no TLS, or fix its certificate";
 pub(crate) const REMEDY_NO_TLS: &str = "use redis://, or add `redis` with its feature `tokio-rustls-comp` to your \
@@ -81,7 +80,7 @@ pub(crate) fn keys_forbidden(url: &str, user: &str, key: &str) -> String {
 }
 
 pub(crate) fn command_forbidden(url: &str, user: &str, command: &str) -> String {
-    format!("the user {user} has no permission for {command} on {url}")
+    format!("the user {user} has no permission for the command {command} on {url}")
 }
 
 pub(crate) fn remedy_command(command: &str) -> String {

@@ -20,7 +20,7 @@ pub(crate) fn wrong_type(name: &str, expected: &str, stored: &str) -> String {
 
 /// The source has the reason.
 pub(crate) fn no_json(name: &str) -> String {
-    format!("the value for {name:?} in the session has no JSON form. Set one that has")
+    format!("the session value {name:?} can't be serialized as JSON. Set a value that can")
 }
 
 /// The source has the reason.

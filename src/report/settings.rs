@@ -70,12 +70,15 @@ pub(crate) fn no_delimiter(path: &Path, line: usize, text: &str) -> String {
 }
 
 pub(crate) fn no_such_test_ini(path: &Path) -> String {
-    format!("{}, named by TRANSIENT_TEST_INI, does not exist. Correct or unset the variable", path.display())
+    format!(
+        "{}, named by TRANSIENT_TEST_INI, does not exist. Name an existing file, or unset the variable",
+        path.display()
+    )
 }
 
 pub(crate) fn no_such_include(path: &Path, line: usize, included: &Path) -> String {
     format!(
-        "{}:{line}: include_ini_files names {}, which does not exist. Correct or remove the name",
+        "{}:{line}: include_ini_files names {}, which does not exist. Create the file, or remove its name",
         path.display(),
         included.display()
     )
@@ -89,7 +92,7 @@ pub(crate) fn url_without_host(place: &dyn Display, key: &str, url: &str) -> Str
     format!("{place}: {key} = {url} has no host. Write redis://host:port or redis://:password@host:port")
 }
 
-pub(crate) fn at_behind_authority(place: &dyn Display, key: &str, url: &str) -> String {
+pub(crate) fn at_sign_after_host(place: &dyn Display, key: &str, url: &str) -> String {
     format!(
         "{place}: {key} = {url} has an @ after its host. Percent-encode /, ?, # and @ in a password as %2F, %3F, %23 and \
          %40"

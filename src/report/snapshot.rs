@@ -31,8 +31,11 @@ pub(crate) fn not_read(path: &Path) -> String {
 
 /// The source describes the problem, without the place. A `line` of 0 means that the place is unknown.
 pub(crate) fn no_snapshot(path: &Path, line: usize, column: usize) -> String {
-    let place = if line > 0 { format!(":{line}:{column}") } else { String::new() };
-    format!("{}{place}: not a valid snapshot. Edit it, or create it again with Snapshot::save", path.display())
+    let path = path.display();
+    if line == 0 {
+        return format!("{path}: not a valid snapshot. Create it again with Snapshot::save");
+    }
+    format!("{path}:{line}:{column}: not a valid snapshot. Fix the line, or create the file again with Snapshot::save")
 }
 
 /// A parse error of JSON without its place, which [`no_snapshot`] states.

@@ -5,29 +5,31 @@ use std::time::Duration;
 
 /// The source is the server's error.
 pub(crate) fn not_travelled(server: &dyn Display) -> String {
-    format!("could not advance time on {server}. Check that it is still running, and that its directory still exists")
+    format!("could not advance time on {server}. Check that it is still running")
 }
 
-pub(crate) fn clock_stands_still(server: &dyn Display, within: Duration) -> String {
+pub(crate) fn clock_did_not_move(server: &dyn Display, within: Duration) -> String {
     format!(
-        "could not advance time on {server}: its clock did not move within {within:?}. Check that its directory still \
-         exists"
+        "could not advance time on {server}: its clock did not move within {} s. Check that its directory still \
+         exists",
+        within.as_secs()
     )
 }
 
 pub(crate) fn fields_stay(server: &dyn Display, count: u64, within: Duration) -> String {
     format!(
         "could not advance time on {server}: HLEN still counts {count} expired hash fields, and none was removed within \
-         {within:?}. Enable active expiry (DEBUG SET-ACTIVE-EXPIRE 1)"
+         {} s. Enable active expiry (DEBUG SET-ACTIVE-EXPIRE 1)",
+        within.as_secs()
     )
 }
 
-pub(crate) fn no_end(key: &str) -> String {
+pub(crate) fn without_ttl(key: &str) -> String {
     format!("the key {key:?} does not exist or has no TTL")
 }
 
 /// `error`: its `Debug` form shows the causes as well.
-pub(crate) fn no_ttl(key: &str, error: &dyn Debug) -> String {
+pub(crate) fn ttl_not_read(key: &str, error: &dyn Debug) -> String {
     format!("could not read the TTL of {key:?}: {error:?}")
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::TestRequest;
 use crate::error::{Error, Kind};
+use crate::redis_io::ttl;
 use crate::report;
 use crate::time;
 
@@ -136,7 +137,7 @@ impl TestRequest {
     pub fn travel_to_expiry(&self, key: &str) -> Result<(), Error> {
         match self.ttl(key)? {
             Some(left) => self.travel(left + Duration::from_millis(1)),
-            None => Err(Error::new(Kind::Data, report::travel::no_end(key))),
+            None => Err(Error::new(Kind::Data, report::travel::without_ttl(key))),
         }
     }
 
@@ -189,7 +190,7 @@ impl TestRequest {
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
         let left = time::pttl(&self.lease, key)?;
-        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+        Ok(ttl(left))
     }
 
     /// Asserts that the TTL of a key is within a range.
@@ -219,11 +220,11 @@ impl TestRequest {
     pub fn assert_ttl(&self, key: &str, range: impl RangeBounds<Duration> + Debug) {
         let keys = match time::pttl_of_matching(&self.lease, key) {
             Ok(keys) => keys,
-            Err(error) => panic!("{}", report::travel::no_ttl(key, &error)),
+            Err(error) => panic!("{}", report::travel::ttl_not_read(key, &error)),
         };
         assert!(!keys.is_empty(), "{}", report::travel::other_ttl(key, &range, None, false));
         for (key, left) in keys {
-            let ttl = u64::try_from(left).ok().map(Duration::from_millis);
+            let ttl = ttl(left);
             let exists = left != time::NO_KEY;
             assert!(
                 ttl.is_some_and(|ttl| range.contains(&ttl)),

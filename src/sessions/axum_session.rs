@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::cookie::SessionCookie;
 use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::{SessionValues, from_texts, to_texts};
+use crate::hex;
 use crate::settings::{SameSite, Settings};
 
 /// The default lifetime of the library's cookies.
@@ -121,9 +122,7 @@ impl SessionFormat for AxumSession {
     fn new_id(&self, random: &[u8]) -> String {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&random[..16]);
-        let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-        let text = format!("{number:032x}");
-        [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
+        hex::uuid(bytes)
     }
 
     fn key(&self, id: &str) -> String {

@@ -10,7 +10,7 @@ use super::format::{SessionData, SessionFormat, StoredSession};
 use super::values::SessionValues;
 use crate::error::{Error, Kind};
 use crate::lease::{Commands, Database, Lease};
-use crate::redis_io::milliseconds;
+use crate::redis_io::{milliseconds, ttl};
 use crate::sync::lock;
 use crate::{random, report};
 
@@ -123,9 +123,13 @@ impl Store {
         let mut state = self.state();
         let key = self.format.key(&state.id);
         let (_,): (u32,) = query(&mut state, lease, pipe().del(&key))?;
-        let connection = std::mem::take(&mut state.connection);
-        *state = State { connection, ..State::new(self.format.as_ref()) };
+        state.start_over(&*self.format);
         Ok(())
+    }
+
+    /// Starts a new session, and leaves the data of the old one.
+    pub(super) fn start_over(&self) {
+        self.state().start_over(&*self.format);
     }
 
     pub(super) fn is_new(&self, lease: &Lease) -> Result<bool, Error> {
@@ -150,8 +154,8 @@ impl Store {
     pub(super) fn ttl(&self, lease: &Lease) -> Result<Option<Duration>, Error> {
         let mut state = self.state();
         let key = self.format.key(&state.id);
-        let (ttl,): (i64,) = query(&mut state, lease, pipe().pttl(&key))?;
-        Ok(u64::try_from(ttl).ok().map(Duration::from_millis))
+        let (pttl,): (i64,) = query(&mut state, lease, pipe().pttl(&key))?;
+        Ok(ttl(pttl))
     }
 
     /// The session, and whether its key has a TTL. The key is watched until the session is saved or loaded again.
@@ -229,6 +233,12 @@ impl Store {
 impl State {
     fn new(format: &dyn SessionFormat) -> Self {
         Self { id: format.new_id(&random::bytes::<64>()), started: SystemTime::now(), connection: Commands::default() }
+    }
+
+    /// Keeps the connection.
+    fn start_over(&mut self, format: &dyn SessionFormat) {
+        let connection = std::mem::take(&mut self.connection);
+        *self = Self { connection, ..Self::new(format) };
     }
 }
 

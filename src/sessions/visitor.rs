@@ -10,7 +10,7 @@ use super::store::Store;
 use super::{Session, SessionFormat};
 use crate::error::{Error, Kind};
 use crate::lease::Lease;
-use crate::{random, report};
+use crate::report;
 
 /// A visitor of the application under test, with their own session.
 ///
@@ -135,7 +135,7 @@ impl Visitor {
         match cookie::receive(&*self.store.format, set_cookie) {
             Received::Other => {}
             Received::Session(id) => self.store.set_id(id),
-            Received::Removed => self.store.set_id(self.store.format.new_id(&random::bytes::<64>())),
+            Received::Removed => self.store.start_over(),
             Received::Tampered => return Err(Error::new(Kind::Data, report::session::tampered(name))),
             Received::Malformed(error) => {
                 return Err(Error::with_source(Kind::Data, report::session::no_cookie(name), error));

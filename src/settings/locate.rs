@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{self, Component, Path, PathBuf};
 
+use super::known::TEST_INI;
 use crate::error::{Error, Kind};
 use crate::report;
 
@@ -18,7 +19,7 @@ const FILE: &str = "test.ini";
 ///
 /// Returns an error if `TRANSIENT_TEST_INI` names a file that does not exist.
 pub(super) fn test_ini() -> Result<Option<PathBuf>, Error> {
-    if let Some(named) = env::var_os("TRANSIENT_TEST_INI").filter(|name| !name.is_empty()) {
+    if let Some(named) = env::var_os(TEST_INI).filter(|name| !name.is_empty()) {
         let path = PathBuf::from(named);
         return if path.is_file() {
             Ok(Some(path))

@@ -164,7 +164,7 @@ fn url(values: &Values, known: Known) -> Result<Option<Url>, Error> {
     let shown = report::redact(text);
     let refuse = |report: String| Err(Error::new(Kind::Settings, report));
     if has_at_after_authority(text) {
-        return refuse(report::settings::at_behind_authority(&origin, name, &shown));
+        return refuse(report::settings::at_sign_after_host(&origin, name, &shown));
     }
     match redis::parse_redis_url(text) {
         Some(url) if !is_unix_socket(&url) && url.host_str().is_none_or(str::is_empty) => {

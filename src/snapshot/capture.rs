@@ -12,7 +12,7 @@ use super::{RedisBytes, Snapshot};
 use crate::error::Error;
 use crate::lease::guard::{MARKER, OLD_MARKER};
 use crate::lease::{Database, Lease};
-use crate::redis_io::knows;
+use crate::redis_io::{self, knows};
 
 /// The COUNT of one SCAN.
 const SCANNED_AT_ONCE: usize = 10_000;
@@ -94,7 +94,7 @@ fn read(redis: &mut Connection, keys: Vec<RedisBytes>, server: &Arc<str>) -> Red
         }
         let mut replies = ask.query::<Vec<RedisResult<redis::Value>>>(redis)?.into_iter();
         let mut next = || replies.next().unwrap_or(Ok(redis::Value::Nil));
-        let now = from_redis_value::<(u64, u64)>(next()?).map(|(seconds, micros)| seconds * 1000 + micros / 1000)?;
+        let now = redis_io::milliseconds(redis_io::time(from_redis_value(next()?)?));
         let mut changed = Vec::new();
         for (key, kind) in open.into_iter().zip(types) {
             let (value, left) = (next(), from_redis_value::<i64>(next()?)?);
@@ -250,7 +250,7 @@ fn is_gone(error: &RedisError) -> bool {
 
 /// Decodes the reply to PTTL. A TTL below one millisecond counts as one.
 fn milliseconds(left: i64) -> Option<Duration> {
-    u64::try_from(left).ok().map(|left| Duration::from_millis(left.max(1)))
+    redis_io::ttl(left).map(|ttl| ttl.max(Duration::from_millis(1)))
 }
 
 /// Reads the TTLs of hash fields. Fields that have expired since are left out, and so is a hash without other fields.

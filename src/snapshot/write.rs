@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, RedisResult};
 
 use super::value::{Entry, Field, Group, RedisValue, Stream, StreamEntry, StreamId};
 use super::{RedisBytes, text};
@@ -25,8 +25,7 @@ pub(super) struct ServerFacts {
 
 impl ServerFacts {
     pub(super) fn ask(server: &Server, redis: &mut Connection) -> RedisResult<Self> {
-        let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-        Ok(Self { now: seconds * 1000 + micros / 1000, has_stream_counters: server.is_at_least(7, 0) })
+        Ok(Self { now: redis_io::milliseconds(redis_io::now(redis)?), has_stream_counters: server.is_at_least(7, 0) })
     }
 }
 

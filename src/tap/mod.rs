@@ -88,8 +88,8 @@ impl Control {
     ///
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     pub(crate) fn of(lease: &Lease) -> Result<Arc<Self>, Error> {
-        let (connection, is_held) = lease.connect_to_keep()?;
-        Ok(Arc::new(Self { connection: Mutex::new(Some(connection)), is_held }))
+        let connection = Mutex::new(Some(lease.connect(Database::Sessions)?));
+        Ok(Arc::new(Self { connection, is_held: lease.held_flag() }))
     }
 
     /// Whether the server still answers. A client can close other clients' connections.

@@ -77,15 +77,6 @@ enum Effect {
     Reset,
 }
 
-/// The meaning of a frame from the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The reply to a command with this index in the log.
-    Reply(Option<usize>),
-    /// A message, an invalidation, or a line of MONITOR.
-    Push,
-}
-
 impl Protocol {
     pub(super) fn new(connection: u64) -> Self {
         Self { connection, ..Self::default() }
@@ -161,8 +152,7 @@ impl Protocol {
         while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
             out.extend_from_slice(reply);
             Self::reply(*record, reply, reply.len() as u64, log);
-            self.waiting.pop_front();
-            self.fates -= 1;
+            self.next_expected();
         }
     }
 
@@ -192,7 +182,6 @@ impl Protocol {
             }
             "MULTI" if self.transaction.is_none() => Effect::Multi,
             "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE" => {
-                self.subscribing += 1;
                 let word = name.to_lowercase().into_bytes().into();
                 Effect::Subscribe(word, arguments::count(head).saturating_sub(1).max(1))
             }
@@ -235,24 +224,30 @@ impl Protocol {
         }
         let fate = self.next.take();
         if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
-            self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
             return;
         }
         // A command that does not reach the server does not change the connection's state.
-        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) {
-            self.subscribing -= usize::from(matches!(effect, Effect::Subscribe(..)));
-            Effect::Nothing
-        } else {
-            effect
-        };
+        let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
-        self.fates += usize::from(fate.is_some());
-        self.waiting.push_back(Waiting { record, effect, fate });
+        self.expect(Waiting { record, effect, fate });
         if is_doubled {
             let fate = Fate { after: After::Drop, answer: None, is_doubled: false, is_cut: false, fault: "" };
-            self.fates += 1;
-            self.waiting.push_back(Waiting { record: None, effect: Effect::Nothing, fate: Some(fate) });
+            self.expect(Waiting { record: None, effect: Effect::Nothing, fate: Some(fate) });
         }
+    }
+
+    fn expect(&mut self, waiting: Waiting) {
+        self.fates += usize::from(waiting.fate.is_some());
+        self.subscribing += usize::from(matches!(waiting.effect, Effect::Subscribe(..)));
+        self.waiting.push_back(waiting);
+    }
+
+    /// Removes the command whose reply has come.
+    fn next_expected(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.fates -= usize::from(waiting.fate.is_some());
+        self.subscribing -= usize::from(matches!(waiting.effect, Effect::Subscribe(..)));
+        Some(waiting)
     }
 
     /// Returns true if the server will reply to this command.
@@ -277,27 +272,26 @@ impl Protocol {
         }
     }
 
-    /// Handles a complete frame from the server.
-    pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> Answer {
+    /// Handles a complete frame from the server. Returns true if it is the reply to a command.
+    pub(super) fn answer(&mut self, head: &[u8], size: u64, log: &mut Log) -> bool {
         match self.push(head) {
-            Some(Push::Other) => return Answer::Push,
+            Some(Push::Other) => return false,
             Some(Push::Confirmation(kind, channel)) => {
                 self.confirm(kind, channel, log);
                 let Some(Waiting { effect: Effect::Subscribe(word, missing), .. }) = self.waiting.front_mut() else {
-                    return Answer::Push;
+                    return false;
                 };
                 if **word != *kind {
-                    return Answer::Push;
+                    return false;
                 }
                 *missing -= 1;
                 if *missing > 0 {
-                    return Answer::Push;
+                    return false;
                 }
             }
             None => {}
         }
-        let Some(Waiting { record, effect, fate }) = self.waiting.pop_front() else { return Answer::Push };
-        self.fates -= usize::from(fate.is_some());
+        let Some(Waiting { record, effect, .. }) = self.next_expected() else { return false };
         let is_error = matches!(head.first(), Some(b'-' | b'!'));
         match effect {
             Effect::Select(before) if is_error => self.database = before,
@@ -308,10 +302,10 @@ impl Protocol {
                 (self.is_resp3, self.is_monitor) = (false, false);
                 self.end(log);
             }
-            Effect::Subscribe(..) => self.subscribing -= 1,
             _ => {}
         }
-        Self::reply(record, head, size, log)
+        Self::reply(record, head, size, log);
+        true
     }
 
     /// Returns `Some` if this frame is unsolicited or confirms a subscription.
@@ -359,11 +353,10 @@ impl Protocol {
         }
     }
 
-    fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) -> Answer {
+    fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) {
         if let Some(index) = record {
             log.reply(index, Reply::read(head), head, size, Instant::now());
         }
-        Answer::Reply(record)
     }
 
     fn name_of(&mut self, head: &[u8]) -> Arc<str> {

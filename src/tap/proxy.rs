@@ -149,8 +149,9 @@ impl Gate for ReplyGate<'_> {
 
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
         let log = self.log.get_or_insert_with(|| self.shared.log());
-        self.protocol.answer(head, size, log);
-        self.protocol.own_replies(out, log);
+        if self.protocol.answer(head, size, log) {
+            self.protocol.own_replies(out, log);
+        }
     }
 }
 

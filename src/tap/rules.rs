@@ -191,11 +191,9 @@ fn without_expiry(command: &Judged<'_>) -> Before {
         "EXPIRE" | "PEXPIRE" | "EXPIREAT" | "PEXPIREAT" => return Before::Answer(b":1\r\n".to_vec()),
         _ => return Before::Forward,
     };
-    let mut packed = format!("*{}\r\n", kept.len()).into_bytes();
+    let mut changed = redis::Cmd::new();
     for word in kept {
-        packed.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        packed.extend_from_slice(word);
-        packed.extend_from_slice(b"\r\n");
+        changed.arg(word);
     }
-    Before::Replace(packed, false)
+    Before::Replace(changed.get_packed_command(), false)
 }

@@ -14,7 +14,7 @@ use redis::{Connection, RedisResult, cmd};
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
 use crate::provider::Server;
-use crate::redis_io::{knows, milliseconds};
+use crate::redis_io::{knows, milliseconds, now, select_each};
 use crate::report;
 use crate::sync::{lock, poll_until};
 
@@ -44,7 +44,12 @@ pub(crate) type TimedSet = (u32, String, Option<f64>);
 ///
 /// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
 pub(crate) fn pttl(lease: &Lease, key: &str) -> Result<i64, Error> {
-    let ttls = pttl_in_both(lease, &[key.as_bytes().to_vec()])?;
+    let mut redis = lease.connect(Database::Sessions)?;
+    pttl_of(lease, &mut redis, key)
+}
+
+fn pttl_of(lease: &Lease, redis: &mut Connection, key: &str) -> Result<i64, Error> {
+    let ttls = pttl_in_both(lease, redis, &[key.as_bytes().to_vec()])?;
     Ok(ttls.into_iter().find(|ttl| *ttl != NO_KEY).unwrap_or(NO_KEY))
 }
 
@@ -55,34 +60,28 @@ pub(crate) fn pttl(lease: &Lease, key: &str) -> Result<i64, Error> {
 ///
 /// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
 pub(crate) fn pttl_of_matching(lease: &Lease, pattern: &str) -> Result<Vec<(Vec<u8>, i64)>, Error> {
-    let ttl = pttl(lease, pattern)?;
+    let mut redis = lease.connect(Database::Sessions)?;
+    let ttl = pttl_of(lease, &mut redis, pattern)?;
     if ttl != NO_KEY || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![(pattern.as_bytes().to_vec(), ttl)]);
     }
-    let mut redis = lease.connect(Database::Sessions)?;
-    let mut commands = redis::pipe();
-    for database in lease.databases() {
-        commands.cmd("SELECT").arg(database).ignore().cmd("KEYS").arg(pattern);
-    }
+    let commands = select_each(lease.databases(), |commands| _ = commands.cmd("KEYS").arg(pattern));
     let found: [Vec<Vec<u8>>; 2] = commands.query(&mut redis).map_err(|error| lease.no_answer(error))?;
     let keys: Vec<_> = found.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
-    let ttls = pttl_in_both(lease, &keys)?;
+    let ttls = pttl_in_both(lease, &mut redis, &keys)?;
     let (sessions, jobs) = ttls.split_at(keys.len());
     let both = keys.iter().zip(sessions).chain(keys.iter().zip(jobs));
     Ok(both.filter(|(_, ttl)| **ttl != NO_KEY).map(|(key, ttl)| (key.clone(), *ttl)).collect())
 }
 
 /// PTTL of these keys in the session database, then in the job database.
-fn pttl_in_both(lease: &Lease, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
-    let mut redis = lease.connect(Database::Sessions)?;
-    let mut commands = redis::pipe();
-    for database in lease.databases() {
-        commands.cmd("SELECT").arg(database).ignore();
+fn pttl_in_both(lease: &Lease, redis: &mut Connection, keys: &[Vec<u8>]) -> Result<Vec<i64>, Error> {
+    let commands = select_each(lease.databases(), |commands| {
         for key in keys {
             commands.cmd("PTTL").arg(key);
         }
-    }
-    commands.query(&mut redis).map_err(|error| lease.no_answer(error))
+    });
+    commands.query(redis).map_err(|error| lease.no_answer(error))
 }
 
 /// The fraction of a millisecond that the test's travels have not used yet.
@@ -112,7 +111,7 @@ pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<()
     Err(Error::new(
         Kind::Server,
         match unfinished {
-            Unfinished::Clock => report::travel::clock_stands_still(&lease.server, CLOCK_MOVED_WITHIN),
+            Unfinished::Clock => report::travel::clock_did_not_move(&lease.server, CLOCK_MOVED_WITHIN),
             Unfinished::Fields(count) => report::travel::fields_stay(&lease.server, count, NEXT_FIELDS_GONE_WITHIN),
         },
     ))
@@ -182,12 +181,6 @@ fn clock_reaches(redis: &mut Connection, target: Duration) -> RedisResult<bool> 
         Err(error) => Some(Err(error)),
     })
     .unwrap_or(Ok(false))
-}
-
-/// The server's time since 1970.
-fn now(redis: &mut Connection) -> RedisResult<Duration> {
-    let (seconds, micros): (u64, u64) = cmd("TIME").query(redis)?;
-    Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
 /// Moves the server's own clock if possible, and returns the time that it will show.

@@ -44,7 +44,7 @@ impl Child {
         Self::tests(name).arguments(["--exact"])
     }
 
-    /// All tests with this text in their names, on one thread unless set otherwise.
+    /// All tests with this text in their names.
     pub(crate) fn tests(filter: &str) -> Self {
         let mut command = Command::new(env::current_exe().expect("this binary"));
         command.args([filter, "--include-ignored", "--nocapture"]);

@@ -2,7 +2,6 @@
 
 mod bugs;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use redis::{Client, Commands, Connection, RedisResult};
@@ -10,14 +9,10 @@ use rstest::rstest;
 use transient_fixtures::faults::{self, Run};
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
+use crate::panics::panic_of;
+
 fn connect(run: &Run) -> RedisResult<Connection> {
     Client::open(run.redis_url())?.get_connection()
-}
-
-/// Returns the panic message.
-fn panic_of(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
 }
 
 /// Sends three commands and ignores their errors.

@@ -11,7 +11,6 @@ mod rq;
 #[cfg(feature = "sidekiq")]
 mod sidekiq;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -26,22 +25,13 @@ use transient_fixtures::{
 use transient_fixtures::jobs::{Entry, KeyRole, Place};
 
 use crate::golden::golden;
+use crate::panics::panic_of;
 
 fn names(jobs: &[Job]) -> Vec<&str> {
     jobs.iter().map(|job| job.name().unwrap_or("unreadable")).collect()
 }
 
 type Assertion = fn(EnqueuedAssertion) -> EnqueuedAssertion;
-
-/// Returns the message of a failing assertion.
-fn panic_of<T>(assertion: impl FnOnce() -> T) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(|| drop(assertion()))).expect_err("the assertion holds");
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .expect("text")
-}
 
 #[rstest]
 #[clean_redis]

@@ -2,32 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::golden::{GOLDEN, runs};
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    let path = root().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// All files below this path with these endings.
-fn files(below: &str, endings: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![root().join(below)];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(&path).expect("read").flatten().map(|entry| entry.path()));
-        } else if path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known)) {
-            found.push(path);
-        }
-    }
-    found
-}
+use crate::pages::{files, pages, prose, read, root};
 
 fn value<'a>(toml: &'a str, key: &str) -> &'a str {
     let line = toml.lines().find(|line| line.starts_with(&format!("{key} = "))).expect(key);
@@ -129,9 +107,10 @@ fn the_main_path_fits_on_one_screen() {
 }
 
 /// The modules from top to bottom. Each imports only modules below it. Modules in one row can import each other.
-const HOUSE: [&[&str]; 13] = [
+const HOUSE: [&[&str]; 14] = [
     &["lib", "guide"],
-    &["rstest", "macro_support", "connections", "faults"],
+    &["faults"],
+    &["rstest", "macro_support", "connections"],
     &["failure_report", "lint"],
     &["request"],
     &["seed"],
@@ -274,61 +253,6 @@ fn only_leases_and_providers_open_connections() {
 fn the_image_is_documented() {
     let image = known().into_iter().find(|[key, ..]| key == "redis.image").expect("redis.image");
     assert!(read("docs/providers.md").contains(&format!("docker pull {}", image[2])), "{image:?}");
-}
-
-/// `root()` and all text below it, without files that cargo or git made.
-fn pages() -> Vec<PathBuf> {
-    let directories = ["docs", "examples", "benches", "interop", ".github"].into_iter();
-    let mut pages: Vec<_> = directories.flat_map(|below| files(below, &["md"])).collect();
-    let here = fs::read_dir(root()).expect("read").flatten().map(|entry| entry.path());
-    pages.extend(here.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
-    pages.retain(|path| !path.components().any(|part| part.as_os_str() == "target"));
-    pages
-}
-
-/// The lines of a page outside its code blocks, with their numbers.
-fn prose(text: &str) -> Vec<(usize, &str)> {
-    let mut is_code = false;
-    let lines = text.lines().enumerate().filter(|(_, line)| {
-        let is_fence = line.trim_start().starts_with("```");
-        is_code ^= is_fence;
-        !is_code && !is_fence
-    });
-    lines.map(|(index, line)| (index + 1, line)).collect()
-}
-
-/// The id of a heading on GitHub and crates.io.
-fn anchor(heading: &str) -> String {
-    let kept = |letter: char| letter.is_alphanumeric() || " -_".contains(letter);
-    heading.trim_start_matches('#').trim().to_lowercase().chars().filter(|letter| kept(*letter)).collect::<String>()
-}
-
-#[test]
-fn links_between_pages_are_valid() {
-    let mut count = 0;
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("read");
-        for (number, line) in prose(&text) {
-            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-                // Another site, or an item that rustdoc resolves.
-                if link.contains(':') || !link.contains(['/', '.', '#']) {
-                    continue;
-                }
-                let place = format!("{}:{number}: {link}", page.display());
-                let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-                let target = if path.is_empty() { page.clone() } else { page.parent().expect("a parent").join(path) };
-                assert!(target.exists(), "{place}: no such file");
-                if !fragment.is_empty() {
-                    let text = fs::read_to_string(&target).unwrap_or_else(|error| panic!("{place}: {error}"));
-                    let headings = prose(&text).into_iter().filter(|(_, line)| line.starts_with('#'));
-                    let mut anchors = headings.map(|(_, heading)| anchor(heading).replace(' ', "-"));
-                    assert!(anchors.any(|anchor| anchor == fragment), "{place}: no such heading");
-                }
-                count += 1;
-            }
-        }
-    }
-    assert!(count > 3, "{count}");
 }
 
 /// rustfmt formats only code.

@@ -6,7 +6,6 @@ mod wire;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -15,14 +14,10 @@ use rstest::rstest;
 use transient_fixtures::tap::{Reply, Tap};
 use transient_fixtures::{TestRequest, clean_redis, get_jobs_redis, get_redis, test_request};
 
+use crate::panics::panic_of;
+
 fn connect(tap: &Tap) -> Connection {
     Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect")
-}
-
-/// Returns the panic message.
-fn panic_of(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
 }
 
 #[rstest]

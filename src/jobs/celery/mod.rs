@@ -53,7 +53,7 @@ const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 /// For an unacknowledged job, Redis has only the routing key, which is used as the name of the queue. They differ if
 /// the application binds exchanges with other routing keys. Every list in the job database counts as a queue, except
 /// for the replies to remote control. Jobs under the transport options `sep` or `unacked_key` are not found; the
-/// negative assertions fail over those keys.
+/// negative assertions fail on those keys.
 ///
 /// ```
 /// use transient_fixtures::{Celery, TestRequest};

@@ -72,7 +72,7 @@ const TIMEOUT: &str = "180";
 /// [unreadable](Job::why_unreadable). [`raw`](Job::raw) is the output of the serializer, uncompressed. RQ stores how
 /// many retries remain, not how many there were, so [`retries`](Job::retries) counts only those that the job requested
 /// itself. A priority and an expiry can't be set. If the `ttl` of a job has run out, only its id remains: workers skip
-/// it, and the negative assertions fail over it.
+/// it, and the negative assertions fail on it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -229,7 +229,7 @@ impl JobFormat for Rq {
             return Err(say::opaque_arguments(why).into());
         }
         if job.priority.is_some() || job.expires.is_some() {
-            return Err(say::NO_PRIORITY_OR_EXPIRY_OF_RQ.into());
+            return Err(say::no_priority_or_expiry("an RQ job").into());
         }
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
             return Err(say::no_id_of_rq(id).into());

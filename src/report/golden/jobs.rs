@@ -29,7 +29,6 @@ fn jobs_is_golden() {
         [name_of_other_queue("mail")],
         [NO_DATA],
         [NO_PLAIN_PICKLE],
-        [NO_PRIORITY_OR_EXPIRY_OF_RQ],
         [NO_BODY_OF_ID],
         [NEVER_STILL],
         [NO_NAME],

@@ -27,6 +27,6 @@ fn process_is_golden() {
         [never_ready(binary, Duration::from_secs(10), "Loading RDB")],
         [no_free_port(binary, 5, "Could not create server TCP listening socket: bind: Address already in use")],
         [no_directory(Path::new("/tmp/transient-fixtures-4711"), &no_permission())],
-        [no_keeper(&no_permission())],
+        [no_supervisor(&no_permission())],
     );
 }

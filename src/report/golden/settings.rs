@@ -23,7 +23,7 @@ fn settings_is_golden() {
         [no_such_include(path, 3, other)],
         [too_many_includes(path, 3, 100)],
         [url_without_host(&PLACE, "redis.sessions.url", "redis://")],
-        [at_behind_authority(&PLACE, "redis.sessions.url", "redis://***@redis.example.com")],
+        [at_sign_after_host(&PLACE, "redis.sessions.url", "redis://***@redis.example.com")],
         [include_circle(path)],
         [url_and_other_provider("process")],
         [broker_elsewhere(&PLACE, "celery.broker_url", "redis://redis.example.com", URL)],

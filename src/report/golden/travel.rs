@@ -11,10 +11,10 @@ fn travel_is_golden() {
     golden!(
         "travel",
         [not_travelled(&SERVER)],
-        [clock_stands_still(&SERVER, minute)],
+        [clock_did_not_move(&SERVER, minute)],
         [fields_stay(&SERVER, 3, minute)],
-        [no_end("cart:1")],
-        [no_ttl("cart:1", &format_args!("{}", lost(TEST)))],
+        [without_ttl("cart:1")],
+        [ttl_not_read("cart:1", &format_args!("{}", lost(TEST)))],
         [other_ttl("cart:1", &range, Some(3 * minute), true), "another one"],
         [other_ttl("cart:1", &range, None, true), "none"],
         [other_ttl("cart:1", &range, None, false), "no key"],

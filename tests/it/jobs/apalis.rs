@@ -7,9 +7,10 @@ use rstest::rstest;
 use serde_json::json;
 use transient_fixtures::{Apalis, Error, Job, TestRequest, clean_redis, get_jobs_redis, test_request};
 
-use super::{names, panic_of};
+use super::names;
 
 use crate::golden::golden;
+use crate::panics::panic_of;
 
 #[rstest]
 #[clean_redis]

@@ -9,9 +9,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Celery, Error, Job, TestRequest, clean_redis, get_jobs_redis, test_request};
 
-use super::{message, panic_of};
+use super::message;
 
 use crate::golden::golden;
+use crate::panics::panic_of;
 
 fn queue(test_request: &TestRequest, message: &str) {
     get_jobs_redis(test_request).expect("connect").lpush::<_, _, ()>("celery", message).expect("LPUSH");

@@ -8,10 +8,11 @@ use rstest::rstest;
 use transient_fixtures::jobs::{Body, Entry, KeyRole, Place, TimeUnit};
 use transient_fixtures::{Error, Job, JobFormat, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
-use super::{names, panic_of};
+use super::names;
 use crate::child::Child;
 use crate::golden::golden;
 use crate::own_server::OwnServer;
+use crate::panics::panic_of;
 
 /// Ids in a list, in a sorted set by due time (milliseconds), in a stream with a group, and in one set of unacked jobs
 /// for each worker. The names of the jobs are in strings, or in a hash.

@@ -7,9 +7,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use transient_fixtures::{Error, Job, Rq, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
 
-use super::{names, panic_of};
+use super::names;
 
 use crate::golden::golden;
+use crate::panics::panic_of;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -346,8 +347,8 @@ fn negative_assertions_fail_over_another_prefix(
 }
 
 #[rstest]
-#[case(Job::new("x").with_priority(1), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
-#[case(Job::new("x").with_expires(SystemTime::now()), golden("jobs::NO_PRIORITY_OR_EXPIRY_OF_RQ"))]
+#[case(Job::new("x").with_priority(1), golden("jobs::no_priority_or_expiry"))]
+#[case(Job::new("x").with_expires(SystemTime::now()), golden("jobs::no_priority_or_expiry"))]
 #[case(Job::new("x").with_id("a:b"), "\"a:b\"")]
 #[case(Job::new("x").with_id(""), "\"\"")]
 #[clean_redis]

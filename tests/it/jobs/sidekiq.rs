@@ -1,10 +1,9 @@
 //! Jobs in Sidekiq's format. `interop/` tests against Sidekiq and rusty-sidekiq.
 
+use crate::panics::panic_of;
 use redis::Commands;
 use rstest::rstest;
 use transient_fixtures::{Job, Sidekiq, TestRequest, clean_redis, get_jobs_redis, redis, test_request};
-
-use super::panic_of;
 
 /// Each counts only with its own type: a list with this name is the queue of another library.
 #[rstest]

@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use redis::{Client, Commands, Connection, RedisResult, cmd, pipe};
+use redis::{Commands, Connection, RedisResult, cmd, pipe};
 use rstest::rstest;
 use transient_fixtures::tap::Tap;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, test_request};
 
-fn connect(tap: &Tap) -> Connection {
-    Client::open(tap.redis_url()).expect("a URL").get_connection().expect("connect")
-}
+use super::connect;
 
 #[rstest]
 #[clean_redis]

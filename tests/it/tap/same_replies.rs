@@ -46,13 +46,11 @@ fn command() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 fn packed(command: &[Vec<u8>]) -> Vec<u8> {
-    let mut packed = format!("*{}\r\n", command.len()).into_bytes();
+    let mut packed = redis::Cmd::new();
     for word in command {
-        packed.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        packed.extend_from_slice(word);
-        packed.extend_from_slice(b"\r\n");
+        packed.arg(word);
     }
-    packed
+    packed.get_packed_command()
 }
 
 /// Sends the commands in pieces of this size, and returns the bytes of all replies.
