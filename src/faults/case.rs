@@ -1,6 +1,7 @@
-//! A case of a sweep: one fault at one boundary.
+//! A case of a sweep: a fault at a boundary, or two of them.
 
 use std::fmt;
+use std::iter;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ pub(super) enum Fault {
     LosingData,
     /// All keys that match the pattern.
     Losing(String),
+    /// All keys that match the pattern and have a TTL.
+    Expiring(String),
+    Restart,
     FailingPoint,
 }
 
@@ -29,6 +33,8 @@ impl Fault {
             Self::Error(error) => report::faults::error(error),
             Self::LosingData => report::faults::LOSING_DATA.to_owned(),
             Self::Losing(pattern) => report::faults::losing(pattern),
+            Self::Expiring(pattern) => report::faults::expiring(pattern),
+            Self::Restart => report::faults::RESTART.to_owned(),
             Self::FailingPoint => report::faults::FAILING_POINT.to_owned(),
         }
     }
@@ -44,26 +50,34 @@ impl fmt::Display for Fault {
             Self::Error(error) => write!(formatter, "error={error}"),
             Self::LosingData => formatter.write_str("losing-data"),
             Self::Losing(pattern) => write!(formatter, "losing={pattern}"),
+            Self::Expiring(pattern) => write!(formatter, "expiring={pattern}"),
+            Self::Restart => formatter.write_str("restart"),
             Self::FailingPoint => formatter.write_str("failing-point"),
         }
     }
 }
 
-/// A fault at the boundary with this index, from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Case {
+/// A fault at the boundary with this index, from 0, or at the point with this index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Injection {
     pub(super) boundary: usize,
     pub(super) fault: Fault,
 }
 
-/// Writes the case as in `TRANSIENT_REPLAY`: `3/cut-after`. There, boundaries are counted from 1.
-impl fmt::Display for Case {
+impl Injection {
+    pub(super) fn is_at_point(&self) -> bool {
+        self.fault == Fault::FailingPoint
+    }
+}
+
+/// Writes the injection as in `TRANSIENT_REPLAY`: `3/cut-after`. There, boundaries are counted from 1.
+impl fmt::Display for Injection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.boundary + 1, self.fault)
     }
 }
 
-impl FromStr for Case {
+impl FromStr for Injection {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -76,10 +90,53 @@ impl FromStr for Case {
             ("error", error) => Fault::Error(error.to_owned()),
             ("losing-data", "") => Fault::LosingData,
             ("losing", pattern) => Fault::Losing(pattern.to_owned()),
+            ("expiring", pattern) => Fault::Expiring(pattern.to_owned()),
+            ("restart", "") => Fault::Restart,
             ("failing-point", "") => Fault::FailingPoint,
             _ => return Err(()),
         };
         Ok(Self { boundary, fault })
+    }
+}
+
+/// The faults of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) first: Injection,
+    /// The second fault of a pair. Its index counts the boundaries of the run with the first fault.
+    pub(super) second: Option<Injection>,
+}
+
+impl Case {
+    pub(super) fn injections(&self) -> impl Iterator<Item = &Injection> {
+        iter::once(&self.first).chain(&self.second)
+    }
+
+    /// Returns true if its boundaries are earlier.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        let boundaries = |case: &Self| case.injections().map(|injection| injection.boundary).collect::<Vec<_>>();
+        boundaries(self) < boundaries(other)
+    }
+}
+
+/// Writes the case as in `TRANSIENT_REPLAY`: `3/cut-after`, or `3/cut-after then 4/cut-before`.
+impl fmt::Display for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.second {
+            None => self.first.fmt(formatter),
+            Some(second) => write!(formatter, "{} then {second}", self.first),
+        }
+    }
+}
+
+impl FromStr for Case {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        // The text of an error reply can contain the word.
+        let pair = text.rsplit_once(" then ").and_then(|(first, second)| Some((first, second.parse().ok()?)));
+        let (first, second) = pair.map_or((text, None), |(first, second)| (first, Some(second)));
+        Ok(Self { first: first.parse()?, second })
     }
 }
 
@@ -94,14 +151,22 @@ mod tests {
             Fault::CutAfter,
             Fault::Late(Duration::from_millis(600)),
             Fault::Error("LOADING not = yet".to_owned()),
+            Fault::Error("OOM then nothing".to_owned()),
             Fault::LosingData,
             Fault::Losing("cart:*".to_owned()),
+            Fault::Expiring("cart:*".to_owned()),
+            Fault::Restart,
             Fault::FailingPoint,
         ] {
-            let case = Case { boundary: 2, fault };
-            assert_eq!(case.to_string().parse(), Ok(case));
+            let first = Injection { boundary: 2, fault };
+            for second in [None, Some(Injection { boundary: 3, ..first.clone() })] {
+                let case = Case { first: first.clone(), second };
+                assert_eq!(case.to_string().parse(), Ok(case));
+            }
         }
-        for text in ["", "0/cut-before", "3", "x/cut-before", "3/no", "3/late=x"] {
+        for text in
+            ["", "0/cut-before", "3", "x/cut-before", "3/no", "3/late=x", "3/restart=x", "3/no then 4/cut-after"]
+        {
             assert_eq!(text.parse::<Case>(), Err(()), "{text}");
         }
     }

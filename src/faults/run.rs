@@ -19,16 +19,16 @@ pub struct Run {
 #[derive(Debug, Default)]
 pub(super) struct Points {
     pub(super) passed: Mutex<Vec<String>>,
-    /// The index of the point that fails.
-    pub(super) fails: Option<usize>,
+    /// The indexes of the points that fail.
+    pub(super) fail: Vec<usize>,
 }
 
 impl Run {
-    pub(super) fn new(tap: &Tap, fails: Option<usize>) -> Self {
+    pub(super) fn new(tap: &Tap, fail: Vec<usize>) -> Self {
         Self {
             redis_url: tap.redis_url().to_owned(),
             jobs_url: tap.jobs_url().to_owned(),
-            points: Arc::new(Points { passed: Mutex::default(), fails }),
+            points: Arc::new(Points { passed: Mutex::default(), fail }),
         }
     }
 
@@ -69,7 +69,7 @@ impl Run {
     pub fn point(&self, name: &str) -> Result<(), PointFailed> {
         let mut passed = lock(&self.points.passed);
         passed.push(name.to_owned());
-        if self.points.fails == Some(passed.len() - 1) { Err(PointFailed(name.to_owned())) } else { Ok(()) }
+        if self.points.fail.contains(&(passed.len() - 1)) { Err(PointFailed(name.to_owned())) } else { Ok(()) }
     }
 
     pub(super) fn passed(&self) -> Vec<String> {
@@ -136,7 +136,8 @@ impl Swept {
         self.points
     }
 
-    /// Returns the number of cases that were run: one for each fault at each boundary.
+    /// Returns the number of cases that were run: one for each fault at each boundary, and one for each
+    /// [pair](super::Sweep::pairs).
     #[must_use]
     pub fn cases(&self) -> usize {
         self.cases

@@ -1,6 +1,6 @@
 //! Runs a scenario with every fault at every boundary, each time on clean data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use redis::Connection;
 
-use super::case::{Case, Fault};
+use super::case::{Case, Fault, Injection};
 use super::run::{Run, Swept};
 use super::sweep::{Chosen, Sweep};
 use crate::error::Error;
 use crate::lease::Database;
 use crate::macro_support::message;
 use crate::report;
+use crate::report::faults::Pairs;
 use crate::settings::REPLAY;
-use crate::tap::{self, Command, Commands, Control, Tap};
+use crate::tap::{self, Command, Commands, Control, Rule, Tap};
 
 /// How long a run that timed out can take to end after its connections are closed.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -32,53 +33,49 @@ impl Sweep<'_> {
         let first = self.clean_run()?;
         let second = self.clean_run()?;
         let difference = first.difference(&second);
-        let cases = match std::env::var(REPLAY) {
+        let faults = self.faults(&first);
+        let singles = match std::env::var(REPLAY) {
             Ok(replay) => vec![replay.parse().map_err(|()| report::faults::bad_replay(&replay))?],
-            Err(_) => self.cases(&first),
+            Err(_) => first.cases(&faults),
         };
-        let (start, mut printed) = (Instant::now(), Instant::now());
+        let mut done = Done::default();
+        let runs = self.run_all(&singles, &mut done)?;
         let mut by_fault: BTreeMap<String, [usize; 2]> = BTreeMap::new();
-        let (mut smallest, mut unreached): (Option<(&Case, Ran)>, usize) = (None, 0);
-        for (number, case) in cases.iter().enumerate() {
-            if start.elapsed() > PROGRESS_AFTER && printed.elapsed() > PROGRESS_AFTER {
-                report::shout(&report::faults::progress(number, cases.len()));
-                printed = Instant::now();
-            }
-            let ran = self.case(case)?;
-            unreached += usize::from(!ran.is_reached);
-            let counts = by_fault.entry(case.fault.at()).or_default();
-            counts[usize::from(ran.failure.is_some())] += 1;
-            let is_smaller = smallest.as_ref().is_none_or(|(other, _)| case.boundary < other.boundary);
-            if ran.failure.is_some() && is_smaller {
-                smallest = Some((case, ran));
-            }
+        for (case, ran) in singles.iter().zip(&runs) {
+            by_fault.entry(case.first.fault.at()).or_default()[usize::from(ran.has_failed)] += 1;
         }
-        let swept = Swept { boundaries: first.boundaries.len(), points: first.points.len(), cases: cases.len() };
+        let mut cases = singles.len();
+        let pairs = if !self.pairs {
+            Pairs::NotChosen
+        } else if done.smallest.is_some() {
+            Pairs::NotRun
+        } else {
+            let pairs = pairs(&singles, &runs, &faults);
+            let failed = self.run_all(&pairs, &mut done)?.iter().filter(|ran| ran.has_failed).count();
+            cases += pairs.len();
+            Pairs::Run([pairs.len() - failed, failed])
+        };
+        let swept = Swept { boundaries: first.boundaries.len(), points: first.points.len(), cases };
         let mut summary = report::faults::summary(
             swept.cases,
             swept.boundaries,
             swept.points,
             by_fault.iter().map(|(fault, counts)| (fault.as_str(), *counts)),
+            pairs,
         );
-        let unreached = (unreached > 0).then(|| report::faults::unreached(unreached));
+        let unreached = (done.unreached > 0).then(|| report::faults::unreached(done.unreached));
         for note in difference.into_iter().chain(unreached) {
             summary = format!("{summary}\n{note}");
         }
-        let Some((case, ran)) = smallest else {
+        let Some(Failed { case, failure, commands, place }) = done.smallest else {
             report::print(&summary);
             return Ok(swept);
         };
-        let (boundary, of) = match case.fault {
-            Fault::FailingPoint => (first.points.get(case.boundary).cloned(), first.points.len()),
-            _ => (first.boundaries.get(case.boundary).map(Command::to_string), first.boundaries.len()),
-        };
-        let place = report::faults::place(&case.fault.at(), case.boundary + 1, of, &boundary.unwrap_or_default());
-        let failure = ran.failure.unwrap_or_default();
-        Err(report::faults::failed(&place, &failure, &ran.commands, &summary, &case.to_string()))
+        Err(report::faults::failed(&place, &failure, &commands, &summary, &case.to_string()))
     }
 
-    /// Returns a case for each fault at each boundary.
-    fn cases(&self, clean: &Clean) -> Vec<Case> {
+    /// Returns the faults to inject.
+    fn faults(&self, clean: &Clean) -> Vec<Fault> {
         let each_key = clean.keys.iter().map(|key| Fault::Losing(escape(key)));
         let defaults = [
             Chosen::Fault(Fault::CutBefore),
@@ -92,20 +89,26 @@ impl Sweep<'_> {
             Chosen::Fault(fault) => vec![fault.clone()],
             Chosen::EachKey => each_key.clone().collect(),
         });
-        let faults: Vec<_> = faults.collect();
-        let mut cases = Vec::new();
-        for (boundaries, is_point) in [(clean.boundaries.len(), false), (clean.points.len(), true)] {
-            let faults = faults.iter().filter(|fault| (**fault == Fault::FailingPoint) == is_point);
-            for boundary in 0..boundaries {
-                cases.extend(faults.clone().map(|fault| Case { boundary, fault: fault.clone() }));
+        faults.collect()
+    }
+
+    /// Runs these cases, and returns what the pairs need of each run.
+    fn run_all(&self, cases: &[Case], done: &mut Done) -> Result<Vec<Ran>, String> {
+        let (start, mut printed) = (Instant::now(), Instant::now());
+        let mut runs = Vec::with_capacity(cases.len());
+        for (number, case) in cases.iter().enumerate() {
+            if start.elapsed() > PROGRESS_AFTER && printed.elapsed() > PROGRESS_AFTER {
+                report::shout(&report::faults::progress(number, cases.len()));
+                printed = Instant::now();
             }
+            runs.push(self.case(case, done)?);
         }
-        cases
+        Ok(runs)
     }
 
     fn clean_run(&self) -> Result<Clean, String> {
         let tap = self.begin()?;
-        let run = Run::new(&tap, None);
+        let run = Run::new(&tap, Vec::new());
         let mut count = 0;
         let (failure, commands) = self.scenario_and_then(tap, &run, |tap| count = tap.commands().len());
         if let Some(failure) = failure {
@@ -115,25 +118,50 @@ impl Sweep<'_> {
         Ok(Clean::new(commands.into_iter().take(count), run.passed()))
     }
 
-    fn case(&self, case: &Case) -> Result<Ran, String> {
+    fn case(&self, case: &Case, done: &mut Done) -> Result<Ran, String> {
         let tap = self.begin()?;
-        let on = || tap.on("*").at_boundary(case.boundary);
-        let rule = match &case.fault {
-            Fault::CutBefore => Some(on().cut_before()),
-            Fault::CutAfter => Some(on().cut_after()),
-            Fault::Late(time) => Some(on().late(*time)),
-            Fault::Error(error) => Some(on().error(error)),
-            Fault::LosingData => Some(on().lose_data()),
-            Fault::Losing(pattern) => Some(on().lose_keys(pattern)),
-            Fault::FailingPoint => None,
-        };
-        let run = Run::new(&tap, rule.is_none().then_some(case.boundary));
-        let (failure, commands) = self.scenario_and_then(tap, &run, Tap::clear_rules);
-        let is_reached = match rule {
-            Some(rule) => rule.fired() > 0,
-            None => run.passed().len() > case.boundary,
-        };
-        Ok(Ran { failure, commands, is_reached })
+        let mut rules: Vec<Rule> = Vec::new();
+        for Injection { boundary, fault } in case.injections() {
+            // A rule does not count the commands that an older rule applies to.
+            let on = || tap.on("*").at_boundary(boundary.saturating_sub(rules.len()));
+            rules.push(match fault {
+                Fault::CutBefore => on().cut_before(),
+                Fault::CutAfter => on().cut_after(),
+                Fault::Late(time) => on().late(*time),
+                Fault::Error(error) => on().error(error),
+                Fault::LosingData => on().lose_data(),
+                Fault::Losing(pattern) => on().lose_keys(pattern),
+                Fault::Expiring(pattern) => on().expire_keys(pattern),
+                Fault::Restart => on().restart(),
+                Fault::FailingPoint => continue,
+            });
+        }
+        let points = case.injections().filter(|injection| injection.is_at_point()).map(|injection| injection.boundary);
+        let run = Run::new(&tap, points.collect());
+        let mut boundaries = Vec::new();
+        let (failure, commands) = self.scenario_and_then(tap, &run, |tap| {
+            tap.clear_rules();
+            boundaries = tap.commands().into_iter().filter(Command::is_boundary).collect();
+        });
+        let points = run.passed();
+        let is_reached =
+            rules.iter().all(|rule| rule.fired() > 0) && run.points.fail.iter().all(|point| *point < points.len());
+        done.unreached += usize::from(!is_reached);
+        let ran = Ran { boundaries: boundaries.len(), points: points.len(), has_failed: failure.is_some() };
+        if let Some(failure) = failure
+            && done.smallest.as_ref().is_none_or(|smallest| case.is_before(&smallest.case))
+        {
+            let place = |Injection { boundary, fault }: &Injection| {
+                let (at, of) = match fault {
+                    Fault::FailingPoint => (points.get(*boundary).cloned(), points.len()),
+                    _ => (boundaries.get(*boundary).map(Command::to_string), boundaries.len()),
+                };
+                report::faults::place(&fault.at(), boundary + 1, of, &at.unwrap_or_default())
+            };
+            let place = case.injections().map(place).reduce(|first, second| report::faults::and_then(&first, &second));
+            done.smallest = Some(Failed { case: case.clone(), failure, commands, place: place.unwrap_or_default() });
+        }
+        Ok(ran)
     }
 
     /// Empties the databases, runs the seed and starts a tap.
@@ -214,6 +242,12 @@ impl Clean {
         Self { boundaries, points, keys }
     }
 
+    /// Returns a case for each fault at each boundary.
+    fn cases(&self, faults: &[Fault]) -> Vec<Case> {
+        let injections = injections(self.boundaries.len(), self.points.len(), faults);
+        injections.map(|first| Case { first, second: None }).collect()
+    }
+
     /// Describes the first boundary at which another clean run differs.
     fn difference(&self, other: &Self) -> Option<String> {
         let shapes = |clean: &Self| clean.boundaries.iter().map(Command::shape).collect::<Vec<_>>();
@@ -227,11 +261,56 @@ impl Clean {
     }
 }
 
-/// The result of a case.
+/// The boundaries and points that a case has reached.
 struct Ran {
-    failure: Option<String>,
+    boundaries: usize,
+    points: usize,
+    has_failed: bool,
+}
+
+/// The cases that have run.
+#[derive(Default)]
+struct Done {
+    /// The failed case with the earliest boundary.
+    smallest: Option<Failed>,
+    /// The number of cases that did not reach their boundary.
+    unreached: usize,
+}
+
+struct Failed {
+    case: Case,
+    failure: String,
     commands: Commands,
-    is_reached: bool,
+    place: String,
+}
+
+/// Returns each case of one fault with a second fault at each later boundary, and at each other point, of its run.
+fn pairs(singles: &[Case], runs: &[Ran], faults: &[Fault]) -> Vec<Case> {
+    let mut pairs: Vec<Case> = Vec::new();
+    let mut points: HashSet<(Injection, Injection)> = HashSet::new();
+    for (Case { first, .. }, ran) in singles.iter().zip(runs) {
+        for second in injections(ran.boundaries, ran.points, faults) {
+            let is_new = match (first.is_at_point(), second.is_at_point()) {
+                (false, false) | (true, true) => second.boundary > first.boundary,
+                // A point and a boundary have no order, and either can be first.
+                (true, false) => points.insert((first.clone(), second.clone())),
+                (false, true) => points.insert((second.clone(), first.clone())),
+            };
+            if is_new {
+                pairs.push(Case { first: first.clone(), second: Some(second) });
+            }
+        }
+    }
+    pairs
+}
+
+/// Returns each fault at each boundary, and failures at each point.
+fn injections(boundaries: usize, points: usize, faults: &[Fault]) -> impl Iterator<Item = Injection> {
+    [(boundaries, false), (points, true)].into_iter().flat_map(move |(count, is_point)| {
+        let faults = faults.iter().filter(move |fault| (**fault == Fault::FailingPoint) == is_point);
+        (0..count)
+            .flat_map(move |boundary| faults.clone().map(move |fault| Injection { boundary, fault: fault.clone() }))
+    })
 }
 
 /// Returns the error with its causes.

@@ -9,7 +9,7 @@ use redis::Connection;
 use super::case::Fault;
 use super::run::{Outcome, Run, Swept};
 use crate::request::TestRequest;
-use crate::tap::Control;
+use crate::tap::{self, Control};
 
 /// The default timeout of one run of the scenario.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
@@ -62,6 +62,7 @@ pub struct Sweep<'a> {
     pub(super) then: Vec<Step<'a>>,
     pub(super) runs_again: bool,
     pub(super) chosen: Vec<Chosen>,
+    pub(super) pairs: bool,
     pub(super) within: Duration,
     /// The connection of the taps' rules. Connecting it anew for each run would take as long as some scenarios.
     pub(super) control: RefCell<Option<Arc<Control>>>,
@@ -135,6 +136,7 @@ impl<'a> Sweep<'a> {
             then: Vec::new(),
             runs_again: false,
             chosen: Vec::new(),
+            pairs: false,
             within: RUN_WITHIN,
             control: RefCell::default(),
         }
@@ -272,7 +274,7 @@ impl<'a> Sweep<'a> {
         self.with(Chosen::Fault(Fault::LosingData))
     }
 
-    /// Deletes all keys that match this Redis glob pattern before each command, as if they had expired or been evicted.
+    /// Deletes all keys that match this Redis glob pattern before each command, as if they had been evicted.
     ///
     /// ```
     /// # use redis::Commands;
@@ -303,6 +305,77 @@ impl<'a> Sweep<'a> {
     /// ```
     pub fn losing_each_key(self) -> Self {
         self.with(Chosen::EachKey)
+    }
+
+    /// Makes all keys that match this Redis glob pattern and have a TTL expire before each command.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, faults, redis};
+    /// # let test_request = TestRequest::clean();
+    /// let visit = |run: &faults::Run| -> redis::RedisResult<()> {
+    ///     let mut redis = redis::Client::open(run.redis_url())?.get_connection()?;
+    ///     redis.set_ex::<_, _, ()>("visitor:1", "here", 60)?;
+    ///     let found: Option<String> = redis.get("visitor:1")?;
+    ///     assert!(found.is_none_or(|text| text == "here"));
+    ///     Ok(())
+    /// };
+    /// let swept = faults::sweep(&test_request, visit).expiring("visitor:*").check();
+    /// assert_eq!(swept.cases(), 2); // Before SETEX, and before GET.
+    /// ```
+    pub fn expiring(self, pattern: &str) -> Self {
+        self.with(Chosen::Fault(Fault::Expiring(pattern.to_owned())))
+    }
+
+    /// Acts like a restart of a server without persistence before each command.
+    ///
+    /// All connections are closed, both test databases are empty, and scripts and functions are gone.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, faults, redis};
+    /// # let test_request = TestRequest::clean();
+    /// # if test_request.server().provider() == transient_fixtures::Provider::Running { return; }
+    /// let visit = |run: &faults::Run| {
+    ///     let redis = redis::Client::open(run.redis_url()).and_then(|client| client.get_connection());
+    ///     let _: redis::RedisResult<u32> = redis.and_then(|mut redis| redis.incr("visits", 1));
+    /// };
+    /// let swept = faults::sweep(&test_request, visit).restarting().check();
+    /// assert_eq!(swept.cases(), 1);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics on a shared server, whose scripts belong to other programs too.
+    #[track_caller]
+    pub fn restarting(self) -> Self {
+        tap::check_not_shared(tap::is_shared(&self.test_request.lease));
+        self.with(Chosen::Fault(Fault::Restart))
+    }
+
+    /// Repeats each case with a second fault at each later boundary.
+    ///
+    /// The later boundaries are those of the run with the first fault, so they include retries. Pairs are only run if
+    /// all cases of one fault pass.
+    ///
+    /// ```
+    /// # use redis::Commands;
+    /// # use transient_fixtures::{TestRequest, faults, redis};
+    /// # let test_request = TestRequest::clean();
+    /// /// The code under test. It retries once.
+    /// fn visit(redis_url: &str) -> redis::RedisResult<u32> {
+    ///     let attempt = || redis::Client::open(redis_url)?.get_connection()?.incr("visits", 1);
+    ///     attempt().or_else(|_: redis::RedisError| attempt())
+    /// }
+    ///
+    /// let sweep = || faults::sweep(&test_request, |run| visit(run.redis_url())).replying("LOADING");
+    /// assert_eq!(sweep().check().cases(), 1);
+    /// // The retry fails as well.
+    /// assert!(std::panic::catch_unwind(|| sweep().pairs().check()).is_err());
+    /// ```
+    pub fn pairs(mut self) -> Self {
+        self.pairs = true;
+        self
     }
 
     /// Makes each [point](Run::point) fail.

@@ -1,6 +1,6 @@
 //! Text about sweeps.
 //!
-//! The text of a fault precedes the number of its command or point: `3 of 7`, or `N` for any.
+//! The text of a fault precedes the number of its command or point: `3 of 7`.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 pub(crate) const CUT_BEFORE: &str = "connection cut before command";
 pub(crate) const CUT_AFTER: &str = "reply lost after command";
 pub(crate) const LOSING_DATA: &str = "all data lost before command";
+pub(crate) const RESTART: &str = "server restarted before command";
 pub(crate) const FAILING_POINT: &str = "failure at point";
 
 pub(crate) fn late(time: Duration) -> String {
@@ -22,6 +23,10 @@ pub(crate) fn losing(pattern: &str) -> String {
     format!("{pattern} lost before command")
 }
 
+pub(crate) fn expiring(pattern: &str) -> String {
+    format!("{pattern} expired before command")
+}
+
 pub(crate) fn point_failed(name: &str) -> String {
     format!("the sweep made the point {name:?} fail")
 }
@@ -31,12 +36,27 @@ pub(crate) fn place(fault: &str, number: usize, of: usize, boundary: &str) -> St
     format!("{fault} {number} of {of}, {boundary}")
 }
 
+/// Two places of a pair.
+pub(crate) fn and_then(first: &str, second: &str) -> String {
+    format!("{first}; then {second}")
+}
+
+/// The result of the pairs of faults.
+#[derive(Clone, Copy)]
+pub(crate) enum Pairs {
+    NotChosen,
+    /// The numbers of pairs that passed and failed.
+    Run([usize; 2]),
+    NotRun,
+}
+
 /// The numbers of cases that passed and failed, by fault.
 pub(crate) fn summary<'a>(
     cases: usize,
     boundaries: usize,
     points: usize,
     by_fault: impl Iterator<Item = (&'a str, [usize; 2])>,
+    pairs: Pairs,
 ) -> String {
     let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let mut places = counted(boundaries, "command");
@@ -46,6 +66,11 @@ pub(crate) fn summary<'a>(
     let mut lines = vec![format!("transient-fixtures: swept {} at {places}:", counted(cases, "case"))];
     for (fault, [passed, failed]) in by_fault {
         lines.push(format!("  {passed} passed, {failed} failed: {fault} N"));
+    }
+    match pairs {
+        Pairs::NotChosen => {}
+        Pairs::Run([passed, failed]) => lines.push(format!("  {passed} passed, {failed} failed: pairs of faults")),
+        Pairs::NotRun => lines.push("  Pairs of faults were not run, because single faults fail.".to_owned()),
     }
     lines.join("\n")
 }

@@ -77,6 +77,7 @@ pub(crate) const GARBAGE: &str = "executed, reply replaced by garbage";
 pub(crate) const WITHOUT_EXPIRY: &str = "executed without its expiry";
 pub(crate) const TWICE: &str = "executed twice";
 pub(crate) const BEFORE: &str = "data changed before it";
+pub(crate) const RESTARTED: &str = "server restarted before it, all connections cut, all data lost";
 
 /// The fault at the end of a line of a transcript.
 pub(crate) fn fault(fault: &str) -> String {
@@ -92,6 +93,16 @@ pub(crate) fn tls(server: &dyn Display) -> String {
         "a tap can't read the TLS connection to {server}. Use a server without TLS, or have one started: \
          TRANSIENT_PROVIDER=process"
     )
+}
+
+pub(crate) fn rule_refused(error: &dyn Display) -> String {
+    format!("a rule could not change the data of the server, so its fault is missing: {error}")
+}
+
+pub(crate) fn restarts_shared() -> String {
+    "a shared server can't be restarted, because other programs use it. Have a server started: \
+     TRANSIENT_PROVIDER=process"
+        .to_owned()
 }
 
 pub(crate) const TOO_DEEP: &str = "values are nested too deeply";

@@ -60,6 +60,8 @@ impl End {
 pub(super) enum Closed {
     /// By one of its sides, by an error of a socket, or by a rule.
     Socket,
+    /// By a rule that closes all connections.
+    All,
     /// By bytes that are not the protocol.
     Malformed(Side, Malformed, Vec<u8>),
 }
@@ -89,6 +91,8 @@ pub(super) enum Verdict {
     HoldUntil(Instant),
     /// Close the connection before it.
     Cut,
+    /// Close all connections before it.
+    CutAll,
     /// Forward half of it, and close the connection.
     CutHalf,
 }
@@ -131,7 +135,8 @@ pub(super) struct Lane {
     unsent: Vec<u8>,
     /// The number of bytes of `unsent` that are already written.
     sent: usize,
-    is_cut: bool,
+    /// Set when a rule cuts the connection, which is closed once the bytes before that are written.
+    cut: Option<Closed>,
     pub(super) is_ended: bool,
     /// After PSYNC the stream is not the protocol.
     pub(super) is_raw: bool,
@@ -150,7 +155,7 @@ impl Lane {
             held: None,
             unsent: Vec::new(),
             sent: 0,
-            is_cut: false,
+            cut: None,
             is_ended: false,
             is_raw: false,
         }
@@ -196,8 +201,8 @@ impl Lane {
     /// Writes the unsent bytes. Returns false if the other side does not accept all of them.
     fn flush(&mut self, to: &mut End) -> Result<bool, Closed> {
         self.sent += to.write(&self.unsent[self.sent..])?;
-        if self.is_cut {
-            return Err(Closed::Socket);
+        if let Some(closed) = self.cut.take() {
+            return Err(closed);
         }
         if self.sent < self.unsent.len() {
             return Ok(false);
@@ -257,7 +262,7 @@ impl Lane {
     /// Finds the frames, and forwards those that the gate passes.
     fn judge(&mut self, bytes: &[u8], gate: &mut impl Gate) -> Result<(), Closed> {
         let mut rest = bytes;
-        while !rest.is_empty() && !self.is_cut {
+        while !rest.is_empty() && self.cut.is_none() {
             let end = match self.framer.end_of_frame(rest) {
                 Ok(end) => end,
                 Err(malformed) => return Err(self.malformed(malformed, rest)),
@@ -274,7 +279,7 @@ impl Lane {
             if self.is_forwarded.is_none() && is_due && !self.decide(end.is_some(), after, gate) {
                 return Ok(());
             }
-            if end.is_some() && !self.is_cut {
+            if end.is_some() && self.cut.is_none() {
                 self.complete(gate);
             }
             rest = after;
@@ -304,13 +309,13 @@ impl Lane {
                 self.held = Some(Held { until, frame, is_complete, rest: after.to_vec() });
                 return false;
             }
-            Verdict::Cut => {
-                self.is_cut = true;
+            Verdict::Cut | Verdict::CutAll => {
+                self.cut = Some(if matches!(verdict, Verdict::CutAll) { Closed::All } else { Closed::Socket });
                 gate.complete(&self.head, self.size, &mut Vec::new());
             }
             Verdict::CutHalf => {
                 self.unsent.extend_from_slice(&frame[..frame.len() / 2]);
-                self.is_cut = true;
+                self.cut = Some(Closed::Socket);
                 gate.complete(&self.head, self.size, &mut Vec::new());
             }
         }

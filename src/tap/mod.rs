@@ -6,6 +6,7 @@
 mod arguments;
 mod budget;
 mod commands;
+mod control;
 mod framer;
 mod keys;
 mod lane;
@@ -19,17 +20,18 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redis::{Connection, ConnectionAddr, Pipeline};
+use redis::ConnectionAddr;
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
+pub(crate) use self::control::{Control, is_shared};
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
+pub(crate) use self::rule::check_not_shared;
 pub use self::rule::{Rule, RuleBuilder};
 use self::stream::Address;
 use crate::error::{Error, Kind};
@@ -74,41 +76,6 @@ pub struct Tap {
     databases: [u32; 2],
     /// For rules that change data: a connection that bypasses the tap.
     control: Arc<Control>,
-}
-
-/// A connection to the server, used only while the lease is held.
-pub(crate) struct Control {
-    /// `None` once the lease has ended.
-    connection: Mutex<Option<Connection>>,
-    is_held: Arc<AtomicBool>,
-}
-
-impl Control {
-    /// # Errors
-    ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
-    pub(crate) fn of(lease: &Lease) -> Result<Arc<Self>, Error> {
-        let connection = Mutex::new(Some(lease.connect(Database::Sessions)?));
-        Ok(Arc::new(Self { connection, is_held: lease.held_flag() }))
-    }
-
-    /// Whether the server still answers. A client can close other clients' connections.
-    pub(crate) fn is_open(&self) -> bool {
-        lock(&self.connection).as_mut().is_some_and(|connection| redis::cmd("PING").exec(connection).is_ok())
-    }
-
-    /// Executes these commands. Ignores errors: if the server is gone, the forwarded command fails as well.
-    fn execute(&self, commands: &Pipeline) {
-        if let Some(connection) = lock(&self.connection).as_mut()
-            && self.is_held.load(Ordering::Relaxed)
-        {
-            let _ = commands.exec(connection);
-        }
-    }
-
-    fn close(&self) {
-        lock(&self.connection).take();
-    }
 }
 
 /// The thread of a tap.

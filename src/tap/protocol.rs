@@ -116,6 +116,10 @@ impl Protocol {
                 fate.is_cut = true;
                 Verdict::Cut
             }
+            Before::CutAll => {
+                fate.is_cut = true;
+                Verdict::CutAll
+            }
         };
         self.next = Some(fate);
         verdict

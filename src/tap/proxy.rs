@@ -286,6 +286,10 @@ impl Proxy {
         let Some(connection) = &mut self.connections[slot] else { return false };
         match connection.drive(scratch, &self.shared) {
             Ok(more) => more,
+            Err(Closed::All) => {
+                (0..self.connections.len()).for_each(|slot| self.close(slot));
+                false
+            }
             Err(closed) => {
                 if let Closed::Malformed(side, malformed, bytes) = closed {
                     let from_client = side == Side::Client;
@@ -294,11 +298,16 @@ impl Proxy {
                     report::print(&report::warning(&text));
                     self.shared.log().malformed.push(text);
                 }
-                connection.protocol.end(&mut self.shared.log());
-                self.connections[slot] = None;
-                self.shared.has_changed();
+                self.close(slot);
                 false
             }
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        if let Some(mut connection) = self.connections[slot].take() {
+            connection.protocol.end(&mut self.shared.log());
+            self.shared.has_changed();
         }
     }
 

@@ -1,14 +1,14 @@
 //! The public types of rules.
 
+mod data;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::Pipeline;
-
+pub(crate) use self::data::check_not_shared;
 use super::Tap;
 use super::rules::{self, Action, Pattern};
-use crate::redis_io::select_each;
 
 /// A fault that a tap injects into matching commands.
 ///
@@ -401,60 +401,13 @@ impl<'tap> RuleBuilder<'tap> {
         self.make(Action::Twice)
     }
 
-    /// Empties both test databases before the command, like a restart without persistence or an accidental FLUSHALL.
-    ///
-    /// ```
-    /// # use redis::Commands;
-    /// # use transient_fixtures::{TestRequest, redis};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let test_request = TestRequest::clean();
-    /// let tap = test_request.tap()?;
-    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
-    /// redis.set::<_, _, ()>("price:1", 12_900)?;
-    /// tap.on("GET").lose_data();
-    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn lose_data(self) -> Rule {
-        self.before(|commands| _ = commands.cmd("FLUSHDB").ignore())
-    }
-
-    /// Deletes all keys that match this Redis glob pattern before the command, as if they had expired or been evicted.
-    ///
-    /// ```
-    /// # use redis::Commands;
-    /// # use transient_fixtures::{TestRequest, redis};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let test_request = TestRequest::clean();
-    /// let tap = test_request.tap()?;
-    /// let mut redis = redis::Client::open(tap.redis_url())?.get_connection()?;
-    /// redis.mset::<_, _, ()>(&[("price:1", 12_900), ("stock:1", 7)])?;
-    /// tap.on("GET").lose_keys("price:*");
-    /// assert_eq!(redis.get::<_, Option<u32>>("price:1")?, None);
-    /// assert_eq!(redis.get::<_, Option<u32>>("stock:1")?, Some(7));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn lose_keys(self, pattern: &str) -> Rule {
-        const DELETE: &str = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end";
-        self.before(|commands| _ = commands.cmd("EVAL").arg(DELETE).arg(0).arg(pattern).ignore())
-    }
-
-    /// Adds a rule that executes commands in both test databases before the matching command.
-    fn before(self, in_each: impl FnMut(&mut Pipeline)) -> Rule {
-        let commands = select_each(self.tap.databases, in_each);
-        let control = self.tap.control.clone();
-        self.make(Action::Before(Box::new(move || control.execute(&commands))))
-    }
-
     /// Restricts the rule to the [boundary](super::Command::is_boundary) with this index, from 0.
     pub(crate) fn at_boundary(mut self, index: usize) -> Self {
         self.pattern.at_boundary = true;
         self.skip(index).times(1)
     }
 
-    fn make(self, action: Action) -> Rule {
+    pub(super) fn make(self, action: Action) -> Rule {
         let fired = Arc::new(AtomicUsize::new(0));
         self.tap.running.shared.add_rule(rules::Rule {
             pattern: self.pattern,

@@ -68,6 +68,8 @@ pub(super) enum Action {
     Twice,
     /// Call this before the command is forwarded.
     Before(Box<dyn FnMut() + Send>),
+    /// Call this, and close all connections.
+    Restart(Box<dyn FnMut() + Send>),
 }
 
 /// The fate of a command.
@@ -75,6 +77,8 @@ pub(super) enum Before {
     Forward,
     Hold(Instant),
     Cut,
+    /// Close all connections of the tap.
+    CutAll,
     Answer(Vec<u8>),
     /// Forward these bytes instead. If `true`, they are two commands, and the second reply is dropped.
     Replace(Vec<u8>, bool),
@@ -135,6 +139,10 @@ impl Action {
                 act();
                 (Before::Forward, After::Forward)
             }
+            Self::Restart(act) => {
+                act();
+                (Before::CutAll, After::Forward)
+            }
         };
         (before, after, name)
     }
@@ -153,6 +161,7 @@ impl Action {
             Self::WithoutExpiry => report::tap::WITHOUT_EXPIRY,
             Self::Twice => report::tap::TWICE,
             Self::Before(_) => report::tap::BEFORE,
+            Self::Restart(_) => report::tap::RESTARTED,
         }
     }
 }

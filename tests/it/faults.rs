@@ -7,8 +7,9 @@ use std::time::Duration;
 use redis::{Client, Commands, Connection, RedisResult};
 use rstest::rstest;
 use transient_fixtures::faults::{self, Run};
-use transient_fixtures::{TestRequest, clean_redis, test_request};
+use transient_fixtures::{Provider, TestRequest, clean_redis, test_request};
 
+use crate::golden::golden;
 use crate::panics::panic_of;
 
 fn connect(run: &Run) -> RedisResult<Connection> {
@@ -90,6 +91,96 @@ fn points_fail_in_turn(test_request: TestRequest) {
     };
     let swept = faults::sweep(&test_request, scenario).failing_points().check();
     assert_eq!((swept.points(), swept.cases()), (2, 2));
+}
+
+/// A lock is taken, and its TTL ends while it is held.
+#[rstest]
+#[clean_redis]
+fn only_keys_with_a_ttl_expire(test_request: TestRequest) {
+    let scenario = |run: &Run| -> RedisResult<()> {
+        let mut redis = connect(run)?;
+        redis.set_ex::<_, _, ()>("lock:1", "token", 60)?;
+        redis.set::<_, _, ()>("lock:2", "token")?;
+        assert_eq!(redis.get::<_, Option<String>>("lock:2")?.as_deref(), Some("token"));
+        let held: Option<String> = redis.get("lock:1")?;
+        assert!(held.is_some(), "the lock is lost");
+        Ok(())
+    };
+    let panic = panic_of(|| faults::sweep(&test_request, scenario).expiring("lock:*").check());
+    assert!(panic.contains("the lock is lost") && panic.contains("TRANSIENT_REPLAY='2/expiring=lock:*'"), "{panic}");
+    assert_eq!(faults::sweep(&test_request, scenario).expiring("cart:*").check().cases(), 4);
+}
+
+#[rstest]
+#[clean_redis]
+fn a_restart_at_each_boundary(test_request: TestRequest) {
+    if test_request.server().provider() == Provider::Running {
+        let panic = panic_of(|| drop(faults::sweep(&test_request, careless).restarting()));
+        assert!(panic.contains(golden("tap::restarts_shared")), "{panic}");
+        return;
+    }
+    let then = |redis: &mut Connection| redis.exists::<_, bool>("b").map(drop);
+    let swept = faults::sweep(&test_request, careless).restarting().then(then).check();
+    assert_eq!((swept.boundaries(), swept.cases()), (3, 3));
+
+    // It trusts that a counter that it has read still exists.
+    let scenario = |run: &Run| -> RedisResult<()> {
+        let _: RedisResult<u32> = connect(run).and_then(|mut redis| redis.incr("visits", 1));
+        let visits = || connect(run)?.get::<_, u32>("visits");
+        assert!(visits().or_else(|_| visits())? > 0);
+        Ok(())
+    };
+    let seed = |redis: &mut Connection| redis.set::<_, _, ()>("visits", 7);
+    let panic = panic_of(|| faults::sweep(&test_request, scenario).seed(seed).restarting().check());
+    assert!(panic.contains("TRANSIENT_REPLAY='1/restart'"), "{panic}");
+}
+
+/// A run with a fault at boundary `n` of 3 has `3 - n` later boundaries.
+#[rstest]
+#[clean_redis]
+fn pairs_are_all_faults_at_all_later_boundaries(test_request: TestRequest) {
+    let sweep = faults::sweep(&test_request, careless).losing_data().replying("OOM").losing("a");
+    let swept = sweep.pairs().check();
+    assert_eq!(swept.cases(), 3 * 3 + (2 + 1) * 3 * 3);
+}
+
+/// The boundaries of a pair include those of the retry, which the run without faults does not have.
+#[rstest]
+#[clean_redis]
+fn a_pair_reaches_the_retry(test_request: TestRequest) {
+    let scenario = |run: &Run| {
+        let attempt = || connect(run)?.incr::<_, _, u32>("visits", 1);
+        attempt().or_else(|_| attempt())
+    };
+    let sweep = || faults::sweep(&test_request, scenario).replying("OOM");
+    assert_eq!(sweep().check().cases(), 1);
+    let panic = panic_of(|| sweep().pairs().check());
+    for part in ["1 of 2", "2 of 2", "TRANSIENT_REPLAY='1/error=OOM then 2/error=OOM'"] {
+        assert!(panic.contains(part), "{part}: {panic}");
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn points_are_paired_with_commands_and_points(test_request: TestRequest) {
+    let scenario = |run: &Run| {
+        let _ = connect(run).and_then(|mut redis| redis.get::<_, Option<u32>>("a"));
+        let _ = run.point("load");
+        let _ = run.point("log");
+    };
+    let swept = faults::sweep(&test_request, scenario).replying("OOM").failing_points().pairs().check();
+    // Alone: GET, load, log. Pairs: GET and load, GET and log, load and log.
+    assert_eq!(swept.cases(), 3 + 3);
+}
+
+/// If single faults fail, the report is about the smallest of them.
+#[rstest]
+#[clean_redis]
+fn pairs_wait_until_single_faults_pass(test_request: TestRequest) {
+    let scenario = |run: &Run| connect(run)?.incr::<_, _, u32>("visits", 1);
+    let panic = panic_of(|| faults::sweep(&test_request, scenario).replying("OOM").pairs().check());
+    assert!(panic.contains("TRANSIENT_REPLAY='1/error=OOM'"), "{panic}");
+    assert!(panic.contains(golden("faults::summary, pairs not run")), "{panic}");
 }
 
 #[rstest]

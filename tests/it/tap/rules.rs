@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use redis::{Commands, Connection, RedisResult, cmd, pipe};
 use rstest::rstest;
 use transient_fixtures::tap::Tap;
-use transient_fixtures::{TestRequest, clean_redis, get_redis, test_request};
+use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get_redis, test_request};
 
 use super::connect;
+use crate::child::Child;
+use crate::golden::golden;
+use crate::panics::panic_of;
 
 #[rstest]
 #[clean_redis]
@@ -159,4 +162,82 @@ fn large_commands_pass_rules(test_request: TestRequest) {
     assert_eq!(redis.set::<_, _, ()>("a", &value).expect_err("an error").code(), Some("OOM"));
     assert_eq!(redis.get::<_, Vec<u8>>("a").expect("GET").len(), value.len());
     assert_eq!(rule.fired(), 1);
+}
+
+#[rstest]
+#[clean_redis]
+fn keys_with_a_ttl_expire_with_their_event(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut direct = get_redis(&test_request).expect("connect");
+    let can_configure = test_request.server().provider() != Provider::Running;
+    if can_configure {
+        cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("Ex").exec(&mut direct).expect("CONFIG SET");
+    }
+    let mut subscriber = get_redis(&test_request).expect("connect");
+    let mut events = subscriber.as_pubsub();
+    events.psubscribe("__keyevent@*__:*").expect("PSUBSCRIBE");
+
+    direct.set_ex::<_, _, ()>("cart:1", 1, 3600).expect("SETEX");
+    direct.set::<_, _, ()>("cart:2", 1).expect("SET");
+    direct.set_ex::<_, _, ()>("stock", 1, 3600).expect("SETEX");
+    let mut jobs = get_jobs_redis(&test_request).expect("connect");
+    jobs.set_ex::<_, _, ()>("cart:jobs", 1, 3600).expect("SETEX");
+    let rule = tap.on("EXISTS").times(1).expire_keys("cart:*");
+    let left: u32 = cmd("EXISTS").arg(&["cart:1", "cart:2", "stock"]).query(&mut connect(&tap)).expect("EXISTS");
+    assert_eq!((rule.fired(), left), (1, 2));
+    assert!(!jobs.exists::<_, bool>("cart:jobs").expect("EXISTS"));
+
+    if can_configure {
+        let mut expired = [(); 2].map(|()| events.get_message().expect("a message").get_payload::<String>().unwrap());
+        expired.sort();
+        assert_eq!(expired, ["cart:1", "cart:jobs"]);
+    }
+}
+
+#[rstest]
+#[clean_redis]
+fn a_restart_loses_data_scripts_and_all_connections(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    if test_request.server().provider() == Provider::Running {
+        // Its scripts belong to others too.
+        assert!(panic_of(|| tap.on("GET").restart()).contains(golden("tap::restarts_shared")));
+        return;
+    }
+    let mut redis = connect(&tap);
+    redis.set::<_, _, ()>("a", 1).expect("SET");
+    let script: String = cmd("SCRIPT").arg("LOAD").arg("return 1").query(&mut redis).expect("SCRIPT LOAD");
+    let mut watching = connect(&tap);
+    cmd("WATCH").arg("a").exec(&mut watching).expect("WATCH");
+    let mut subscriber = connect(&tap);
+    let mut messages = subscriber.as_pubsub();
+    messages.subscribe("news").expect("SUBSCRIBE");
+
+    let rule = tap.on("INCR*").times(1).restart();
+    assert!(redis.incr::<_, _, u32>("a", 1).is_err());
+    assert_eq!(rule.fired(), 1);
+    assert!(watching.ping::<()>().is_err() && messages.get_message().is_err());
+    let mut redis = connect(&tap);
+    assert_eq!(redis.get::<_, Option<u32>>("a").expect("GET"), None);
+    let forgotten: RedisResult<u32> = cmd("EVALSHA").arg(script).arg(0).query(&mut redis);
+    assert_eq!(forgotten.expect_err("an error").code(), Some("NOSCRIPT"));
+}
+
+/// Otherwise the fault would be missing without notice.
+#[test]
+fn a_rule_that_the_server_refuses_is_reported() {
+    let child = Child::test("tap::rules::has_no_permission_for_scripts").env("TRANSIENT_PROVIDER", "process");
+    let ended = child.run();
+    ended.assert_passed();
+    assert!(ended.output.contains("'eval' command"), "{}", ended.output);
+}
+
+#[rstest]
+#[clean_redis]
+#[ignore = "run by the test above"]
+fn has_no_permission_for_scripts(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    cmd("ACL").arg("SETUSER").arg("default").arg("-eval").exec(&mut redis).expect("ACL SETUSER");
+    tap.on("GET").lose_keys("a");
+    assert_eq!(redis.get::<_, Option<u32>>("a").expect("GET"), None);
 }
