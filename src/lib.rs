@@ -62,6 +62,8 @@
 // docs.rs labels each item with the features that it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "tap")]
+mod affinity;
 mod cache;
 mod connections;
 mod error;

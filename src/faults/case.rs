@@ -24,6 +24,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Returns true if the tap itself changes data.
+    pub(super) fn changes_data(&self) -> bool {
+        matches!(self, Self::LosingData | Self::Losing(_) | Self::Expiring(_) | Self::Restart)
+    }
+
     /// Returns the fault in words, up to the place: `reply lost after command`.
     pub(super) fn at(&self) -> String {
         match self {

@@ -11,13 +11,14 @@ use redis::Connection;
 use super::case::{Case, Fault, Injection};
 use super::run::{Run, Swept};
 use super::sweep::{Chosen, Sweep};
+use crate::affinity::OneCore;
 use crate::error::Error;
 use crate::lease::Database;
 use crate::macro_support::message;
 use crate::report;
 use crate::report::faults::Pairs;
 use crate::settings::REPLAY;
-use crate::tap::{self, Command, Commands, Control, Rule, Tap};
+use crate::tap::{self, Command, Commands, Rule, Tap};
 
 /// How long a run that timed out can take to end after its connections are closed.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 
 impl Sweep<'_> {
     pub(super) fn run(self) -> Result<Swept, String> {
+        let _one_core = self.test_request.lease.server.process_id().and_then(OneCore::share);
         let first = self.clean_run()?;
         let second = self.clean_run()?;
         let difference = first.difference(&second);
@@ -119,7 +121,11 @@ impl Sweep<'_> {
     }
 
     fn case(&self, case: &Case, done: &mut Done) -> Result<Ran, String> {
-        let tap = self.begin()?;
+        let mut tap = self.begin()?;
+        // A scenario can close the connections of other clients.
+        if case.injections().any(|injection| injection.fault.changes_data()) && !tap.control.is_open() {
+            tap = tap::tap(&self.test_request.lease).map_err(|error| text(&error))?;
+        }
         let mut rules: Vec<Rule> = Vec::new();
         for Injection { boundary, fault } in case.injections() {
             // A rule does not count the commands that an older rule applies to.
@@ -164,7 +170,7 @@ impl Sweep<'_> {
         Ok(ran)
     }
 
-    /// Empties the databases, runs the seed and starts a tap.
+    /// Empties the databases, runs the seed and returns a tap without connections and rules.
     fn begin(&self) -> Result<Tap, String> {
         self.test_request.flush().map_err(|error| text(&error))?;
         if let Some(seed) = &self.seed
@@ -172,12 +178,8 @@ impl Sweep<'_> {
         {
             return Err(report::faults::seed_failed(&failure));
         }
-        let mut kept = self.control.borrow_mut();
-        let control = match kept.take().filter(|control| control.is_open()) {
-            Some(control) => control,
-            None => Control::of(&self.test_request.lease).map_err(|error| text(&error))?,
-        };
-        tap::tap_with(&self.test_request.lease, kept.insert(control).clone()).map_err(|error| text(&error))
+        let kept = self.tap.take();
+        kept.map_or_else(|| tap::tap(&self.test_request.lease), Ok).map_err(|error| text(&error))
     }
 
     fn connect(&self) -> Result<Connection, String> {
@@ -185,15 +187,21 @@ impl Sweep<'_> {
     }
 
     /// Runs the scenario, ends the fault, runs the scenario again if requested, and runs the checks.
-    fn scenario_and_then(&self, tap: Tap, run: &Run, end_fault: impl FnOnce(&Tap)) -> (Option<String>, Commands) {
+    fn scenario_and_then(&self, mut tap: Tap, run: &Run, end_fault: impl FnOnce(&Tap)) -> (Option<String>, Commands) {
         let mut failure = self.in_time(&tap, run);
         end_fault(&tap);
         if failure.is_none() && self.runs_again {
             let again = Run { points: Arc::default(), ..run.clone() };
             failure = self.in_time(&tap, &again).map(|failure| report::faults::again(&failure));
         }
-        let commands = tap.commands();
-        drop(tap);
+        let commands = match tap.renew(&self.test_request.lease) {
+            Ok(commands) => {
+                self.tap.replace(Some(tap));
+                commands
+            }
+            // It was stopped because the run timed out.
+            Err(_) => tap.commands(),
+        };
         if failure.is_none() && !self.then.is_empty() {
             failure = match self.connect() {
                 Ok(mut redis) => self.then.iter().find_map(|then| caught(|| then(&mut redis))),

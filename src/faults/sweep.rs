@@ -9,7 +9,7 @@ use redis::Connection;
 use super::case::Fault;
 use super::run::{Outcome, Run, Swept};
 use crate::request::TestRequest;
-use crate::tap::{self, Control};
+use crate::tap::{self, Tap};
 
 /// The default timeout of one run of the scenario.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
@@ -64,8 +64,8 @@ pub struct Sweep<'a> {
     pub(super) chosen: Vec<Chosen>,
     pub(super) pairs: bool,
     pub(super) within: Duration,
-    /// The connection of the taps' rules. Connecting it anew for each run would take as long as some scenarios.
-    pub(super) control: RefCell<Option<Arc<Control>>>,
+    /// The tap of the last run. A new tap for each run would take as long as some scenarios.
+    pub(super) tap: RefCell<Option<Tap>>,
 }
 
 /// A fault, or one for each key.
@@ -138,7 +138,7 @@ impl<'a> Sweep<'a> {
             chosen: Vec::new(),
             pairs: false,
             within: RUN_WITHIN,
-            control: RefCell::default(),
+            tap: RefCell::default(),
         }
     }
 

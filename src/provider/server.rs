@@ -241,10 +241,15 @@ impl Server {
     /// The shell command that ends the server. For a process on this machine it is `kill`, since a client may not be
     /// installed.
     pub(crate) fn end_command(&self) -> String {
-        match (self.provider(), self.facts.process_id) {
-            (Provider::Process | Provider::Download, Some(process)) => format!("kill {process}"),
-            _ => format!("{} shutdown nosave", self.cli_command()),
+        match self.process_id() {
+            Some(process) => format!("kill {process}"),
+            None => format!("{} shutdown nosave", self.cli_command()),
         }
+    }
+
+    /// The id of a process on this machine; `None` if the server could be elsewhere.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.facts.process_id.filter(|_| matches!(self.provider(), Provider::Process | Provider::Download))
     }
 
     /// The endpoint of one database, with the password of the lease if there is one.

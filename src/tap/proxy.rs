@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,15 @@ pub(super) struct Shared {
     /// The number of threads that wait for the log to change.
     waiters: AtomicUsize,
     is_stopping: AtomicBool,
+    renewal: Mutex<Option<Renewal>>,
     waker: Waker,
+}
+
+/// A request to begin anew: with this listener, and without connections, rules and a record.
+struct Renewal {
+    listener: TcpListener,
+    /// Gets the record so far.
+    recorded: Sender<Log>,
 }
 
 impl Shared {
@@ -71,6 +80,23 @@ impl Shared {
         self.is_stopping.store(true, Ordering::Release);
         // This fails only if the thread has ended.
         let _ = self.waker.wake();
+    }
+
+    /// Begins anew with this listener, and returns the record so far once all connections are closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the thread has ended.
+    pub(super) fn renew(&self, listener: TcpListener) -> io::Result<Log> {
+        let (recorded, log) = mpsc::channel();
+        let mut renewal = lock(&self.renewal);
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        *renewal = Some(Renewal { listener, recorded });
+        drop(renewal);
+        self.waker.wake()?;
+        log.recv().map_err(|_| ErrorKind::NotConnected.into())
     }
 
     /// Waits until `find` returns a value, or `within` has passed.
@@ -219,6 +245,7 @@ impl Proxy {
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            renewal: Mutex::default(),
             waker: Waker::new(poll.registry(), WAKE)?,
         });
         let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
@@ -227,6 +254,13 @@ impl Proxy {
 
     /// Forwards until it is stopped. Then closes all connections.
     pub(super) fn run(mut self) {
+        self.forward();
+        self.shared.is_stopping.store(true, Ordering::Release);
+        // Its sender would wait.
+        lock(&self.shared.renewal).take();
+    }
+
+    fn forward(&mut self) {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; READ_BYTES];
         let mut runnable: Vec<usize> = Vec::new();
@@ -248,10 +282,10 @@ impl Proxy {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
                 _ => {}
             }
-            let mut accepts = accept_again;
+            let (mut accepts, mut is_woken) = (accept_again, false);
             for event in &events {
                 match event.token().0 {
-                    0 => {}
+                    0 => is_woken = true,
                     token if token < FIRST_STREAM => accepts = true,
                     token => {
                         let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
@@ -266,6 +300,14 @@ impl Proxy {
                             runnable.push(slot);
                         }
                     }
+                }
+            }
+            let renewal = if is_woken { lock(&self.shared.renewal).take() } else { None };
+            if let Some(renewal) = renewal {
+                (accepts, accept_again) = (false, false);
+                runnable.clear();
+                if self.renew(renewal).is_err() {
+                    return;
                 }
             }
             if accepts {
@@ -287,7 +329,7 @@ impl Proxy {
         match connection.drive(scratch, &self.shared) {
             Ok(more) => more,
             Err(Closed::All) => {
-                (0..self.connections.len()).for_each(|slot| self.close(slot));
+                self.close_all();
                 false
             }
             Err(closed) => {
@@ -302,6 +344,22 @@ impl Proxy {
                 false
             }
         }
+    }
+
+    fn renew(&mut self, Renewal { mut listener, recorded }: Renewal) -> io::Result<()> {
+        self.close_all();
+        self.poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        self.listener = listener;
+        self.accepted = 0;
+        self.shared.clear_rules();
+        let log = std::mem::take(&mut *self.shared.log());
+        // The receiver waits for it.
+        let _ = recorded.send(log);
+        Ok(())
+    }
+
+    fn close_all(&mut self) {
+        (0..self.connections.len()).for_each(|slot| self.close(slot));
     }
 
     fn close(&mut self, slot: usize) {

@@ -118,7 +118,7 @@ const HOUSE: [&[&str]; 14] = [
     &["time", "sessions", "jobs", "tap"],
     &["lease"],
     &["provider"],
-    &["redis_io", "cache", "random", "sync"],
+    &["redis_io", "affinity", "cache", "random", "sync"],
     &["hex"],
     &["settings"],
     &["error", "report"],
