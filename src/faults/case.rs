@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::report;
 
+/// Separates the faults of a pair in `TRANSIENT_REPLAY`.
+const THEN: &str = " then ";
+
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
@@ -129,7 +132,7 @@ impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.second {
             None => self.first.fmt(formatter),
-            Some(second) => write!(formatter, "{} then {second}", self.first),
+            Some(second) => write!(formatter, "{}{THEN}{second}", self.first),
         }
     }
 }
@@ -139,7 +142,8 @@ impl FromStr for Case {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         // The text of an error reply can contain the word.
-        let pair = text.rsplit_once(" then ").and_then(|(first, second)| Some((first, second.parse().ok()?)));
+        let mut splits = text.match_indices(THEN).map(|(at, _)| (&text[..at], &text[at + THEN.len()..]));
+        let pair = splits.find_map(|(first, second)| Some((first, second.parse().ok()?)));
         let (first, second) = pair.map_or((text, None), |(first, second)| (first, Some(second)));
         Ok(Self { first: first.parse()?, second })
     }
