@@ -143,7 +143,7 @@ pub struct Entry {
     event: Event,
 }
 
-/// What an [`Entry`] records.
+/// The event of an [`Entry`].
 ///
 /// A frame is a whole value of the Redis protocol, as bytes, or an inline command. A rule can leave a part of one:
 /// `half_reply`, or a command longer than 64 KiB whose connection is cut.
@@ -194,7 +194,7 @@ impl Entry {
         self.at
     }
 
-    /// Returns what happened.
+    /// Returns the event.
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event

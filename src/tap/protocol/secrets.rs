@@ -72,7 +72,7 @@ impl Hidden {
         }
     }
 
-    /// Returns what is shown in place of this reply. Returns `None` if the reply itself can be shown.
+    /// Returns the bytes that are shown in place of this reply. Returns `None` if the reply itself can be shown.
     pub(in crate::tap) fn instead_of(self, reply: &[u8]) -> Option<Arc<[u8]>> {
         if self == Self::Nothing {
             return None;

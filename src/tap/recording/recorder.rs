@@ -213,7 +213,7 @@ impl Recorded {
         self.recorder.write(|writer| writer.frame("reply", self.connection, reply, &format!(" {number}")));
     }
 
-    /// Writes to the file what is buffered, so that a killed test loses nothing.
+    /// Writes the buffered bytes to the file, so that a killed test loses nothing.
     pub(in crate::tap) fn flush(&self) {
         self.recorder.write(|writer| writer.file.flush());
     }

@@ -72,8 +72,11 @@ fn work(tap: &Tap) {
     let client = Client::open(tap.redis_url()).expect("a URL");
     let worker = thread::spawn(move || client.get_connection()?.blpop::<_, (String, String)>("mail", 0.0));
     tap.wait_for(|command| command.is("BLPOP"));
-    // The blocked client must be known to the server before the push.
-    while !cmd("INFO").arg("clients").query::<String>(&mut redis).expect("INFO").contains("blocked_clients:1") {}
+    // The server must know the blocked client before the push.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !cmd("INFO").arg("clients").query::<String>(&mut redis).expect("INFO").contains("blocked_clients:1") {
+        assert!(Instant::now() < deadline, "no client is blocked");
+    }
     redis.rpush::<_, _, ()>("mail", "a job").expect("RPUSH");
     worker.join().expect("the worker").expect("a job");
 
@@ -160,11 +163,16 @@ fn connect_directly(test_request: &TestRequest) -> TcpStream {
 #[rstest]
 #[clean_redis]
 fn the_same_commands_get_the_same_replies_again(test_request: TestRequest) {
+    let forget_scripts = || {
+        let mut redis = get_redis(&test_request).expect("connect");
+        cmd("SCRIPT").arg("FLUSH").exec(&mut redis).expect("SCRIPT FLUSH");
+    };
+    forget_scripts();
     let (tap, file) = recording(&test_request);
     work(&tap);
     drop(tap);
     test_request.flush().expect("flush");
-    cmd("SCRIPT").arg("FLUSH").exec(&mut get_redis(&test_request).expect("connect")).expect("SCRIPT FLUSH");
+    forget_scripts();
 
     let (mut streams, mut omitted, mut compared) = (BTreeMap::new(), Vec::new(), 0);
     for entry in entries(file.path()) {
@@ -185,7 +193,7 @@ fn the_same_commands_get_the_same_replies_again(test_request: TestRequest) {
             Event::Reply { frame, .. } | Event::Push { frame, .. } => {
                 let mut found = vec![0; frame.len()];
                 streams.get_mut(&connection).expect("a stream").read_exact(&mut found).expect("read");
-                assert!(found == *frame, "{:?}", &found[..found.len().min(80)].escape_ascii());
+                assert!(found == *frame, "{}", found[..found.len().min(80)].escape_ascii());
                 compared += 1;
             }
             event => panic!("{event:?}"),
