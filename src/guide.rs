@@ -22,8 +22,8 @@ macro_rules! links {
             "[static-client]: mod@crate::guide::porting#from-a-static-client\n",
             "[time]: mod@crate::guide::time\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
-                "example-porting" "examples/porting", "example-snapshots" "examples/snapshots", "interop",
-                "test.ini", "torture" "tests/torture.py"),
+                "example-porting" "examples/porting", "example-shop" "examples/shop",
+                "example-snapshots" "examples/snapshots", "interop", "test.ini", "torture" "tests/torture.py"),
         )
     };
 }

@@ -1,6 +1,7 @@
 //! Text about taps.
 
 use std::fmt::Display;
+use std::path::Path;
 
 /// How many characters of an argument or a reply a transcript shows.
 const SHOWN: usize = 60;
@@ -200,4 +201,37 @@ pub(crate) fn not_seen(seconds: u64, transcript: &dyn Display) -> String {
 
 pub(crate) fn not_subscribed(channel: &str, seconds: u64, transcript: &dyn Display) -> String {
     format!("no client subscribed to {channel:?} within {seconds} s\nTranscript:\n{transcript}")
+}
+
+pub(crate) fn recording_too_late() -> String {
+    "a client had connected before the recording began. Call record_to before the code under test connects".to_owned()
+}
+
+pub(crate) fn already_recording() -> String {
+    "a tap can have only one recording. Start another tap for a second one".to_owned()
+}
+
+pub(crate) fn recording_not_created(path: &Path) -> String {
+    format!("could not create the recording {}. Check that its directory is writable", path.display())
+}
+
+/// `reason` is the I/O error.
+pub(crate) fn recording_ended(path: &Path, reason: &dyn Display) -> String {
+    format!(
+        "the recording {} ended early ({reason}), and later commands are not in it. Check the free space on its disk",
+        path.display()
+    )
+}
+
+pub(crate) fn recording_unreadable(path: &Path) -> String {
+    format!("could not read the recording {}. Check that the file exists and is readable", path.display())
+}
+
+/// `line` is the first one that a recording can't have.
+pub(crate) fn not_a_recording(path: &Path, line: &str) -> String {
+    format!(
+        "{} is not a recording of this version: unexpected {}. Record it again",
+        path.display(),
+        shown(line.as_bytes())
+    )
 }

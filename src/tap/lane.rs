@@ -105,6 +105,15 @@ pub(super) trait Gate {
     /// Judges a frame before any of it is forwarded.
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict;
 
+    /// Called with the bytes of a frame as they are read.
+    fn read(&mut self, _: &[u8]) {}
+
+    /// Called with the bytes that are forwarded for a frame.
+    fn forward(&mut self, _: &[u8]) {}
+
+    /// Called when a frame is complete that is no command: an empty line.
+    fn skip(&mut self) {}
+
     /// Called when a frame is complete. Unless it was dropped, it is being forwarded. Bytes added to `out` follow it.
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>);
 }
@@ -234,10 +243,14 @@ impl Lane {
             match self.framer.end_of_frame(rest) {
                 Ok(Some(length)) => {
                     let (frame, after) = rest.split_at(length);
+                    gate.read(frame);
+                    gate.forward(frame);
                     self.size += length as u64;
                     if self.head.is_empty() {
                         let head = &frame[..length.min(self.keeps)];
-                        if !self.framer.was_empty() {
+                        if self.framer.was_empty() {
+                            gate.skip();
+                        } else {
                             gate.complete(head, self.size, &mut self.unsent);
                         }
                         self.begin_frame();
@@ -248,6 +261,8 @@ impl Lane {
                     rest = after;
                 }
                 Ok(None) => {
+                    gate.read(rest);
+                    gate.forward(rest);
                     self.keep(rest);
                     self.size += rest.len() as u64;
                     self.is_forwarded = Some(true);
@@ -268,10 +283,11 @@ impl Lane {
                 Err(malformed) => return Err(self.malformed(malformed, rest)),
             };
             let (frame, after) = rest.split_at(end.unwrap_or(rest.len()));
+            gate.read(frame);
             self.keep(frame);
             self.size += frame.len() as u64;
             match self.is_forwarded {
-                Some(true) => self.unsent.extend_from_slice(frame),
+                Some(true) => self.send(frame, gate),
                 Some(false) => {}
                 None => self.unjudged.extend_from_slice(frame),
             }
@@ -297,11 +313,11 @@ impl Lane {
         };
         match verdict {
             Verdict::Forward => {
-                self.unsent.extend_from_slice(&frame);
+                self.send(&frame, gate);
                 self.is_forwarded = Some(true);
             }
             Verdict::Replace(other) => {
-                self.unsent.extend_from_slice(&other);
+                self.send(&other, gate);
                 self.is_forwarded = Some(false);
             }
             Verdict::Drop => self.is_forwarded = Some(false),
@@ -314,7 +330,7 @@ impl Lane {
                 gate.complete(&self.head, self.size, &mut Vec::new());
             }
             Verdict::CutHalf => {
-                self.unsent.extend_from_slice(&frame[..frame.len() / 2]);
+                self.send(&frame[..frame.len() / 2], gate);
                 self.cut = Some(Closed::Socket);
                 gate.complete(&self.head, self.size, &mut Vec::new());
             }
@@ -324,7 +340,7 @@ impl Lane {
 
     fn release(&mut self, gate: &mut impl Gate) -> Result<(), Closed> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        self.unsent.extend_from_slice(&held.frame);
+        self.send(&held.frame, gate);
         self.is_forwarded = Some(true);
         if held.is_complete {
             self.complete(gate);
@@ -332,8 +348,16 @@ impl Lane {
         self.judge(&held.rest, gate)
     }
 
+    /// Appends bytes to those that are sent next.
+    fn send(&mut self, bytes: &[u8], gate: &mut impl Gate) {
+        gate.forward(bytes);
+        self.unsent.extend_from_slice(bytes);
+    }
+
     fn complete(&mut self, gate: &mut impl Gate) {
-        if !self.framer.was_empty() {
+        if self.framer.was_empty() {
+            gate.skip();
+        } else {
             gate.complete(&self.head, self.size, &mut self.unsent);
         }
         self.begin_frame();

@@ -13,6 +13,7 @@ mod lane;
 mod protocol;
 mod proxy;
 mod record;
+mod recording;
 mod rule;
 mod rules;
 mod stream;
@@ -32,6 +33,7 @@ pub use self::commands::Commands;
 pub(crate) use self::control::{Control, is_shared};
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
+pub use self::recording::{Entry, Event, Recording};
 pub(crate) use self::rule::check_not_shared;
 pub use self::rule::{Rule, RuleBuilder};
 use self::stream::Address;
@@ -47,8 +49,8 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// [`TestRequest::tap`](crate::TestRequest::tap) starts one. Give the code under test the tap's
 /// [`redis_url`](Self::redis_url) instead of the request's. The tap forwards bytes unchanged: RESP2, RESP3 and inline
-/// commands, pipelines, transactions, blocking commands, pub/sub and client tracking. The record keeps the first 1,024
-/// bytes of each command and the first 256 of each reply, up to 64 MiB in all. It leaves out passwords.
+/// commands, pipelines, transactions, blocking commands, pub/sub and client tracking. The record has the first 1,024
+/// bytes of a command and 256 of a reply, up to 64 MiB, without passwords. [`record_to`](Self::record_to) keeps all.
 ///
 /// A tap ends when it is dropped, or with the test. It closes its connections then.
 ///

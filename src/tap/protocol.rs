@@ -1,12 +1,16 @@
 //! Matches replies to commands, and mirrors the state that the server keeps for a connection.
 
+pub(super) mod secrets;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::secrets::Hidden;
 use super::arguments::{self, arguments};
 use super::lane::{Frame, Verdict};
 use super::record::{Command, Log, Reply, is_boundary};
+use super::recording::Recorded;
 use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
@@ -30,6 +34,10 @@ pub(super) struct Protocol {
     fates: usize,
     /// The fate of the command that has been judged, but not forwarded yet.
     next: Option<Fate>,
+    /// The number of the command that is being forwarded, in the file of the recording.
+    pub(super) number: u64,
+    /// How much of the reply to EXEC is hidden.
+    of_exec: Hidden,
     /// The name of the last command. The next command often has the same name.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
 }
@@ -46,6 +54,9 @@ enum Replies {
 /// A command that waits for its reply.
 struct Waiting {
     record: Option<usize>,
+    /// Its number in the file of the recording.
+    number: u64,
+    hidden: Hidden,
     effect: Effect,
     fate: Option<Fate>,
 }
@@ -152,12 +163,27 @@ impl Protocol {
     }
 
     /// Sends the tap's own replies to commands that the server did not get, if it is their turn.
-    pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log) {
-        while let Some(Waiting { record, fate: Some(Fate { answer: Some(reply), .. }), .. }) = self.waiting.front() {
+    pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log, mut recorded: Option<&mut Recorded>) {
+        while let Some(Waiting { record, number, fate: Some(Fate { answer: Some(reply), .. }), .. }) =
+            self.waiting.front()
+        {
             out.extend_from_slice(reply);
+            if let Some(recorded) = &mut recorded {
+                recorded.own_reply(reply, *number);
+            }
             Self::reply(*record, reply, reply.len() as u64, log);
             self.next_expected();
         }
+    }
+
+    /// Returns the fault of the command that is being forwarded.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        self.next.as_ref().map(|fate| fate.fault)
+    }
+
+    /// Returns the number of the command whose reply is due, and how much of that reply is hidden.
+    pub(super) fn due(&self) -> (u64, Hidden) {
+        self.waiting.front().map_or_else(Default::default, |waiting| (waiting.number, waiting.hidden))
     }
 
     /// Records a command that is being forwarded. `head` is the beginning of its frame, which has `size` bytes.
@@ -212,18 +238,22 @@ impl Protocol {
             connection: self.connection,
             client_name: self.name.clone(),
             database: before,
-            head: without_secrets(&name, head),
+            head: secrets::without_secrets(&name, head).map_or_else(|| head.into(), Into::into),
             name: name.clone(),
             size,
             at: Instant::now(),
             transaction: self.transaction.map(|(multi, _)| multi),
             begins_round_trip,
-            fault: self.next.as_ref().map(|fate| fate.fault),
+            fault: self.fault(),
             reply: None,
         });
+        let mut hidden = Hidden::of(&name, head);
         match (&*name, self.transaction) {
-            ("DISCARD", Some((_, before))) => (self.database, self.transaction) = (before, None),
-            ("EXEC", Some(_)) => self.transaction = None,
+            ("DISCARD", Some((_, before))) => {
+                (self.database, self.transaction, self.of_exec) = (before, None, Hidden::Nothing);
+            }
+            ("EXEC", Some(_)) => (hidden, self.transaction) = (std::mem::take(&mut self.of_exec), None),
+            (_, Some(_)) if hidden != Hidden::Nothing => self.of_exec = Hidden::Everything,
             _ => {}
         }
         let fate = self.next.take();
@@ -233,10 +263,11 @@ impl Protocol {
         // A command that does not reach the server does not change the connection's state.
         let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
-        self.expect(Waiting { record, effect, fate });
+        self.expect(Waiting { record, number: self.number, hidden, effect, fate });
         if is_doubled {
             let fate = Fate { after: After::Drop, answer: None, is_doubled: false, is_cut: false, fault: "" };
-            self.expect(Waiting { record: None, effect: Effect::Nothing, fate: Some(fate) });
+            let second = Waiting { record: None, number: 0, hidden, effect: Effect::Nothing, fate: Some(fate) };
+            self.expect(second);
         }
     }
 
@@ -295,7 +326,7 @@ impl Protocol {
             }
             None => {}
         }
-        let Some(Waiting { record, effect, .. }) = self.next_expected() else { return false };
+        let Some(Waiting { record, effect, hidden, .. }) = self.next_expected() else { return false };
         let is_error = matches!(head.first(), Some(b'-' | b'!'));
         match effect {
             Effect::Select(before) if is_error => self.database = before,
@@ -308,7 +339,8 @@ impl Protocol {
             }
             _ => {}
         }
-        Self::reply(record, head, size, log);
+        let shown = hidden.instead_of(head);
+        Self::reply(record, shown.as_deref().unwrap_or(head), size, log);
         true
     }
 
@@ -405,39 +437,6 @@ fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = rest.get(length + 2..).unwrap_or_default();
         Some(element)
     })
-}
-
-/// Removes passwords from the head of a command.
-fn without_secrets(name: &str, head: &[u8]) -> Arc<[u8]> {
-    let has_secret = matches!(name, "AUTH" | "HELLO" | "MIGRATE" | "ACL SETUSER")
-        || (name == "CONFIG SET"
-            && arguments(head)
-                .any(|word| word.to_ascii_lowercase().ends_with(b"auth") || word.eq_ignore_ascii_case(b"requirepass")));
-    if !has_secret {
-        return head.into();
-    }
-    let mut shown = Vec::new();
-    for word in name.split(' ') {
-        shown.extend_from_slice(word.as_bytes());
-        shown.push(b' ');
-    }
-    if name == "HELLO" {
-        // Keep the version and the client's name.
-        let words: Vec<_> = arguments(head).skip(1).collect();
-        let mut words = words.as_slice();
-        while let [word, rest @ ..] = words {
-            shown.extend_from_slice(word);
-            shown.push(b' ');
-            words = rest;
-            if word.eq_ignore_ascii_case(b"AUTH") {
-                shown.extend_from_slice(b"*** *** ");
-                words = rest.get(2..).unwrap_or_default();
-            }
-        }
-    } else {
-        shown.extend_from_slice(b"***");
-    }
-    shown.into()
 }
 
 #[cfg(test)]

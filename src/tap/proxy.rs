@@ -17,6 +17,7 @@ use super::framer::{Malformed, Side};
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
+use super::recording::{Recorded, Recorder};
 use super::rules::{Rule, Rules};
 use super::stream::{Address, Stream};
 use crate::report;
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     is_stopping: AtomicBool,
     renewal: Mutex<Option<Renewal>>,
     waker: Waker,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 /// A request to begin anew: with this listener, and without connections, rules and a record.
@@ -128,11 +130,14 @@ struct Connection {
     commands: Lane,
     replies: Lane,
     protocol: Protocol,
+    /// Writes it to the file, if the tap has one.
+    recorded: Option<Recorded>,
 }
 
 /// Judges and records commands.
 struct CommandGate<'a> {
     protocol: &'a mut Protocol,
+    recorded: Option<&'a mut Recorded>,
     shared: &'a Shared,
     log: Option<MutexGuard<'a, Log>>,
 }
@@ -151,7 +156,22 @@ impl Gate for CommandGate<'_> {
         verdict
     }
 
+    fn read(&mut self, bytes: &[u8]) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.read_of_command(bytes);
+        }
+    }
+
+    fn skip(&mut self) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.skip_command();
+        }
+    }
+
     fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
+        if let Some(recorded) = &mut self.recorded {
+            self.protocol.number = recorded.command(self.protocol.fault());
+        }
         let log = self.log.get_or_insert_with(|| self.shared.log());
         self.protocol.command(head, size, log);
     }
@@ -160,6 +180,7 @@ impl Gate for CommandGate<'_> {
 /// Judges and records replies.
 struct ReplyGate<'a> {
     protocol: &'a mut Protocol,
+    recorded: Option<&'a mut Recorded>,
     shared: &'a Shared,
     log: Option<MutexGuard<'a, Log>>,
 }
@@ -173,10 +194,21 @@ impl Gate for ReplyGate<'_> {
         self.protocol.judge_reply(frame)
     }
 
+    fn forward(&mut self, bytes: &[u8]) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.forward_of_reply(bytes, self.protocol.due().1);
+        }
+    }
+
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
         let log = self.log.get_or_insert_with(|| self.shared.log());
-        if self.protocol.answer(head, size, log) {
-            self.protocol.own_replies(out, log);
+        let due = self.protocol.due();
+        let is_reply = self.protocol.answer(head, size, log);
+        if let Some(recorded) = &mut self.recorded {
+            recorded.reply(is_reply.then_some(due));
+        }
+        if is_reply {
+            self.protocol.own_replies(out, log, self.recorded.as_deref_mut());
         }
     }
 }
@@ -184,9 +216,9 @@ impl Gate for ReplyGate<'_> {
 impl Connection {
     /// Moves bytes in both directions. Returns true if more might be available.
     fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
-        let Self { client, server, commands, replies, protocol } = self;
+        let Self { client, server, commands, replies, protocol, recorded } = self;
         for _ in 0..READS_IN_TURN {
-            let mut gate = CommandGate { protocol, shared, log: None };
+            let mut gate = CommandGate { protocol, recorded: recorded.as_mut(), shared, log: None };
             let more_commands = commands.pump(client, server, scratch, &mut gate);
             let mut has_changed = gate.log.take().is_some();
             drop(gate);
@@ -197,9 +229,9 @@ impl Connection {
             if protocol.has_fates()
                 && let Some(out) = replies.between_frames()
             {
-                protocol.own_replies(out, &mut shared.log());
+                protocol.own_replies(out, &mut shared.log(), recorded.as_mut());
             }
-            let mut gate = ReplyGate { protocol, shared, log: None };
+            let mut gate = ReplyGate { protocol, recorded: recorded.as_mut(), shared, log: None };
             let more_replies = replies.pump(server, client, scratch, &mut gate);
             has_changed |= gate.log.take().is_some();
             drop(gate);
@@ -247,6 +279,7 @@ impl Proxy {
             is_stopping: AtomicBool::new(false),
             renewal: Mutex::default(),
             waker: Waker::new(poll.registry(), WAKE)?,
+            recorder: Arc::default(),
         });
         let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
         Ok((proxy, shared))
@@ -326,7 +359,11 @@ impl Proxy {
     /// Drives one connection. Returns true if it has more to do at once.
     fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
         let Some(connection) = &mut self.connections[slot] else { return false };
-        match connection.drive(scratch, &self.shared) {
+        let driven = connection.drive(scratch, &self.shared);
+        if let Some(recorded) = &connection.recorded {
+            recorded.flush();
+        }
+        match driven {
             Ok(more) => more,
             Err(Closed::All) => {
                 self.close_all();
@@ -402,8 +439,17 @@ impl Proxy {
             commands: Lane::new(Side::Client, REQUEST_BYTES),
             replies: Lane::new(Side::Server, REPLY_BYTES),
             protocol: Protocol::new(self.accepted),
+            recorded: self.shared.recorder.connect(self.accepted),
         });
         Ok(())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.connections.clear();
+        // A failure has been printed.
+        let _ = self.shared.recorder.finish();
     }
 }
 

@@ -436,7 +436,7 @@ impl fmt::Display for Command {
         let reply = self.reply.as_ref().map(|reply| (&*reply.head, reply.size));
         let client = self.client_name.as_deref();
         let args = self.args();
-        let omitted = arguments::count(&self.head).saturating_sub(1 + args.len());
+        let omitted = arguments::count(&self.head).saturating_sub(self.name.split(' ').count() + args.len());
         let line = report::tap::command(self.connection, client, self.database, &self.name, &args, omitted, reply);
         formatter.write_str(&line)?;
         match self.fault {

@@ -1,5 +1,6 @@
 //! Taps forward and record commands, and check budgets.
 
+mod recording;
 mod rules;
 mod same_replies;
 mod wire;

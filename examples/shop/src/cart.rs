@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Session;
 
-const CART: &str = "cart";
+pub(crate) const CART: &str = "cart";
 
 /// The cart in a visitor's session.
 pub struct Cart<'session> {
@@ -30,11 +30,6 @@ impl<'session> Cart<'session> {
     pub fn add(&mut self, brand: &str, count: u64) -> RedisResult<()> {
         let mut contents = self.contents();
         *contents.entry(brand.to_owned()).or_default() += count;
-        self.session.set(CART, Value::from_iter(contents))
-    }
-
-    /// Empties the cart.
-    pub fn clear(&mut self) -> RedisResult<()> {
-        self.session.set(CART, Value::Object(serde_json::Map::new()))
+        self.session.set([(CART, Value::from_iter(contents))])
     }
 }

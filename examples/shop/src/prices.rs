@@ -5,7 +5,7 @@ use redis::{AsyncCommands, Client, RedisResult};
 
 use crate::{Database, KEPT_FOR};
 
-/// Prices. They come from Redis, or else from the database. A change updates the database and deletes the cached price.
+/// Prices. They come from Redis, or else from the database. A change deletes the cached price.
 pub struct Prices<'database> {
     database: &'database Database,
     redis: MultiplexedConnection,
@@ -17,20 +17,24 @@ impl<'database> Prices<'database> {
         Ok(Self { database, redis })
     }
 
-    pub async fn price(&mut self, article: u32) -> RedisResult<Option<u64>> {
+    /// Returns the price. If the cache fails, it comes from the database.
+    pub async fn price(&mut self, article: u32) -> Option<u64> {
         let key = format!("price:{article}");
-        if let Some(cents) = self.redis.get(&key).await? {
-            return Ok(Some(cents));
+        if let Ok(Some(cents)) = self.redis.get(&key).await {
+            return Some(cents);
         }
-        let cents = self.database.price(article);
-        if let Some(cents) = cents {
-            self.redis.set_ex::<_, _, ()>(&key, cents, KEPT_FOR).await?;
-        }
-        Ok(cents)
+        let cents = self.database.price(article)?;
+        // The page has its price, whether it is cached or not.
+        let _ = self.redis.set_ex::<_, _, ()>(&key, cents, KEPT_FOR).await;
+        Some(cents)
     }
 
+    /// Changes the price. After an error, the cache never has another price than the database.
     pub async fn change(&mut self, article: u32, cents: u64) -> RedisResult<()> {
+        let key = format!("price:{article}");
+        self.redis.del::<_, ()>(&key).await?;
         self.database.set_price(article, cents);
-        self.redis.del(format!("price:{article}")).await
+        // Again, because a visitor could have cached the old price in between.
+        self.redis.del(&key).await
     }
 }

@@ -50,9 +50,7 @@ impl Session {
 
     /// Adds a message to the visitor's next page.
     pub fn flash(&mut self, message: &str) -> RedisResult<()> {
-        let mut messages = self.get(MESSAGES).and_then(Value::as_array).cloned().unwrap_or_default();
-        messages.push(message.into());
-        self.set(MESSAGES, messages.into())
+        self.flash_and_set(message, [])
     }
 
     /// Returns the messages for this page. They are shown once.
@@ -65,8 +63,10 @@ impl Session {
     /// Logs the visitor in. The session gets a new id, because others could know the old one.
     pub(crate) fn log_in(&mut self, user: &str) -> RedisResult<()> {
         let old = std::mem::replace(&mut self.id, new_id(&mut self.redis)?);
-        self.set(USER, user.into())?;
-        self.redis.del(old)
+        self.set([(USER, user.into())])?;
+        // Without an answer, the visitor would not get the new id. An old session that stays is not logged in.
+        let _ = self.redis.del::<_, ()>(old);
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -77,9 +77,23 @@ impl Session {
         self.values.get(name)
     }
 
-    pub(crate) fn set(&mut self, name: &str, value: Value) -> RedisResult<()> {
-        self.values.insert(name.to_owned(), value);
+    /// Sets these values in one step. `null` removes a value.
+    pub(crate) fn set<const COUNT: usize>(&mut self, values: [(&str, Value); COUNT]) -> RedisResult<()> {
+        self.values.extend(values.map(|(name, value)| (name.to_owned(), value)));
+        self.values.retain(|_, value| !value.is_null());
         self.save()
+    }
+
+    /// Adds a message and sets these values in one step.
+    pub(crate) fn flash_and_set<const COUNT: usize>(
+        &mut self,
+        message: &str,
+        values: [(&str, Value); COUNT],
+    ) -> RedisResult<()> {
+        let mut messages = self.get(MESSAGES).and_then(Value::as_array).cloned().unwrap_or_default();
+        messages.push(message.into());
+        self.values.insert(MESSAGES.to_owned(), messages.into());
+        self.set(values)
     }
 
     fn save(&mut self) -> RedisResult<()> {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::super::tap::*;
 use super::SERVER;
 
@@ -5,6 +7,7 @@ use super::SERVER;
 fn tap_is_golden() {
     let get = "[1] 14 GET price:1 -> nil";
     let long = [b'x'; 100];
+    let file = Path::new("target/recording");
     let many = [b"a".as_slice(); 10];
     let broken = [round_trips("at most 2", 3), never("KEYS", &get)];
     golden!(
@@ -62,5 +65,11 @@ fn tap_is_golden() {
         [not_filled(get)],
         [not_seen(10, &get)],
         [not_subscribed("news", 10, &get)],
+        [recording_too_late()],
+        [already_recording()],
+        [recording_not_created(file)],
+        [recording_ended(file, &"No space left on device")],
+        [recording_unreadable(file)],
+        [not_a_recording(file, "PK\x03")],
     );
 }

@@ -1,5 +1,6 @@
 //! Random commands give the same replies with a tap and without one.
 
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -53,15 +54,16 @@ fn packed(command: &[Vec<u8>]) -> Vec<u8> {
     packed.get_packed_command()
 }
 
-/// Sends the commands in pieces of this size, and returns the bytes of all replies.
-fn replies(url: &str, commands: &[Vec<Vec<u8>>], piece: usize) -> Vec<u8> {
+/// Sends the commands in pieces of this size. Returns the bytes of all commands but AUTH, and of all replies.
+fn converse(url: &str, commands: &[Vec<Vec<u8>>], piece: usize) -> (Vec<u8>, Vec<u8>) {
     let info = redis::Client::open(url).expect("a URL").get_connection_info().clone();
     let mut stream = TcpStream::connect(info.addr().to_string()).expect("connect");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
-    let mut bytes = Vec::new();
+    let (mut bytes, mut secrets) = (Vec::new(), 0);
     if let Some(password) = info.redis_settings().password() {
         let user = info.redis_settings().username().unwrap_or("default");
         bytes.extend(packed(&[b"AUTH".to_vec(), user.as_bytes().to_vec(), password.as_bytes().to_vec()]));
+        secrets = bytes.len();
     }
     bytes.extend(packed(&[b"SELECT".to_vec(), b"14".to_vec()]));
     bytes.extend(packed(&[b"FLUSHDB".to_vec()]));
@@ -74,7 +76,7 @@ fn replies(url: &str, commands: &[Vec<Vec<u8>>], piece: usize) -> Vec<u8> {
     }
     let mut replies = Vec::new();
     stream.read_to_end(&mut replies).expect("read");
-    replies
+    (bytes.split_off(secrets), replies)
 }
 
 /// Removes the connection's id from replies to HELLO, because it differs between connections.
@@ -95,6 +97,9 @@ fn without_ids(replies: &[u8]) -> Vec<u8> {
 #[clean_redis]
 fn random_commands_get_the_same_replies(test_request: TestRequest) {
     let tap = test_request.tap().expect("a tap");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    tap.record_to(file.path()).expect("a recording");
+    let conversations = RefCell::new(Vec::new());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(60)
@@ -102,9 +107,10 @@ fn random_commands_get_the_same_replies(test_request: TestRequest) {
     let histories = (prop::collection::vec(command(), 1..40), prop::sample::select(vec![1, 7, 64, 100_000]));
     runner
         .run(&histories, |(commands, piece)| {
-            let direct = replies(test_request.redis_url(), &commands, 100_000);
+            let (_, direct) = converse(test_request.redis_url(), &commands, 100_000);
             let before = tap.commands().len();
-            let tapped = replies(tap.redis_url(), &commands, piece);
+            let (sent, tapped) = converse(tap.redis_url(), &commands, piece);
+            conversations.borrow_mut().push((sent, tapped.clone()));
             prop_assert_eq!(without_ids(&tapped), without_ids(&direct));
             // Every command is recorded with a reply.
             let seen = tap.commands();
@@ -114,4 +120,6 @@ fn random_commands_get_the_same_replies(test_request: TestRequest) {
             Ok(())
         })
         .expect("equal replies");
+    tap.finish_recording().expect("a whole file");
+    assert!(super::recording::conversations(file.path()) == conversations.into_inner(), "the file has other bytes");
 }
