@@ -14,26 +14,33 @@ mod proxy;
 mod record;
 mod rule;
 mod rules;
+#[cfg(unix)]
+mod socket;
 mod stream;
+#[cfg(feature = "tap-tls")]
+mod tls;
 
 use std::fmt;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redis::{Connection, ConnectionAddr, Pipeline};
+use redis::{Connection, Pipeline};
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
 pub use self::rule::{Rule, RuleBuilder};
-use self::stream::Address;
-use crate::error::{Error, Kind};
+#[cfg(unix)]
+use self::socket::Socket;
+use self::stream::{Address, not_started};
+use crate::error::Error;
 use crate::lease::{Database, Lease};
+#[cfg(unix)]
+use crate::provider::Server;
 use crate::report;
 use crate::sync::lock;
 
@@ -69,6 +76,8 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 #[must_use = "a tap ends when it is dropped"]
 pub struct Tap {
     running: Arc<Running>,
+    #[cfg(unix)]
+    server: Server,
     redis_url: String,
     jobs_url: String,
     databases: [u32; 2],
@@ -115,6 +124,8 @@ impl Control {
 struct Running {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(unix)]
+    socket: Mutex<Option<Socket>>,
 }
 
 impl Running {
@@ -126,6 +137,8 @@ impl Running {
             // If the thread panicked, the test harness has already printed the panic.
             let _ = thread.join();
         }
+        #[cfg(unix)]
+        lock(&self.socket).take();
     }
 }
 
@@ -150,7 +163,8 @@ impl Drop for Taps {
 ///
 /// # Errors
 ///
-/// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
+/// `tap-tls`.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     tap_with(lease, Control::of(lease)?)
 }
@@ -159,53 +173,38 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
 ///
 /// # Errors
 ///
-/// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
+/// `tap-tls`.
 pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>) -> Result<Tap, Error> {
     lease.check_held()?;
-    let not_started = |error: io::Error| Error::with_source(Kind::Server, report::tap::not_started(), error);
-    let address = address(lease)
-        .ok_or_else(|| Error::new(Kind::Server, report::tap::tls(&lease.server)))?
-        .map_err(not_started)?;
+    let address = Address::of(lease)?;
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(not_started)?;
     let port = listener.local_addr().map_err(not_started)?.port();
     let (proxy, shared) = Proxy::new(listener, address).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
-    let running = Arc::new(Running { shared, thread: Mutex::new(Some(thread)) });
+    let running = Arc::new(Running {
+        shared,
+        thread: Mutex::new(Some(thread)),
+        #[cfg(unix)]
+        socket: Mutex::default(),
+    });
     let taps = lease.shared(Taps::default);
     let mut known = lock(&taps.0);
     known.retain(|(running, _)| running.strong_count() > 0);
     known.push((Arc::downgrade(&running), Arc::downgrade(&control)));
     drop(known);
-    let url = |database| lease.server.url_at(port, database);
     let databases = lease.databases();
-    Ok(Tap { running, redis_url: url(databases[0]), jobs_url: url(databases[1]), databases, control })
-}
-
-/// Resolves the server's address. Returns `None` for TLS.
-fn address(lease: &Lease) -> Option<io::Result<Address>> {
-    #[cfg(unix)]
-    if let Some(socket) = lease.server.socket() {
-        return Some(Ok(Address::Unix(socket.to_owned())));
-    }
-    match lease.endpoint(Database::Sessions).address() {
-        ConnectionAddr::Tcp(host, port) => Some(resolve(host, *port).map(Address::Tcp)),
+    let [redis_url, jobs_url] = databases.map(|database| lease.server.url_at(port, database));
+    Ok(Tap {
+        running,
         #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Some(Ok(Address::Unix(path.clone()))),
-        _ => None,
-    }
-}
-
-/// Returns the first address of the host that accepts a connection.
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    let mut failure = None;
-    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(address),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+        server: lease.server.clone(),
+        redis_url,
+        jobs_url,
+        databases,
+        control,
+    })
 }
 
 impl Tap {

@@ -10,14 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
 use super::framer::{Malformed, Side};
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
 use super::rules::{Rule, Rules};
-use super::stream::{Address, Stream};
+use super::stream::{Address, Listener, Stream};
 use crate::report;
 use crate::sync::lock;
 
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     /// The number of threads that wait for the log to change.
     waiters: AtomicUsize,
     is_stopping: AtomicBool,
+    new_listener: Mutex<Option<Listener>>,
     waker: Waker,
 }
 
@@ -65,6 +66,20 @@ impl Shared {
 
     pub(super) fn clear_rules(&self) {
         self.rules().0.clear();
+    }
+
+    /// Accepts clients there as well.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the proxy has been stopped.
+    #[cfg(unix)]
+    pub(super) fn listen(&self, listener: Listener) -> io::Result<()> {
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        *lock(&self.new_listener) = Some(listener);
+        self.waker.wake()
     }
 
     pub(super) fn stop(&self) {
@@ -159,6 +174,9 @@ impl Connection {
     /// Moves bytes in both directions. Returns true if more might be available.
     fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
         let Self { client, server, commands, replies, protocol } = self;
+        if !server.stream.proceed()? {
+            return Ok(false);
+        }
         for _ in 0..READS_IN_TURN {
             let mut gate = CommandGate { protocol, shared, log: None };
             let more_commands = commands.pump(client, server, scratch, &mut gate);
@@ -201,7 +219,7 @@ impl Connection {
 
 pub(super) struct Proxy {
     poll: Poll,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     server: Address,
     connections: Vec<Option<Connection>>,
     accepted: u64,
@@ -209,9 +227,8 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn new(mut listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+    pub(super) fn new(listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             rules: Mutex::default(),
@@ -219,10 +236,19 @@ impl Proxy {
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            new_listener: Mutex::default(),
             waker: Waker::new(poll.registry(), WAKE)?,
         });
-        let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
+        let (listeners, connections) = (Vec::new(), Vec::new());
+        let mut proxy = Self { poll, listeners, server, connections, accepted: 0, shared: shared.clone() };
+        proxy.listen(Listener::Tcp(listener))?;
         Ok((proxy, shared))
+    }
+
+    fn listen(&mut self, mut listener: Listener) -> io::Result<()> {
+        listener.register(self.poll.registry(), LISTENER)?;
+        self.listeners.push(listener);
+        Ok(())
     }
 
     /// Forwards until it is stopped. Then closes all connections.
@@ -248,10 +274,10 @@ impl Proxy {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
                 _ => {}
             }
-            let mut accepts = accept_again;
+            let (mut accepts, mut is_woken) = (accept_again, false);
             for event in &events {
                 match event.token().0 {
-                    0 => {}
+                    0 => is_woken = true,
                     token if token < FIRST_STREAM => accepts = true,
                     token => {
                         let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
@@ -268,8 +294,13 @@ impl Proxy {
                     }
                 }
             }
+            let new_listener = if is_woken { lock(&self.shared.new_listener).take() } else { None };
+            if let Some(listener) = new_listener {
+                // If this fails, clients can't connect.
+                let _ = self.listen(listener);
+            }
             if accepts {
-                accept_again = self.accept();
+                accept_again = (0..self.listeners.len()).filter(|index| self.accept(*index)).count() > 0;
             }
             if let Some((slot, until)) = next_held
                 && Instant::now() >= until
@@ -302,11 +333,11 @@ impl Proxy {
         }
     }
 
-    /// Accepts all waiting clients. Returns true if accepting must be retried.
-    fn accept(&mut self) -> bool {
+    /// Accepts all waiting clients of a listener. Returns true if accepting must be retried.
+    fn accept(&mut self, listener: usize) -> bool {
         loop {
-            let client = match self.listener.accept() {
-                Ok((client, _)) => Stream::Tcp(client),
+            let client = match self.listeners[listener].accept() {
+                Ok(client) => client,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
                 Err(_) => return true,

@@ -2,6 +2,8 @@
 
 mod rules;
 mod same_replies;
+#[cfg(unix)]
+mod socket;
 mod wire;
 
 use std::io::{Read, Write};
