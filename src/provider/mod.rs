@@ -42,6 +42,8 @@ pub(crate) use select::{Source, Unavailable};
 pub(crate) use server::Endpoint;
 pub use server::Server;
 pub(crate) use started::{Owner, Started};
+#[cfg(all(unix, feature = "tap"))]
+pub(crate) use supervisor::PrivateDirectory;
 #[cfg(not(feature = "container"))]
 pub(crate) use unsupported::container;
 #[cfg(not(unix))]

@@ -273,13 +273,36 @@ impl Server {
     /// The URL of one of its databases at another port of this machine, where something forwards to the server.
     #[cfg(feature = "tap")]
     pub(crate) fn url_at(&self, port: u16, database: u32) -> String {
-        let user = match (&self.password, self.facts.url.username(), self.facts.url.password()) {
-            (Some(password), ..) => format!(":{password}@"),
-            (None, user, Some(password)) => format!("{user}:{password}@"),
-            (None, "", None) => String::new(),
-            (None, user, None) => format!("{user}@"),
+        let credentials = match self.credentials() {
+            (user, Some(password)) => format!("{}:{password}@", user.unwrap_or_default()),
+            (Some(user), None) => format!("{user}@"),
+            (None, None) => String::new(),
         };
-        format!("redis://{user}127.0.0.1:{port}/{database}")
+        format!("redis://{credentials}127.0.0.1:{port}/{database}")
+    }
+
+    /// The same at a Unix socket.
+    #[cfg(all(unix, feature = "tap"))]
+    pub(crate) fn url_at_socket(&self, socket: &std::path::Path, database: u32) -> String {
+        use std::os::unix::ffi::OsStrExt;
+
+        let path: Vec<_> = socket.as_os_str().as_bytes().split(|byte| *byte == b'/').map(escaped).collect();
+        let (user, password) = self.credentials();
+        let user = user.map(|user| format!("&user={user}")).unwrap_or_default();
+        let password = password.map(|password| format!("&pass={password}")).unwrap_or_default();
+        format!("redis+unix://{}?db={database}{user}{password}", path.join("/"))
+    }
+
+    /// User and password, escaped for a URL.
+    #[cfg(feature = "tap")]
+    fn credentials(&self) -> (Option<String>, Option<String>) {
+        let settings = self.facts.info.redis_settings();
+        let (user, password) = match &self.password {
+            Some(password) => (None, Some(&**password)),
+            None => (settings.username(), settings.password()),
+        };
+        let escaped = |text: &str| escaped(text.as_bytes());
+        (user.map(escaped), password.map(escaped))
     }
 
     /// Connects to this started server as the control user, with a timeout for connecting and for each reply. Another
@@ -332,6 +355,16 @@ impl fmt::Debug for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Server({self})")
     }
+}
+
+/// Escapes bytes for any part of a URL.
+#[cfg(feature = "tap")]
+fn escaped(bytes: &[u8]) -> String {
+    let byte = |byte: &u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    bytes.iter().map(byte).collect()
 }
 
 fn address(url: &Url) -> String {

@@ -90,27 +90,10 @@ impl Supervisor {
         configuration: &str,
         arguments: impl Fn(&Path) -> Vec<OsString>,
     ) -> Result<Self, Reason> {
-        let directory = new_directory_name();
-        let no_supervisor = |error| report::process::no_supervisor(&error);
-        let mut script = Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "transient-fixtures-supervisor"])
-            .arg(&directory)
-            .arg(owner.process().to_string())
-            .arg(if keep { "1" } else { "0" })
-            .arg(owner.slot())
-            .stdin(Stdio::piped())
-            // An inherited output would keep the test's own output open.
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(no_supervisor)?;
-        let pipe = script.stdin.take();
-        let mut children = Children { script, pipe, server: None, directory: directory.clone() };
-        let output = fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .and_then(|()| file.map_or(Ok(()), |(name, text)| fs::write(directory.join(name), text)))
+        let mut children = Children::start_script(keep, owner)?;
+        let directory = children.directory.clone();
+        let output = file
+            .map_or(Ok(()), |(name, text)| fs::write(directory.join(name), text))
             .and_then(|()| File::create(directory.join(OUTPUT)))
             .and_then(|output| Ok((output.try_clone()?, output)))
             .map_err(|error| report::process::no_directory(&directory, &error))?;
@@ -135,7 +118,7 @@ impl Supervisor {
             let _ = pipe.write_all(configuration.as_bytes());
         }
         children.server = Some(server);
-        children.say(&format!("server {process}")).map_err(no_supervisor)?;
+        children.say(&format!("server {process}")).map_err(|error| report::process::no_supervisor(&error))?;
         let children = Arc::new(Mutex::new(children));
         // A server that is kept, or that a run shares, outlives this process.
         if !keep && matches!(owner, ServerOwner::Process) {
@@ -178,7 +161,54 @@ impl Owner for Supervisor {
     }
 }
 
+/// A directory that only this user can enter, for a socket. It is removed when this is dropped, or with this process.
+#[cfg(feature = "tap")]
+pub(crate) struct PrivateDirectory(Arc<Mutex<Children>>);
+
+#[cfg(feature = "tap")]
+impl PrivateDirectory {
+    /// # Errors
+    ///
+    /// Returns a reason if the script can't be started, or the directory can't be created.
+    pub(crate) fn new() -> Result<Self, Reason> {
+        let mut children = Children::start_script(false, ServerOwner::Process)?;
+        // Now the script waits for the end, though without a server.
+        children.say("server").map_err(|error| report::process::no_supervisor(&error))?;
+        let children = Arc::new(Mutex::new(children));
+        at_exit::end(&children);
+        Ok(Self(children))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        lock(&self.0).directory.clone()
+    }
+}
+
 impl Children {
+    /// Starts the script, and creates the directory that it removes.
+    fn start_script(keep: bool, owner: ServerOwner<'_>) -> Result<Self, Reason> {
+        let directory = new_directory_name();
+        let mut script = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "transient-fixtures-supervisor"])
+            .arg(&directory)
+            .arg(owner.process().to_string())
+            .arg(if keep { "1" } else { "0" })
+            .arg(owner.slot())
+            .stdin(Stdio::piped())
+            // An inherited output would keep the test's own output open.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| report::process::no_supervisor(&error))?;
+        let pipe = script.stdin.take();
+        let children = Self { script, pipe, server: None, directory };
+        match fs::DirBuilder::new().mode(0o700).create(&children.directory) {
+            Ok(()) => Ok(children),
+            Err(error) => Err(report::process::no_directory(&children.directory, &error)),
+        }
+    }
+
     fn say(&mut self, word: &str) -> io::Result<()> {
         match &mut self.pipe {
             Some(pipe) => writeln!(pipe, "{word}"),

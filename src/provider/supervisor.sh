@@ -4,8 +4,8 @@
 # outlives the process that has started it.
 # The owner starts the server into our process group, which contains only the two of us. Killing the group ends the
 # server without its pid, which could have been reused. Standard input is a pipe that the owner holds open. On it the
-# owner writes "server" with the server's pid, then "leased" or "idle" whenever a test gets or returns the server, and
-# "end" to end it.
+# owner writes "server" with the server's pid (none if it needs only the directory), then "leased" or "idle" whenever a
+# test gets or returns the server, and "end" to end it.
 
 PATH=$PATH:/usr/bin:/bin
 directory=$1

@@ -113,7 +113,7 @@ pub(crate) fn no_free_port(binary: &Path, attempts: u32, tail: &str) -> Reason {
 
 pub(crate) fn no_directory(directory: &Path, error: &io::Error) -> Reason {
     Reason {
-        why: format!("could not create the server's directory {} ({error})", directory.display()),
+        why: format!("could not create the directory {} ({error})", directory.display()),
         remedy: "set TMPDIR to a writable directory".to_owned(),
     }
 }

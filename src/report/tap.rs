@@ -89,10 +89,19 @@ pub(crate) fn not_started() -> String {
     "could not start a tap. Check that the server still runs, and that a port on 127.0.0.1 can be opened".to_owned()
 }
 
+#[cfg(not(feature = "tap-tls"))]
+pub(crate) fn no_tls(server: &dyn Display) -> String {
+    format!("a tap can't read the TLS connection to {server}. Enable the feature `tap-tls` of transient-fixtures")
+}
+
+#[cfg(feature = "tap-tls")]
+pub(crate) const NO_CRYPTO_PROVIDER: &str = "rustls has no crypto provider";
+
+#[cfg(feature = "tap-tls")]
 pub(crate) fn tls(server: &dyn Display) -> String {
     format!(
-        "a tap can't read the TLS connection to {server}. Use a server without TLS, or have one started: \
-         TRANSIENT_PROVIDER=process"
+        "a tap could not set up TLS to {server}. Use the `redis` crate with rustls: its feature `tokio-rustls-comp`, \
+         and the feature `ring` of `rustls`"
     )
 }
 
@@ -104,6 +113,22 @@ pub(crate) fn restarts_shared() -> String {
     "a shared server can't be restarted, because other programs use it. Have a server started: \
      TRANSIENT_PROVIDER=process"
         .to_owned()
+}
+
+/// The client sees a closed connection.
+#[cfg(feature = "tap-tls")]
+pub(crate) fn tls_failed(error: &dyn Display) -> String {
+    format!("the tap closed a connection, because TLS to the server failed: {error}")
+}
+
+#[cfg(unix)]
+pub(crate) fn no_socket() -> String {
+    "a tap could not open a Unix socket. Use its URL on 127.0.0.1".to_owned()
+}
+
+#[cfg(unix)]
+pub(crate) fn no_socket_directory(why: &str) -> String {
+    format!("a tap could not open a Unix socket ({why}). Use its URL on 127.0.0.1")
 }
 
 pub(crate) const TOO_DEEP: &str = "values are nested too deeply";

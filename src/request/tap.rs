@@ -25,7 +25,8 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
+    /// `tap-tls`.
     pub fn tap(&self) -> Result<Tap, Error> {
         tap::tap(&self.lease)
     }

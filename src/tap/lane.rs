@@ -24,8 +24,8 @@ impl End {
         loop {
             match self.stream.read(buffer) {
                 Ok(length) => {
-                    // A short read has drained the socket, so the next bytes cause a new event. Not so on Windows.
-                    self.is_readable = length == buffer.len() || self.has_hung_up || cfg!(windows);
+                    let is_drained = length < buffer.len() && self.stream.is_drained_by_a_short_read();
+                    self.is_readable = !is_drained || self.has_hung_up;
                     return Ok(Some(length));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -16,17 +16,20 @@ mod record;
 mod recording;
 mod rule;
 mod rules;
+#[cfg(unix)]
+mod socket;
 mod stream;
+#[cfg(feature = "tap-tls")]
+mod tls;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::net::TcpListener;
-use redis::ConnectionAddr;
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
@@ -36,9 +39,13 @@ pub use self::record::{Command, Reply};
 pub use self::recording::{Entry, Event, Recording};
 pub(crate) use self::rule::check_not_shared;
 pub use self::rule::{Rule, RuleBuilder};
-use self::stream::Address;
-use crate::error::{Error, Kind};
-use crate::lease::{Database, Lease};
+#[cfg(unix)]
+use self::socket::Socket;
+use self::stream::{Address, not_started};
+use crate::error::Error;
+use crate::lease::Lease;
+#[cfg(unix)]
+use crate::provider::Server;
 use crate::report;
 use crate::sync::lock;
 
@@ -74,6 +81,8 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 #[must_use = "a tap ends when it is dropped"]
 pub struct Tap {
     running: Arc<Running>,
+    #[cfg(unix)]
+    server: Server,
     redis_url: String,
     jobs_url: String,
     databases: [u32; 2],
@@ -85,6 +94,8 @@ pub struct Tap {
 struct Running {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(unix)]
+    socket: Mutex<Option<Socket>>,
 }
 
 impl Running {
@@ -96,6 +107,8 @@ impl Running {
             // If the thread panicked, the test harness has already printed the panic.
             let _ = thread.join();
         }
+        #[cfg(unix)]
+        lock(&self.socket).take();
     }
 }
 
@@ -120,26 +133,37 @@ impl Drop for Taps {
 ///
 /// # Errors
 ///
-/// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
+/// `tap-tls`.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
     let control = Control::of(lease)?;
     lease.check_held()?;
-    let not_started = |error: io::Error| Error::with_source(Kind::Server, report::tap::not_started(), error);
-    let address = address(lease)
-        .ok_or_else(|| Error::new(Kind::Server, report::tap::tls(&lease.server)))?
-        .map_err(not_started)?;
+    let address = Address::of(lease)?;
     let (listener, urls) = listen(lease).map_err(not_started)?;
     let (proxy, shared) = Proxy::new(listener, address).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
-    let running = Arc::new(Running { shared, thread: Mutex::new(Some(thread)) });
+    let running = Arc::new(Running {
+        shared,
+        thread: Mutex::new(Some(thread)),
+        #[cfg(unix)]
+        socket: Mutex::default(),
+    });
     let taps = lease.shared(Taps::default);
     let mut known = lock(&taps.0);
     known.retain(|(running, _)| running.strong_count() > 0);
     known.push((Arc::downgrade(&running), Arc::downgrade(&control)));
     drop(known);
     let [redis_url, jobs_url] = urls;
-    Ok(Tap { running, redis_url, jobs_url, databases: lease.databases(), control })
+    Ok(Tap {
+        running,
+        #[cfg(unix)]
+        server: lease.server.clone(),
+        redis_url,
+        jobs_url,
+        databases: lease.databases(),
+        control,
+    })
 }
 
 /// Listens on a free port of 127.0.0.1, and returns its URLs.
@@ -147,32 +171,6 @@ fn listen(lease: &Lease) -> io::Result<(TcpListener, [String; 2])> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let port = listener.local_addr()?.port();
     Ok((listener, lease.databases().map(|database| lease.server.url_at(port, database))))
-}
-
-/// Resolves the server's address. Returns `None` for TLS.
-fn address(lease: &Lease) -> Option<io::Result<Address>> {
-    #[cfg(unix)]
-    if let Some(socket) = lease.server.socket() {
-        return Some(Ok(Address::Unix(socket.to_owned())));
-    }
-    match lease.endpoint(Database::Sessions).address() {
-        ConnectionAddr::Tcp(host, port) => Some(resolve(host, *port).map(Address::Tcp)),
-        #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Some(Ok(Address::Unix(path.clone()))),
-        _ => None,
-    }
-}
-
-/// Returns the first address of the host that accepts a connection.
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    let mut failure = None;
-    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(address),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 impl Tap {

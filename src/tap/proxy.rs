@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
 use super::framer::{Malformed, Side};
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
@@ -19,7 +19,7 @@ use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
 use super::recording::{Recorded, Recorder};
 use super::rules::{Rule, Rules};
-use super::stream::{Address, Stream};
+use super::stream::{Address, Listener, Stream};
 use crate::report;
 use crate::sync::lock;
 
@@ -46,16 +46,18 @@ pub(super) struct Shared {
     /// The number of threads that wait for the log to change.
     waiters: AtomicUsize,
     is_stopping: AtomicBool,
-    renewal: Mutex<Option<Renewal>>,
+    requests: Mutex<Vec<Request>>,
     waker: Waker,
     pub(super) recorder: Arc<Recorder>,
 }
 
-/// A request to begin anew: with this listener, and without connections, rules and a record.
-struct Renewal {
-    listener: TcpListener,
-    /// Gets the record so far.
-    recorded: Sender<Log>,
+/// A request to the thread.
+enum Request {
+    /// Accept clients there as well.
+    #[cfg(unix)]
+    Listen(Listener),
+    /// Begin anew: with this listener only, and without connections, rules and a record. Send the record so far.
+    Renew(Listener, Sender<Log>),
 }
 
 impl Shared {
@@ -78,6 +80,16 @@ impl Shared {
         self.rules().0.clear();
     }
 
+    /// Accepts clients there as well.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the proxy has been stopped.
+    #[cfg(unix)]
+    pub(super) fn listen(&self, listener: Listener) -> io::Result<()> {
+        self.request(Request::Listen(listener))
+    }
+
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         // This fails only if the thread has ended.
@@ -88,17 +100,21 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// Returns an error if the thread has ended.
+    /// Returns an error if the proxy has ended.
     pub(super) fn renew(&self, listener: TcpListener) -> io::Result<Log> {
         let (recorded, log) = mpsc::channel();
-        let mut renewal = lock(&self.renewal);
+        self.request(Request::Renew(Listener::Tcp(listener), recorded))?;
+        log.recv().map_err(|_| ErrorKind::BrokenPipe.into())
+    }
+
+    fn request(&self, request: Request) -> io::Result<()> {
+        let mut requests = lock(&self.requests);
         if self.is_stopping.load(Ordering::Acquire) {
-            return Err(ErrorKind::NotConnected.into());
+            return Err(ErrorKind::BrokenPipe.into());
         }
-        *renewal = Some(Renewal { listener, recorded });
-        drop(renewal);
-        self.waker.wake()?;
-        log.recv().map_err(|_| ErrorKind::NotConnected.into())
+        requests.push(request);
+        drop(requests);
+        self.waker.wake()
     }
 
     /// Waits until `find` returns a value, or `within` has passed.
@@ -217,6 +233,9 @@ impl Connection {
     /// Moves bytes in both directions. Returns true if more might be available.
     fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
         let Self { client, server, commands, replies, protocol, recorded } = self;
+        if !server.stream.proceed()? {
+            return Ok(false);
+        }
         for _ in 0..READS_IN_TURN {
             let mut gate = CommandGate { protocol, recorded: recorded.as_mut(), shared, log: None };
             let more_commands = commands.pump(client, server, scratch, &mut gate);
@@ -259,7 +278,7 @@ impl Connection {
 
 pub(super) struct Proxy {
     poll: Poll,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     server: Address,
     connections: Vec<Option<Connection>>,
     accepted: u64,
@@ -267,9 +286,8 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn new(mut listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+    pub(super) fn new(listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             rules: Mutex::default(),
@@ -277,20 +295,28 @@ impl Proxy {
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
-            renewal: Mutex::default(),
+            requests: Mutex::default(),
             waker: Waker::new(poll.registry(), WAKE)?,
             recorder: Arc::default(),
         });
-        let proxy = Self { poll, listener, server, connections: Vec::new(), accepted: 0, shared: shared.clone() };
+        let (listeners, connections) = (Vec::new(), Vec::new());
+        let mut proxy = Self { poll, listeners, server, connections, accepted: 0, shared: shared.clone() };
+        proxy.listen(Listener::Tcp(listener))?;
         Ok((proxy, shared))
+    }
+
+    fn listen(&mut self, mut listener: Listener) -> io::Result<()> {
+        listener.register(self.poll.registry(), LISTENER)?;
+        self.listeners.push(listener);
+        Ok(())
     }
 
     /// Forwards until it is stopped. Then closes all connections.
     pub(super) fn run(mut self) {
         self.forward();
         self.shared.is_stopping.store(true, Ordering::Release);
-        // Its sender would wait.
-        lock(&self.shared.renewal).take();
+        // Their senders would wait.
+        lock(&self.shared.requests).clear();
     }
 
     fn forward(&mut self) {
@@ -335,16 +361,20 @@ impl Proxy {
                     }
                 }
             }
-            let renewal = if is_woken { lock(&self.shared.renewal).take() } else { None };
-            if let Some(renewal) = renewal {
-                (accepts, accept_again) = (false, false);
-                runnable.clear();
-                if self.renew(renewal).is_err() {
-                    return;
-                }
+            let requests = if is_woken { std::mem::take(&mut *lock(&self.shared.requests)) } else { Vec::new() };
+            for request in requests {
+                // If this fails, clients can't connect.
+                let _ = match request {
+                    Request::Listen(listener) => self.listen(listener),
+                    Request::Renew(listener, recorded) => {
+                        (accepts, accept_again) = (false, false);
+                        runnable.clear();
+                        self.renew(listener, &recorded)
+                    }
+                };
             }
             if accepts {
-                accept_again = self.accept();
+                accept_again = (0..self.listeners.len()).filter(|index| self.accept(*index)).count() > 0;
             }
             if let Some((slot, until)) = next_held
                 && Instant::now() >= until
@@ -383,10 +413,10 @@ impl Proxy {
         }
     }
 
-    fn renew(&mut self, Renewal { mut listener, recorded }: Renewal) -> io::Result<()> {
+    fn renew(&mut self, listener: Listener, recorded: &Sender<Log>) -> io::Result<()> {
         self.close_all();
-        self.poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        self.listener = listener;
+        self.listeners.clear();
+        self.listen(listener)?;
         self.accepted = 0;
         self.shared.clear_rules();
         let log = std::mem::take(&mut *self.shared.log());
@@ -406,11 +436,11 @@ impl Proxy {
         }
     }
 
-    /// Accepts all waiting clients. Returns true if accepting must be retried.
-    fn accept(&mut self) -> bool {
+    /// Accepts all waiting clients of a listener. Returns true if accepting must be retried.
+    fn accept(&mut self, listener: usize) -> bool {
         loop {
-            let client = match self.listener.accept() {
-                Ok((client, _)) => Stream::Tcp(client),
+            let client = match self.listeners[listener].accept() {
+                Ok(client) => client,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
                 Err(_) => return true,

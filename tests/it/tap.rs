@@ -3,6 +3,8 @@
 mod recording;
 mod rules;
 mod same_replies;
+#[cfg(unix)]
+mod socket;
 mod wire;
 
 use std::io::{Read, Write};

@@ -23,5 +23,6 @@ mod ruby_sidekiq;
 mod rusty_celery;
 mod sidekiq;
 mod tap;
+mod tap_tls;
 mod tls;
 mod tower_sessions;

@@ -2,7 +2,9 @@
 //! provider.
 
 use std::env;
+use std::ffi::OsString;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use tempfile::TempDir;
 use transient_fixtures::{TestRequest, clean_redis, get_redis, redis, test_request};
 
 /// A server with its own certificate, killed and reaped with the test.
-struct Server(Child, TempDir, u16);
+pub(crate) struct Server(Child, TempDir, pub(crate) u16);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -26,21 +28,24 @@ impl Drop for Server {
 impl Server {
     /// With or without TLS on its port.
     fn start(tls: bool) -> Self {
+        Self::start_with(tls, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(tls: bool, arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory");
         let path = |name: &str| directory.path().join(name).display().to_string();
         let port = TcpListener::bind(("127.0.0.1", 0)).expect("bind").local_addr().expect("an address").port();
         let mut server = Command::new("redis-server");
         server.args(["--save", "", "--unixsocket", &path("socket"), "--dir", &path("")]);
         if tls {
-            let mut openssl = Command::new("openssl");
-            openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
-            openssl.args(["-keyout", &path("key"), "-out", &path("certificate")]);
-            assert!(openssl.stderr(Stdio::null()).status().expect("openssl").success());
+            let certificate = make_certificate(directory.path());
             server.args(["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
-            server.args(["--tls-cert-file", &path("certificate"), "--tls-key-file", &path("key")]);
+            server.arg("--tls-cert-file").arg(certificate).args(["--tls-key-file", &path("key")]);
         } else {
             server.args(["--port", &port.to_string()]);
         }
+        server.args(arguments);
         let child = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server");
         let server = Self(child, directory, port);
         let deadline = Instant::now() + Duration::from_secs(100);
@@ -50,15 +55,35 @@ impl Server {
         }
         server
     }
+
+    /// The certificate that a client must trust.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.1.path().join("certificate")
+    }
+}
+
+/// Writes the files `certificate` and `key`. The certificate is signed with the key itself.
+pub(crate) fn make_certificate(directory: &Path) -> PathBuf {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    openssl.arg("-keyout").arg(directory.join("key")).arg("-out").arg(directory.join("certificate"));
+    assert!(openssl.stderr(Stdio::null()).status().expect("openssl").success());
+    directory.join("certificate")
+}
+
+/// Runs an ignored test in a separate process. Returns whether it passed, and its output.
+pub(crate) fn run_test(name: &str, variables: &[(&str, OsString)]) -> (bool, String) {
+    let mut command = Command::new(env::current_exe().expect("this binary"));
+    command.args([name, "--exact", "--ignored", "--nocapture"]);
+    let output = command.envs(variables.iter().cloned()).output().expect("run");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    (output.status.success() && text.contains("1 passed"), text)
 }
 
 /// Runs the test below in a separate process.
 fn run(url: &str) -> (bool, String) {
-    let mut command = Command::new(env::current_exe().expect("this binary"));
-    command.args(["tls::uses_the_named_server", "--exact", "--ignored", "--nocapture"]);
-    let output = command.env("TRANSIENT_REDIS_URL", url).output().expect("run");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    run_test("tls::uses_the_named_server", &[("TRANSIENT_REDIS_URL", url.into())])
 }
 
 #[rstest]
