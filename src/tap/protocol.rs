@@ -38,8 +38,12 @@ pub(super) struct Protocol {
     pub(super) number: u64,
     /// How much of the reply to EXEC is hidden.
     of_exec: Hidden,
+    /// When the bytes that are being handled were read. Asking for the time takes longer than handling a short command.
+    read_at: Option<Instant>,
     /// The name of the last command. The next command often has the same name.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
+    /// The last reply. The next reply is often equal.
+    last_reply: Option<Arc<[u8]>>,
 }
 
 /// The mode set by `CLIENT REPLY`.
@@ -96,6 +100,15 @@ impl Protocol {
     /// Returns true if the stream is a replication stream from here on, which is not the protocol.
     pub(super) fn is_replica(&self) -> bool {
         self.is_replica
+    }
+
+    /// New bytes will be handled.
+    pub(super) fn begin_read(&mut self) {
+        self.read_at = None;
+    }
+
+    fn now(&mut self) -> Instant {
+        *self.read_at.get_or_insert_with(Instant::now)
     }
 
     /// Applies the rules to a command before it is forwarded.
@@ -165,13 +178,14 @@ impl Protocol {
     /// Sends the tap's own replies to commands that the server did not get, if it is their turn.
     pub(super) fn own_replies(&mut self, out: &mut Vec<u8>, log: &mut Log, mut recorded: Option<&mut Recorded>) {
         while let Some(Waiting { record, number, fate: Some(Fate { answer: Some(reply), .. }), .. }) =
-            self.waiting.front()
+            self.waiting.front_mut()
         {
-            out.extend_from_slice(reply);
+            let (record, number, reply) = (*record, *number, std::mem::take(reply));
+            out.extend_from_slice(&reply);
             if let Some(recorded) = &mut recorded {
-                recorded.own_reply(reply, *number);
+                recorded.own_reply(&reply, number);
             }
-            Self::reply(*record, reply, reply.len() as u64, log);
+            self.reply(record, &reply, reply.len() as u64, log);
             self.next_expected();
         }
     }
@@ -229,7 +243,7 @@ impl Protocol {
         // In a pipelined transaction MULTI begins the round trip, but EXEC is counted.
         let multi = self.transaction.filter(|_| &*name == "EXEC").and_then(|(multi, _)| log.commands.get(multi));
         let begins_round_trip = self.waiting.is_empty() || multi.is_some_and(|multi| multi.begins_round_trip);
-        let index = log.commands.len();
+        let (index, at) = (log.commands.len(), self.now());
         if name.as_ref() == "MULTI" && self.transaction.is_none() {
             self.transaction = Some((index, before));
         }
@@ -241,7 +255,7 @@ impl Protocol {
             head: secrets::without_secrets(&name, head).map_or_else(|| head.into(), Into::into),
             name: name.clone(),
             size,
-            at: Instant::now(),
+            at,
             transaction: self.transaction.map(|(multi, _)| multi),
             begins_round_trip,
             fault: self.fault(),
@@ -340,7 +354,7 @@ impl Protocol {
             _ => {}
         }
         let shown = hidden.instead_of(head);
-        Self::reply(record, shown.as_deref().unwrap_or(head), size, log);
+        self.reply(record, shown.as_deref().unwrap_or(head), size, log);
         true
     }
 
@@ -389,10 +403,13 @@ impl Protocol {
         }
     }
 
-    fn reply(record: Option<usize>, head: &[u8], size: u64, log: &mut Log) {
-        if let Some(index) = record {
-            log.reply(index, Reply::read(head), head, size, Instant::now());
-        }
+    fn reply(&mut self, record: Option<usize>, head: &[u8], size: u64, log: &mut Log) {
+        let Some(index) = record else { return };
+        let head = match &self.last_reply {
+            Some(last) if **last == *head => last.clone(),
+            _ => self.last_reply.insert(head.into()).clone(),
+        };
+        log.reply(index, Reply::read(&head), head, size, self.now());
     }
 
     fn name_of(&mut self, head: &[u8]) -> Arc<str> {

@@ -237,6 +237,7 @@ impl Connection {
             return Ok(false);
         }
         for _ in 0..READS_IN_TURN {
+            protocol.begin_read();
             let mut gate = CommandGate { protocol, recorded: recorded.as_mut(), shared, log: None };
             let more_commands = commands.pump(client, server, scratch, &mut gate);
             let mut has_changed = gate.log.take().is_some();
@@ -250,6 +251,7 @@ impl Connection {
             {
                 protocol.own_replies(out, &mut shared.log(), recorded.as_mut());
             }
+            protocol.begin_read();
             let mut gate = ReplyGate { protocol, recorded: recorded.as_mut(), shared, log: None };
             let more_replies = replies.pump(server, client, scratch, &mut gate);
             has_changed |= gate.log.take().is_some();

@@ -490,9 +490,9 @@ impl Log {
         }
     }
 
-    pub(super) fn reply(&mut self, index: usize, kind: Reply, head: &[u8], size: u64, at: Instant) {
+    pub(super) fn reply(&mut self, index: usize, kind: Reply, head: Arc<[u8]>, size: u64, at: Instant) {
         let commands_before = self.commands.len();
         self.bytes += head.len() + 16;
-        self.commands[index].reply = Some(Replied { kind, head: head.into(), size, at, commands_before });
+        self.commands[index].reply = Some(Replied { kind, head, size, at, commands_before });
     }
 }
