@@ -149,7 +149,7 @@ impl Sweep<'_> {
             Some(control) => control,
             None => Control::of(&self.test_request.lease).map_err(|error| text(&error))?,
         };
-        tap::tap_with(&self.test_request.lease, kept.insert(control).clone()).map_err(|error| text(&error))
+        tap::tap_with(&self.test_request.lease, kept.insert(control).clone(), None).map_err(|error| text(&error))
     }
 
     fn connect(&self) -> Result<Connection, String> {

@@ -7,6 +7,7 @@ mod arguments;
 mod budget;
 mod commands;
 mod framer;
+mod hold;
 mod keys;
 mod lane;
 mod protocol;
@@ -28,6 +29,7 @@ use redis::{Connection, ConnectionAddr, Pipeline};
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
+pub(crate) use self::hold::{Arrived, Decision, Hold};
 use self::proxy::{Proxy, Shared};
 pub use self::record::{Command, Reply};
 pub use self::rule::{Rule, RuleBuilder};
@@ -152,15 +154,15 @@ impl Drop for Taps {
 ///
 /// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
-    tap_with(lease, Control::of(lease)?)
+    tap_with(lease, Control::of(lease)?, None)
 }
 
-/// As [`tap`], with a connection that several taps in turn can use.
+/// As [`tap`], with a connection that several taps can use. `hold` decides when commands are forwarded.
 ///
 /// # Errors
 ///
 /// Returns an error that [`is_server`](Error::is_server) if the server is gone or uses TLS.
-pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>) -> Result<Tap, Error> {
+pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>, hold: Option<Arc<dyn Hold>>) -> Result<Tap, Error> {
     lease.check_held()?;
     let not_started = |error: io::Error| Error::with_source(Kind::Server, report::tap::not_started(), error);
     let address = address(lease)
@@ -168,7 +170,7 @@ pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>) -> Result<Tap, Erro
         .map_err(not_started)?;
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(not_started)?;
     let port = listener.local_addr().map_err(not_started)?.port();
-    let (proxy, shared) = Proxy::new(listener, address).map_err(not_started)?;
+    let (proxy, shared) = Proxy::new(listener, address, hold).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
     let running = Arc::new(Running { shared, thread: Mutex::new(Some(thread)) });

@@ -13,6 +13,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::framer::{Malformed, Side};
+use super::hold::Hold;
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     log: Mutex<Log>,
     rules: Mutex<Rules>,
     has_rules: AtomicBool,
+    hold: Option<Arc<dyn Hold>>,
     changed: Condvar,
     /// The number of threads that wait for the log to change.
     waiters: AtomicUsize,
@@ -69,6 +71,10 @@ impl Shared {
 
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
         // This fails only if the thread has ended.
         let _ = self.waker.wake();
     }
@@ -113,16 +119,23 @@ struct CommandGate<'a> {
 
 impl Gate for CommandGate<'_> {
     fn is_judging(&self) -> bool {
-        self.shared.has_rules.load(Ordering::Acquire)
+        self.shared.hold.is_some() || self.shared.has_rules.load(Ordering::Acquire)
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
         // A rule can wait for the server, so the log must be unlocked.
         self.log = None;
+        if let Some(hold) = &self.shared.hold {
+            return self.protocol.hold_command(frame, &**hold);
+        }
         let mut rules = self.shared.rules();
         let verdict = self.protocol.judge_command(frame, &mut rules);
         self.shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
         verdict
+    }
+
+    fn released(&mut self, frame: &Frame<'_>) -> Option<Verdict> {
+        self.protocol.release_command(frame, &**self.shared.hold.as_ref()?)
     }
 
     fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
@@ -149,8 +162,14 @@ impl Gate for ReplyGate<'_> {
 
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
         let log = self.log.get_or_insert_with(|| self.shared.log());
-        if self.protocol.answer(head, size, log) {
+        let is_reply = self.protocol.answer(head, size, log);
+        if is_reply {
             self.protocol.own_replies(out, log);
+        }
+        match &self.shared.hold {
+            Some(hold) if is_reply => hold.replies(self.protocol.connection, head, size),
+            Some(hold) => hold.pushes(self.protocol.connection),
+            None => {}
         }
     }
 }
@@ -209,13 +228,18 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn new(mut listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+    pub(super) fn new(
+        mut listener: TcpListener,
+        server: Address,
+        hold: Option<Arc<dyn Hold>>,
+    ) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             rules: Mutex::default(),
             has_rules: AtomicBool::new(false),
+            hold,
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
@@ -230,7 +254,7 @@ impl Proxy {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; READ_BYTES];
         let mut runnable: Vec<usize> = Vec::new();
-        let mut accept_again = false;
+        let (mut accept_again, mut is_woken) = (false, false);
         while !self.shared.is_stopping.load(Ordering::Acquire) {
             let held = self.connections.iter().enumerate();
             let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
@@ -251,7 +275,7 @@ impl Proxy {
             let mut accepts = accept_again;
             for event in &events {
                 match event.token().0 {
-                    0 => {}
+                    0 => is_woken = true,
                     token if token < FIRST_STREAM => accepts = true,
                     token => {
                         let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
@@ -277,14 +301,29 @@ impl Proxy {
             {
                 runnable.push(slot);
             }
+            if is_woken && let Some(hold) = self.shared.hold.clone() {
+                let held = self.connections.iter().enumerate().filter_map(|(slot, connection)| {
+                    let is_due = !hold.is_open() || connection.as_ref()?.commands.is_holding();
+                    (is_due && !runnable.contains(&slot)).then_some(slot)
+                });
+                runnable.extend(held.collect::<Vec<_>>());
+            }
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
+            if is_woken && runnable.is_empty() {
+                is_woken = false;
+                if let Some(hold) = &self.shared.hold {
+                    hold.catches_up();
+                }
+            }
         }
     }
 
     /// Drives one connection. Returns true if it has more to do at once.
     fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
         let Some(connection) = &mut self.connections[slot] else { return false };
-        match connection.drive(scratch, &self.shared) {
+        let is_open = self.shared.hold.as_ref().is_none_or(|hold| hold.is_open());
+        let driven = if is_open { connection.drive(scratch, &self.shared) } else { Err(Closed::Socket) };
+        match driven {
             Ok(more) => more,
             Err(closed) => {
                 if let Closed::Malformed(side, malformed, bytes) = closed {
@@ -295,6 +334,9 @@ impl Proxy {
                     self.shared.log().malformed.push(text);
                 }
                 connection.protocol.end(&mut self.shared.log());
+                if let Some(hold) = &self.shared.hold {
+                    hold.closes(connection.protocol.connection);
+                }
                 self.connections[slot] = None;
                 self.shared.has_changed();
                 false
@@ -317,6 +359,9 @@ impl Proxy {
     }
 
     fn connect(&mut self, mut client: Stream) -> io::Result<()> {
+        if self.shared.hold.as_ref().is_some_and(|hold| !hold.is_open()) {
+            return Ok(());
+        }
         let mut server = self.server.connect()?;
         client.set_nodelay()?;
         server.set_nodelay()?;
@@ -328,13 +373,15 @@ impl Proxy {
         client.register(self.poll.registry(), Token(token))?;
         server.register(self.poll.registry(), Token(token + 1))?;
         self.accepted += 1;
+        let mut protocol = Protocol::new(self.accepted);
+        protocol.is_unrecorded = self.shared.hold.is_some();
         let end = |stream| End { stream, is_readable: false, is_writable: false, has_hung_up: false };
         self.connections[slot] = Some(Connection {
             client: end(client),
             server: end(server),
             commands: Lane::new(Side::Client, REQUEST_BYTES),
             replies: Lane::new(Side::Server, REPLY_BYTES),
-            protocol: Protocol::new(self.accepted),
+            protocol,
         });
         Ok(())
     }
