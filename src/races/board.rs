@@ -155,10 +155,10 @@ impl ClientState {
             return;
         }
         let now = Instant::now();
-        self.activity = if self.is_listening() {
-            Activity::CanRun(now, LISTENS_AFTER)
-        } else if !self.stops.is_empty() || !self.blocked.is_empty() {
+        self.activity = if !self.stops.is_empty() || !self.blocked.is_empty() {
             Activity::CanRun(now, SETTLES_WITHIN)
+        } else if self.is_listening() {
+            Activity::CanRun(now, LISTENS_AFTER)
         } else {
             Activity::Runs
         };
@@ -263,7 +263,8 @@ impl Board {
 
     /// Lets a client leave a stop. Returns the index of its step, and whether its tap must be woken.
     pub(super) fn release(&self, client: usize, at: usize, decision: Decision, step: Step) -> (usize, bool) {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         let left = state.clients[client].stops.remove(at);
         let index = state.steps.len();
         state.steps.push(step);
@@ -272,6 +273,7 @@ impl Board {
             state.has_begun |= matches!(left.place, Place::Start);
             state.released.push(left.number);
             state.runs();
+            drop(guard);
             self.go[client].notify_all();
             return (index, false);
         };
@@ -417,6 +419,7 @@ impl Board {
         }
         this.end = Some(end);
         this.activity = Activity::Still;
+        drop(state);
         self.changed.notify_one();
     }
 }

@@ -51,6 +51,8 @@ impl Hold for ClientHold {
         };
         client.stops.push(Stop { number, place: Place::Command(held) });
         client.activity = Activity::Still;
+        // Whoever wakes needs the lock.
+        drop(state);
         self.board.changed.notify_one();
         true
     }

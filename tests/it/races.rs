@@ -295,3 +295,23 @@ fn a_stampede_counts_loads(test_request: TestRequest) {
     let panic = panic_of(|| races::stampede(&test_request, 3, |client| page(client, false)).at_most(1));
     assert!(panic.contains(golden("races::stampede")), "{panic}");
 }
+
+/// The default response timeout of asynchronous connections is 500 ms. The other client takes longer.
+#[cfg(feature = "tokio")]
+#[rstest]
+#[clean_redis]
+fn a_client_that_gives_up_is_named(test_request: TestRequest) {
+    use redis::AsyncCommands;
+
+    async fn read(client: Client) -> RedisResult<Option<u32>> {
+        let redis = redis::Client::open(client.redis_url())?;
+        AsyncCommands::get(&mut redis.get_multiplexed_async_connection().await?, "visits").await
+    }
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = Mutex::new(receiver);
+    let slow = move |_: &Client| _ = receiver.lock().unwrap().recv_timeout(Duration::from_millis(2500));
+    let text =
+        failure(|| races::explore(&test_request).client_async("impatient", read).client("slow", slow).check(|_, _| ()));
+    drop(sender);
+    assert!(text.contains(golden("races::gave_up")) && text.contains("\"impatient\""), "{text}");
+}

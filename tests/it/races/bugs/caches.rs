@@ -1,11 +1,15 @@
 //! Caches, carts, sessions and limits.
 
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
 use redis::{Commands, Connection, RedisResult, cmd, pipe};
 use rstest::rstest;
-use transient_fixtures::races::{self, Client};
+use transient_fixtures::races::Client;
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
-use super::{Database, Form, connect, finds_the_race, finds_the_race_and_the_half_fix, nx};
+use super::{Database, Form, connect, explore, finds_the_race, finds_the_race_and_the_half_fix, nx};
 
 /// Fills the cache only if the version is still the one that was read before the database.
 const FILL: &str =
@@ -44,7 +48,7 @@ fn stale_refill(test_request: TestRequest) {
     let (reader, writer) = (database.clone(), database.clone());
     finds_the_race(|form| {
         let (reader, writer) = (reader.clone(), writer.clone());
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| database.write(1))
             .client("reader", move |client| read_price(client, &reader, form))
             .client("writer", move |client| {
@@ -64,7 +68,7 @@ fn double_delete(test_request: TestRequest) {
     let database = Database::default();
     finds_the_race_and_the_half_fix(|form| {
         let (reader, writer) = (database.clone(), database.clone());
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| database.write(1))
             .client("reader", move |client| read_price(client, &reader, form))
             .client("writer", move |client| -> RedisResult<()> {
@@ -90,7 +94,7 @@ fn two_phase_invalidation(test_request: TestRequest) {
     let database = Database::default();
     finds_the_race_and_the_half_fix(|form| {
         let (reader, writer) = (database.clone(), database.clone());
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| database.write(1))
             .client("reader", move |client| -> RedisResult<()> {
                 let mut redis = connect(client)?;
@@ -143,7 +147,7 @@ fn double_checked_fill(test_request: TestRequest) {
                 redis.del("lock")
             }
         };
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| loads.write(0))
             .client("a", read(loads.clone()))
             .client("b", read(loads.clone()))
@@ -159,7 +163,7 @@ fn tagged_entries(test_request: TestRequest) {
         for _, page in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('DEL', page) end
         redis.call('DEL', KEYS[1])";
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| pipe().sadd("tag", "page:1").set("page:1", "x").exec(redis))
             .client("page", move |client| -> RedisResult<()> {
                 let mut redis = connect(client)?;
@@ -216,7 +220,7 @@ fn cart_that_is_read_and_written(test_request: TestRequest) {
         }
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("phone", move |client| add(client, form))
             .client("laptop", move |client| add(client, form))
             .check(|redis, _| {
@@ -239,7 +243,7 @@ fn session_written_back_over_a_flash_message(test_request: TestRequest) {
         redis.set_ex("session", format!("{} {key}", session.unwrap_or_default()), 60)
     }
     finds_the_race(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("report", move |client| request(client, form, "last_seen"))
             .client("order", move |client| request(client, form, "flash"))
             .check(move |redis, _| {
@@ -275,7 +279,7 @@ fn limiter_that_reads_first(test_request: TestRequest) {
         Ok(true)
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| is_allowed(client, form))
             .client("b", move |client| is_allowed(client, form))
             .check(|_, outcomes| assert_ne!(outcomes.value::<bool>("a"), outcomes.value("b")))
@@ -307,7 +311,7 @@ fn incr_and_expire_apart(test_request: TestRequest) {
         }
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| count(client, form))
             .client("b", move |client| count(client, form))
             .dying("a")
@@ -335,7 +339,7 @@ fn watch_after_get(test_request: TestRequest) {
         Ok(sold.is_some() || form == Form::Half)
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| redis.set::<_, _, ()>("stock", 1))
             .client("a", move |client| buy(client, form))
             .client("b", move |client| buy(client, form))
@@ -354,7 +358,7 @@ fn invalidation_published_before_the_write(test_request: TestRequest) {
     let (database, cached) = (Database::default(), Database::default());
     finds_the_race(|form| {
         let (reader, cache, writer) = (database.clone(), cached.clone(), database.clone());
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| {
                 database.write(1);
                 cached.write(1);
@@ -383,5 +387,70 @@ fn invalidation_published_before_the_write(test_request: TestRequest) {
                 Ok(())
             })
             .check(|_, _| assert_eq!(cached.read(), database.read()))
+    });
+}
+
+/// A reply is stored in the process's own cache after the invalidation of its key has arrived. The right form marks the
+/// key before it reads, and stores nothing if the mark is gone.
+#[rstest]
+#[clean_redis]
+fn own_cache_filled_after_its_invalidation(test_request: TestRequest) {
+    /// The value, 0 while it is being read, `None` if there is none.
+    type Cache = Arc<Mutex<Option<u32>>>;
+
+    /// Handles invalidations until it is told to stop.
+    fn listen(client: &Client, mut redis: Connection, is_ready: &Sender<()>, cache: &Cache) -> RedisResult<()> {
+        let mut messages = redis.as_pubsub();
+        messages.subscribe("__redis__:invalidate")?;
+        is_ready.send(()).expect("the reader");
+        while messages.get_message()?.get_payload::<String>().as_deref() != Ok("stop") {
+            client.point("invalidate");
+            *cache.lock().unwrap() = None;
+        }
+        Ok(())
+    }
+
+    fn read(client: &Client, form: Form, cache: &Cache) -> RedisResult<()> {
+        let mut listener = connect(client)?;
+        let id: u64 = cmd("CLIENT").arg("ID").query(&mut listener)?;
+        let (sender, receiver) = mpsc::channel();
+        let (of_listener, invalidated) = (client.clone(), cache.clone());
+        let thread = thread::spawn(move || listen(&of_listener, listener, &sender, &invalidated));
+        receiver.recv().expect("the listener");
+        let mut redis = connect(client)?;
+        cmd("CLIENT").arg("TRACKING").arg("ON").arg("REDIRECT").arg(id).exec(&mut redis)?;
+        if form == Form::Right {
+            *cache.lock().unwrap() = Some(0);
+        }
+        let price = redis.get("price")?;
+        client.point("store");
+        let mut cached = cache.lock().unwrap();
+        if form == Form::Wrong || cached.is_some() {
+            *cached = Some(price);
+        }
+        drop(cached);
+        client.after("written");
+        redis.publish::<_, _, ()>("__redis__:invalidate", "stop")?;
+        thread.join().expect("the listener")
+    }
+
+    let cache = Cache::default();
+    finds_the_race(|form| {
+        let own = cache.clone();
+        explore(&test_request)
+            .seed(|redis| {
+                *cache.lock().unwrap() = None;
+                redis.set::<_, _, ()>("price", 1)
+            })
+            .client("reader", move |client| read(client, form, &own))
+            .client("writer", |client| -> RedisResult<()> {
+                connect(client)?.set::<_, _, ()>("price", 2)?;
+                client.point("written");
+                Ok(())
+            })
+            .check(|redis, _| {
+                let cached = *cache.lock().unwrap();
+                assert!(cached.is_none_or(|cached| cached == redis.get::<_, u32>("price").unwrap()), "{cached:?}");
+            })
     });
 }

@@ -2,10 +2,10 @@
 
 use redis::{Commands, RedisResult, pipe};
 use rstest::rstest;
-use transient_fixtures::races::{self, Client};
+use transient_fixtures::races::Client;
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
-use super::{Database, Form, connect, finds_the_race, finds_the_race_and_the_half_fix, nx};
+use super::{Database, Form, connect, explore, finds_the_race, finds_the_race_and_the_half_fix, nx};
 
 /// A message that is delivered twice is handled twice. The half fix looks again, after its work.
 #[rstest]
@@ -29,7 +29,7 @@ fn exists_and_set_apart(test_request: TestRequest) {
         redis.incr("handled", 1)
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| handle(client, form))
             .client("b", move |client| handle(client, form))
             .check(|redis, _| assert_eq!(redis.get::<_, u32>("handled").unwrap(), 1))
@@ -55,7 +55,7 @@ fn job_promoted_twice(test_request: TestRequest) {
         Ok(())
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| redis.zadd::<_, _, _, ()>("scheduled", "mail", 7))
             .client("a", move |client| promote(client, form))
             .client("b", move |client| promote(client, form))
@@ -75,7 +75,7 @@ fn eta_beyond_the_visibility_timeout(test_request: TestRequest) {
         redis.incr("executed", 1)
     }
     finds_the_race(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| redis.set_ex::<_, _, ()>("unacked:7", "mail", 3600))
             .client("worker", move |client| {
                 client.point("wait for the ETA");
@@ -95,7 +95,7 @@ fn eta_beyond_the_visibility_timeout(test_request: TestRequest) {
 #[clean_redis]
 fn stalled_job_checker(test_request: TestRequest) {
     finds_the_race(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| pipe().lpush("active", "mail").set_ex("heartbeat", 1, 60).exec(redis))
             .client("worker", move |client| -> RedisResult<()> {
                 let mut redis = connect(client)?;
@@ -140,7 +140,7 @@ fn idempotency_key(test_request: TestRequest) {
     let charges = Database::default();
     finds_the_race(|form| {
         let (first, retry) = (charges.clone(), charges.clone());
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|_| charges.write(0))
             .client("first", move |client| pay(client, form, &first))
             .client("retry", move |client| pay(client, form, &retry))
@@ -170,7 +170,7 @@ fn job_lost_between_two_lists(test_request: TestRequest) {
         redis.lrem("taken", 1, job)
     }
     finds_the_race(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .seed(|redis| redis.lpush::<_, _, ()>("queue", "mail"))
             .client("a", move |client| work(client, form))
             .client("b", move |client| work(client, form))

@@ -2,10 +2,10 @@
 
 use redis::{Commands, Connection, RedisResult, cmd};
 use rstest::rstest;
-use transient_fixtures::races::{self, Client, Outcomes};
+use transient_fixtures::races::{Client, Outcomes};
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
-use super::{Form, connect, finds_the_race_and_the_half_fix, nx};
+use super::{Form, connect, explore, finds_the_race_and_the_half_fix, nx};
 
 const RELEASE: &str = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0";
 const RENEW: &str = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('EXPIRE', KEYS[1], 60) or 0";
@@ -34,7 +34,7 @@ fn lock_without_expiry(test_request: TestRequest) {
         script(&mut redis, RELEASE, client.name())
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| work(client, form))
             .client("b", move |client| work(client, form))
             .dying("a")
@@ -75,7 +75,7 @@ fn release_of_the_lock_of_another(test_request: TestRequest) {
         Ok(Some(kept))
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| work(client, form))
             .client("b", move |client| work(client, form))
             .expiring_of("a", "lock")
@@ -99,7 +99,7 @@ fn renewal_after_the_lock_was_lost(test_request: TestRequest) {
         }
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| -> RedisResult<()> {
                 let mut redis = connect(client)?;
                 if redis.set_options("lock", "a", nx())? {
@@ -134,7 +134,7 @@ fn leader_election(test_request: TestRequest) {
         Ok(form == Form::Wrong || redis.get::<_, String>("leader")? == client.name())
     }
     finds_the_race_and_the_half_fix(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| is_leader(client, form))
             .client("b", move |client| is_leader(client, form))
             .check(|_, outcomes| assert_ne!(outcomes.value::<bool>("a"), outcomes.value("b")))
@@ -157,7 +157,7 @@ fn lock_taken_after_it_was_free(test_request: TestRequest) {
         redis.del("lock")
     }
     super::finds_the_race(|form| {
-        races::explore(&test_request)
+        explore(&test_request)
             .client("a", move |client| work(client, form))
             .client("b", move |client| work(client, form))
             .check(|_, _| ())
