@@ -11,10 +11,10 @@ use crate::sync::lock;
 use crate::tap::Decision;
 
 /// How long a client with several threads, or one that got a message, is given to stop again.
-pub(super) const SETTLES_WITHIN: Duration = Duration::from_millis(10);
+pub(super) const SETTLES_WITHIN: Duration = Duration::from_millis(50);
 
 /// How long a client with subscriptions is given before it counts as waiting for a message.
-pub(super) const LISTENS_AFTER: Duration = Duration::from_millis(50);
+pub(super) const LISTENS_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a client is stopped.
 #[derive(Clone, Debug)]
@@ -261,8 +261,8 @@ impl Board {
         drop(self.changed.wait_timeout_while(state, Duration::from_secs(5), is_behind));
     }
 
-    /// Lets a client leave a stop. Returns the index of its step, and whether its tap must be woken.
-    pub(super) fn release(&self, client: usize, at: usize, decision: Decision, step: Step) -> (usize, bool) {
+    /// Lets a client leave a stop. Returns the index of its step. If it is a command, the tap must be woken.
+    pub(super) fn release(&self, client: usize, at: usize, decision: Decision, step: Step) -> usize {
         let mut guard = self.state();
         let state = &mut *guard;
         let left = state.clients[client].stops.remove(at);
@@ -275,7 +275,7 @@ impl Board {
             state.runs();
             drop(guard);
             self.go[client].notify_all();
-            return (index, false);
+            return index;
         };
         let connection = state.connections.entry(held.connection).or_default();
         connection.decision = Some(decision);
@@ -284,7 +284,7 @@ impl Board {
         }
         connection.is_listening |= matches!(&*held.name, "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "MONITOR");
         state.runs();
-        (index, true)
+        index
     }
 
     /// Marks the connection as blocked, unless its reply has arrived. Returns true if it is blocked.

@@ -57,6 +57,8 @@ struct Explorer<'a> {
     seed: Option<Seed<'a>>,
     check: Check<'a>,
     begins_after: BTreeMap<usize, String>,
+    /// Whether the last schedule is run again.
+    is_again: bool,
 }
 
 /// The numbers of an exploration.
@@ -197,7 +199,17 @@ impl<'a> Explorer<'a> {
             taps.push(tap);
             threads.push(ClientThread::spawn(handle, client.run.clone()).map_err(|error| error.to_string())?);
         }
-        Ok(Self { plan, board, taps, threads, world, seed: None, check, begins_after: BTreeMap::new() })
+        Ok(Self {
+            plan,
+            board,
+            taps,
+            threads,
+            world,
+            seed: None,
+            check,
+            begins_after: BTreeMap::new(),
+            is_again: false,
+        })
     }
 
     /// Runs one schedule on clean data, and its check.
@@ -212,7 +224,9 @@ impl<'a> Explorer<'a> {
         }
         self.board.begin();
         let mut schedule = Schedule::new(&self.plan, &self.board, &self.taps, &mut self.begins_after);
+        schedule.is_again = self.is_again;
         let result = schedule.run(&mut self.world, chooser);
+        self.is_again = matches!(result, Err(Halted::Again(_)));
         let (labels, expired, struck) = (schedule.labels, schedule.expired, schedule.struck);
         let mut state = self.board.state();
         let steps = std::mem::take(&mut state.steps);

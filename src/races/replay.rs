@@ -1,7 +1,5 @@
 //! The text of a schedule in `TRANSIENT_REPLAY`: `reader*3,writer*2,expire/14/lock:a`.
 
-use std::collections::VecDeque;
-
 pub(super) fn written(labels: &[String]) -> String {
     let mut runs: Vec<(&String, usize)> = Vec::new();
     for label in labels {
@@ -17,8 +15,8 @@ pub(super) fn written(labels: &[String]) -> String {
     runs.collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn read(text: &str) -> Option<VecDeque<String>> {
-    let mut labels = VecDeque::new();
+pub(super) fn read(text: &str) -> Option<Vec<String>> {
+    let mut labels = Vec::new();
     for run in text.trim().split(',').filter(|run| !run.is_empty()) {
         let (label, count) = match run.split_once('*') {
             Some((label, count)) => (label, count.parse::<usize>().ok().filter(|count| *count <= 100_000)?),

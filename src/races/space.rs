@@ -1,7 +1,5 @@
 //! Which step is taken next: depth first over all schedules, at random, or as a replay says.
 
-use std::collections::VecDeque;
-
 use super::footprint::Footprint;
 
 /// A step that can be taken now.
@@ -199,8 +197,8 @@ impl Random {
 pub(super) enum Chooser {
     Space(Space),
     Random(Random),
-    /// The labels of the steps.
-    Replay(VecDeque<String>, usize),
+    /// The labels of the steps, and how many of them were taken.
+    Replay(Vec<String>, usize),
 }
 
 impl Chooser {
@@ -210,8 +208,8 @@ impl Chooser {
             Self::Space(space) => space.choose(choices, last),
             Self::Random(random) => Ok(random.choose(choices)),
             Self::Replay(labels, number) => {
+                let label = labels.get(*number).cloned().unwrap_or_default();
                 *number += 1;
-                let label = labels.pop_front().unwrap_or_default();
                 let found = choices.iter().position(|choice| choice.label == label);
                 found.ok_or(Refused::Impossible(*number, label))
             }
@@ -229,9 +227,13 @@ impl Chooser {
 
     /// Prepares to run the same schedule again. Forgets the steps from `depth` on.
     pub(super) fn again(&mut self, depth: usize) {
-        if let Self::Space(space) = self {
-            space.path.truncate(depth);
-            space.depth = 0;
+        match self {
+            Self::Space(space) => {
+                space.path.truncate(depth);
+                space.depth = 0;
+            }
+            Self::Random(random) => random.depth = 0,
+            Self::Replay(_, number) => *number = 0,
         }
     }
 }

@@ -90,9 +90,27 @@ fn one_of_two(test_request: TestRequest) {
     println!("{} schedules", explored.schedules());
 }
 
+/// Run by `a_replay_runs_one_schedule`.
+#[rstest]
+#[clean_redis]
+fn one_after_the_other(test_request: TestRequest) {
+    let next = |client: &Client| -> RedisResult<()> {
+        client.after("sent");
+        connect(client)?.set("a", 1)
+    };
+    let explored = races::explore(&test_request)
+        .client("a", |client| client.point("sent"))
+        .client("b", next)
+        .client("c", commands(1))
+        .check(|_, _| ());
+    println!("{} schedules", explored.schedules());
+}
+
 #[test]
 fn a_replay_runs_one_schedule() {
     let run = |replay| Child::test("races::one_of_two").env("TRANSIENT_REPLAY", replay).run();
+    let ended = Child::test("races::one_after_the_other").env("TRANSIENT_REPLAY", "c,a*2,b,c,b").run();
+    assert!(ended.passed && ended.output.contains("1 schedules"), "{}", ended.output);
     let ended = run("a,b*2,a");
     assert!(ended.passed && ended.output.contains("1 schedules"), "{}", ended.output);
     for (replay, report) in [("a*3", golden("races::impossible")), ("a*x", golden("races::bad_replay"))] {

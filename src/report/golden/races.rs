@@ -44,7 +44,7 @@ fn races_are_golden() {
         [spins(&["a".to_owned()], &["GET/2".to_owned()])],
         [stalled("reader", "GET price:1", second * 5)],
         [too_long(second * 20)],
-        [broken("the server is gone", &orders)],
+        [broken("out of order", &orders)],
         [differs(3, "reader GET/2, writer DEL/2", "reader GET/2, writer SET/3")],
         [impossible(3, "writer")],
         [gave_up("reader", "GET price:1")],

@@ -141,6 +141,15 @@ fn ended_lives_are_published(test_request: TestRequest) {
     // Where the page expires before the listener has subscribed, it waits for ever.
     let text = failure(|| explored.check(|_, _| ()));
     assert!(text.contains(golden("races::deadlock")), "{text}");
+    // Where it expires afterwards, the listener learns of it.
+    let numbers: Vec<u32> = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    assert!(matches!(numbers[..], [_, all, failed] if failed < all), "{text}");
     redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("").exec(&mut redis).unwrap();
 }
 
