@@ -2,7 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "the pages name products, and are read on other sites as well")]
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
-//! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`]: the features
+//! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`], [`races`]: the features
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
@@ -16,6 +16,7 @@ macro_rules! links {
             "[files]: mod@crate::guide::stability#files-on-your-machine\n",
             "[lints]: mod@crate::guide::lints\n",
             "[not-supported]: mod@crate::guide::not_supported\n",
+            "[races]: mod@crate::guide::races\n",
             "[settings]: mod@crate::guide::settings\n",
             "[sweeps]: mod@crate::guide::sweeps\n",
             "[taps]: mod@crate::guide::taps\n",
@@ -56,6 +57,7 @@ pages! {
     not_supported: "not-supported", "What this crate does not do.";
     porting: "porting", "From other tools, before and after.";
     providers: "providers", "Where Redis comes from, and on which platforms.";
+    races: "races", "Several clients in every order of their commands.";
     sessions: "sessions", "Visitors and their sessions.";
     settings: "settings", "`test.ini` and environment variables.";
     snapshots: "snapshots", "Contents of the databases, compared, saved and loaded.";

@@ -47,7 +47,8 @@
 //! - Time: [`TestRequest::travel`] makes TTLs run down and keys expire; [`TestRequest::assert_ttl`] checks TTLs.
 //! - Data: [`TestRequest::snapshot`], [`Snapshot::diff`] and [`TestRequest::restore`] capture, compare and put back
 //!   both databases; [`TestRequest::load`] loads data fixtures from files.
-//! - Commands: [`TestRequest::tap`] records them and injects faults; [`faults::sweep`] injects a fault at each.
+//! - Commands: [`TestRequest::tap`] records them and injects faults; [`faults::sweep`] injects a fault at each;
+//!   [`races::explore`] runs several clients in every order of them.
 //! - Configuration: [`Settings`] from `test.ini` and the environment, and its fixture
 //!   [`test_settings`](fn@test_settings). [`Server`] and [`Provider`] describe the server of a test.
 //! - [`Error`] and [`Result`]: the error type of this crate.
@@ -78,6 +79,8 @@ mod lease;
 mod lint;
 mod macro_support;
 mod provider;
+#[cfg(feature = "tap")]
+pub mod races;
 mod random;
 mod redis_io;
 mod report;

@@ -22,6 +22,7 @@ mod jobs;
 mod lease;
 mod lint;
 mod process;
+mod races;
 mod report;
 mod running;
 mod session;

@@ -29,6 +29,8 @@ pub(crate) mod jobs;
 pub(crate) mod lease;
 pub(crate) mod lint;
 pub(crate) mod process;
+#[cfg(feature = "tap")]
+pub(crate) mod races;
 pub(crate) mod running;
 #[cfg(feature = "session")]
 pub(crate) mod session;

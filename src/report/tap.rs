@@ -28,7 +28,13 @@ pub(crate) fn command(
     reply: Option<(&[u8], u64)>,
 ) -> String {
     let client = client.map(|name| format!(" {}", shown(name.as_bytes()))).unwrap_or_default();
-    let mut line = format!("[{connection}{client}] {database} {name}");
+    let reply = reply.map_or_else(|| "(no reply)".to_owned(), |(head, size)| self::reply(head, size));
+    format!("[{connection}{client}] {database} {} -> {reply}", arguments(name, args, omitted))
+}
+
+/// A command in one line.
+pub(crate) fn arguments(name: &str, args: &[&[u8]], omitted: usize) -> String {
+    let mut line = name.to_owned();
     for argument in args.iter().take(ARGUMENTS) {
         line += " ";
         line += &shown(argument);
@@ -37,13 +43,11 @@ pub(crate) fn command(
     if omitted > 0 {
         line += &format!(" … ({omitted} more)");
     }
-    line += " -> ";
-    line += &reply.map_or_else(|| "(no reply)".to_owned(), |(head, size)| self::reply(head, size));
     line
 }
 
 /// A reply in one line.
-fn reply(head: &[u8], size: u64) -> String {
+pub(crate) fn reply(head: &[u8], size: u64) -> String {
     let (line, body) = match head.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&head[..end], &head[end + 1..]),
         None => (head, &[][..]),

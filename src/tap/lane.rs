@@ -89,6 +89,8 @@ pub(super) enum Verdict {
     Replace(Vec<u8>),
     /// Forward it at this time.
     HoldUntil(Instant),
+    /// Keep it until [`Gate::released`] decides.
+    Hold,
     /// Close the connection before it.
     Cut,
     /// Close all connections before it.
@@ -113,6 +115,10 @@ pub(super) trait Gate {
 
     /// Called when a frame is complete that is no command: an empty line.
     fn skip(&mut self) {}
+    /// Decides about a frame that is held; `None` keeps it.
+    fn released(&mut self, _frame: &Frame<'_>) -> Option<Verdict> {
+        None
+    }
 
     /// Called when a frame is complete. Unless it was dropped, it is being forwarded. Bytes added to `out` follow it.
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>);
@@ -120,7 +126,8 @@ pub(super) trait Gate {
 
 /// A delayed frame and the bytes after it.
 struct Held {
-    until: Instant,
+    /// `None` for a frame that the gate releases.
+    until: Option<Instant>,
     frame: Vec<u8>,
     is_complete: bool,
     rest: Vec<u8>,
@@ -182,10 +189,12 @@ impl Lane {
             return Ok(false);
         }
         if let Some(held) = &self.held {
-            if Instant::now() < held.until {
-                return Ok(false);
-            }
-            self.release(gate)?;
+            let verdict = match held.until {
+                Some(until) => (Instant::now() >= until).then_some(Verdict::Forward),
+                None => gate.released(&Frame { head: &self.head, whole: held.is_complete.then_some(&held.frame) }),
+            };
+            let Some(verdict) = verdict else { return Ok(false) };
+            self.release(verdict, gate)?;
             return self.flush(to);
         }
         if self.is_ended || !from.is_readable {
@@ -233,7 +242,12 @@ impl Lane {
 
     /// Returns the time at which the delayed frame is forwarded.
     pub(super) fn held_until(&self) -> Option<Instant> {
-        self.held.as_ref().map(|held| held.until)
+        self.held.as_ref()?.until
+    }
+
+    /// Returns true if a frame is held until the gate releases it.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.until.is_none())
     }
 
     /// Records the frames in bytes that are forwarded without being judged.
@@ -321,7 +335,8 @@ impl Lane {
                 self.is_forwarded = Some(false);
             }
             Verdict::Drop => self.is_forwarded = Some(false),
-            Verdict::HoldUntil(until) => {
+            Verdict::HoldUntil(_) | Verdict::Hold => {
+                let until = if let Verdict::HoldUntil(until) = verdict { Some(until) } else { None };
                 self.held = Some(Held { until, frame, is_complete, rest: after.to_vec() });
                 return false;
             }
@@ -338,9 +353,17 @@ impl Lane {
         true
     }
 
-    fn release(&mut self, gate: &mut impl Gate) -> Result<(), Closed> {
+    fn release(&mut self, verdict: Verdict, gate: &mut impl Gate) -> Result<(), Closed> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        self.send(&held.frame, gate);
+        match verdict {
+            Verdict::Cut => {
+                self.cut = Some(Closed::Socket);
+                gate.complete(&self.head, self.size, &mut Vec::new());
+                return Ok(());
+            }
+            Verdict::Replace(other) if held.is_complete => self.send(&other, gate),
+            _ => self.send(&held.frame, gate),
+        }
         self.is_forwarded = Some(true);
         if held.is_complete {
             self.complete(gate);

@@ -6,8 +6,10 @@
 mod arguments;
 mod budget;
 mod commands;
+mod connection;
 mod control;
 mod framer;
+mod hold;
 mod keys;
 mod lane;
 mod protocol;
@@ -16,6 +18,7 @@ mod record;
 mod recording;
 mod rule;
 mod rules;
+mod shared;
 #[cfg(unix)]
 mod socket;
 mod stream;
@@ -34,11 +37,13 @@ use mio::net::TcpListener;
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
 pub(crate) use self::control::{Control, is_shared};
-use self::proxy::{Proxy, Shared};
+pub(crate) use self::hold::{Arrived, Decision, Hold};
+use self::proxy::Proxy;
 pub use self::record::{Command, Reply};
 pub use self::recording::{Entry, Event, Recording};
 pub(crate) use self::rule::check_not_shared;
 pub use self::rule::{Rule, RuleBuilder};
+use self::shared::Shared;
 #[cfg(unix)]
 use self::socket::Socket;
 use self::stream::{Address, not_started};
@@ -136,11 +141,20 @@ impl Drop for Taps {
 /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
 /// `tap-tls`.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
-    let control = Control::of(lease)?;
+    tap_with(lease, Control::of(lease)?, None)
+}
+
+/// As [`tap`], with a connection that several taps can use. `hold` decides when commands are forwarded.
+///
+/// # Errors
+///
+/// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
+/// `tap-tls`.
+pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>, hold: Option<Arc<dyn Hold>>) -> Result<Tap, Error> {
     lease.check_held()?;
     let address = Address::of(lease)?;
     let (listener, urls) = listen(lease).map_err(not_started)?;
-    let (proxy, shared) = Proxy::new(listener, address).map_err(not_started)?;
+    let (proxy, shared) = Proxy::new(listener, address, hold).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
     let running = Arc::new(Running {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use self::secrets::Hidden;
 use super::arguments::{self, arguments};
+use super::hold::{self, Arrived, Decision, Hold};
 use super::lane::{Frame, Verdict};
 use super::record::{Command, Log, Reply, is_boundary};
 use super::recording::Recorded;
@@ -15,6 +16,7 @@ use super::rules::{After, Before, Judged, Rules};
 
 /// The server's view of one connection.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the server keeps them as independent flags")]
 pub(super) struct Protocol {
     pub(super) connection: u64,
     database: u32,
@@ -40,6 +42,8 @@ pub(super) struct Protocol {
     of_exec: Hidden,
     /// When the bytes that are being handled were read. Asking for the time takes longer than handling a short command.
     read_at: Option<Instant>,
+    /// Whether the record leaves out the connection.
+    pub(super) is_unrecorded: bool,
     /// The name of the last command. The next command often has the same name.
     last_name: Option<(Box<[u8]>, Arc<str>)>,
     /// The last reply. The next reply is often equal.
@@ -149,6 +153,33 @@ impl Protocol {
         verdict
     }
 
+    /// Asks whether a command is held.
+    pub(super) fn hold_command(&mut self, frame: &Frame<'_>, hold: &dyn Hold) -> Verdict {
+        let name = self.name_of(frame.head);
+        let is_boundary = is_boundary(&name, self.transaction.is_some());
+        let is_queued = self.transaction.is_some() && !is_boundary && &*name != "DISCARD";
+        let (connection, database) = (self.connection, self.database);
+        let arrived = Arrived { connection, name: &name, head: frame.head, database, is_boundary, is_queued };
+        if hold.arrives(arrived) { Verdict::Hold } else { Verdict::Forward }
+    }
+
+    /// Asks for the decision about the command that is held.
+    pub(super) fn release_command(&mut self, frame: &Frame<'_>, hold: &dyn Hold) -> Option<Verdict> {
+        let decision = hold.decision(self.connection)?;
+        let after = if decision == Decision::LoseReply { After::Cut } else { After::Forward };
+        let is_cut = decision == Decision::Cut;
+        if is_cut || decision == Decision::LoseReply {
+            self.next = Some(Fate { after, answer: None, is_doubled: false, is_cut, fault: "" });
+        }
+        let name = self.name_of(frame.head);
+        let changed = (decision == Decision::WithoutTimeout).then(|| hold::without_timeout(&name, frame.whole?));
+        Some(match changed.flatten() {
+            Some(changed) => Verdict::Replace(changed),
+            None if is_cut => Verdict::Cut,
+            None => Verdict::Forward,
+        })
+    }
+
     /// Returns true if a rule applies to a reply that is pending.
     pub(super) fn has_fates(&self) -> bool {
         self.fates > 0
@@ -247,7 +278,7 @@ impl Protocol {
         if name.as_ref() == "MULTI" && self.transaction.is_none() {
             self.transaction = Some((index, before));
         }
-        let record = log.push(Command {
+        let record = (!self.is_unrecorded).then(|| Command {
             index,
             connection: self.connection,
             client_name: self.name.clone(),
@@ -261,6 +292,7 @@ impl Protocol {
             fault: self.fault(),
             reply: None,
         });
+        let record = record.and_then(|command| log.push(command));
         let mut hidden = Hidden::of(&name, head);
         match (&*name, self.transaction) {
             ("DISCARD", Some((_, before))) => {

@@ -4,30 +4,27 @@
 //! read while its other side accepts no bytes, so memory does not grow with the size of a value.
 
 use std::io::{self, ErrorKind};
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token, Waker};
 
+use super::connection::Connection;
 use super::framer::{Malformed, Side};
-use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
+use super::hold::Hold;
+use super::lane::{Closed, End, Lane};
 use super::protocol::Protocol;
 use super::record::{Log, REPLY_BYTES, REQUEST_BYTES};
-use super::recording::{Recorded, Recorder};
-use super::rules::{Rule, Rules};
+use super::shared::{Request, Shared};
 use super::stream::{Address, Listener, Stream};
 use crate::report;
 use crate::sync::lock;
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 64 * 1024;
-
-/// How often one connection is read before the others get their turn.
-const READS_IN_TURN: usize = 16;
 
 /// The time before another attempt if accepting fails, for example because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
@@ -36,247 +33,6 @@ const WAKE: Token = Token(0);
 const LISTENER: Token = Token(1);
 /// Each connection has two tokens: one for the client's stream and one for the server's.
 const FIRST_STREAM: usize = 2;
-
-/// State shared by the thread and the tap.
-pub(super) struct Shared {
-    log: Mutex<Log>,
-    rules: Mutex<Rules>,
-    has_rules: AtomicBool,
-    changed: Condvar,
-    /// The number of threads that wait for the log to change.
-    waiters: AtomicUsize,
-    is_stopping: AtomicBool,
-    requests: Mutex<Vec<Request>>,
-    waker: Waker,
-    pub(super) recorder: Arc<Recorder>,
-}
-
-/// A request to the thread.
-enum Request {
-    /// Accept clients there as well.
-    #[cfg(unix)]
-    Listen(Listener),
-    /// Begin anew: with this listener only, and without connections, rules and a record. Send the record so far.
-    Renew(Listener, Sender<Log>),
-}
-
-impl Shared {
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
-        lock(&self.log)
-    }
-
-    fn rules(&self) -> MutexGuard<'_, Rules> {
-        lock(&self.rules)
-    }
-
-    /// Adds a rule. It applies from the next command on.
-    pub(super) fn add_rule(&self, rule: Rule) {
-        let mut rules = self.rules();
-        rules.0.push(rule);
-        self.has_rules.store(true, Ordering::Release);
-    }
-
-    pub(super) fn clear_rules(&self) {
-        self.rules().0.clear();
-    }
-
-    /// Accepts clients there as well.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the proxy has been stopped.
-    #[cfg(unix)]
-    pub(super) fn listen(&self, listener: Listener) -> io::Result<()> {
-        self.request(Request::Listen(listener))
-    }
-
-    pub(super) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Release);
-        // This fails only if the thread has ended.
-        let _ = self.waker.wake();
-    }
-
-    /// Begins anew with this listener, and returns the record so far once all connections are closed.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the proxy has ended.
-    pub(super) fn renew(&self, listener: TcpListener) -> io::Result<Log> {
-        let (recorded, log) = mpsc::channel();
-        self.request(Request::Renew(Listener::Tcp(listener), recorded))?;
-        log.recv().map_err(|_| ErrorKind::BrokenPipe.into())
-    }
-
-    fn request(&self, request: Request) -> io::Result<()> {
-        let mut requests = lock(&self.requests);
-        if self.is_stopping.load(Ordering::Acquire) {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        requests.push(request);
-        drop(requests);
-        self.waker.wake()
-    }
-
-    /// Waits until `find` returns a value, or `within` has passed.
-    pub(super) fn wait_for<T>(&self, within: Duration, mut find: impl FnMut(&Log) -> Option<T>) -> Option<T> {
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        let mut found = None;
-        let (log, _) = self
-            .changed
-            .wait_timeout_while(self.log(), within, |log| {
-                found = find(log);
-                found.is_none()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(log);
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
-        found
-    }
-
-    fn has_changed(&self) {
-        if self.waiters.load(Ordering::SeqCst) > 0 {
-            self.changed.notify_all();
-        }
-    }
-}
-
-struct Connection {
-    client: End,
-    server: End,
-    commands: Lane,
-    replies: Lane,
-    protocol: Protocol,
-    /// Writes it to the file, if the tap has one.
-    recorded: Option<Recorded>,
-}
-
-/// Judges and records commands.
-struct CommandGate<'a> {
-    protocol: &'a mut Protocol,
-    recorded: Option<&'a mut Recorded>,
-    shared: &'a Shared,
-    log: Option<MutexGuard<'a, Log>>,
-}
-
-impl Gate for CommandGate<'_> {
-    fn is_judging(&self) -> bool {
-        self.shared.has_rules.load(Ordering::Acquire)
-    }
-
-    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
-        // A rule can wait for the server, so the log must be unlocked.
-        self.log = None;
-        let mut rules = self.shared.rules();
-        let verdict = self.protocol.judge_command(frame, &mut rules);
-        self.shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
-        verdict
-    }
-
-    fn read(&mut self, bytes: &[u8]) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.read_of_command(bytes);
-        }
-    }
-
-    fn skip(&mut self) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.skip_command();
-        }
-    }
-
-    fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
-        if let Some(recorded) = &mut self.recorded {
-            self.protocol.number = recorded.command(self.protocol.fault());
-        }
-        let log = self.log.get_or_insert_with(|| self.shared.log());
-        self.protocol.command(head, size, log);
-    }
-}
-
-/// Judges and records replies.
-struct ReplyGate<'a> {
-    protocol: &'a mut Protocol,
-    recorded: Option<&'a mut Recorded>,
-    shared: &'a Shared,
-    log: Option<MutexGuard<'a, Log>>,
-}
-
-impl Gate for ReplyGate<'_> {
-    fn is_judging(&self) -> bool {
-        self.protocol.has_fates()
-    }
-
-    fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
-        self.protocol.judge_reply(frame)
-    }
-
-    fn forward(&mut self, bytes: &[u8]) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.forward_of_reply(bytes, self.protocol.due().1);
-        }
-    }
-
-    fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
-        let log = self.log.get_or_insert_with(|| self.shared.log());
-        let due = self.protocol.due();
-        let is_reply = self.protocol.answer(head, size, log);
-        if let Some(recorded) = &mut self.recorded {
-            recorded.reply(is_reply.then_some(due));
-        }
-        if is_reply {
-            self.protocol.own_replies(out, log, self.recorded.as_deref_mut());
-        }
-    }
-}
-
-impl Connection {
-    /// Moves bytes in both directions. Returns true if more might be available.
-    fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
-        let Self { client, server, commands, replies, protocol, recorded } = self;
-        if !server.stream.proceed()? {
-            return Ok(false);
-        }
-        for _ in 0..READS_IN_TURN {
-            protocol.begin_read();
-            let mut gate = CommandGate { protocol, recorded: recorded.as_mut(), shared, log: None };
-            let more_commands = commands.pump(client, server, scratch, &mut gate);
-            let mut has_changed = gate.log.take().is_some();
-            drop(gate);
-            let more_commands = more_commands?;
-            if protocol.is_replica() {
-                (commands.is_raw, replies.is_raw) = (true, true);
-            }
-            if protocol.has_fates()
-                && let Some(out) = replies.between_frames()
-            {
-                protocol.own_replies(out, &mut shared.log(), recorded.as_mut());
-            }
-            protocol.begin_read();
-            let mut gate = ReplyGate { protocol, recorded: recorded.as_mut(), shared, log: None };
-            let more_replies = replies.pump(server, client, scratch, &mut gate);
-            has_changed |= gate.log.take().is_some();
-            drop(gate);
-            if has_changed {
-                shared.has_changed();
-            }
-            let more_replies = more_replies?;
-            if commands.is_ended && commands.is_drained() {
-                let _ = server.stream.shutdown(Shutdown::Write);
-            }
-            if replies.is_ended && replies.is_drained() {
-                return Err(Closed::Socket);
-            }
-            if !more_commands && !more_replies {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn held_until(&self) -> Option<Instant> {
-        [&self.commands, &self.replies].into_iter().filter_map(Lane::held_until).min()
-    }
-}
 
 pub(super) struct Proxy {
     poll: Poll,
@@ -288,12 +44,17 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn new(listener: TcpListener, server: Address) -> io::Result<(Self, Arc<Shared>)> {
+    pub(super) fn new(
+        listener: TcpListener,
+        server: Address,
+        hold: Option<Arc<dyn Hold>>,
+    ) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             rules: Mutex::default(),
             has_rules: AtomicBool::new(false),
+            hold,
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
@@ -325,7 +86,7 @@ impl Proxy {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; READ_BYTES];
         let mut runnable: Vec<usize> = Vec::new();
-        let mut accept_again = false;
+        let (mut accept_again, mut is_woken) = (false, false);
         while !self.shared.is_stopping.load(Ordering::Acquire) {
             let held = self.connections.iter().enumerate();
             let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
@@ -343,7 +104,7 @@ impl Proxy {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
                 _ => {}
             }
-            let (mut accepts, mut is_woken) = (accept_again, false);
+            let mut accepts = accept_again;
             for event in &events {
                 match event.token().0 {
                     0 => is_woken = true,
@@ -363,8 +124,8 @@ impl Proxy {
                     }
                 }
             }
-            let requests = if is_woken { std::mem::take(&mut *lock(&self.shared.requests)) } else { Vec::new() };
-            for request in requests {
+            let requests = is_woken.then(|| std::mem::take(&mut *lock(&self.shared.requests)));
+            for request in requests.into_iter().flatten() {
                 // If this fails, clients can't connect.
                 let _ = match request {
                     Request::Listen(listener) => self.listen(listener),
@@ -384,14 +145,28 @@ impl Proxy {
             {
                 runnable.push(slot);
             }
+            if is_woken && let Some(hold) = self.shared.hold.clone() {
+                let held = self.connections.iter().enumerate().filter_map(|(slot, connection)| {
+                    let is_due = !hold.is_open() || connection.as_ref()?.commands.is_holding();
+                    (is_due && !runnable.contains(&slot)).then_some(slot)
+                });
+                runnable.extend(held.collect::<Vec<_>>());
+            }
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
+            if is_woken && runnable.is_empty() {
+                is_woken = false;
+                if let Some(hold) = &self.shared.hold {
+                    hold.catches_up();
+                }
+            }
         }
     }
 
     /// Drives one connection. Returns true if it has more to do at once.
     fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
         let Some(connection) = &mut self.connections[slot] else { return false };
-        let driven = connection.drive(scratch, &self.shared);
+        let is_open = self.shared.hold.as_ref().is_none_or(|hold| hold.is_open());
+        let driven = if is_open { connection.drive(scratch, &self.shared) } else { Err(Closed::Socket) };
         if let Some(recorded) = &connection.recorded {
             recorded.flush();
         }
@@ -434,6 +209,9 @@ impl Proxy {
     fn close(&mut self, slot: usize) {
         if let Some(mut connection) = self.connections[slot].take() {
             connection.protocol.end(&mut self.shared.log());
+            if let Some(hold) = &self.shared.hold {
+                hold.closes(connection.protocol.connection);
+            }
             self.shared.has_changed();
         }
     }
@@ -453,6 +231,9 @@ impl Proxy {
     }
 
     fn connect(&mut self, mut client: Stream) -> io::Result<()> {
+        if self.shared.hold.as_ref().is_some_and(|hold| !hold.is_open()) {
+            return Ok(());
+        }
         let mut server = self.server.connect()?;
         client.set_nodelay()?;
         server.set_nodelay()?;
@@ -464,13 +245,15 @@ impl Proxy {
         client.register(self.poll.registry(), Token(token))?;
         server.register(self.poll.registry(), Token(token + 1))?;
         self.accepted += 1;
+        let mut protocol = Protocol::new(self.accepted);
+        protocol.is_unrecorded = self.shared.hold.is_some();
         let end = |stream| End { stream, is_readable: false, is_writable: false, has_hung_up: false };
         self.connections[slot] = Some(Connection {
             client: end(client),
             server: end(server),
             commands: Lane::new(Side::Client, REQUEST_BYTES),
             replies: Lane::new(Side::Server, REPLY_BYTES),
-            protocol: Protocol::new(self.accepted),
+            protocol,
             recorded: self.shared.recorder.connect(self.accepted),
         });
         Ok(())

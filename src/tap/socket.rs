@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mio::net::UnixListener;
 
-use super::proxy::Shared;
+use super::shared::Shared;
 use super::stream::Listener;
 use super::{Running, Tap};
 use crate::error::{Error, Kind};

@@ -1,7 +1,7 @@
 //! Recognises a report in an output without quoting it, so that its wording can change.
 
 /// The texts of `src/report/golden`, by the names of the report files.
-pub(crate) const GOLDEN: [(&str, &str); 16] = [
+pub(crate) const GOLDEN: [(&str, &str); 17] = [
     ("container", include_str!("../../src/report/golden/container.txt")),
     ("data", include_str!("../../src/report/golden/data.txt")),
     ("download", include_str!("../../src/report/golden/download.txt")),
@@ -11,6 +11,7 @@ pub(crate) const GOLDEN: [(&str, &str); 16] = [
     ("lease", include_str!("../../src/report/golden/lease.txt")),
     ("lint", include_str!("../../src/report/golden/lint.txt")),
     ("process", include_str!("../../src/report/golden/process.txt")),
+    ("races", include_str!("../../src/report/golden/races.txt")),
     ("report", include_str!("../../src/report/golden/report.txt")),
     ("running", include_str!("../../src/report/golden/running.txt")),
     ("session", include_str!("../../src/report/golden/session.txt")),

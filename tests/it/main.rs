@@ -28,6 +28,7 @@ mod pages;
 mod panics;
 mod process;
 mod provider_selection;
+mod races;
 mod repository;
 mod request;
 mod running;

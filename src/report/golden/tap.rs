@@ -25,6 +25,8 @@ fn tap_is_golden() {
         [TWICE],
         [BEFORE],
         [RESTARTED],
+        [arguments("SET", &[b"price:1", b"a value"], 2)],
+        [reply(b"$-1\r\n", 5)],
         [command(1, None, 14, "GET", &[b"price:1"], 0, Some((b"$3\r\n\xc3\x85\xff\r\n", 9))), "a value"],
         [command(2, Some("shop"), 14, "GET", &[b"a key"], 0, None), "no reply"],
         [command(2, Some("shop"), 14, "SET", &[b"a", &long], 0, Some((b"+OK\r\n", 5))), "a long argument"],

@@ -19,7 +19,7 @@ fn in_front_of(answer: &'static [u8]) -> (u16, Arc<Shared>) {
     });
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
     let port = listener.local_addr().expect("an address").port();
-    let (proxy, shared) = Proxy::new(listener, address).expect("a proxy");
+    let (proxy, shared) = Proxy::new(listener, address, None).expect("a proxy");
     thread::spawn(move || proxy.run());
     (port, shared)
 }
@@ -58,7 +58,7 @@ fn closes_clients_if_the_server_is_gone() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("an address");
     let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
     let port = listener.local_addr().expect("an address").port();
-    let (proxy, shared) = Proxy::new(listener, Address::Tcp(closed)).expect("a proxy");
+    let (proxy, shared) = Proxy::new(listener, Address::Tcp(closed), None).expect("a proxy");
     let thread = thread::spawn(move || proxy.run());
     assert_eq!(ask(port, b"PING\r\n"), b"");
     shared.stop();

@@ -1,0 +1,443 @@
+//! The state that the taps, the clients' threads and the explorer share.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::report;
+use crate::sync::lock;
+use crate::tap::Decision;
+
+/// How long a client with several threads, or one that got a message, is given to stop again.
+pub(super) const SETTLES_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long a client with subscriptions is given before it counts as waiting for a message.
+pub(super) const LISTENS_AFTER: Duration = Duration::from_millis(100);
+
+/// Where a client is stopped.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Before the client's closure is called.
+    Start,
+    /// Before a command is forwarded.
+    Command(Held),
+    Point(String),
+    /// Until another client is released from the point with this name.
+    After(String),
+}
+
+/// A command that is held.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) connection: u64,
+    pub(super) name: Arc<str>,
+    /// The command and its arguments.
+    pub(super) line: String,
+    pub(super) arity: usize,
+    /// The keys, also those of the commands that EXEC executes, each with its database.
+    pub(super) keys: Vec<(u32, Vec<u8>)>,
+    pub(super) timeout: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stop {
+    pub(super) number: u64,
+    pub(super) place: Place,
+}
+
+/// A step of the schedule that is being run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Step {
+    /// The client that took it; `None` for time.
+    pub(super) client: Option<usize>,
+    pub(super) line: String,
+    pub(super) reply: Option<(Vec<u8>, u64)>,
+    pub(super) note: Option<&'static str>,
+}
+
+/// How a client's closure ended.
+pub(super) enum End {
+    Returned(Option<Box<dyn Any + Send>>, Option<String>),
+    Panicked(String),
+    /// It was unwound at a point, because the schedule had ended.
+    Unwound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// Until it stops, blocks or ends.
+    Runs,
+    /// As `Runs`, but silence since this time also counts as a stop.
+    CanRun(Instant, Duration),
+    Still,
+}
+
+/// What the explorer has to wait for.
+enum Progress {
+    Stopped,
+    Runs,
+    /// It counts as stopped if it is silent until then.
+    SettlesAt(Instant),
+}
+
+#[derive(Default)]
+pub(super) struct Connection {
+    pub(super) decision: Option<Decision>,
+    /// For each command that waits for its reply: the index of its step, if it has one.
+    pub(super) waiting: VecDeque<Option<usize>>,
+    /// The commands that are queued in its transaction, and their keys.
+    pub(super) queued: Vec<String>,
+    pub(super) queued_keys: Vec<(u32, Vec<u8>)>,
+    /// Whether the server can send it messages.
+    pub(super) is_listening: bool,
+}
+
+pub(super) struct ClientState {
+    pub(super) stops: Vec<Stop>,
+    pub(super) activity: Activity,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    /// The connections whose last command blocks, each with the id of the blocked client if it can time out.
+    pub(super) blocked: BTreeMap<u64, Option<u64>>,
+    /// The stops that its threads can leave.
+    released: Vec<u64>,
+    pub(super) has_begun: bool,
+    pub(super) end: Option<End>,
+    /// Set if its first act was [`Place::After`].
+    pub(super) begins_after: Option<String>,
+    /// Whether it never gets another step.
+    pub(super) is_dead: bool,
+    /// Whether its closure has ended while a command of it was held.
+    pub(super) gave_up: Option<String>,
+    pub(super) is_behind: bool,
+}
+
+impl ClientState {
+    fn new() -> Self {
+        Self {
+            stops: Vec::new(),
+            activity: Activity::Still,
+            connections: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            released: Vec::new(),
+            has_begun: false,
+            end: None,
+            begins_after: None,
+            is_dead: false,
+            gave_up: None,
+            is_behind: false,
+        }
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.connections.values().any(|connection| connection.is_listening)
+    }
+
+    fn progress(&self) -> Progress {
+        let is_unanswered = self.connections.iter().any(|(number, connection)| {
+            !self.blocked.contains_key(number) && connection.waiting.iter().any(Option::is_some)
+        });
+        match self.activity {
+            _ if self.is_dead => Progress::Stopped,
+            Activity::Runs => Progress::Runs,
+            Activity::CanRun(..) if is_unanswered => Progress::Runs,
+            Activity::CanRun(since, within) => Progress::SettlesAt(since + within),
+            // A client can end before the reply to its last command has arrived.
+            Activity::Still if self.end.is_some() && is_unanswered => Progress::Runs,
+            Activity::Still => Progress::Stopped,
+        }
+    }
+
+    pub(super) fn runs(&mut self) {
+        if self.end.is_some() {
+            self.activity = Activity::Still;
+            return;
+        }
+        let now = Instant::now();
+        self.activity = if !self.stops.is_empty() || !self.blocked.is_empty() {
+            Activity::CanRun(now, SETTLES_WITHIN)
+        } else if self.is_listening() {
+            Activity::CanRun(now, LISTENS_AFTER)
+        } else {
+            Activity::Runs
+        };
+    }
+}
+
+pub(super) struct State {
+    pub(super) clients: Vec<ClientState>,
+    pub(super) steps: Vec<Step>,
+    /// Whether stops no longer stop.
+    pub(super) is_free: bool,
+    /// Whether the clients' threads unwind at points.
+    pub(super) is_ending: bool,
+    next_stop: u64,
+}
+
+pub(super) struct Board {
+    state: Mutex<State>,
+    /// The explorer waits for it.
+    pub(super) changed: Condvar,
+    /// The threads of each client wait for it.
+    go: Vec<Condvar>,
+    pub(super) is_open: AtomicBool,
+}
+
+/// A client that did nothing for too long.
+pub(super) struct Stalled(pub(super) usize);
+
+impl Board {
+    pub(super) fn new(clients: usize) -> Arc<Self> {
+        let state = State {
+            clients: (0..clients).map(|_| ClientState::new()).collect(),
+            steps: Vec::new(),
+            is_free: false,
+            is_ending: false,
+            next_stop: 0,
+        };
+        let go = (0..clients).map(|_| Condvar::new()).collect();
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), go, is_open: AtomicBool::new(true) })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    // The explorer
+
+    /// Stops every client before its start.
+    pub(super) fn begin(&self) {
+        let mut state = self.state();
+        state.steps.clear();
+        (state.is_free, state.is_ending) = (false, false);
+        for index in 0..state.clients.len() {
+            let number = state.number();
+            let client = &mut state.clients[index];
+            // A client can keep its connections for the next schedule.
+            let mut connections = std::mem::take(&mut client.connections);
+            for connection in connections.values_mut() {
+                connection.waiting.iter_mut().for_each(|step| *step = None);
+            }
+            *client = ClientState { connections, ..ClientState::new() };
+            client.stops.push(Stop { number, place: Place::Start });
+        }
+    }
+
+    /// Waits until each client is stopped, blocked or has ended.
+    pub(super) fn wait_quiet(&self, within: Duration) -> Result<(), Stalled> {
+        let deadline = Instant::now() + within;
+        let mut state = self.state();
+        loop {
+            let now = Instant::now();
+            let mut until = None;
+            for index in 0..state.clients.len() {
+                match state.clients[index].progress() {
+                    Progress::Stopped => {}
+                    Progress::SettlesAt(settled) if settled <= now => state.clients[index].activity = Activity::Still,
+                    Progress::SettlesAt(settled) => {
+                        until = Some(until.map_or(settled, |other: Instant| other.min(settled)));
+                    }
+                    Progress::Runs if now >= deadline => return Err(Stalled(index)),
+                    Progress::Runs => until = until.or(Some(deadline)),
+                }
+            }
+            let Some(until) = until else { return Ok(()) };
+            let wait = until.min(deadline).saturating_duration_since(now);
+            state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits until the taps have forwarded everything that had arrived before they were woken.
+    pub(super) fn wait_caught_up(&self, wake: impl FnOnce()) {
+        let mut state = self.state();
+        for client in &mut state.clients {
+            client.is_behind = true;
+        }
+        drop(state);
+        wake();
+        let state = self.state();
+        let is_behind = |state: &mut State| state.clients.iter().any(|client| client.is_behind);
+        drop(self.changed.wait_timeout_while(state, Duration::from_secs(5), is_behind));
+    }
+
+    /// Lets a client leave a stop. Returns the index of its step. If it is a command, the tap must be woken.
+    pub(super) fn release(&self, client: usize, at: usize, decision: Decision, step: Step) -> usize {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let left = state.clients[client].stops.remove(at);
+        let index = state.steps.len();
+        state.steps.push(step);
+        let state = &mut state.clients[client];
+        let Place::Command(held) = &left.place else {
+            state.has_begun |= matches!(left.place, Place::Start);
+            state.released.push(left.number);
+            state.runs();
+            drop(guard);
+            self.go[client].notify_all();
+            return index;
+        };
+        let connection = state.connections.entry(held.connection).or_default();
+        connection.decision = Some(decision);
+        if decision != Decision::Cut {
+            connection.waiting.push_back(Some(index));
+        }
+        connection.is_listening |= matches!(&*held.name, "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "MONITOR");
+        state.runs();
+        index
+    }
+
+    /// Marks the connection as blocked, unless its reply has arrived. Returns true if it is blocked.
+    pub(super) fn block(&self, client: usize, connection: u64) -> bool {
+        let mut state = self.state();
+        let state = &mut state.clients[client];
+        let waits = state.connections.get(&connection).is_some_and(|connection| !connection.waiting.is_empty());
+        if waits {
+            state.blocked.insert(connection, None);
+            state.activity = Activity::Still;
+        }
+        waits
+    }
+
+    /// Lets the rest of the schedule run without stops.
+    pub(super) fn free(&self, wake: impl FnOnce()) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.is_free = true;
+        for (index, client) in state.clients.iter_mut().enumerate() {
+            for stop in std::mem::take(&mut client.stops) {
+                match stop.place {
+                    Place::Command(held) => {
+                        let connection = client.connections.entry(held.connection).or_default();
+                        connection.decision = Some(Decision::Forward);
+                        connection.waiting.push_back(None);
+                    }
+                    place => {
+                        state.steps.push(Step { client: Some(index), line: place.line(), ..Step::default() });
+                        client.released.push(stop.number);
+                    }
+                }
+            }
+            client.activity = if client.end.is_none() { Activity::Runs } else { Activity::Still };
+            self.go[index].notify_all();
+        }
+        drop(guard);
+        wake();
+    }
+
+    /// Closes all connections and unwinds all points. Returns the clients that have not ended in time.
+    pub(super) fn end(&self, wake: impl Fn(), within: Duration) -> Vec<usize> {
+        let mut state = self.state();
+        state.is_ending = true;
+        self.is_open.store(false, Ordering::Release);
+        for (index, client) in state.clients.iter_mut().enumerate() {
+            client.stops.clear();
+            if !client.has_begun {
+                client.end = Some(End::Unwound);
+            }
+            self.go[index].notify_all();
+        }
+        drop(state);
+        self.wait_caught_up(&wake);
+        let state = self.state();
+        let runs = |state: &mut State| state.clients.iter().any(|client| client.end.is_none());
+        let waited = self.changed.wait_timeout_while(state, within, runs).unwrap_or_else(PoisonError::into_inner).0;
+        let running = waited.clients.iter().enumerate().filter(|(_, client)| client.end.is_none());
+        let running: Vec<_> = running.map(|(index, _)| index).collect();
+        drop(waited);
+        self.wait_caught_up(&wake);
+        self.is_open.store(true, Ordering::Release);
+        running
+    }
+
+    // The threads of a client
+
+    /// Waits until the client can start. Returns false if there is nothing more to start.
+    pub(super) fn wait_start(&self, client: usize, is_over: &AtomicBool) -> bool {
+        let state = self.state();
+        let waits = |state: &mut State| {
+            let state = &state.clients[client];
+            (!state.has_begun || state.end.is_some()) && !is_over.load(Ordering::Acquire)
+        };
+        drop(self.go[client].wait_while(state, waits).unwrap_or_else(PoisonError::into_inner));
+        !is_over.load(Ordering::Acquire)
+    }
+
+    /// Wakes the threads that wait for their start.
+    pub(super) fn close(&self) {
+        // Under the lock, so that no thread is between its check and its wait.
+        let _state = self.state();
+        for go in &self.go {
+            go.notify_all();
+        }
+    }
+
+    /// Stops the thread at a point. Returns false if it must unwind.
+    pub(super) fn stop(&self, client: usize, place: Place) -> bool {
+        let mut state = self.state();
+        if state.is_ending || state.clients[client].end.is_some() {
+            return false;
+        }
+        if state.is_free {
+            state.steps.push(Step { client: Some(client), line: place.line(), ..Step::default() });
+            return true;
+        }
+        let number = state.number();
+        let this = &mut state.clients[client];
+        this.stops.push(Stop { number, place });
+        this.activity = Activity::Still;
+        self.changed.notify_one();
+        let waits = |state: &mut State| !state.is_ending && !state.clients[client].released.contains(&number);
+        let mut state = self.go[client].wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        let released = &mut state.clients[client].released;
+        let is_released = released.contains(&number);
+        released.retain(|other| *other != number);
+        is_released
+    }
+
+    /// Remembers that the client begins only after this point, if this is its first act. Returns true if it is.
+    pub(super) fn begins_after(&self, client: usize, point: &str) -> bool {
+        let mut state = self.state();
+        let own = |step: &&Step| step.client == Some(client);
+        let is_first = !state.is_free && state.steps.iter().filter(own).count() == 1;
+        if is_first {
+            state.clients[client].begins_after = Some(point.to_owned());
+        }
+        is_first
+    }
+
+    pub(super) fn ended(&self, client: usize, end: End) {
+        let mut state = self.state();
+        let is_ending = state.is_ending;
+        let this = &mut state.clients[client];
+        let held = this.stops.iter().find_map(|stop| match &stop.place {
+            Place::Command(held) => Some(held.line.clone()),
+            _ => None,
+        });
+        if !is_ending {
+            this.gave_up = held;
+        }
+        this.end = Some(end);
+        this.activity = Activity::Still;
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+impl Place {
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::Start => report::races::START.to_owned(),
+            Self::Command(held) => held.line.clone(),
+            Self::Point(name) => report::races::point(name),
+            Self::After(name) => report::races::after(name),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_stop += 1;
+        self.next_stop
+    }
+}

@@ -1,0 +1,334 @@
+//! One schedule: the steps that are possible, and the one that is taken.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::board::{Board, Held, Place, Stalled, Step};
+use super::footprint::has_written;
+use super::plan::{Fault, Plan};
+use super::space::{Chooser, Refused};
+use super::spin::Spins;
+use super::world::{Life, World};
+use crate::error::Error;
+use crate::report;
+use crate::tap::{Decision, Tap};
+
+/// How long a client can do nothing.
+const STALLS_AFTER: Duration = Duration::from_secs(5);
+
+/// The kinds of steps that can happen a limited number of times.
+pub(super) const FAULT: u8 = 0;
+pub(super) const EXPIRY: u8 = 1;
+pub(super) const TRAVEL: u8 = 2;
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    /// Lets this client leave the stop with this index.
+    Release(usize, usize, Decision),
+    /// Lets the blocking command of this client on this connection time out.
+    TimeOut(usize, u64),
+    Die(usize),
+    /// Ends a life; the index of its rule.
+    Expire(usize, Life),
+    Travel(usize),
+}
+
+/// Why a schedule has no end that could be checked.
+pub(super) enum Halted {
+    /// It fails whatever the check says.
+    Failed(String),
+    /// Every schedule that begins like this is equivalent to one that has been run.
+    Equivalent,
+    /// It must be run again, from its node with this number on.
+    Again(usize),
+    /// The exploration can't go on.
+    Broken(String),
+}
+
+impl From<Error> for Halted {
+    fn from(error: Error) -> Self {
+        Self::Broken(format!("{error:?}"))
+    }
+}
+
+/// The facts about the schedule that is being run.
+pub(super) struct Schedule<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) board: &'a Board,
+    pub(super) taps: &'a [Tap],
+    /// The points that clients begin after, known from earlier schedules.
+    pub(super) begins_after: &'a mut BTreeMap<usize, String>,
+    /// The labels of the steps taken.
+    pub(super) labels: Vec<String>,
+    pub(super) expired: Vec<String>,
+    /// The clients that a fault has struck.
+    pub(super) struck: Vec<usize>,
+    last: Option<usize>,
+    pub(super) passed: Vec<String>,
+    /// How often each fault, rule of expiry and travel has been used.
+    pub(super) used: BTreeMap<(u8, usize), usize>,
+    /// The client that began the life of a key.
+    pub(super) owners: BTreeMap<(u32, Vec<u8>), usize>,
+    pub(super) spins: Spins,
+    /// The number of the first step that goes another way in later schedules.
+    differs_from: Option<usize>,
+    /// Whether the schedule before this one was the same.
+    pub(super) is_again: bool,
+}
+
+impl<'a> Schedule<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        board: &'a Board,
+        taps: &'a [Tap],
+        begins_after: &'a mut BTreeMap<usize, String>,
+    ) -> Self {
+        Self {
+            plan,
+            board,
+            taps,
+            begins_after,
+            labels: Vec::new(),
+            expired: Vec::new(),
+            struck: Vec::new(),
+            last: None,
+            passed: Vec::new(),
+            used: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            spins: Spins::new(plan.clients.len()),
+            differs_from: None,
+            is_again: false,
+        }
+    }
+
+    /// Runs the schedule until all clients have ended.
+    pub(super) fn run(&mut self, world: &mut World<'_>, chooser: &mut Chooser) -> Result<(), Halted> {
+        let began = Instant::now();
+        loop {
+            self.settle(world)?;
+            self.check_clients()?;
+            let choices = self.choices(world)?;
+            if choices.is_empty() {
+                return self.ended();
+            }
+            let index = match chooser.choose(&choices, self.last) {
+                Ok(index) => index,
+                Err(Refused::Equivalent) => return Err(Halted::Equivalent),
+                Err(Refused::Differs(step, before, now)) => {
+                    return Err(Halted::Broken(report::races::differs(step, &before, &now)));
+                }
+                Err(Refused::Impossible(step, label)) => {
+                    return Err(Halted::Broken(report::races::impossible(step, &label)));
+                }
+            };
+            let choice = choices.into_iter().nth(index).map(|choice| (choice.label, choice.act));
+            let Some((label, act)) = choice else { return self.ended() };
+            self.labels.push(label);
+            self.take(act, world)?;
+            if began.elapsed() > self.plan.schedule_within {
+                return Err(Halted::Failed(report::races::too_long(self.plan.schedule_within)));
+            }
+        }
+    }
+
+    fn wake(&self) {
+        for tap in self.taps {
+            tap.wake();
+        }
+    }
+
+    /// Waits until no client runs, and no message and no reply is on its way.
+    fn settle(&self, world: &mut World<'_>) -> Result<(), Halted> {
+        self.wait_quiet()?;
+        let state = self.board.state();
+        let can_get = state.clients.iter().any(|client| client.is_listening() || !client.blocked.is_empty());
+        let ended = state.clients.iter().all(|client| client.end.is_some());
+        drop(state);
+        if !can_get || ended {
+            return Ok(());
+        }
+        world.fence()?;
+        self.board.wait_caught_up(|| self.wake());
+        self.wait_quiet()
+    }
+
+    fn wait_quiet(&self) -> Result<(), Halted> {
+        self.board.wait_quiet(STALLS_AFTER).map_err(|stalled| self.stalled(&stalled))
+    }
+
+    fn stalled(&self, stalled: &Stalled) -> Halted {
+        let state = self.board.state();
+        let last = state.steps.iter().rev().find(|step| step.client == Some(stalled.0));
+        let last = last.map_or(report::races::START, |step| &step.line);
+        Halted::Failed(report::races::stalled(&self.plan.clients[stalled.0].name, last, STALLS_AFTER))
+    }
+
+    /// Looks for clients that gave up, and for those whose start depends on a point.
+    fn check_clients(&mut self) -> Result<(), Halted> {
+        let state = self.board.state();
+        for (index, client) in state.clients.iter().enumerate() {
+            if let Some(line) = &client.gave_up {
+                return Err(Halted::Broken(report::races::gave_up(&self.plan.clients[index].name, line)));
+            }
+            if let Some(point) = &client.begins_after
+                && self.begins_after.get(&index) != Some(point)
+            {
+                self.begins_after.insert(index, point.clone());
+                return Err(Halted::Again(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// There is no step left: either all clients have ended, or those that have not wait for each other.
+    fn ended(&self) -> Result<(), Halted> {
+        let state = self.board.state();
+        let waiting = state.clients.iter().enumerate().filter(|(_, client)| client.end.is_none() && !client.is_dead);
+        let waiting: Vec<_> = waiting
+            .map(|(index, client)| {
+                let stop = client.stops.first().map(|stop| stop.place.line());
+                let begins = self.begins_after.get(&index).filter(|_| !client.has_begun);
+                let begins = begins.map(|point| report::races::after(point));
+                let last = state.steps.iter().rev().find(|step| step.client == Some(index));
+                let at = begins.or(stop).or(last.map(|step| step.line.clone())).unwrap_or_default();
+                (self.plan.clients[index].name.clone(), at)
+            })
+            .collect();
+        drop(state);
+        if !waiting.is_empty() {
+            return Err(Halted::Failed(report::races::deadlock(&waiting)));
+        }
+        self.differs_from.map_or(Ok(()), |step| Err(Halted::Again(step)))
+    }
+
+    fn take(&mut self, act: Act, world: &mut World<'_>) -> Result<(), Halted> {
+        match act {
+            Act::Release(client, at, decision) => self.release(client, at, decision, world),
+            Act::TimeOut(client, connection) => {
+                self.last = Some(client);
+                self.spins.other_step(Some(client));
+                let id = self.board.state().clients[client].blocked.get(&connection).copied().flatten();
+                self.note(Some(client), report::races::TIMEOUT.to_owned());
+                Ok(world.time_out(id.unwrap_or_default())?)
+            }
+            Act::Die(client) => {
+                self.use_fault(&Fault::Dying(client));
+                self.struck.push(client);
+                self.note(Some(client), report::races::DIES.to_owned());
+                self.board.state().clients[client].is_dead = true;
+                Ok(())
+            }
+            Act::Expire(index, life) => {
+                *self.used.entry((EXPIRY, index)).or_default() += 1;
+                let key = String::from_utf8_lossy(&life.1).into_owned();
+                self.spins.other_step(None);
+                self.note(None, report::races::expires(&key));
+                self.expired.push(key);
+                Ok(world.end_life(&life)?)
+            }
+            Act::Travel(index) => {
+                *self.used.entry((TRAVEL, index)).or_default() += 1;
+                let time = report::races::travels(self.plan.time[index]);
+                self.spins.other_step(None);
+                self.note(None, time.clone());
+                self.passed.push(time);
+                Ok(world.travel(self.plan.time[index])?)
+            }
+        }
+    }
+
+    fn note(&self, client: Option<usize>, line: String) {
+        self.board.state().steps.push(Step { client, line, ..Step::default() });
+    }
+
+    fn use_fault(&mut self, fault: &Fault) {
+        if let Some(kind) = self.plan.faults.iter().position(|(other, _)| other == fault) {
+            *self.used.entry((FAULT, kind)).or_default() += 1;
+        }
+    }
+
+    fn release(&mut self, client: usize, at: usize, decision: Decision, world: &mut World<'_>) -> Result<(), Halted> {
+        // The server can have closed its connection.
+        let place = self.board.state().clients[client].stops.get(at).map(|stop| stop.place.clone());
+        let Some(place) = place else { return Ok(()) };
+        let note = match decision {
+            Decision::Cut => Some(report::tap::CUT_BEFORE),
+            Decision::LoseReply => Some(report::tap::CUT_AFTER),
+            _ => None,
+        };
+        if note.is_some() {
+            let lost = decision == Decision::LoseReply;
+            self.use_fault(&if lost { Fault::LosingReply(client) } else { Fault::Cutting(client) });
+            self.struck.push(client);
+        }
+        if let Place::Point(name) = &place {
+            self.passed.push(name.clone());
+        }
+        self.last = Some(client);
+        let step = Step { client: Some(client), line: place.line(), note, ..Step::default() };
+        let Place::Command(held) = &place else {
+            self.board.release(client, at, decision, step);
+            self.spins.other_step(Some(client));
+            return Ok(());
+        };
+        let asks = has_written(&held.name, b"").is_none() && self.spins.can_repeat(client, &shape_of(held));
+        let changes = if asks { Some(world.changes()?) } else { None };
+        let blocked = if held.timeout.is_some() { world.blocked()? } else { Vec::new() };
+        let index = self.board.release(client, at, decision, step);
+        self.taps[client].wake();
+        if held.timeout.is_some() && decision != Decision::Cut {
+            self.board.wait_caught_up(|| self.wake());
+            world.fence()?;
+            self.board.wait_caught_up(|| self.wake());
+            if self.board.block(client, held.connection) && has_timeout(held) {
+                let id = world.blocked()?.into_iter().find(|id| !blocked.contains(id));
+                if let Some(blocked) = self.board.state().clients[client].blocked.get_mut(&held.connection) {
+                    *blocked = id;
+                }
+            }
+        }
+        self.after_command(client, held, index, changes, world)
+    }
+
+    /// Learns from the reply to a command.
+    fn after_command(
+        &mut self,
+        client: usize,
+        held: &Held,
+        step: usize,
+        changes: Option<u64>,
+        world: &mut World<'_>,
+    ) -> Result<(), Halted> {
+        self.wait_quiet()?;
+        let reply = self.board.state().steps.get(step).and_then(|step| step.reply.clone());
+        let reply = reply.map(|(head, _)| head).unwrap_or_default();
+        if reply.starts_with(b"-NOSCRIPT") && !self.is_again {
+            // The client loads the script now. In later schedules the server knows it.
+            self.differs_from.get_or_insert(self.labels.len() - 1);
+        }
+        let wrote = match (has_written(&held.name, &reply), changes) {
+            (Some(wrote), _) => wrote,
+            (None, Some(before)) => world.changes()? != before,
+            (None, None) => true,
+        };
+        self.spins.command(client, shape_of(held), reply, wrote);
+        if wrote {
+            for key in &held.keys {
+                self.owners.insert(key.clone(), client);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A command that is a repetition of one with the same shape.
+pub(super) fn shape_of(held: &Held) -> String {
+    let key = held.keys.first().map(|(_, key)| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+    format!("{} {key} {}", held.name, held.arity)
+}
+
+/// Whether a blocking command has a timeout other than 0.
+fn has_timeout(held: &Held) -> bool {
+    held.timeout.as_ref().is_some_and(|timeout| timeout.parse::<f64>().is_ok_and(|time| time > 0.0))
+}
