@@ -20,6 +20,8 @@ pub(super) struct Connection {
     pub(super) commands: Lane,
     pub(super) replies: Lane,
     pub(super) protocol: Protocol,
+    /// Whether the server has been told that the client sends no more.
+    pub(super) is_half_closed: bool,
     /// Writes it to the file, if the tap has one.
     pub(super) recorded: Option<Recorded>,
 }
@@ -118,7 +120,7 @@ impl Gate for ReplyGate<'_> {
 impl Connection {
     /// Moves bytes in both directions. Returns true if more might be available.
     pub(super) fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
-        let Self { client, server, commands, replies, protocol, recorded } = self;
+        let Self { client, server, commands, replies, protocol, is_half_closed, recorded } = self;
         if !server.stream.proceed()? {
             return Ok(false);
         }
@@ -146,8 +148,9 @@ impl Connection {
                 shared.has_changed();
             }
             let more_replies = more_replies?;
-            if commands.is_ended && commands.is_drained() {
-                let _ = server.stream.shutdown(Shutdown::Write);
+            // Once, because each time causes a new event.
+            if commands.is_ended && commands.is_drained() && !*is_half_closed {
+                *is_half_closed = server.stream.shutdown(Shutdown::Write).is_ok();
             }
             if replies.is_ended && replies.is_drained() {
                 return Err(Closed::Socket);

@@ -254,6 +254,7 @@ impl Proxy {
             commands: Lane::new(Side::Client, REQUEST_BYTES),
             replies: Lane::new(Side::Server, REPLY_BYTES),
             protocol,
+            is_half_closed: false,
             recorded: self.shared.recorder.connect(self.accepted),
         });
         Ok(())
