@@ -2,6 +2,8 @@
 //! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
 //! prints some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/races.rs"]
+mod races;
 #[path = "figures/tap.rs"]
 mod tap;
 
@@ -42,7 +44,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 19] = [
+    let figures: [(&str, fn()); 21] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -60,6 +62,8 @@ fn main() {
         ("tap_throughput", tap::tap_throughput),
         ("tap_framer", tap::tap_framer),
         ("sweep", tap::sweep),
+        ("races_connecting", races::races_connecting),
+        ("races_keeping", races::races_keeping),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];
