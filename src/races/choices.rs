@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::board::{ClientState, Held, Place, State, Stop};
+use super::control_connection::ControlConnection;
+use super::coordinator::{ClientState, Held, Place, State, Stop};
 use super::footprint::Footprint;
 use super::plan::Fault;
 use super::schedule::{Act, EXPIRY, FAULT, Halted, Schedule, TRAVEL, shape_of};
 use super::space::Choice;
-use super::world::World;
 use crate::error::Error;
 use crate::report;
 use crate::tap::Decision;
@@ -23,9 +23,9 @@ struct Possible {
 
 impl Schedule<'_> {
     /// Returns the steps that are possible now. There are none if all clients have ended, or wait for each other.
-    pub(super) fn choices(&mut self, world: &mut World<'_>) -> Result<Vec<Choice<Act>>, Halted> {
+    pub(super) fn choices(&mut self, control: &mut ControlConnection<'_>) -> Result<Vec<Choice<Act>>, Halted> {
         let mut possible = Possible::default();
-        let state = self.board.state();
+        let state = self.coordinator.state();
         for (index, client) in state.clients.iter().enumerate().filter(|(_, client)| !client.is_dead) {
             self.of_client(index, client, &mut possible);
         }
@@ -34,18 +34,18 @@ impl Schedule<'_> {
         if is_over {
             return Ok(Vec::new());
         }
-        self.of_time(world, &mut possible.steps)?;
+        self.of_time(control, &mut possible.steps)?;
         let Possible { mut steps, faults, mut spinning } = possible;
         steps.extend(faults);
         if steps.is_empty() && !spinning.is_empty() {
             // Only clients that repeat themselves are left. They can give up after a number of attempts.
-            if self.spins.is_exhausted() {
+            if self.loops.is_exhausted() {
                 let spun = spinning.iter().filter_map(|(choice, _)| choice.client);
                 let spun: Vec<_> = spun.map(|client| self.plan.clients[client].name.clone()).collect();
                 let lines: Vec<_> = spinning.into_iter().map(|(_, line)| line).collect();
                 return Err(Halted::Failed(report::races::spins(&spun, &lines)));
             }
-            let next = self.spins.next(spinning.len());
+            let next = self.loops.next(spinning.len());
             steps.push(spinning.swap_remove(next).0);
         }
         Ok(steps)
@@ -66,12 +66,12 @@ impl Schedule<'_> {
                 (Fault::Cutting(index), "cut", Decision::Cut),
                 (Fault::LosingReply(index), "lose-reply", Decision::LoseReply),
             ] {
-                if self.can_strike(fault) {
+                if self.can_inject(fault) {
                     let label = format!("{word}/{}", choice.label);
                     possible.faults.push(other(label, held.name.to_string(), Act::Release(index, at, decision)));
                 }
             }
-            if self.spins.is_idle(index, &shape_of(held)) {
+            if self.loops.is_idle(index, &shape_of(held)) {
                 possible.spinning.push((choice, held.line.clone()));
             } else {
                 possible.steps.push(choice);
@@ -81,23 +81,23 @@ impl Schedule<'_> {
             let timeout = other(format!("timeout/{name}"), String::new(), Act::TimeOut(index, connection));
             possible.steps.push(Choice { client: Some(index), ..timeout });
         }
-        if client.has_begun && client.end.is_none() && self.can_strike(Fault::Dying(index)) {
+        if client.has_begun && client.end.is_none() && self.can_inject(Fault::Dying(index)) {
             possible.faults.push(other(format!("die/{name}"), String::new(), Act::Die(index)));
         }
     }
 
-    /// Adds the lives that can end, and the travels.
-    fn of_time(&self, world: &mut World<'_>, steps: &mut Vec<Choice<Act>>) -> Result<(), Error> {
+    /// Adds the keys that can expire, and the travels.
+    fn of_time(&self, control: &mut ControlConnection<'_>, steps: &mut Vec<Choice<Act>>) -> Result<(), Error> {
         for (index, (rule, most)) in self.plan.expiring.iter().enumerate() {
             if !self.can_use(EXPIRY, index, *most) {
                 continue;
             }
-            for life in world.lives(&rule.pattern)? {
-                let owner = self.owners.get(&(life.0, life.1.clone()));
+            for key in control.keys_with_ttl(&rule.pattern)? {
+                let owner = self.owners.get(&(key.0, key.1.clone()));
                 if rule.client.is_none_or(|client| owner == Some(&client)) {
                     let kind = if rule.client.is_some() { "expire-own" } else { "expire" };
-                    let label = format!("{kind}/{}/{}", life.0, String::from_utf8_lossy(&life.1));
-                    steps.push(other(label, String::new(), Act::Expire(index, life)));
+                    let label = format!("{kind}/{}/{}", key.0, String::from_utf8_lossy(&key.1));
+                    steps.push(other(label, String::new(), Act::Expire(index, key)));
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Schedule<'_> {
         point.is_none_or(|point| self.passed.contains(point))
     }
 
-    fn can_strike(&self, fault: Fault) -> bool {
+    fn can_inject(&self, fault: Fault) -> bool {
         let known = self.plan.faults.iter().position(|(other, _)| *other == fault);
         known.is_some_and(|index| self.can_use(FAULT, index, self.plan.faults[index].1))
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::{io, thread};
 
-use super::board::{Board, End, Place};
-use super::quiet::quietly;
+use super::coordinator::{Coordinator, End, Place};
+use super::silent_panics::catch_silently;
 use crate::tap::Tap;
 
 /// A client of an exploration: the URLs that its code must use, and its steps outside Redis.
@@ -25,20 +25,20 @@ struct Inner {
     index: usize,
     redis_url: String,
     jobs_url: String,
-    board: Arc<Board>,
+    coordinator: Arc<Coordinator>,
 }
 
 /// The panic that ends a client's thread at a point, because the schedule is over.
 struct Unwound;
 
 impl Client {
-    pub(super) fn new(name: &str, index: usize, tap: &Tap, board: &Arc<Board>) -> Self {
+    pub(super) fn new(name: &str, index: usize, tap: &Tap, coordinator: &Arc<Coordinator>) -> Self {
         let inner = Inner {
             name: name.to_owned(),
             index,
             redis_url: tap.redis_url().to_owned(),
             jobs_url: tap.jobs_url().to_owned(),
-            board: board.clone(),
+            coordinator: coordinator.clone(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -100,13 +100,13 @@ impl Client {
     /// assert_eq!(explored.schedules(), 1);
     /// ```
     pub fn after(&self, name: &str) {
-        if !self.inner.board.begins_after(self.inner.index, name) {
+        if !self.inner.coordinator.begins_after(self.inner.index, name) {
             self.stop(Place::After(name.to_owned()));
         }
     }
 
     fn stop(&self, place: Place) {
-        if !self.inner.board.stop(self.inner.index, place) {
+        if !self.inner.coordinator.stop(self.inner.index, place) {
             // Without the panic hook: this is not a failure.
             resume_unwind(Box::new(Unwound));
         }
@@ -153,28 +153,28 @@ pub(super) type Run = Arc<dyn Fn(&Client) -> (Option<Box<dyn Any + Send>>, Optio
 /// The thread of a client, which runs its closure once in each schedule.
 pub(super) struct ClientThread {
     thread: Option<JoinHandle<()>>,
-    board: Arc<Board>,
+    coordinator: Arc<Coordinator>,
     is_over: Arc<AtomicBool>,
 }
 
 impl ClientThread {
     pub(super) fn spawn(client: Client, run: Run) -> io::Result<Self> {
-        let board = client.inner.board.clone();
+        let coordinator = client.inner.coordinator.clone();
         let is_over = Arc::new(AtomicBool::new(false));
         let flag = is_over.clone();
         let thread = thread::Builder::new().name(format!("transient-fixtures client {}", client.name()));
         let thread = thread.spawn(move || {
-            let (board, index) = (client.inner.board.clone(), client.inner.index);
-            while board.wait_start(index, &flag) {
-                let end = match quietly(|| run(&client)) {
+            let (coordinator, index) = (client.inner.coordinator.clone(), client.inner.index);
+            while coordinator.wait_start(index, &flag) {
+                let end = match catch_silently(|| run(&client)) {
                     Ok((value, failure)) => End::Returned(value, failure),
                     Err((_, panic)) if panic.is::<Unwound>() => End::Unwound,
                     Err((message, _)) => End::Panicked(message),
                 };
-                board.ended(index, end);
+                coordinator.ended(index, end);
             }
         })?;
-        Ok(Self { thread: Some(thread), board, is_over })
+        Ok(Self { thread: Some(thread), coordinator, is_over })
     }
 
     /// Does not wait for the thread: it hangs.
@@ -186,7 +186,7 @@ impl ClientThread {
 impl Drop for ClientThread {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
-        self.board.close();
+        self.coordinator.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

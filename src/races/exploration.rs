@@ -166,7 +166,7 @@ impl<'a> Exploration<'a> {
         self
     }
 
-    /// Ends the life of a key that matches this Redis glob pattern, as a step, wherever such a key has a TTL.
+    /// Makes a key that matches this Redis glob pattern and has a TTL expire, as a step of its own.
     ///
     /// A schedule has this step at most as often as this is called.
     ///
@@ -188,10 +188,9 @@ impl<'a> Exploration<'a> {
         self
     }
 
-    /// As [`expiring`](Self::expiring), for lives that this client began.
+    /// As [`expiring`](Self::expiring), for keys that this client wrote last.
     ///
-    /// A client begins the life of a key if its command names the key and writes. Use this for locks: the right code
-    /// also fails if the life of its own lock ends early.
+    /// Use this for locks: correct code fails, too, if its own lock expires early.
     ///
     /// ```
     /// use redis::Commands;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, End, Step};
 use super::client::{Client, ClientThread};
+use super::control_connection::ControlConnection;
+use super::coordinator::{Coordinator, End, Step};
 use super::exploration::{Check, Exploration, Seed};
 use super::hold::ClientHold;
 use super::outcomes::{Explored, Outcome, Outcomes};
 use super::plan::{Plan, SCHEDULES, WITHIN};
-use super::quiet::quietly;
 use super::replay;
 use super::schedule::{Halted, Schedule};
+use super::silent_panics::catch_silently;
 use super::space::{Chooser, Random, Space};
-use super::world::World;
 use crate::affinity::OneCore;
 use crate::error::Error;
 use crate::report;
@@ -51,10 +51,10 @@ enum Ran {
 /// The parts that all schedules of an exploration share.
 struct Explorer<'a> {
     plan: Plan,
-    board: Arc<Board>,
+    coordinator: Arc<Coordinator>,
     taps: Vec<Tap>,
     threads: Vec<ClientThread>,
-    world: World<'a>,
+    control: ControlConnection<'a>,
     seed: Option<Seed<'a>>,
     check: Check<'a>,
     begins_after: BTreeMap<usize, String>,
@@ -190,23 +190,23 @@ impl<'a> Exploration<'a> {
 impl<'a> Explorer<'a> {
     fn new(exploration: &Exploration<'a>, plan: Plan, check: Check<'a>) -> Result<Self, String> {
         let lease = &exploration.test_request.lease;
-        let board = Board::new(plan.clients.len());
-        let world = World::new(exploration.test_request).map_err(|error| text(&error))?;
-        let control = Control::of(lease).map_err(|error| text(&error))?;
+        let coordinator = Coordinator::new(plan.clients.len());
+        let control = ControlConnection::new(exploration.test_request).map_err(|error| text(&error))?;
+        let tap_control = Control::of(lease).map_err(|error| text(&error))?;
         let (mut taps, mut threads) = (Vec::new(), Vec::new());
         for (index, client) in plan.clients.iter().enumerate() {
-            let hold = Arc::new(ClientHold { board: board.clone(), client: index });
-            let tap = tap::tap_with(lease, control.clone(), Some(hold)).map_err(|error| text(&error))?;
-            let handle = Client::new(&client.name, index, &tap, &board);
+            let hold = Arc::new(ClientHold { coordinator: coordinator.clone(), client: index });
+            let tap = tap::tap_with(lease, tap_control.clone(), Some(hold)).map_err(|error| text(&error))?;
+            let handle = Client::new(&client.name, index, &tap, &coordinator);
             taps.push(tap);
             threads.push(ClientThread::spawn(handle, client.run.clone()).map_err(|error| error.to_string())?);
         }
         Ok(Self {
             plan,
-            board,
+            coordinator,
             taps,
             threads,
-            world,
+            control,
             seed: None,
             check,
             begins_after: BTreeMap::new(),
@@ -216,21 +216,21 @@ impl<'a> Explorer<'a> {
 
     /// Runs one schedule on clean data, and its check.
     fn schedule(&mut self, chooser: &mut Chooser) -> Result<Ran, String> {
-        self.world.clean().map_err(|error| text(&error))?;
+        self.control.clean().map_err(|error| text(&error))?;
         if let Some(seed) = &self.seed {
-            let failure = quietly(|| seed(&mut self.world.redis)).unwrap_or_else(|(panic, _)| Some(panic));
+            let failure = catch_silently(|| seed(&mut self.control.redis)).unwrap_or_else(|(panic, _)| Some(panic));
             if let Some(failure) = failure {
                 return Err(report::races::seed_failed(&failure));
             }
-            self.world.select().map_err(|error| text(&error))?;
+            self.control.select().map_err(|error| text(&error))?;
         }
-        self.board.begin();
-        let mut schedule = Schedule::new(&self.plan, &self.board, &self.taps, &mut self.begins_after);
+        self.coordinator.begin();
+        let mut schedule = Schedule::new(&self.plan, &self.coordinator, &self.taps, &mut self.begins_after);
         schedule.is_again = self.is_again;
-        let result = schedule.run(&mut self.world, chooser);
+        let result = schedule.run(&mut self.control, chooser);
         self.is_again = matches!(result, Err(Halted::Again(_)));
-        let (labels, expired, struck) = (schedule.labels, schedule.expired, schedule.struck);
-        let mut state = self.board.state();
+        let (labels, expired, faulted) = (schedule.labels, schedule.expired, schedule.faulted);
+        let mut state = self.coordinator.state();
         let steps = std::mem::take(&mut state.steps);
         let has_ended = state.clients.iter().all(|client| client.end.is_some());
         let clients = state.clients.iter_mut().zip(&self.plan.clients).map(|(client, planned)| Outcome {
@@ -247,7 +247,7 @@ impl<'a> Explorer<'a> {
         }
         drop(state);
         let failure = match result {
-            Ok(()) => client_failure(&outcomes, &struck).or_else(|| self.check(&outcomes)),
+            Ok(()) => client_failure(&outcomes, &faulted).or_else(|| self.check(&outcomes)),
             Err(Halted::Failed(failure)) => Some(failure),
             Err(halted) => {
                 self.end(has_ended)?;
@@ -271,8 +271,8 @@ impl<'a> Explorer<'a> {
 
     fn check(&mut self, outcomes: &Outcomes) -> Option<String> {
         let check = &self.check;
-        let redis = &mut self.world.redis;
-        let failure = quietly(|| check(redis, outcomes)).unwrap_or_else(|(panic, _)| Some(panic));
+        let redis = &mut self.control.redis;
+        let failure = catch_silently(|| check(redis, outcomes)).unwrap_or_else(|(panic, _)| Some(panic));
         failure.map(|failure| report::races::check_failed(&failure))
     }
 
@@ -281,7 +281,7 @@ impl<'a> Explorer<'a> {
         if has_ended {
             return Ok(());
         }
-        let running = self.board.end(|| self.taps.iter().for_each(Tap::wake), ENDS_WITHIN);
+        let running = self.coordinator.end(|| self.taps.iter().for_each(Tap::wake), ENDS_WITHIN);
         if let Some(first) = running.first() {
             let name = self.plan.clients[*first].name.clone();
             for index in running.into_iter().rev() {
@@ -289,15 +289,15 @@ impl<'a> Explorer<'a> {
             }
             return Err(report::races::stuck(&name, ENDS_WITHIN));
         }
-        self.world.fence().map_err(|error| text(&error))
+        self.control.wait_executed().map_err(|error| text(&error))
     }
 }
 
 /// A client that panicked, or failed without a fault.
-fn client_failure(outcomes: &Outcomes, struck: &[usize]) -> Option<String> {
+fn client_failure(outcomes: &Outcomes, faulted: &[usize]) -> Option<String> {
     outcomes.clients.iter().enumerate().find_map(|(index, client)| match &client.end {
         Some(End::Panicked(panic)) => Some(report::races::client_failed(&client.name, panic)),
-        Some(End::Returned(_, Some(error))) if !struck.contains(&index) => {
+        Some(End::Returned(_, Some(error))) if !faulted.contains(&index) => {
             Some(report::races::client_failed(&client.name, error))
         }
         _ => None,

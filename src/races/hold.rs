@@ -1,26 +1,26 @@
-//! The hold of a client's tap, which notes the client's commands on the board.
+//! The hold of a client's tap, which notes the client's commands on the coordinator.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::board::{Activity, Board, Held, LISTENS_AFTER, Place, SETTLES_WITHIN, Stop};
+use super::coordinator::{Activity, Coordinator, Held, LISTENS_AFTER, Place, SETTLES_WITHIN, Stop};
 use crate::report;
 use crate::tap::{Arrived, Decision, Hold};
 
 /// The hold of one client's tap.
 pub(super) struct ClientHold {
-    pub(super) board: Arc<Board>,
+    pub(super) coordinator: Arc<Coordinator>,
     pub(super) client: usize,
 }
 
 impl Hold for ClientHold {
     fn is_open(&self) -> bool {
-        self.board.is_open.load(Ordering::Acquire)
+        self.coordinator.is_open.load(Ordering::Acquire)
     }
 
     fn arrives(&self, command: Arrived<'_>) -> bool {
-        let mut state = self.board.state();
+        let mut state = self.coordinator.state();
         let is_held = command.is_boundary && !state.is_free && !state.is_ending;
         let number = state.number();
         let client = &mut state.clients[self.client];
@@ -53,26 +53,26 @@ impl Hold for ClientHold {
         client.activity = Activity::Still;
         // Whoever wakes needs the lock.
         drop(state);
-        self.board.changed.notify_one();
+        self.coordinator.changed.notify_one();
         true
     }
 
     fn decision(&self, connection: u64) -> Option<Decision> {
-        self.board.state().clients[self.client].connections.get_mut(&connection)?.decision.take()
+        self.coordinator.state().clients[self.client].connections.get_mut(&connection)?.decision.take()
     }
 
     fn replies(&self, connection: u64, head: &[u8], size: u64) {
-        let mut state = self.board.state();
+        let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
         let Some(step) = client.connections.get_mut(&connection).and_then(|known| known.waiting.pop_front()) else {
             return;
         };
         if client.blocked.remove(&connection).is_some() {
             client.runs();
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         } else if let Activity::CanRun(since, _) = &mut client.activity {
             *since = Instant::now();
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
         if let Some(step) = step.and_then(|step| state.steps.get_mut(step)) {
             step.reply = Some((head.to_vec(), size));
@@ -80,37 +80,37 @@ impl Hold for ClientHold {
     }
 
     fn pushes(&self, connection: u64) {
-        let mut state = self.board.state();
+        let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
         if client.end.is_none() && client.connections.contains_key(&connection) {
             let within = if client.stops.is_empty() { LISTENS_AFTER } else { SETTLES_WITHIN };
             client.activity = Activity::CanRun(Instant::now(), within);
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
     }
 
     fn closes(&self, connection: u64) {
-        let mut state = self.board.state();
+        let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
         let closed = client.connections.remove(&connection);
         if closed.is_some_and(|closed| closed.waiting.iter().any(Option::is_some)) {
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
         if client.blocked.remove(&connection).is_some() {
             client.runs();
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
         let count = client.stops.len();
         client.stops.retain(|stop| !matches!(&stop.place, Place::Command(held) if held.connection == connection));
         if client.stops.len() < count {
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
     }
 
     fn catches_up(&self) {
-        let mut state = self.board.state();
+        let mut state = self.coordinator.state();
         if std::mem::take(&mut state.clients[self.client].is_behind) {
-            self.board.changed.notify_one();
+            self.coordinator.changed.notify_one();
         }
     }
 }

@@ -3,22 +3,22 @@
 //! [`explore`] prepares an exploration. [`Exploration`] has an example, and the [guide](crate::guide::races) a chapter.
 //! [`stampede`] counts how often a cache's loader runs when many clients miss at once.
 
-mod board;
 mod choices;
 mod client;
+mod control_connection;
+mod coordinator;
 mod exploration;
 mod explorer;
 mod footprint;
 mod hold;
 mod outcomes;
 mod plan;
-mod quiet;
 mod replay;
+mod retry_loops;
 mod schedule;
+mod silent_panics;
 mod space;
-mod spin;
 mod stampede;
-mod world;
 
 pub use client::{Client, Returned};
 pub use exploration::{Exploration, explore};

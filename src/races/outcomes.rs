@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use super::board::End;
+use super::coordinator::End;
 use crate::report;
 
 /// How the clients of one schedule ended, for its check.
@@ -49,7 +49,7 @@ impl Outcomes {
         value
     }
 
-    /// Returns the error of a client. Only a client that a fault has struck can have one: all other errors fail the
+    /// Returns the error of a client. Only a client that had a fault can have one: all other errors fail the
     /// schedule.
     ///
     /// # Panics
@@ -75,7 +75,7 @@ impl Outcomes {
         self.of(client).is_dead
     }
 
-    /// Returns the keys whose lives [`expiring`](super::Exploration::expiring) ended, in that order.
+    /// Returns the keys that steps of [`expiring`](super::Exploration::expiring) made expire, in that order.
     #[must_use]
     pub fn expired(&self) -> &[String] {
         &self.expired

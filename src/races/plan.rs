@@ -24,11 +24,11 @@ pub(super) enum Fault {
     Dying(usize),
 }
 
-/// The keys whose lives can end.
+/// The keys that can expire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expiring {
     pub(super) pattern: String,
-    /// The client that must have begun the life.
+    /// The client that must have written the key last.
     pub(super) client: Option<usize>,
 }
 

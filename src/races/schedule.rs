@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, Held, Place, Stalled, Step};
+use super::control_connection::{ControlConnection, KeyWithTtl};
+use super::coordinator::{Coordinator, Held, Place, Stalled, Step};
 use super::footprint::has_written;
 use super::plan::{Fault, Plan};
+use super::retry_loops::RetryLoops;
 use super::space::{Chooser, Refused};
-use super::spin::Spins;
-use super::world::{Life, World};
 use crate::error::Error;
 use crate::report;
 use crate::tap::{Decision, Tap};
@@ -29,8 +29,8 @@ pub(super) enum Act {
     /// Lets the blocking command of this client on this connection time out.
     TimeOut(usize, u64),
     Die(usize),
-    /// Ends a life; the index of its rule.
-    Expire(usize, Life),
+    /// Makes a key expire; the index of its rule.
+    Expire(usize, KeyWithTtl),
     Travel(usize),
 }
 
@@ -55,22 +55,22 @@ impl From<Error> for Halted {
 /// The facts about the schedule that is being run.
 pub(super) struct Schedule<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) board: &'a Board,
+    pub(super) coordinator: &'a Coordinator,
     pub(super) taps: &'a [Tap],
     /// The points that clients begin after, known from earlier schedules.
     pub(super) begins_after: &'a mut BTreeMap<usize, String>,
     /// The labels of the steps taken.
     pub(super) labels: Vec<String>,
     pub(super) expired: Vec<String>,
-    /// The clients that a fault has struck.
-    pub(super) struck: Vec<usize>,
+    /// The clients that had a fault.
+    pub(super) faulted: Vec<usize>,
     last: Option<usize>,
     pub(super) passed: Vec<String>,
     /// How often each fault, rule of expiry and travel has been used.
     pub(super) used: BTreeMap<(u8, usize), usize>,
-    /// The client that began the life of a key.
+    /// The client that wrote a key last.
     pub(super) owners: BTreeMap<(u32, Vec<u8>), usize>,
-    pub(super) spins: Spins,
+    pub(super) loops: RetryLoops,
     /// The number of the first step that goes another way in later schedules.
     differs_from: Option<usize>,
     /// Whether the schedule before this one was the same.
@@ -80,35 +80,35 @@ pub(super) struct Schedule<'a> {
 impl<'a> Schedule<'a> {
     pub(super) fn new(
         plan: &'a Plan,
-        board: &'a Board,
+        coordinator: &'a Coordinator,
         taps: &'a [Tap],
         begins_after: &'a mut BTreeMap<usize, String>,
     ) -> Self {
         Self {
             plan,
-            board,
+            coordinator,
             taps,
             begins_after,
             labels: Vec::new(),
             expired: Vec::new(),
-            struck: Vec::new(),
+            faulted: Vec::new(),
             last: None,
             passed: Vec::new(),
             used: BTreeMap::new(),
             owners: BTreeMap::new(),
-            spins: Spins::new(plan.clients.len()),
+            loops: RetryLoops::new(plan.clients.len()),
             differs_from: None,
             is_again: false,
         }
     }
 
     /// Runs the schedule until all clients have ended.
-    pub(super) fn run(&mut self, world: &mut World<'_>, chooser: &mut Chooser) -> Result<(), Halted> {
+    pub(super) fn run(&mut self, control: &mut ControlConnection<'_>, chooser: &mut Chooser) -> Result<(), Halted> {
         let began = Instant::now();
         loop {
-            self.settle(world)?;
+            self.settle(control)?;
             self.check_clients()?;
-            let choices = self.choices(world)?;
+            let choices = self.choices(control)?;
             if choices.is_empty() {
                 return self.ended();
             }
@@ -125,7 +125,7 @@ impl<'a> Schedule<'a> {
             let choice = choices.into_iter().nth(index).map(|choice| (choice.label, choice.act));
             let Some((label, act)) = choice else { return self.ended() };
             self.labels.push(label);
-            self.take(act, world)?;
+            self.take(act, control)?;
             if began.elapsed() > self.plan.schedule_within {
                 return Err(Halted::Failed(report::races::too_long(self.plan.schedule_within)));
             }
@@ -139,26 +139,26 @@ impl<'a> Schedule<'a> {
     }
 
     /// Waits until no client runs, and no message and no reply is on its way.
-    fn settle(&self, world: &mut World<'_>) -> Result<(), Halted> {
-        self.wait_quiet()?;
-        let state = self.board.state();
+    fn settle(&self, control: &mut ControlConnection<'_>) -> Result<(), Halted> {
+        self.wait_idle()?;
+        let state = self.coordinator.state();
         let can_get = state.clients.iter().any(|client| client.is_listening() || !client.blocked.is_empty());
         let ended = state.clients.iter().all(|client| client.end.is_some());
         drop(state);
         if !can_get || ended {
             return Ok(());
         }
-        world.fence()?;
-        self.board.wait_caught_up(|| self.wake());
-        self.wait_quiet()
+        control.wait_executed()?;
+        self.coordinator.wait_caught_up(|| self.wake());
+        self.wait_idle()
     }
 
-    fn wait_quiet(&self) -> Result<(), Halted> {
-        self.board.wait_quiet(STALLS_AFTER).map_err(|stalled| self.stalled(&stalled))
+    fn wait_idle(&self) -> Result<(), Halted> {
+        self.coordinator.wait_idle(STALLS_AFTER).map_err(|stalled| self.stalled(&stalled))
     }
 
     fn stalled(&self, stalled: &Stalled) -> Halted {
-        let state = self.board.state();
+        let state = self.coordinator.state();
         let last = state.steps.iter().rev().find(|step| step.client == Some(stalled.0));
         let last = last.map_or(report::races::START, |step| &step.line);
         Halted::Failed(report::races::stalled(&self.plan.clients[stalled.0].name, last, STALLS_AFTER))
@@ -166,7 +166,7 @@ impl<'a> Schedule<'a> {
 
     /// Looks for clients that gave up, and for those whose start depends on a point.
     fn check_clients(&mut self) -> Result<(), Halted> {
-        let state = self.board.state();
+        let state = self.coordinator.state();
         for (index, client) in state.clients.iter().enumerate() {
             if let Some(line) = &client.gave_up {
                 return Err(Halted::Broken(report::races::gave_up(&self.plan.clients[index].name, line)));
@@ -183,7 +183,7 @@ impl<'a> Schedule<'a> {
 
     /// There is no step left: either all clients have ended, or those that have not wait for each other.
     fn ended(&self) -> Result<(), Halted> {
-        let state = self.board.state();
+        let state = self.coordinator.state();
         let waiting = state.clients.iter().enumerate().filter(|(_, client)| client.end.is_none() && !client.is_dead);
         let waiting: Vec<_> = waiting
             .map(|(index, client)| {
@@ -202,44 +202,44 @@ impl<'a> Schedule<'a> {
         self.differs_from.map_or(Ok(()), |step| Err(Halted::Again(step)))
     }
 
-    fn take(&mut self, act: Act, world: &mut World<'_>) -> Result<(), Halted> {
+    fn take(&mut self, act: Act, control: &mut ControlConnection<'_>) -> Result<(), Halted> {
         match act {
-            Act::Release(client, at, decision) => self.release(client, at, decision, world),
+            Act::Release(client, at, decision) => self.release(client, at, decision, control),
             Act::TimeOut(client, connection) => {
                 self.last = Some(client);
-                self.spins.other_step(Some(client));
-                let id = self.board.state().clients[client].blocked.get(&connection).copied().flatten();
+                self.loops.other_step(Some(client));
+                let id = self.coordinator.state().clients[client].blocked.get(&connection).copied().flatten();
                 self.note(Some(client), report::races::TIMEOUT.to_owned());
-                Ok(world.time_out(id.unwrap_or_default())?)
+                Ok(control.time_out(id.unwrap_or_default())?)
             }
             Act::Die(client) => {
                 self.use_fault(&Fault::Dying(client));
-                self.struck.push(client);
+                self.faulted.push(client);
                 self.note(Some(client), report::races::DIES.to_owned());
-                self.board.state().clients[client].is_dead = true;
+                self.coordinator.state().clients[client].is_dead = true;
                 Ok(())
             }
-            Act::Expire(index, life) => {
+            Act::Expire(index, key) => {
                 *self.used.entry((EXPIRY, index)).or_default() += 1;
-                let key = String::from_utf8_lossy(&life.1).into_owned();
-                self.spins.other_step(None);
-                self.note(None, report::races::expires(&key));
-                self.expired.push(key);
-                Ok(world.end_life(&life)?)
+                let shown = String::from_utf8_lossy(&key.1).into_owned();
+                self.loops.other_step(None);
+                self.note(None, report::races::expires(&shown));
+                self.expired.push(shown);
+                Ok(control.expire(&key)?)
             }
             Act::Travel(index) => {
                 *self.used.entry((TRAVEL, index)).or_default() += 1;
                 let time = report::races::travels(self.plan.time[index]);
-                self.spins.other_step(None);
+                self.loops.other_step(None);
                 self.note(None, time.clone());
                 self.passed.push(time);
-                Ok(world.travel(self.plan.time[index])?)
+                Ok(control.travel(self.plan.time[index])?)
             }
         }
     }
 
     fn note(&self, client: Option<usize>, line: String) {
-        self.board.state().steps.push(Step { client, line, ..Step::default() });
+        self.coordinator.state().steps.push(Step { client, line, ..Step::default() });
     }
 
     fn use_fault(&mut self, fault: &Fault) {
@@ -248,9 +248,15 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn release(&mut self, client: usize, at: usize, decision: Decision, world: &mut World<'_>) -> Result<(), Halted> {
+    fn release(
+        &mut self,
+        client: usize,
+        at: usize,
+        decision: Decision,
+        control: &mut ControlConnection<'_>,
+    ) -> Result<(), Halted> {
         // The server can have closed its connection.
-        let place = self.board.state().clients[client].stops.get(at).map(|stop| stop.place.clone());
+        let place = self.coordinator.state().clients[client].stops.get(at).map(|stop| stop.place.clone());
         let Some(place) = place else { return Ok(()) };
         let note = match decision {
             Decision::Cut => Some(report::tap::CUT_BEFORE),
@@ -260,7 +266,7 @@ impl<'a> Schedule<'a> {
         if note.is_some() {
             let lost = decision == Decision::LoseReply;
             self.use_fault(&if lost { Fault::LosingReply(client) } else { Fault::Cutting(client) });
-            self.struck.push(client);
+            self.faulted.push(client);
         }
         if let Place::Point(name) = &place {
             self.passed.push(name.clone());
@@ -268,27 +274,27 @@ impl<'a> Schedule<'a> {
         self.last = Some(client);
         let step = Step { client: Some(client), line: place.line(), note, ..Step::default() };
         let Place::Command(held) = &place else {
-            self.board.release(client, at, decision, step);
-            self.spins.other_step(Some(client));
+            self.coordinator.release(client, at, decision, step);
+            self.loops.other_step(Some(client));
             return Ok(());
         };
-        let asks = has_written(&held.name, b"").is_none() && self.spins.can_repeat(client, &shape_of(held));
-        let changes = if asks { Some(world.changes()?) } else { None };
-        let blocked = if held.timeout.is_some() { world.blocked()? } else { Vec::new() };
-        let index = self.board.release(client, at, decision, step);
+        let asks = has_written(&held.name, b"").is_none() && self.loops.can_repeat(client, &shape_of(held));
+        let changes = if asks { Some(control.changes()?) } else { None };
+        let blocked = if held.timeout.is_some() { control.blocked()? } else { Vec::new() };
+        let index = self.coordinator.release(client, at, decision, step);
         self.taps[client].wake();
         if held.timeout.is_some() && decision != Decision::Cut {
-            self.board.wait_caught_up(|| self.wake());
-            world.fence()?;
-            self.board.wait_caught_up(|| self.wake());
-            if self.board.block(client, held.connection) && has_timeout(held) {
-                let id = world.blocked()?.into_iter().find(|id| !blocked.contains(id));
-                if let Some(blocked) = self.board.state().clients[client].blocked.get_mut(&held.connection) {
+            self.coordinator.wait_caught_up(|| self.wake());
+            control.wait_executed()?;
+            self.coordinator.wait_caught_up(|| self.wake());
+            if self.coordinator.block(client, held.connection) && has_timeout(held) {
+                let id = control.blocked()?.into_iter().find(|id| !blocked.contains(id));
+                if let Some(blocked) = self.coordinator.state().clients[client].blocked.get_mut(&held.connection) {
                     *blocked = id;
                 }
             }
         }
-        self.after_command(client, held, index, changes, world)
+        self.after_command(client, held, index, changes, control)
     }
 
     /// Learns from the reply to a command.
@@ -298,10 +304,10 @@ impl<'a> Schedule<'a> {
         held: &Held,
         step: usize,
         changes: Option<u64>,
-        world: &mut World<'_>,
+        control: &mut ControlConnection<'_>,
     ) -> Result<(), Halted> {
-        self.wait_quiet()?;
-        let reply = self.board.state().steps.get(step).and_then(|step| step.reply.clone());
+        self.wait_idle()?;
+        let reply = self.coordinator.state().steps.get(step).and_then(|step| step.reply.clone());
         let reply = reply.map(|(head, _)| head).unwrap_or_default();
         if reply.starts_with(b"-NOSCRIPT") && !self.is_again {
             // The client loads the script now. In later schedules the server knows it.
@@ -309,10 +315,10 @@ impl<'a> Schedule<'a> {
         }
         let wrote = match (has_written(&held.name, &reply), changes) {
             (Some(wrote), _) => wrote,
-            (None, Some(before)) => world.changes()? != before,
+            (None, Some(before)) => control.changes()? != before,
             (None, None) => true,
         };
-        self.spins.command(client, shape_of(held), reply, wrote);
+        self.loops.command(client, shape_of(held), reply, wrote);
         if wrote {
             for key in &held.keys {
                 self.owners.insert(key.clone(), client);

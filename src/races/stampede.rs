@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, End, Place, Step};
 use super::client::{Client, ClientThread, Returned};
+use super::control_connection::ControlConnection;
+use super::coordinator::{Coordinator, End, Place, Step};
 use super::hold::ClientHold;
-use super::world::World;
 use crate::report;
 use crate::request::TestRequest;
 use crate::sync::poll_until;
@@ -93,39 +93,39 @@ fn loads(
 ) -> Result<usize, String> {
     let text = |error: crate::Error| format!("{error:?}");
     let run: super::client::Run = Arc::new(run);
-    let board = Board::new(clients);
-    let mut world = World::new(test_request).map_err(text)?;
-    let control = Control::of(&test_request.lease).map_err(text)?;
+    let coordinator = Coordinator::new(clients);
+    let mut control = ControlConnection::new(test_request).map_err(text)?;
+    let tap_control = Control::of(&test_request.lease).map_err(text)?;
     let (mut taps, mut threads): (Vec<Tap>, Vec<ClientThread>) = (Vec::new(), Vec::new());
     for index in 0..clients {
-        let hold = Arc::new(ClientHold { board: board.clone(), client: index });
-        let tap = tap::tap_with(&test_request.lease, control.clone(), Some(hold)).map_err(text)?;
-        let client = Client::new(&format!("client {}", index + 1), index, &tap, &board);
+        let hold = Arc::new(ClientHold { coordinator: coordinator.clone(), client: index });
+        let tap = tap::tap_with(&test_request.lease, tap_control.clone(), Some(hold)).map_err(text)?;
+        let client = Client::new(&format!("client {}", index + 1), index, &tap, &coordinator);
         taps.push(tap);
         threads.push(ClientThread::spawn(client, run.clone()).map_err(|error| error.to_string())?);
     }
-    board.begin();
+    coordinator.begin();
     // First the starts, then the first commands.
     for is_start in [true, false] {
         for (client, tap) in taps.iter().enumerate() {
             let stops = |place: &Place| matches!(place, Place::Start) == is_start && !matches!(place, Place::Point(_));
-            let at = board.state().clients[client].stops.iter().position(|stop| stops(&stop.place));
+            let at = coordinator.state().clients[client].stops.iter().position(|stop| stops(&stop.place));
             let Some(at) = at else { continue };
-            board.release(client, at, Decision::Forward, Step::default());
+            coordinator.release(client, at, Decision::Forward, Step::default());
             tap.wake();
         }
-        if board.wait_quiet(WITHIN).is_err() {
-            end(&board, &taps, threads);
+        if coordinator.wait_idle(WITHIN).is_err() {
+            end(&coordinator, &taps, threads);
             return Err(report::races::stampede_stuck(WITHIN));
         }
     }
-    world.fence().map_err(text)?;
-    board.free(|| taps.iter().for_each(Tap::wake));
+    control.wait_executed().map_err(text)?;
+    coordinator.free(|| taps.iter().for_each(Tap::wake));
     let every = Duration::from_millis(1);
     let ended = poll_until(Instant::now() + WITHIN, every, || {
-        board.state().clients.iter().all(|client| client.end.is_some()).then_some(())
+        coordinator.state().clients.iter().all(|client| client.end.is_some()).then_some(())
     });
-    let state = board.state();
+    let state = coordinator.state();
     let load = report::races::point(LOAD);
     let loads = state.steps.iter().filter(|step| step.line == load).count();
     let failure = state.clients.iter().enumerate().find_map(|(index, client)| match &client.end {
@@ -136,15 +136,15 @@ fn loads(
     });
     drop(state);
     if ended.is_none() {
-        end(&board, &taps, threads);
+        end(&coordinator, &taps, threads);
         return Err(report::races::stampede_stuck(WITHIN));
     }
     failure.map_or(Ok(loads), Err)
 }
 
 /// Ends the clients that have not ended.
-fn end(board: &Board, taps: &[Tap], mut threads: Vec<ClientThread>) {
-    let running = board.end(|| taps.iter().for_each(Tap::wake), Duration::from_secs(5));
+fn end(coordinator: &Coordinator, taps: &[Tap], mut threads: Vec<ClientThread>) {
+    let running = coordinator.end(|| taps.iter().for_each(Tap::wake), Duration::from_secs(5));
     for index in running.into_iter().rev() {
         threads.swap_remove(index).abandon();
     }

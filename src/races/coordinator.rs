@@ -175,7 +175,7 @@ pub(super) struct State {
     next_stop: u64,
 }
 
-pub(super) struct Board {
+pub(super) struct Coordinator {
     state: Mutex<State>,
     /// The explorer waits for it.
     pub(super) changed: Condvar,
@@ -187,7 +187,7 @@ pub(super) struct Board {
 /// A client that did nothing for too long.
 pub(super) struct Stalled(pub(super) usize);
 
-impl Board {
+impl Coordinator {
     pub(super) fn new(clients: usize) -> Arc<Self> {
         let state = State {
             clients: (0..clients).map(|_| ClientState::new()).collect(),
@@ -225,7 +225,7 @@ impl Board {
     }
 
     /// Waits until each client is stopped, blocked or has ended.
-    pub(super) fn wait_quiet(&self, within: Duration) -> Result<(), Stalled> {
+    pub(super) fn wait_idle(&self, within: Duration) -> Result<(), Stalled> {
         let deadline = Instant::now() + within;
         let mut state = self.state();
         loop {

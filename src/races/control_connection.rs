@@ -10,8 +10,8 @@ use crate::request::TestRequest;
 use crate::sync::poll_until;
 
 /// The keys that match a pattern and have a TTL: database, key, and the time at which it ends, in milliseconds.
-const LIVES: &str = "
-local lives = {}
+const KEYS_WITH_TTL: &str = "
+local keys = {}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for at = 2, #ARGV do
@@ -19,21 +19,21 @@ for at = 2, #ARGV do
     for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
         local left = redis.call('PTTL', key)
         if left >= 0 then
-            lives[#lives + 1] = {tonumber(ARGV[at]), key, now + left}
+            keys[#keys + 1] = {tonumber(ARGV[at]), key, now + left}
         end
     end
 end
-return lives
+return keys
 ";
 
-pub(super) type Life = (u32, Vec<u8>, u64);
+pub(super) type KeyWithTtl = (u32, Vec<u8>, u64);
 
-pub(super) struct World<'a> {
+pub(super) struct ControlConnection<'a> {
     test_request: &'a TestRequest,
     pub(super) redis: Connection,
 }
 
-impl<'a> World<'a> {
+impl<'a> ControlConnection<'a> {
     pub(super) fn new(test_request: &'a TestRequest) -> Result<Self, Error> {
         let redis = test_request.lease.connect(Database::Sessions)?;
         Ok(Self { test_request, redis })
@@ -55,7 +55,7 @@ impl<'a> World<'a> {
     ///
     /// The first reply proves that the server has read our command, and therefore all earlier ones. It can still have
     /// to execute some of them in this round of its event loop, so the second question waits for the next round.
-    pub(super) fn fence(&mut self) -> Result<(), Error> {
+    pub(super) fn wait_executed(&mut self) -> Result<(), Error> {
         self.answered(|redis| {
             cmd("PING").exec(redis)?;
             cmd("PING").exec(redis)
@@ -81,19 +81,19 @@ impl<'a> World<'a> {
         self.test_request.travel(time)
     }
 
-    /// Returns the lives of keys that match a pattern, in a stable order.
-    pub(super) fn lives(&mut self, pattern: &str) -> Result<Vec<Life>, Error> {
+    /// Returns the keys that match a pattern and have a TTL, in a stable order.
+    pub(super) fn keys_with_ttl(&mut self, pattern: &str) -> Result<Vec<KeyWithTtl>, Error> {
         let databases = self.test_request.lease.databases();
-        let mut lives: Vec<Life> =
-            self.answered(|redis| cmd("EVAL").arg(LIVES).arg(0).arg(pattern).arg(&databases).query(redis))?;
-        lives.sort();
-        Ok(lives)
+        let mut keys: Vec<KeyWithTtl> =
+            self.answered(|redis| cmd("EVAL").arg(KEYS_WITH_TTL).arg(0).arg(pattern).arg(&databases).query(redis))?;
+        keys.sort();
+        Ok(keys)
     }
 
-    /// Ends the life of a key.
+    /// Makes a key expire.
     ///
     /// Deleting it is faster than to let it expire, but shows to clients that listen to events of keys.
-    pub(super) fn end_life(&mut self, (database, key, _): &Life) -> Result<(), Error> {
+    pub(super) fn expire(&mut self, (database, key, _): &KeyWithTtl) -> Result<(), Error> {
         let [sessions, _] = self.test_request.lease.databases();
         self.answered(|redis| {
             let (_, events): (String, String) =

@@ -15,7 +15,7 @@ struct Command {
 }
 
 /// The commands of each client in the current schedule.
-pub(super) struct Spins {
+pub(super) struct RetryLoops {
     commands: Vec<Vec<Command>>,
     /// The number of steps of each client that were not idle, and of those of time.
     busy: Vec<usize>,
@@ -23,7 +23,7 @@ pub(super) struct Spins {
     attempts: usize,
 }
 
-impl Spins {
+impl RetryLoops {
     pub(super) fn new(clients: usize) -> Self {
         Self { commands: (0..clients).map(|_| Vec::new()).collect(), busy: vec![0; clients], of_time: 0, attempts: 0 }
     }
@@ -90,43 +90,43 @@ impl Spins {
 mod tests {
     use super::*;
 
-    fn poll(spins: &mut Spins, client: usize) {
-        spins.command(client, "GET lock 2".to_owned(), b"$1\r\na\r\n".to_vec(), false);
+    fn poll(loops: &mut RetryLoops, client: usize) {
+        loops.command(client, "GET lock 2".to_owned(), b"$1\r\na\r\n".to_vec(), false);
     }
 
     #[test]
     fn the_third_repetition_is_idle_until_another_step() {
-        let mut spins = Spins::new(2);
-        poll(&mut spins, 0);
-        assert!(!spins.is_idle(0, "GET lock 2"));
-        poll(&mut spins, 0);
-        assert!(spins.is_idle(0, "GET lock 2") && !spins.is_idle(0, "GET other 2"));
-        spins.command(1, "SET a 3".to_owned(), b"+OK\r\n".to_vec(), true);
-        assert!(!spins.is_idle(0, "GET lock 2"));
-        poll(&mut spins, 0);
-        assert!(spins.is_idle(0, "GET lock 2"));
-        spins.other_step(None);
-        assert!(!spins.is_idle(0, "GET lock 2"));
+        let mut loops = RetryLoops::new(2);
+        poll(&mut loops, 0);
+        assert!(!loops.is_idle(0, "GET lock 2"));
+        poll(&mut loops, 0);
+        assert!(loops.is_idle(0, "GET lock 2") && !loops.is_idle(0, "GET other 2"));
+        loops.command(1, "SET a 3".to_owned(), b"+OK\r\n".to_vec(), true);
+        assert!(!loops.is_idle(0, "GET lock 2"));
+        poll(&mut loops, 0);
+        assert!(loops.is_idle(0, "GET lock 2"));
+        loops.other_step(None);
+        assert!(!loops.is_idle(0, "GET lock 2"));
     }
 
     #[test]
     fn a_loop_that_writes_is_never_idle() {
-        let mut spins = Spins::new(1);
+        let mut loops = RetryLoops::new(1);
         for _ in 0..6 {
-            spins.command(0, "INCR a 2".to_owned(), b":1\r\n".to_vec(), true);
-            assert!(!spins.is_idle(0, "INCR a 2"));
+            loops.command(0, "INCR a 2".to_owned(), b":1\r\n".to_vec(), true);
+            assert!(!loops.is_idle(0, "INCR a 2"));
         }
     }
 
     #[test]
     fn loops_of_several_commands_are_found() {
-        let mut spins = Spins::new(1);
+        let mut loops = RetryLoops::new(1);
         for _ in 0..2 {
-            assert!(!spins.is_idle(0, "EXISTS a 2"));
+            assert!(!loops.is_idle(0, "EXISTS a 2"));
             for command in ["EXISTS a 2", "PTTL a 2", "GET b 2"] {
-                spins.command(0, command.to_owned(), b":1\r\n".to_vec(), false);
+                loops.command(0, command.to_owned(), b":1\r\n".to_vec(), false);
             }
         }
-        assert!(spins.is_idle(0, "EXISTS a 2"));
+        assert!(loops.is_idle(0, "EXISTS a 2"));
     }
 }
