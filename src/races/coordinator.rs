@@ -16,6 +16,9 @@ pub(super) const SETTLES_WITHIN: Duration = Duration::from_millis(50);
 /// How long a client with subscriptions is given before it counts as waiting for a message.
 pub(super) const LISTENS_AFTER: Duration = Duration::from_millis(100);
 
+/// Silence is counted in slices, and a longer wait counts as one: on a busy machine clients get more time, too.
+const SLICE: Duration = Duration::from_millis(5);
+
 /// Where a client is stopped.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
@@ -69,8 +72,8 @@ pub(super) enum End {
 pub(super) enum Activity {
     /// Until it stops, blocks or ends.
     Runs,
-    /// As `Runs`, but silence since this time also counts as a stop.
-    CanRun(Instant, Duration),
+    /// As `Runs`, but silence also counts as a stop: how long it has lasted, and how long it must last.
+    CanRun(Duration, Duration),
     Still,
 }
 
@@ -78,8 +81,8 @@ pub(super) enum Activity {
 enum Progress {
     Stopped,
     Runs,
-    /// It counts as stopped if it is silent until then.
-    SettlesAt(Instant),
+    /// It counts as stopped if it is silent for this long.
+    SettlesIn(Duration),
 }
 
 #[derive(Default)]
@@ -142,7 +145,7 @@ impl ClientState {
             _ if self.is_dead => Progress::Stopped,
             Activity::Runs => Progress::Runs,
             Activity::CanRun(..) if is_unanswered => Progress::Runs,
-            Activity::CanRun(since, within) => Progress::SettlesAt(since + within),
+            Activity::CanRun(silent, within) => Progress::SettlesIn(within.saturating_sub(silent)),
             // A client can end before the reply to its last command has arrived.
             Activity::Still if self.end.is_some() && is_unanswered => Progress::Runs,
             Activity::Still => Progress::Stopped,
@@ -154,11 +157,10 @@ impl ClientState {
             self.activity = Activity::Still;
             return;
         }
-        let now = Instant::now();
         self.activity = if !self.stops.is_empty() || !self.blocked.is_empty() {
-            Activity::CanRun(now, SETTLES_WITHIN)
+            Activity::CanRun(Duration::ZERO, SETTLES_WITHIN)
         } else if self.is_listening() {
-            Activity::CanRun(now, LISTENS_AFTER)
+            Activity::CanRun(Duration::ZERO, LISTENS_AFTER)
         } else {
             Activity::Runs
         };
@@ -228,22 +230,27 @@ impl Coordinator {
     pub(super) fn wait_idle(&self, within: Duration) -> Result<(), Stalled> {
         let deadline = Instant::now() + within;
         let mut state = self.state();
+        let mut last = Instant::now();
         loop {
             let now = Instant::now();
-            let mut until = None;
+            let passed = now.duration_since(std::mem::replace(&mut last, now)).min(SLICE);
+            let mut wait: Option<Duration> = None;
             for index in 0..state.clients.len() {
-                match state.clients[index].progress() {
+                let client = &mut state.clients[index];
+                if let Activity::CanRun(silent, _) = &mut client.activity {
+                    *silent += passed;
+                }
+                match client.progress() {
                     Progress::Stopped => {}
-                    Progress::SettlesAt(settled) if settled <= now => state.clients[index].activity = Activity::Still,
-                    Progress::SettlesAt(settled) => {
-                        until = Some(until.map_or(settled, |other: Instant| other.min(settled)));
+                    Progress::SettlesIn(Duration::ZERO) => client.activity = Activity::Still,
+                    Progress::SettlesIn(left) => {
+                        wait = Some(wait.map_or(left, |other| other.min(left)).min(SLICE));
                     }
                     Progress::Runs if now >= deadline => return Err(Stalled(index)),
-                    Progress::Runs => until = until.or(Some(deadline)),
+                    Progress::Runs => wait = wait.or(Some(deadline.saturating_duration_since(now))),
                 }
             }
-            let Some(until) = until else { return Ok(()) };
-            let wait = until.min(deadline).saturating_duration_since(now);
+            let Some(wait) = wait else { return Ok(()) };
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

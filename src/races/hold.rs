@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::coordinator::{Activity, Coordinator, Held, LISTENS_AFTER, Place, SETTLES_WITHIN, Stop};
 use crate::report;
@@ -70,8 +70,8 @@ impl Hold for ClientHold {
         if client.blocked.remove(&connection).is_some() {
             client.runs();
             self.coordinator.changed.notify_one();
-        } else if let Activity::CanRun(since, _) = &mut client.activity {
-            *since = Instant::now();
+        } else if let Activity::CanRun(silent, _) = &mut client.activity {
+            *silent = Duration::ZERO;
             self.coordinator.changed.notify_one();
         }
         if let Some(step) = step.and_then(|step| state.steps.get_mut(step)) {
@@ -84,7 +84,7 @@ impl Hold for ClientHold {
         let client = &mut state.clients[self.client];
         if client.end.is_none() && client.connections.contains_key(&connection) {
             let within = if client.stops.is_empty() { LISTENS_AFTER } else { SETTLES_WITHIN };
-            client.activity = Activity::CanRun(Instant::now(), within);
+            client.activity = Activity::CanRun(Duration::ZERO, within);
             self.coordinator.changed.notify_one();
         }
     }

@@ -10,6 +10,7 @@ use transient_fixtures::{Provider, TestRequest, clean_redis, get_jobs_redis, get
 use super::connect;
 use crate::child::Child;
 use crate::golden::golden;
+use crate::own_server::own_provider;
 use crate::panics::panic_of;
 
 #[rstest]
@@ -225,7 +226,7 @@ fn a_restart_loses_data_scripts_and_all_connections(test_request: TestRequest) {
 /// Otherwise the fault would be missing without notice.
 #[test]
 fn a_rule_that_the_server_refuses_is_reported() {
-    let child = Child::test("tap::rules::has_no_permission_for_scripts").env("TRANSIENT_PROVIDER", "process");
+    let child = Child::test("tap::rules::has_no_permission_for_scripts").env("TRANSIENT_PROVIDER", own_provider());
     let ended = child.run();
     ended.assert_passed();
     assert!(ended.output.contains("'eval' command"), "{}", ended.output);
