@@ -253,20 +253,26 @@ impl<'a> Explorer<'a> {
                 self.end(has_ended)?;
                 return match halted {
                     Halted::Again(depth) => Ok(Ran::Again(depth)),
-                    Halted::Broken(report) => {
-                        let columns: Vec<_> = self.plan.clients.iter().map(|client| client.name.as_str()).collect();
-                        let rows: Vec<_> = steps.iter().map(row).collect();
-                        Err(report::races::broken(&report, &report::races::diagram(&columns, &rows)))
-                    }
+                    Halted::Broken(report) => Err(self.broken(&report, &steps)),
                     Halted::Equivalent | Halted::Failed(_) => Ok(Ran::Equivalent),
                 };
             }
         };
-        self.end(has_ended)?;
-        let Some(message) = failure else { return Ok(Ran::Passed) };
+        let ended = self.end(has_ended);
+        let Some(message) = failure else { return ended.map(|()| Ran::Passed) };
+        if let Err(stuck) = ended {
+            return Err(self.broken(&format!("{message}\n{stuck}"), &steps));
+        }
         let order: Vec<_> = steps.iter().filter_map(|step| step.client).collect();
         let switches = order.windows(2).filter(|pair| pair[0] != pair[1]).count();
         Ok(Ran::Failed(Failure { number: None, message, steps, labels, switches }))
+    }
+
+    /// Returns the report of a schedule after which the exploration can't go on.
+    fn broken(&self, report: &str, steps: &[Step]) -> String {
+        let columns: Vec<_> = self.plan.clients.iter().map(|client| client.name.as_str()).collect();
+        let rows: Vec<_> = steps.iter().map(row).collect();
+        report::races::broken(report, &report::races::diagram(&columns, &rows))
     }
 
     fn check(&mut self, outcomes: &Outcomes) -> Option<String> {

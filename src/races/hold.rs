@@ -73,6 +73,9 @@ impl Hold for ClientHold {
         } else if let Activity::CanRun(silent, _) = &mut client.activity {
             *silent = Duration::ZERO;
             self.coordinator.changed.notify_one();
+        } else if client.end.is_some() {
+            // It ended before the reply to its last command.
+            self.coordinator.changed.notify_one();
         }
         if let Some(step) = step.and_then(|step| state.steps.get_mut(step)) {
             step.reply = Some((head.to_vec(), size));

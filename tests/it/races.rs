@@ -5,6 +5,8 @@ mod steps;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
 
 use redis::{Commands, Connection, RedisResult};
@@ -122,16 +124,17 @@ fn a_replay_runs_one_schedule() {
 #[rstest]
 #[clean_redis]
 fn a_client_that_is_silent_is_named(test_request: TestRequest) {
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let (sender, receiver) = mpsc::channel::<()>();
     let receiver = Mutex::new(receiver);
     let silent = move |client: &Client| -> RedisResult<()> {
         connect(client)?.set::<_, _, ()>("a", 1)?;
-        let _ = receiver.lock().unwrap().recv_timeout(Duration::from_secs(7));
+        let _ = receiver.lock().unwrap().recv();
         Ok(())
     };
     let text = failure(|| races::explore(&test_request).client("silent", silent).max_schedules(1).check(|_, _| ()));
     drop(sender);
     assert!(text.contains("\"silent\"") && text.contains(golden("races::stalled")), "{text}");
+    assert!(text.contains(golden("races::stuck")), "{text}");
     assert!(text.contains("SET a 1"), "{text}");
 }
 
@@ -319,17 +322,29 @@ fn a_stampede_counts_loads(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn a_client_that_gives_up_is_named(test_request: TestRequest) {
-    use redis::AsyncCommands;
+    use redis::{AsyncCommands, AsyncConnectionConfig};
 
-    async fn read(client: Client) -> RedisResult<Option<u32>> {
+    /// Only the command has a timeout: a busy machine can take long to connect.
+    async fn read(client: Client, done: Sender<()>) -> RedisResult<()> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let redis = redis::Client::open(client.redis_url())?;
-        AsyncCommands::get(&mut redis.get_multiplexed_async_connection().await?, "visits").await
+        let mut redis = redis.get_multiplexed_async_connection_with_config(&config).await?;
+        let visits = AsyncCommands::get::<_, Option<u32>>(&mut redis, "visits");
+        let _ = tokio::time::timeout(Duration::from_millis(100), visits).await;
+        done.send(()).expect("the slow client");
+        Ok(())
     }
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let (sender, receiver) = mpsc::channel();
     let receiver = Mutex::new(receiver);
-    let slow = move |_: &Client| _ = receiver.lock().unwrap().recv_timeout(Duration::from_millis(2500));
-    let text =
-        failure(|| races::explore(&test_request).client_async("impatient", read).client("slow", slow).check(|_, _| ()));
-    drop(sender);
+    // While it runs, the command is held.
+    let slow = move |_: &Client| {
+        receiver.lock().unwrap().recv().expect("the other client");
+        // The other client ends now, and its command must be held until then.
+        thread::sleep(Duration::from_millis(500));
+    };
+    let impatient = move |client| read(client, sender.clone());
+    let text = failure(|| {
+        races::explore(&test_request).client_async("impatient", impatient).client("slow", slow).check(|_, _| ())
+    });
     assert!(text.contains(golden("races::gave_up")) && text.contains("\"impatient\""), "{text}");
 }
