@@ -1,5 +1,6 @@
 //! Text about explorations.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// The widest column of a diagram.
@@ -107,6 +108,18 @@ pub(crate) fn check_failed(failure: &str) -> String {
 
 pub(crate) fn client_failed(client: &str, failure: &str) -> String {
     format!("client {client:?} failed: {failure}")
+}
+
+/// Within [`client_failed`].
+pub(crate) fn not_started(program: &str, error: &impl Display) -> String {
+    format!("{program} could not be started: {error}")
+}
+
+/// Within [`client_failed`]. `errors` are the last lines of its standard error.
+pub(crate) fn exited(status: &str, errors: &[String]) -> String {
+    let errors: String = errors.iter().map(|line| format!("\n  {line}")).collect();
+    let end = if errors.is_empty() { "" } else { ". The end of its standard error:" };
+    format!("its process ended with {status}{end}{errors}")
 }
 
 pub(crate) fn seed_failed(failure: &str) -> String {
