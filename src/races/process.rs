@@ -122,18 +122,17 @@ fn follow(client: &Client, child: &mut Child, lines: &Receiver<Line>) -> io::Res
             return Ok(Ok(output));
         }
         match received {
-            Ok(Line::Output(line)) => match (line.strip_prefix(POINT), &mut stdin) {
-                (Some(point), Some(stdin)) => {
+            Ok(Line::Output(line)) => {
+                if let Some(point) = line.strip_prefix(POINT) {
                     client.point(point);
                     // The process can have closed it.
-                    let _ = stdin.write_all(b"\n");
-                }
-                _ => {
+                    _ = stdin.as_mut().map(|stdin| stdin.write_all(b"\n"));
+                } else {
                     report::print(&line);
                     output += &line;
                     output.push('\n');
                 }
-            },
+            }
             Ok(Line::Error(line)) => {
                 errors.push_back(line);
                 if errors.len() > KEPT {

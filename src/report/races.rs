@@ -117,9 +117,12 @@ pub(crate) fn not_started(program: &str, error: &impl Display) -> String {
 
 /// Within [`client_failed`]. `errors` are the last lines of its standard error.
 pub(crate) fn exited(status: &str, errors: &[String]) -> String {
-    let errors: String = errors.iter().map(|line| format!("\n  {line}")).collect();
-    let end = if errors.is_empty() { "" } else { ". The end of its standard error:" };
-    format!("its process ended with {status}{end}{errors}")
+    let mut lines = vec![format!("its process ended with {status}")];
+    if !errors.is_empty() {
+        lines[0] += ". Its last lines on standard error:";
+    }
+    lines.extend(errors.iter().map(|line| format!("  {line}")));
+    lines.join("\n")
 }
 
 pub(crate) fn seed_failed(failure: &str) -> String {

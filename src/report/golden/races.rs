@@ -39,7 +39,7 @@ fn races_are_golden() {
         [failed(&place_of, &check_failed("left: 2, right: 1"), &orders, "reader*2,writer*3,reader")],
         [check_failed("left: 2, right: 1")],
         [client_failed("reader", "no such page")],
-        [not_started("python3", &"No such file or directory (os error 2)")],
+        [not_started("python3", &"Exec format error (os error 8)")],
         [exited("exit status: 1", &["ConnectionError: reset".to_owned()]), "it wrote to standard error"],
         [exited("signal: 9 (SIGKILL)", &[]), "it wrote nothing"],
         [seed_failed("Connection refused (os error 111)")],

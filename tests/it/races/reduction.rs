@@ -26,7 +26,7 @@ const SHAPES: [(&str, &[Commands], Option<&str>); 6] = [
         None,
     ),
     (
-        "two with 2 writes, each to its own keys, and one of the keys can expire",
+        "two with 2 writes, each to its own keys, of which one can expire",
         &[&["SETEX a 60 1", "SETEX a 60 2"], &["SETEX b 60 1", "SETEX b 60 2"]],
         Some("*"),
     ),
@@ -81,5 +81,5 @@ fn the_table_has_the_numbers_of_schedules(test_request: TestRequest) {
         rows.push(row);
     }
     let table = format!("| --- | --- | --- | --- |\n{}\n\n", rows.join("\n"));
-    assert!(page.contains(&table), "docs/races.md does not have this table:\n{table}");
+    assert!(page.contains(&table), "docs/races.md should have this table:\n{table}");
 }
