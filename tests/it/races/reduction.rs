@@ -16,8 +16,8 @@ const SHAPES: [(&str, &[Commands], Option<&str>); 6] = [
     ("two with 3 writes to one key", &[&["INCR a"; 3], &["INCR a"; 3]], None),
     ("three with 2 writes, each to its own keys", &[&["SET a 1"; 2], &["SET b 1"; 2], &["SET c 1"; 2]], None),
     (
-        "two that read 2 keys, one that writes them",
-        &[&["GET a", "GET b"], &["GET a", "GET b"], &["SET a 1", "SET b 1"]],
+        "one that reads 3 keys, one that writes them",
+        &[&["GET a", "GET b", "GET c"], &["SET a 1", "SET b 1", "SET c 1"]],
         None,
     ),
     (
