@@ -105,6 +105,11 @@ impl Client {
         }
     }
 
+    /// Whether the schedule has ended, and the client must end as well.
+    pub(super) fn is_ending(&self) -> bool {
+        self.inner.coordinator.state().is_ending
+    }
+
     fn stop(&self, place: Place) {
         if !self.inner.coordinator.stop(self.inner.index, place) {
             // Without the panic hook: this is not a failure.

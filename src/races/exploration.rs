@@ -47,7 +47,7 @@ pub(super) type Check<'a> = Box<dyn Fn(&mut Connection, &Outcomes) -> Option<Str
 #[must_use = "an exploration does nothing until `check` is called"]
 pub struct Exploration<'a> {
     pub(super) test_request: &'a TestRequest,
-    clients: Vec<(String, Run)>,
+    pub(super) clients: Vec<(String, Run)>,
     pub(super) seed: Option<Seed<'a>>,
     faults: Vec<(String, FaultOf)>,
     expiring: Vec<(String, Option<String>)>,

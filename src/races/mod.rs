@@ -13,6 +13,7 @@ mod footprint;
 mod hold;
 mod outcomes;
 mod plan;
+mod process;
 mod replay;
 mod retry_loops;
 mod schedule;

@@ -1,5 +1,6 @@
 //! Text about explorations.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// The widest column of a diagram.
@@ -107,6 +108,21 @@ pub(crate) fn check_failed(failure: &str) -> String {
 
 pub(crate) fn client_failed(client: &str, failure: &str) -> String {
     format!("client {client:?} failed: {failure}")
+}
+
+/// Within [`client_failed`].
+pub(crate) fn not_started(program: &str, error: &impl Display) -> String {
+    format!("{program} could not be started: {error}")
+}
+
+/// Within [`client_failed`]. `errors` are the last lines of its standard error.
+pub(crate) fn exited(status: &str, errors: &[String]) -> String {
+    let mut lines = vec![format!("its process ended with {status}")];
+    if !errors.is_empty() {
+        lines[0] += ". Its last lines on standard error:";
+    }
+    lines.extend(errors.iter().map(|line| format!("  {line}")));
+    lines.join("\n")
 }
 
 pub(crate) fn seed_failed(failure: &str) -> String {

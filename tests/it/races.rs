@@ -1,6 +1,8 @@
 //! Explorations run every order of the clients' steps.
 
 mod bugs;
+mod process;
+mod reduction;
 mod steps;
 
 use std::sync::Mutex;

@@ -18,6 +18,7 @@ mod pyramid;
 #[allow(clippy::duplicate_mod, reason = "the same tests with the version before")]
 mod pyramid_1_7;
 mod python;
+mod races;
 mod rq;
 mod ruby_sidekiq;
 mod rusty_celery;
