@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// A function that is called before each statement.
+type Before = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A handle to the brands and the prices in cents, by article number. Clones have the same data.
 #[derive(Clone, Default)]
 pub struct Database {
     tables: Arc<Tables>,
-    before: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    before: Option<Before>,
 }
 
 #[derive(Default)]

@@ -226,7 +226,8 @@ fn confirmed(test_request: &TestRequest) -> Vec<BTreeMap<String, u64>> {
     mails.iter().map(|mail| serde_json::from_value(mail.args()[1].clone()).expect("the contents")).collect()
 }
 
-/// An impatient visitor clicks twice. The whole space is large, and two preemptions show every mistake seen so far.
+/// An impatient visitor clicks twice. Schedules with more than two preemptions are left out: they pass, and take ten
+/// times as long.
 #[rstest]
 #[clean_redis]
 fn an_order_placed_twice_at_once_gets_one_confirmation(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
@@ -270,7 +271,8 @@ fn nothing_is_lost_that_is_added_during_an_order(test_request: TestRequest) -> R
     Ok(())
 }
 
-/// Two requests complete an order that was interrupted before its job was queued, and one of them dies.
+/// Two requests complete an order that was interrupted before its job was queued, and one of them may die. Schedules
+/// with more than two preemptions are left out: they pass, and take five times as long.
 #[rstest]
 #[clean_redis]
 fn an_interrupted_order_is_completed_once(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
