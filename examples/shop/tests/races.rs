@@ -38,9 +38,10 @@ fn with_a_cart(test_request: &TestRequest) -> transient_fixtures::Result<Visitor
     Ok(asa)
 }
 
-/// Returns the prices of a client. A reply can be held for longer than the timeout of a connection.
+/// Returns the prices of a client. A reply can be held for longer than the timeout of a connection, and a busy machine
+/// can take long to connect.
 async fn prices<'database>(database: &'database Database, redis_url: &str) -> RedisResult<Prices<'database>> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let redis = redis::Client::open(redis_url)?.get_multiplexed_async_connection_with_config(&config).await?;
     Ok(Prices::new(database, redis))
 }
