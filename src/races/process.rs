@@ -43,7 +43,7 @@ impl Exploration<'_> {
     ///
     /// let test_request = TestRequest::clean();
     /// let program = |_: &races::Client| {
-    ///     let mut command = Command::new("sh");
+    ///     let mut command = Command::new("/bin/sh");
     ///     command.args(["-c", "echo 'point: write the file'; read released; echo written"]);
     ///     command
     /// };
