@@ -168,6 +168,7 @@ fn keeps_concurrent_writes_of_the_application(
     #[case] end: Option<u64>,
 ) -> Result<(), Error> {
     const ROUNDS: u32 = 300;
+    const MESSAGES: u32 = 100;
     let session = test_request.session();
     let stored = |values: &serde_json::Value| {
         let end = end.map(|end| format!(r#", "x": {end}"#)).unwrap_or_default();
@@ -185,7 +186,10 @@ fn keeps_concurrent_writes_of_the_application(
             others.get::<u32>("theirs")?;
             count += 1;
             others.set("ours", count)?;
-            others.flash(count)?;
+            // Not more: a session that grows makes every round slower.
+            if count <= MESSAGES {
+                others.flash(count)?;
+            }
         }
         drop(request);
         Ok::<_, Error>(count)
@@ -203,7 +207,7 @@ fn keeps_concurrent_writes_of_the_application(
     }
     done.store(true, std::sync::atomic::Ordering::SeqCst);
     let count = ours.join().expect("join")?;
-    assert_eq!((session.get::<u32>("ours")?, session.pop_flash()?.len()), (Some(count), count as usize));
+    assert_eq!((session.get::<u32>("ours")?, session.pop_flash()?.len()), (Some(count), count.min(MESSAGES) as usize));
     Ok(())
 }
 
