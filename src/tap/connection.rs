@@ -11,7 +11,7 @@ use super::record::Log;
 use super::recording::Recorded;
 use super::shared::Shared;
 
-/// How often one connection is read before the others get their turn.
+/// How many times a connection is read before the others get a turn.
 const READS_IN_TURN: usize = 16;
 
 pub(super) struct Connection {
@@ -22,96 +22,100 @@ pub(super) struct Connection {
     pub(super) protocol: Protocol,
     /// Whether the server has been told that the client sends no more.
     pub(super) is_half_closed: bool,
-    /// Writes it to the file, if the tap has one.
+    /// Writes the connection to the recording, if the tap has one.
     pub(super) recorded: Option<Recorded>,
 }
 
-/// Judges and records commands.
-struct CommandGate<'a> {
+/// What both gates need. The log is locked for all frames of a read.
+struct Context<'a> {
     protocol: &'a mut Protocol,
     recorded: Option<&'a mut Recorded>,
     shared: &'a Shared,
     log: Option<MutexGuard<'a, Log>>,
 }
 
-impl Gate for CommandGate<'_> {
+/// Judges and records commands.
+struct CommandGate<'context, 'a>(&'context mut Context<'a>);
+
+impl Gate for CommandGate<'_, '_> {
     fn is_judging(&self) -> bool {
-        self.shared.hold.is_some() || self.shared.has_rules.load(Ordering::Acquire)
+        self.0.shared.hold.is_some() || self.0.shared.has_rules.load(Ordering::Acquire)
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
+        let Context { protocol, shared, log, .. } = &mut *self.0;
         // A rule can wait for the server, so the log must be unlocked.
-        self.log = None;
-        if let Some(hold) = &self.shared.hold {
-            return self.protocol.hold_command(frame, &**hold);
+        *log = None;
+        if let Some(hold) = &shared.hold {
+            return protocol.hold_command(frame, &**hold);
         }
-        let mut rules = self.shared.rules();
-        let verdict = self.protocol.judge_command(frame, &mut rules);
-        self.shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
+        let mut rules = shared.rules();
+        let verdict = protocol.judge_command(frame, &mut rules);
+        shared.has_rules.store(!rules.0.is_empty(), Ordering::Release);
         verdict
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        if let Some(recorded) = &mut self.recorded {
+        if let Some(recorded) = &mut self.0.recorded {
             recorded.read_of_command(bytes);
         }
     }
 
     fn skip(&mut self) {
-        if let Some(recorded) = &mut self.recorded {
+        if let Some(recorded) = &mut self.0.recorded {
             recorded.skip_command();
         }
     }
 
     fn released(&mut self, frame: &Frame<'_>) -> Option<Verdict> {
-        self.protocol.release_command(frame, &**self.shared.hold.as_ref()?)
+        match &self.0.shared.hold {
+            Some(hold) => self.0.protocol.release_command(frame, &**hold),
+            None => (!self.0.protocol.is_waiting()).then(|| self.judge(frame)),
+        }
     }
 
     fn complete(&mut self, head: &[u8], size: u64, _: &mut Vec<u8>) {
-        if let Some(recorded) = &mut self.recorded {
-            self.protocol.number = recorded.command(self.protocol.fault());
+        let Context { protocol, recorded, shared, log } = &mut *self.0;
+        if let Some(recorded) = recorded {
+            protocol.number = recorded.command(protocol.fault());
         }
-        let log = self.log.get_or_insert_with(|| self.shared.log());
-        self.protocol.command(head, size, log);
+        protocol.command(head, size, log.get_or_insert_with(|| shared.log()));
     }
 }
 
 /// Judges and records replies.
-struct ReplyGate<'a> {
-    protocol: &'a mut Protocol,
-    recorded: Option<&'a mut Recorded>,
-    shared: &'a Shared,
-    log: Option<MutexGuard<'a, Log>>,
-}
+struct ReplyGate<'context, 'a>(&'context mut Context<'a>);
 
-impl Gate for ReplyGate<'_> {
+impl Gate for ReplyGate<'_, '_> {
     fn is_judging(&self) -> bool {
-        self.protocol.has_fates()
+        self.0.protocol.has_fates()
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
-        self.protocol.judge_reply(frame)
+        self.0.protocol.judge_reply(frame)
     }
 
     fn forward(&mut self, bytes: &[u8]) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.forward_of_reply(bytes, self.protocol.due().1);
+        let Context { protocol, recorded, .. } = &mut *self.0;
+        if let Some(recorded) = recorded {
+            recorded.forward_of_reply(bytes, protocol.due().1);
         }
     }
 
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
-        let log = self.log.get_or_insert_with(|| self.shared.log());
-        let due = self.protocol.due();
-        let is_reply = self.protocol.answer(head, size, log);
-        if let Some(recorded) = &mut self.recorded {
+        let Context { protocol, recorded, shared, log } = &mut *self.0;
+        let log = log.get_or_insert_with(|| shared.log());
+        let due = protocol.due();
+        let is_reply = protocol.answer(head, size, log);
+        if let Some(recorded) = recorded {
             recorded.reply(is_reply.then_some(due));
         }
         if is_reply {
-            self.protocol.own_replies(out, log, self.recorded.as_deref_mut());
+            protocol.own_replies(out, log, recorded.as_deref_mut());
         }
-        match &self.shared.hold {
-            Some(hold) if is_reply => hold.replies(self.protocol.connection, head, size),
-            Some(hold) => hold.pushes(self.protocol.connection),
+        match &shared.hold {
+            Some(hold) if is_reply => hold.replies(protocol.connection, head, size),
+            Some(hold) => hold.pushes(protocol.connection),
             None => {}
         }
     }
@@ -124,26 +128,23 @@ impl Connection {
         if !server.stream.proceed()? {
             return Ok(false);
         }
+        let mut context = Context { protocol, recorded: recorded.as_mut(), shared, log: None };
         for _ in 0..READS_IN_TURN {
-            protocol.begin_read();
-            let mut gate = CommandGate { protocol, recorded: recorded.as_mut(), shared, log: None };
-            let more_commands = commands.pump(client, server, scratch, &mut gate);
-            let mut has_changed = gate.log.take().is_some();
-            drop(gate);
+            context.protocol.begin_read();
+            let more_commands = commands.pump(client, server, scratch, &mut CommandGate(&mut context));
+            let mut has_changed = context.log.take().is_some();
             let more_commands = more_commands?;
-            if protocol.is_replica() {
+            if context.protocol.is_replica() {
                 (commands.is_raw, replies.is_raw) = (true, true);
             }
-            if protocol.has_fates()
+            if context.protocol.has_fates()
                 && let Some(out) = replies.between_frames()
             {
-                protocol.own_replies(out, &mut shared.log(), recorded.as_mut());
+                context.protocol.own_replies(out, &mut shared.log(), context.recorded.as_deref_mut());
             }
-            protocol.begin_read();
-            let mut gate = ReplyGate { protocol, recorded: recorded.as_mut(), shared, log: None };
-            let more_replies = replies.pump(server, client, scratch, &mut gate);
-            has_changed |= gate.log.take().is_some();
-            drop(gate);
+            context.protocol.begin_read();
+            let more_replies = replies.pump(server, client, scratch, &mut ReplyGate(&mut context));
+            has_changed |= context.log.take().is_some();
             if has_changed {
                 shared.has_changed();
             }
@@ -155,7 +156,9 @@ impl Connection {
             if replies.is_ended && replies.is_drained() {
                 return Err(Closed::Socket);
             }
-            if !more_commands && !more_replies {
+            // A reply can release the next command.
+            let is_released = has_changed && commands.is_holding();
+            if !more_commands && !more_replies && !is_released {
                 return Ok(false);
             }
         }

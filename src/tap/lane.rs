@@ -87,14 +87,10 @@ pub(super) enum Verdict {
     Drop,
     /// Forward these bytes instead.
     Replace(Vec<u8>),
-    /// Forward it at this time.
-    HoldUntil(Instant),
-    /// Keep it until [`Gate::released`] decides.
-    Hold,
-    /// Close the connection before it.
-    Cut,
-    /// Close all connections before it.
-    CutAll,
+    /// Hold it until this time; `None`: until [`Gate::released`] decides.
+    Hold(Option<Instant>),
+    /// Close the connection before it, or all connections.
+    Cut(Closed),
     /// Forward half of it, and close the connection.
     CutHalf,
 }
@@ -113,8 +109,9 @@ pub(super) trait Gate {
     /// Called with the bytes that are forwarded for a frame.
     fn forward(&mut self, _: &[u8]) {}
 
-    /// Called when a frame is complete that is no command: an empty line.
+    /// Called instead of `complete` for an empty line, which is not a command.
     fn skip(&mut self) {}
+
     /// Decides about a frame that is held; `None` keeps it.
     fn released(&mut self, _frame: &Frame<'_>) -> Option<Verdict> {
         None
@@ -317,7 +314,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Applies the gate's verdict on the open frame. Returns false if the frame and the bytes after it are held.
+    /// Judges the open frame. Returns false if the frame and the bytes after it are held.
     fn decide(&mut self, is_complete: bool, after: &[u8], gate: &mut impl Gate) -> bool {
         let frame = std::mem::take(&mut self.unjudged);
         let verdict = if is_complete && self.framer.was_empty() {
@@ -325,6 +322,18 @@ impl Lane {
         } else {
             gate.judge(&Frame { head: &self.head, whole: is_complete.then_some(&frame) })
         };
+        self.apply(verdict, frame, is_complete, after, gate)
+    }
+
+    /// Returns false if the frame and the bytes after it are held.
+    fn apply(
+        &mut self,
+        verdict: Verdict,
+        frame: Vec<u8>,
+        is_complete: bool,
+        after: &[u8],
+        gate: &mut impl Gate,
+    ) -> bool {
         match verdict {
             Verdict::Forward => {
                 self.send(&frame, gate);
@@ -335,13 +344,12 @@ impl Lane {
                 self.is_forwarded = Some(false);
             }
             Verdict::Drop => self.is_forwarded = Some(false),
-            Verdict::HoldUntil(_) | Verdict::Hold => {
-                let until = if let Verdict::HoldUntil(until) = verdict { Some(until) } else { None };
+            Verdict::Hold(until) => {
                 self.held = Some(Held { until, frame, is_complete, rest: after.to_vec() });
                 return false;
             }
-            Verdict::Cut | Verdict::CutAll => {
-                self.cut = Some(if matches!(verdict, Verdict::CutAll) { Closed::All } else { Closed::Socket });
+            Verdict::Cut(closed) => {
+                self.cut = Some(closed);
                 gate.complete(&self.head, self.size, &mut Vec::new());
             }
             Verdict::CutHalf => {
@@ -354,21 +362,14 @@ impl Lane {
     }
 
     fn release(&mut self, verdict: Verdict, gate: &mut impl Gate) -> Result<(), Closed> {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        match verdict {
-            Verdict::Cut => {
-                self.cut = Some(Closed::Socket);
-                gate.complete(&self.head, self.size, &mut Vec::new());
-                return Ok(());
-            }
-            Verdict::Replace(other) if held.is_complete => self.send(&other, gate),
-            _ => self.send(&held.frame, gate),
+        let Some(Held { frame, is_complete, rest, .. }) = self.held.take() else { return Ok(()) };
+        if !self.apply(verdict, frame, is_complete, &rest, gate) {
+            return Ok(());
         }
-        self.is_forwarded = Some(true);
-        if held.is_complete {
+        if is_complete && self.cut.is_none() {
             self.complete(gate);
         }
-        self.judge(&held.rest, gate)
+        self.judge(&rest, gate)
     }
 
     /// Appends bytes to those that are sent next.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use self::secrets::Hidden;
 use super::arguments::{self, arguments};
 use super::hold::{self, Arrived, Decision, Hold};
-use super::lane::{Frame, Verdict};
+use super::lane::{Closed, Frame, Verdict};
 use super::record::{Command, Log, Reply, is_boundary};
 use super::recording::Recorded;
 use super::rules::{After, Before, Judged, Rules};
@@ -70,6 +70,7 @@ struct Waiting {
 }
 
 /// A rule's decision about a command.
+#[derive(Default)]
 struct Fate {
     after: After,
     /// The tap's own reply. If set, the server does not get the command.
@@ -79,7 +80,7 @@ struct Fate {
     /// Whether the connection is cut before the command.
     is_cut: bool,
     /// For the transcript.
-    fault: &'static str,
+    fault: Option<&'static str>,
 }
 
 /// The effect of a reply on the connection's state.
@@ -126,12 +127,15 @@ impl Protocol {
             client: client.as_deref(),
             is_resp3,
             is_boundary: is_boundary(&name, self.transaction.is_some()),
+            is_first: self.waiting.is_empty(),
         };
         let Some((before, after, fault)) = rules.judge(&judged) else { return Verdict::Forward };
-        let mut fate = Fate { after, answer: None, is_doubled: false, is_cut: false, fault };
+        let mut fate = Fate { after, fault: Some(fault), ..Fate::default() };
         let verdict = match before {
+            // A rule that changes data waits for earlier commands of the same pipeline.
+            Before::WaitForReplies => return Verdict::Hold(None),
             Before::Forward => Verdict::Forward,
-            Before::Hold(until) => Verdict::HoldUntil(until),
+            Before::Hold(until) => Verdict::Hold(Some(until)),
             Before::Replace(other, is_doubled) => {
                 fate.is_doubled = is_doubled;
                 Verdict::Replace(other)
@@ -140,15 +144,10 @@ impl Protocol {
                 fate.answer = Some(reply);
                 Verdict::Drop
             }
-            Before::Cut => {
-                fate.is_cut = true;
-                Verdict::Cut
-            }
-            Before::CutAll => {
-                fate.is_cut = true;
-                Verdict::CutAll
-            }
+            Before::Cut => Verdict::Cut(Closed::Socket),
+            Before::CutAll => Verdict::Cut(Closed::All),
         };
+        fate.is_cut = matches!(verdict, Verdict::Cut(_));
         self.next = Some(fate);
         verdict
     }
@@ -160,7 +159,7 @@ impl Protocol {
         let is_queued = self.transaction.is_some() && !is_boundary && &*name != "DISCARD";
         let (connection, database) = (self.connection, self.database);
         let arrived = Arrived { connection, name: &name, head: frame.head, database, is_boundary, is_queued };
-        if hold.arrives(arrived) { Verdict::Hold } else { Verdict::Forward }
+        if hold.arrives(arrived) { Verdict::Hold(None) } else { Verdict::Forward }
     }
 
     /// Asks for the decision about the command that is held.
@@ -169,15 +168,20 @@ impl Protocol {
         let after = if decision == Decision::LoseReply { After::Cut } else { After::Forward };
         let is_cut = decision == Decision::Cut;
         if is_cut || decision == Decision::LoseReply {
-            self.next = Some(Fate { after, answer: None, is_doubled: false, is_cut, fault: "" });
+            self.next = Some(Fate { after, is_cut, ..Fate::default() });
         }
         let name = self.name_of(frame.head);
         let changed = (decision == Decision::WithoutTimeout).then(|| hold::without_timeout(&name, frame.whole?));
         Some(match changed.flatten() {
             Some(changed) => Verdict::Replace(changed),
-            None if is_cut => Verdict::Cut,
+            None if is_cut => Verdict::Cut(Closed::Socket),
             None => Verdict::Forward,
         })
+    }
+
+    /// Returns true if the client waits for replies.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Returns true if a rule applies to a reply that is pending.
@@ -199,8 +203,8 @@ impl Protocol {
             Some(After::Late(_)) if missing > 1 => Verdict::Forward,
             Some(After::Replace(_)) if missing > 1 => Verdict::Drop,
             Some(After::Drop) => Verdict::Drop,
-            Some(After::Cut) => Verdict::Cut,
-            Some(After::Late(time)) => Verdict::HoldUntil(Instant::now() + *time),
+            Some(After::Cut) => Verdict::Cut(Closed::Socket),
+            Some(After::Late(time)) => Verdict::Hold(Some(Instant::now() + *time)),
             Some(After::Replace(other)) => Verdict::Replace(other.clone()),
             Some(After::Half) => Verdict::CutHalf,
         }
@@ -223,7 +227,7 @@ impl Protocol {
 
     /// Returns the fault of the command that is being forwarded.
     pub(super) fn fault(&self) -> Option<&'static str> {
-        self.next.as_ref().map(|fate| fate.fault)
+        self.next.as_ref().and_then(|fate| fate.fault)
     }
 
     /// Returns the number of the command whose reply is due, and how much of that reply is hidden.
@@ -311,7 +315,7 @@ impl Protocol {
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
         self.expect(Waiting { record, number: self.number, hidden, effect, fate });
         if is_doubled {
-            let fate = Fate { after: After::Drop, answer: None, is_doubled: false, is_cut: false, fault: "" };
+            let fate = Fate { after: After::Drop, ..Fate::default() };
             let second = Waiting { record: None, number: 0, hidden, effect: Effect::Nothing, fate: Some(fate) };
             self.expect(second);
         }

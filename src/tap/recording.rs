@@ -38,15 +38,15 @@ const FIRST_LINE: &str = "transient-fixtures recording 1";
 const LINE: u64 = 1024;
 
 impl Tap {
-    /// Writes every command and reply to a file from now on, whole. [`Recording`] reads it.
+    /// From now on, writes every command and reply to a file in full. [`Recording`] reads it.
     ///
     /// Call this before the code under test connects. Creates missing directories, and replaces the file. Values of any
     /// size pass with constant memory.
     ///
-    /// The file has the commands as the client sent them, and the replies as it got them, also where a
+    /// The file has the commands as the client sent them, and the replies as it got them, even where a
     /// [rule](super::Rule) injects a fault. It has no passwords: AUTH, HELLO, MIGRATE, CONFIG SET and ACL SETUSER are
-    /// written without them, and `+***` stands for the replies to CONFIG GET, ACL LIST and ACL GETUSER that have some.
-    /// **It has all other data of the test.**
+    /// written without them, and replies to CONFIG GET, ACL LIST and ACL GETUSER that contain passwords are written as
+    /// `+***`. **It contains all other data of the test.**
     ///
     /// ```
     /// use redis::Commands;
@@ -82,8 +82,8 @@ impl Tap {
 
     /// Ends the recording of [`record_to`](Self::record_to), which has an example. Without a recording, does nothing.
     ///
-    /// A tap that is dropped also ends its recording, but can't return the error. If the file can't be written in
-    /// between, for example because the disk is full, the tap prints a warning and goes on forwarding.
+    /// A tap that is dropped also ends its recording, but can't return the error. If a write fails, for example
+    /// because the disk is full, the tap prints a warning and keeps forwarding.
     ///
     /// # Errors
     ///
@@ -145,8 +145,8 @@ pub struct Entry {
 
 /// The event of an [`Entry`].
 ///
-/// A frame is a whole value of the Redis protocol, as bytes, or an inline command. A rule can leave a part of one:
-/// `half_reply`, or a command longer than 64 KiB whose connection is cut.
+/// A frame is a whole value of the Redis protocol, as bytes, or an inline command. It can be incomplete: after
+/// `half_reply`, or if a rule cuts the connection before a command longer than 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -172,7 +172,7 @@ pub enum Event {
         /// Its bytes.
         frame: Vec<u8>,
     },
-    /// The client got a message, or another frame that is no reply. A SUBSCRIBE with several channels has several
+    /// The client got a message, or another frame that is not a reply. A SUBSCRIBE with several channels has several
     /// confirmations: one is its reply, and the others are pushes.
     #[non_exhaustive]
     Push {

@@ -39,6 +39,8 @@ pub(super) struct Judged<'a> {
     pub(super) client: Option<&'a str>,
     pub(super) is_resp3: bool,
     pub(super) is_boundary: bool,
+    /// Whether no earlier command of its connection waits for a reply.
+    pub(super) is_first: bool,
 }
 
 pub(super) struct Rule {
@@ -74,6 +76,8 @@ pub(super) enum Action {
 
 /// The fate of a command.
 pub(super) enum Before {
+    /// Judge it again when all earlier commands of its connection have their replies.
+    WaitForReplies,
     Forward,
     Hold(Instant),
     Cut,
@@ -85,8 +89,9 @@ pub(super) enum Before {
 }
 
 /// The fate of its reply.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum After {
+    #[default]
     Forward,
     Drop,
     Cut,
@@ -104,12 +109,15 @@ impl Rules {
     pub(super) fn judge(&mut self, command: &Judged<'_>) -> Option<(Before, After, &'static str)> {
         let now = Instant::now();
         self.0.retain(|rule| rule.times > 0 && rule.until.is_none_or(|until| now < until));
-        let mut matching = self.0.iter_mut().filter(|rule| rule.pattern.matches(command));
-        let rule = matching.find_map(|rule| {
-            let is_skipped = rule.skips > 0;
-            rule.skips -= usize::from(is_skipped);
-            (!is_skipped).then_some(rule)
-        })?;
+        let mut matching: Vec<_> = self.0.iter_mut().filter(|rule| rule.pattern.matches(command)).collect();
+        let applies = matching.iter().position(|rule| rule.skips == 0);
+        if !command.is_first && applies.is_some_and(|at| matching[at].action.changes_data()) {
+            return Some((Before::WaitForReplies, After::Forward, ""));
+        }
+        for rule in matching.iter_mut().take(applies.unwrap_or(usize::MAX)) {
+            rule.skips -= 1;
+        }
+        let rule = &mut *matching[applies?];
         rule.times -= 1;
         rule.fired.fetch_add(1, Ordering::SeqCst);
         Some(rule.action.on(command))
@@ -117,6 +125,10 @@ impl Rules {
 }
 
 impl Action {
+    fn changes_data(&self) -> bool {
+        matches!(self, Self::Before(_) | Self::Restart(_))
+    }
+
     fn on(&mut self, command: &Judged<'_>) -> (Before, After, &'static str) {
         let nil: &[u8] = if command.is_resp3 { b"_\r\n" } else { b"$-1\r\n" };
         let name = self.name();

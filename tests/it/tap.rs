@@ -9,7 +9,7 @@ mod wire;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use redis::{Client, Commands, Connection, cmd, pipe};
@@ -113,17 +113,22 @@ fn concurrent_commands_overlap(test_request: TestRequest) {
     assert!(blocked.overlaps(&find("SET", "a")) && !blocked.overlaps(&find("SET", "b")));
 }
 
-#[rstest]
-#[clean_redis]
-fn a_test_waits_for_a_subscription(test_request: TestRequest) {
-    let tap = test_request.tap().expect("a tap");
+/// Subscribes to `news` and `weather`, and returns the first message.
+fn subscriber(tap: &Tap) -> JoinHandle<String> {
     let client = Client::open(tap.redis_url()).expect("a URL");
-    let subscriber = thread::spawn(move || {
+    thread::spawn(move || {
         let mut redis = client.get_connection().expect("connect");
         let mut messages = redis.as_pubsub();
         messages.subscribe(&["news", "weather"]).expect("SUBSCRIBE");
         messages.get_message().expect("a message").get_payload::<String>().expect("text")
-    });
+    })
+}
+
+#[rstest]
+#[clean_redis]
+fn a_test_waits_for_a_subscription(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let subscriber = subscriber(&tap);
     tap.wait_subscribed("news");
     assert_eq!(connect(&tap).publish::<_, _, u32>("news", "ÅÄÖ").expect("PUBLISH"), 1);
     assert_eq!(subscriber.join().expect("the subscriber"), "ÅÄÖ");

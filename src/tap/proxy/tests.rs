@@ -2,12 +2,34 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::*;
 
-/// Starts a proxy in front of a server that sends these bytes on each connection and closes it. Returns its port.
-fn in_front_of(answer: &'static [u8]) -> (u16, Arc<Shared>) {
+/// A proxy on this port.
+struct Running {
+    port: u16,
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(address: Address) -> Self {
+        let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+        let port = listener.local_addr().expect("an address").port();
+        let (proxy, shared) = Proxy::new(listener, address, None).expect("a proxy");
+        Self { port, shared, thread: thread::spawn(move || proxy.run()) }
+    }
+
+    /// Fails if its thread has panicked.
+    fn stop(self) {
+        self.shared.stop();
+        self.thread.join().expect("the proxy");
+    }
+}
+
+/// Starts a proxy in front of a server that sends these bytes on each connection and closes it.
+fn in_front_of(answer: &'static [u8]) -> Running {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
     let address = Address::Tcp(server.local_addr().expect("an address"));
     thread::spawn(move || {
@@ -17,11 +39,7 @@ fn in_front_of(answer: &'static [u8]) -> (u16, Arc<Shared>) {
             let _ = stream.write_all(answer);
         }
     });
-    let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
-    let port = listener.local_addr().expect("an address").port();
-    let (proxy, shared) = Proxy::new(listener, address, None).expect("a proxy");
-    thread::spawn(move || proxy.run());
-    (port, shared)
+    Running::start(address)
 }
 
 fn ask(port: u16, question: &[u8]) -> Vec<u8> {
@@ -35,37 +53,33 @@ fn ask(port: u16, question: &[u8]) -> Vec<u8> {
 
 #[test]
 fn forwards_the_last_bytes_before_a_close() {
-    let (port, shared) = in_front_of(b"-ERR max number of clients reached\r\n");
+    let proxy = in_front_of(b"-ERR max number of clients reached\r\n");
     for _ in 0..50 {
-        assert_eq!(ask(port, b"PING\r\n"), b"-ERR max number of clients reached\r\n");
+        assert_eq!(ask(proxy.port, b"PING\r\n"), b"-ERR max number of clients reached\r\n");
     }
-    assert_eq!(shared.log().commands.len(), 50);
-    shared.stop();
+    assert_eq!(proxy.shared.log().commands.len(), 50);
+    proxy.stop();
 }
 
 #[test]
 fn garbage_from_a_server_closes_its_connection() {
-    let (port, shared) = in_front_of(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    assert_eq!(ask(port, b"PING\r\n"), b"");
-    assert_eq!(ask(port, b"PING\r\n"), b"");
-    let malformed = shared.log().malformed.clone();
+    let proxy = in_front_of(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(ask(proxy.port, b"PING\r\n"), b"");
+    assert_eq!(ask(proxy.port, b"PING\r\n"), b"");
+    let malformed = proxy.shared.log().malformed.clone();
     assert!(malformed.len() == 2 && malformed[0].contains("HTTP/1.1 400"), "{malformed:?}");
-    shared.stop();
+    proxy.stop();
 }
 
 #[test]
 fn closes_clients_if_the_server_is_gone() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("an address");
-    let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
-    let port = listener.local_addr().expect("an address").port();
-    let (proxy, shared) = Proxy::new(listener, Address::Tcp(closed), None).expect("a proxy");
-    let thread = thread::spawn(move || proxy.run());
-    assert_eq!(ask(port, b"PING\r\n"), b"");
-    shared.stop();
-    thread.join().expect("the proxy");
+    let proxy = Running::start(Address::Tcp(closed));
+    assert_eq!(ask(proxy.port, b"PING\r\n"), b"");
+    proxy.stop();
 }
 
-/// The proxy does not panic or hang, and the record bounds its memory.
+/// The proxy does not panic or hang.
 #[test]
 fn survives_random_bytes_on_both_sides() {
     let mut seed = 7_u64;
@@ -74,13 +88,13 @@ fn survives_random_bytes_on_both_sides() {
         seed.to_be_bytes()[2]
     };
     let answer: &'static [u8] = b"*3\r\n$1\r\na\r\n%1\r\n+x\r\n";
-    let (port, shared) = in_front_of(answer);
+    let proxy = in_front_of(answer);
     for _ in 0..100 {
         let bytes: Vec<_> = (0..200).map(|_| next()).collect();
-        ask(port, &bytes);
+        ask(proxy.port, &bytes);
         let mostly: Vec<_> =
             b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n".iter().map(|byte| if next() < 20 { next() } else { *byte }).collect();
-        ask(port, &mostly);
+        ask(proxy.port, &mostly);
     }
-    shared.stop();
+    proxy.stop();
 }

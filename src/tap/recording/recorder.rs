@@ -92,7 +92,7 @@ impl Recorder {
         drop(state);
         is_on.then(|| {
             self.write(|writer| writer.event("connect", connection));
-            Recorded { recorder: self.clone(), connection, command: Vec::new(), reply: Vec::new(), has_parts: false }
+            Recorded { recorder: self.clone(), connection, command: Open::default(), reply: Open::default() }
         })
     }
 
@@ -102,8 +102,8 @@ impl Recorder {
     ///
     /// Returns an error that [`is_data`](Error::is_data) if the file is incomplete.
     pub(in crate::tap) fn finish(&self) -> Result<(), Error> {
-        self.write(Writer::end);
         let mut state = lock(&self.0);
+        state.write(Writer::end);
         match &*state {
             State::NoConnections | State::Off => Ok(()),
             State::Ended(result) => result.clone(),
@@ -114,16 +114,21 @@ impl Recorder {
         }
     }
 
-    /// Writes if the tap records. If this fails, prints a warning and ends the recording.
     fn write<T: Default>(&self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> T {
-        let mut state = lock(&self.0);
-        let State::On(writer) = &mut *state else { return T::default() };
+        lock(&self.0).write(write)
+    }
+}
+
+impl State {
+    /// Writes if the tap records. If this fails, prints a warning and ends the recording.
+    fn write<T: Default>(&mut self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> T {
+        let Self::On(writer) = self else { return T::default() };
         match write(writer) {
             Ok(written) => written,
             Err(error) => {
                 let text = report::tap::recording_ended(&writer.path, &error);
                 report::print(&report::warning(&text));
-                *state = State::Ended(Err(Error::with_source(Kind::Data, text, error)));
+                *self = Self::Ended(Err(Error::with_source(Kind::Data, text, error)));
                 T::default()
             }
         }
@@ -134,78 +139,87 @@ impl Recorder {
 pub(in crate::tap) struct Recorded {
     recorder: Arc<Recorder>,
     connection: u64,
-    /// The bytes of the open command that are not written yet.
-    command: Vec<u8>,
-    /// Those of the open reply or push.
-    reply: Vec<u8>,
-    /// Whether parts of the open reply or push are written.
+    command: Open,
+    /// The open reply or push.
+    reply: Open,
+}
+
+/// A frame whose end has not come.
+#[derive(Default)]
+struct Open {
+    /// The bytes that are not written yet.
+    bytes: Vec<u8>,
+    /// Whether parts of it are written.
     has_parts: bool,
 }
 
 impl Recorded {
     pub(in crate::tap) fn read_of_command(&mut self, bytes: &[u8]) {
-        self.command.extend_from_slice(bytes);
-        if self.command.len() <= PART {
+        let Open { bytes: open, has_parts } = &mut self.command;
+        open.extend_from_slice(bytes);
+        if open.len() <= PART {
             return;
         }
-        if secrets::can_have_secrets(&arguments::name(&self.command)) {
+        // The first part has the name.
+        if !*has_parts && secrets::can_have_secrets(&arguments::name(open)) {
             // No bytes of it are written, so the rest is not needed.
-            self.command.truncate(PART + 1);
+            open.truncate(PART + 1);
             return;
         }
-        self.recorder.write(|writer| writer.frame("command-part", self.connection, &self.command, ""));
-        self.command.clear();
+        self.recorder.write(|writer| writer.frame("command-part", self.connection, open, ""));
+        open.clear();
+        *has_parts = true;
     }
 
     pub(in crate::tap) fn skip_command(&mut self) {
-        self.command.clear();
+        self.command = Open::default();
     }
 
     /// Writes the command that is complete, and returns its number.
     pub(in crate::tap) fn command(&mut self, fault: Option<&str>) -> u64 {
-        let name = arguments::name(&self.command);
-        let shown = if self.command.len() > PART {
-            Some(secrets::hidden(&name))
-        } else {
-            secrets::without_secrets(&name, &self.command)
-        };
-        if let Some(mut shown) = shown {
-            shown.extend_from_slice(b"\r\n");
-            self.command = shown;
+        let Open { mut bytes, has_parts } = std::mem::take(&mut self.command);
+        if !has_parts {
+            let name = arguments::name(&bytes);
+            let is_cut = bytes.len() > PART;
+            let shown = if is_cut { Some(secrets::hidden(&name)) } else { secrets::without_secrets(&name, &bytes) };
+            if let Some(mut shown) = shown {
+                shown.extend_from_slice(b"\r\n");
+                bytes = shown;
+            }
         }
         let fault = fault.map(|fault| format!(" {fault}")).unwrap_or_default();
-        let number = self.recorder.write(|writer| {
+        self.recorder.write(|writer| {
             writer.commands += 1;
             let rest = format!(" {}{fault}", writer.commands);
-            writer.frame("command", self.connection, &self.command, &rest)?;
+            writer.frame("command", self.connection, &bytes, &rest)?;
             Ok(writer.commands)
-        });
-        self.command.clear();
-        number
+        })
     }
 
-    /// `hidden` is for the reply that is due.
+    /// `hidden` applies to the reply that is due.
     pub(in crate::tap) fn forward_of_reply(&mut self, bytes: &[u8], hidden: Hidden) {
-        self.reply.extend_from_slice(bytes);
-        // Whether it is that reply or a push is known at its end. Replies with secrets are short.
-        if self.reply.len() > PART && hidden == Hidden::Nothing {
-            self.recorder.write(|writer| writer.frame("reply-part", self.connection, &self.reply, ""));
-            self.reply.clear();
-            self.has_parts = true;
+        let Open { bytes: open, has_parts } = &mut self.reply;
+        open.extend_from_slice(bytes);
+        // Only its end shows whether it is that reply or a push. Replies with secrets are short.
+        if open.len() > PART && hidden == Hidden::Nothing {
+            self.recorder.write(|writer| writer.frame("reply-part", self.connection, open, ""));
+            open.clear();
+            *has_parts = true;
         }
     }
 
     /// Writes the reply that is complete, with the number of its command; or the push, for `None`.
     pub(in crate::tap) fn reply(&mut self, due: Option<(u64, Hidden)>) {
-        if std::mem::take(&mut self.has_parts) || !self.reply.is_empty() {
-            match due {
-                Some((number, hidden)) => {
-                    let shown = hidden.instead_of(&self.reply);
-                    self.own_reply(shown.as_deref().unwrap_or(&self.reply), number);
-                }
-                None => self.recorder.write(|writer| writer.frame("push", self.connection, &self.reply, "")),
+        let Open { bytes, has_parts } = std::mem::take(&mut self.reply);
+        if !has_parts && bytes.is_empty() {
+            return;
+        }
+        match due {
+            Some((number, hidden)) => {
+                let shown = hidden.instead_of(&bytes);
+                self.own_reply(shown.as_deref().unwrap_or(&bytes), number);
             }
-            self.reply.clear();
+            None => self.recorder.write(|writer| writer.frame("push", self.connection, &bytes, "")),
         }
     }
 

@@ -223,6 +223,56 @@ fn a_restart_loses_data_scripts_and_all_connections(test_request: TestRequest) {
     assert_eq!(forgotten.expect_err("an error").code(), Some("NOSCRIPT"));
 }
 
+/// Earlier commands of a pipeline are executed before the data changes, and later ones afterwards.
+#[rstest]
+#[clean_redis]
+fn data_changes_in_the_middle_of_a_pipeline(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    for rule in [
+        |tap: &Tap| tap.on("GET").key("b").times(1).lose_data(),
+        |tap: &Tap| tap.on("GET").key("b").times(1).lose_keys("*"),
+        |tap: &Tap| tap.on("GET").key("b").times(1).expire_keys("*"),
+    ] {
+        let rule = rule(&tap);
+        let mut pipeline = pipe();
+        pipeline
+            .set_ex("a", 1, 60)
+            .ignore()
+            .set_ex("b", 2, 60)
+            .ignore()
+            .get("a")
+            .get("b")
+            .get("a")
+            .set("c", 3)
+            .ignore();
+        let found: (Option<u32>, Option<u32>, Option<u32>) = pipeline.query(&mut redis).expect("a pipeline");
+        assert_eq!((rule.fired(), found), (1, (Some(1), None, None)));
+        assert_eq!(redis.get::<_, Option<u32>>("c").expect("GET"), Some(3));
+    }
+
+    // Only one of two rules applies, and the other one skips the right number.
+    let skipping = tap.on("GET").skip(1).times(1).lose_data();
+    let mut pipeline = pipe();
+    pipeline.set("a", 1).ignore().get("a").set("a", 2).ignore().get("a").get("c");
+    let found: (Option<u32>, Option<u32>, Option<u32>) = pipeline.query(&mut redis).expect("a pipeline");
+    assert_eq!((skipping.fired(), found), (1, (Some(1), None, None)));
+}
+
+#[rstest]
+#[clean_redis]
+fn a_restart_in_a_pipeline_leaves_nothing(test_request: TestRequest) {
+    if test_request.server().provider() == Provider::Running {
+        return;
+    }
+    let tap = test_request.tap().expect("a tap");
+    let rule = tap.on("GET").times(1).restart();
+    let cut: RedisResult<()> = pipe().set("a", 1).get("a").set("b", 2).exec(&mut connect(&tap));
+    assert!(cut.is_err() && rule.fired() == 1);
+    let left: u32 = cmd("DBSIZE").query(&mut get_redis(&test_request).expect("connect")).expect("DBSIZE");
+    assert_eq!(left, 0);
+}
+
 /// Otherwise the fault would be missing without notice.
 #[test]
 fn a_rule_that_the_server_refuses_is_reported() {
