@@ -9,7 +9,7 @@ export XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs
 images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
-# For nextest. The planted races need as long as a quarter of all tests, and cargo test runs them on every provider.
+# For nextest. The planted races take a quarter of the time of all tests, and cargo test runs them on every provider.
 without_races='not (binary(it) & test(/^races::(bugs|reduction)/))'
 redis=
 network=

@@ -120,10 +120,13 @@ impl Case {
         iter::once(&self.first).chain(&self.second)
     }
 
+    fn boundaries(&self) -> impl Iterator<Item = usize> {
+        self.injections().map(|injection| injection.boundary)
+    }
+
     /// Returns true if its boundaries are earlier.
     pub(super) fn is_before(&self, other: &Self) -> bool {
-        let boundaries = |case: &Self| case.injections().map(|injection| injection.boundary).collect::<Vec<_>>();
-        boundaries(self) < boundaries(other)
+        self.boundaries().lt(other.boundaries())
     }
 }
 

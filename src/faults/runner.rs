@@ -36,28 +36,30 @@ impl Sweep<'_> {
         let second = self.clean_run()?;
         let difference = first.difference(&second);
         let faults = self.faults(&first);
-        let singles = match std::env::var(REPLAY) {
-            Ok(replay) => vec![replay.parse().map_err(|()| report::faults::bad_replay(&replay))?],
-            Err(_) => first.cases(&faults),
+        let replay = match std::env::var(REPLAY) {
+            Ok(text) => Some(text.parse::<Case>().map_err(|()| report::faults::bad_replay(&text))?),
+            Err(_) => None,
         };
+        let runs_pairs = self.pairs && replay.is_none();
+        let singles = replay.map_or_else(|| first.cases(&faults), |case| vec![case]);
         let mut done = Done::default();
         let runs = self.run_all(&singles, &mut done)?;
         let mut by_fault: BTreeMap<String, [usize; 2]> = BTreeMap::new();
         for (case, ran) in singles.iter().zip(&runs) {
-            by_fault.entry(case.first.fault.at()).or_default()[usize::from(ran.has_failed)] += 1;
+            let faults = case.injections().map(|injection| injection.fault.at());
+            let faults = faults.reduce(|first, second| report::faults::and_then(&first, &second));
+            by_fault.entry(faults.unwrap_or_default()).or_default()[usize::from(ran.has_failed)] += 1;
         }
-        let mut cases = singles.len();
-        let pairs = if !self.pairs {
+        let pairs = if !runs_pairs {
             Pairs::NotChosen
         } else if done.smallest.is_some() {
             Pairs::NotRun
         } else {
             let pairs = pairs(&singles, &runs, &faults);
             let failed = self.run_all(&pairs, &mut done)?.iter().filter(|ran| ran.has_failed).count();
-            cases += pairs.len();
             Pairs::Run([pairs.len() - failed, failed])
         };
-        let swept = Swept { boundaries: first.boundaries.len(), points: first.points.len(), cases };
+        let swept = Swept { boundaries: first.boundaries.len(), points: first.points.len(), cases: done.count };
         let mut summary = report::faults::summary(
             swept.cases,
             swept.boundaries,
@@ -96,14 +98,16 @@ impl Sweep<'_> {
 
     /// Runs these cases, and returns what the pairs need of each run.
     fn run_all(&self, cases: &[Case], done: &mut Done) -> Result<Vec<Ran>, String> {
-        let (start, mut printed) = (Instant::now(), Instant::now());
+        let mut printed = Instant::now();
         let mut runs = Vec::with_capacity(cases.len());
-        for (number, case) in cases.iter().enumerate() {
-            if start.elapsed() > PROGRESS_AFTER && printed.elapsed() > PROGRESS_AFTER {
-                report::shout(&report::faults::progress(number, cases.len()));
+        let all = done.count + cases.len();
+        for case in cases {
+            if printed.elapsed() > PROGRESS_AFTER {
+                report::shout(&report::faults::progress(done.count, all));
                 printed = Instant::now();
             }
             runs.push(self.case(case, done)?);
+            done.count += 1;
         }
         Ok(runs)
     }
@@ -279,6 +283,7 @@ struct Ran {
 /// The cases that have run.
 #[derive(Default)]
 struct Done {
+    count: usize,
     /// The failed case with the earliest boundary.
     smallest: Option<Failed>,
     /// The number of cases that did not reach their boundary.

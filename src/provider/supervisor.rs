@@ -161,7 +161,8 @@ impl Owner for Supervisor {
     }
 }
 
-/// A directory that only this user can enter, for a socket. It is removed when this is dropped, or with this process.
+/// A directory that only this user can enter, for a socket. It is removed when this is dropped or this process
+/// ends.
 #[cfg(feature = "tap")]
 pub(crate) struct PrivateDirectory(Arc<Mutex<Children>>);
 
@@ -172,7 +173,7 @@ impl PrivateDirectory {
     /// Returns a reason if the script can't be started, or the directory can't be created.
     pub(crate) fn new() -> Result<Self, Reason> {
         let mut children = Children::start_script(false, ServerOwner::Process)?;
-        // Now the script waits for the end, though without a server.
+        // From now on the script waits for our end. There is no server for it to end.
         children.say("server").map_err(|error| report::process::no_supervisor(&error))?;
         let children = Arc::new(Mutex::new(children));
         at_exit::end(&children);

@@ -114,7 +114,7 @@ pub(crate) fn rule_refused(error: &dyn Display) -> String {
 }
 
 pub(crate) fn restarts_shared() -> String {
-    "a shared server can't be restarted, because other programs use it. Have a server started: \
+    "a shared server can't be restarted, because other programs use it. Use a server of your own: \
      TRANSIENT_PROVIDER=process"
         .to_owned()
 }

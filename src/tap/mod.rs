@@ -444,7 +444,7 @@ impl Tap {
         result
     }
 
-    /// Begins anew on another port: closes all connections, removes all rules, and returns the record so far.
+    /// Starts over on another port: closes all connections, removes all rules, and returns the old record.
     ///
     /// That is much faster than a new tap, and clients of the old port can't interfere.
     ///

@@ -78,7 +78,7 @@ impl Proxy {
     pub(super) fn run(mut self) {
         self.forward();
         self.shared.is_stopping.store(true, Ordering::Release);
-        // Their senders would wait.
+        // Otherwise their senders would wait forever.
         lock(&self.shared.requests).clear();
     }
 

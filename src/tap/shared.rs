@@ -33,10 +33,10 @@ pub(super) struct Shared {
 
 /// A request to the thread.
 pub(super) enum Request {
-    /// Accept clients there as well.
+    /// Accept clients on this listener as well.
     #[cfg(unix)]
     Listen(Listener),
-    /// Begin anew: with this listener only, and without connections, rules and a record. Send the record so far.
+    /// Start over with only this listener: close all connections, remove the rules, and send the old record.
     Renew(Listener, Sender<Log>),
 }
 
@@ -60,7 +60,7 @@ impl Shared {
         self.rules().0.clear();
     }
 
-    /// Accepts clients there as well.
+    /// Accepts clients on this listener as well.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Shared {
         let _ = self.waker.wake();
     }
 
-    /// Begins anew with this listener, and returns the record so far once all connections are closed.
+    /// Starts over with only this listener, and returns the old record once all connections are closed.
     ///
     /// # Errors
     ///

@@ -147,7 +147,7 @@ impl Stream {
     /// Returns whether a short read has drained the socket, so that the next bytes cause a new event.
     pub(super) fn is_drained_by_a_short_read(&self) -> bool {
         match self {
-            // It returns the bytes of one record.
+            // A read returns the bytes of one record at most.
             #[cfg(feature = "tap-tls")]
             Self::Tls(_) => false,
             _ => !cfg!(windows),

@@ -26,7 +26,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no crypto provider, the certificates can't be read, or the host is no name for TLS.
+    /// Returns an error if there is no crypto provider, the certificates can't be read, or the host is not a valid TLS
+    /// server name.
     pub(super) fn new(host: &str, is_insecure: bool) -> Result<Self, Box<dyn Error + Send + Sync>> {
         // The provider of the redis crate, which has already connected. One of our own could make the choice of rustls
         // ambiguous.

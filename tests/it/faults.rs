@@ -2,6 +2,9 @@
 
 mod bugs;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::{Client, Commands, Connection, RedisResult};
@@ -9,6 +12,7 @@ use rstest::rstest;
 use transient_fixtures::faults::{self, Run};
 use transient_fixtures::{Provider, TestRequest, clean_redis, test_request};
 
+use crate::child::Child;
 use crate::golden::golden;
 use crate::panics::panic_of;
 
@@ -181,6 +185,53 @@ fn pairs_wait_until_single_faults_pass(test_request: TestRequest) {
     let panic = panic_of(|| faults::sweep(&test_request, scenario).replying("OOM").pairs().check());
     assert!(panic.contains("TRANSIENT_REPLAY='1/error=OOM'"), "{panic}");
     assert!(panic.contains(golden("faults::summary, pairs not run")), "{panic}");
+}
+
+/// For `a_replay_runs_one_case`.
+#[rstest]
+#[clean_redis]
+fn sweeps_with_pairs(test_request: TestRequest) {
+    let swept = faults::sweep(&test_request, careless).cutting().replying("OOM").pairs().check();
+    println!("{} cases", swept.cases());
+}
+
+#[test]
+fn a_replay_runs_one_case() {
+    for replay in ["2/cut-after", "1/error=OOM then 2/cut-before"] {
+        let ended = Child::test("faults::sweeps_with_pairs").env("TRANSIENT_REPLAY", replay).run();
+        assert!(ended.passed && ended.output.contains("1 cases"), "{replay}: {}", ended.output);
+    }
+    let ended = Child::test("faults::sweeps_with_pairs").env("TRANSIENT_REPLAY", "3-cut").run();
+    assert!(!ended.passed && ended.output.contains(golden("faults::bad_replay")), "{}", ended.output);
+}
+
+/// Code with a connection pool keeps it for the next run, so each run needs its own URLs.
+#[rstest]
+#[clean_redis]
+fn each_run_has_its_own_urls(test_request: TestRequest) {
+    let urls = Arc::new(Mutex::new(Vec::new()));
+    let seen = urls.clone();
+    let scenario = move |run: &Run| {
+        seen.lock().unwrap().push(run.redis_url().to_owned());
+        careless(run);
+    };
+    let swept = faults::sweep(&test_request, scenario).losing_data().check();
+    let urls = urls.lock().unwrap();
+    assert_eq!(urls.len(), 2 + swept.cases());
+    assert_eq!(urls.iter().collect::<BTreeSet<_>>().len(), urls.len(), "{urls:?}");
+}
+
+#[rstest]
+#[clean_redis]
+fn a_scenario_that_differs_is_reported(test_request: TestRequest) {
+    let runs = AtomicU32::new(0);
+    let moody = move |run: &Run| -> RedisResult<()> {
+        let mut redis = connect(run)?;
+        if runs.fetch_add(1, Ordering::SeqCst) == 1 { redis.del("a") } else { redis.set("a", 1) }
+    };
+    let panic = panic_of(|| faults::sweep(&test_request, moody).replying("OOM").check());
+    assert!(panic.contains("SET a") && panic.contains("DEL a"), "{panic}");
+    assert!(panic.contains(golden("faults::not_deterministic, another command")), "{panic}");
 }
 
 #[rstest]

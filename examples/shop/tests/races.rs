@@ -10,7 +10,7 @@ use serde_json::json;
 use shop::{Cart, Database, Login, Order, Orders, Prices, Session, WRONG_CODES_ALLOWED};
 use tokio::runtime::Builder;
 use transient_fixtures::races::{self, Client};
-use transient_fixtures::{TestRequest, Visitor, clean_redis, test_request};
+use transient_fixtures::{Snapshot, TestRequest, Visitor, clean_redis, test_request};
 
 const LIFETIME: Duration = Duration::from_secs(1_800);
 const NUMBER: &str = "+46 8 123 456 78";
@@ -140,7 +140,7 @@ fn enter_code(client: &Client, session: &mut Session, code: &str) -> RedisResult
 }
 
 /// The login moves the session to a new id. A request that has read the session before either changes the one that the
-/// visitor then has, or gets an error. Nobody can use the old id any more: a later request with it gets a new session.
+/// visitor then has, or gets an error. The old id is not valid any more: a later request with it gets a new session.
 #[rstest]
 #[clean_redis]
 fn a_login_ends_the_old_session(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
@@ -227,15 +227,21 @@ fn confirmed(test_request: &TestRequest) -> Vec<BTreeMap<String, u64>> {
     mails.iter().map(|mail| serde_json::from_value(mail.args()[1].clone()).expect("the contents")).collect()
 }
 
+/// A visitor with a cart, on a server that knows the shop's scripts: the cookie, and the state of Redis.
+fn ready_to_order(test_request: &TestRequest) -> Result<(String, Snapshot), Box<dyn Error>> {
+    let asa = with_a_cart(test_request)?;
+    let (cookie, state) = (asa.cookie(), test_request.snapshot()?);
+    Orders::open(test_request.jobs_url())?.place(&mut next_page(test_request, &cookie), "asa@example.com")?;
+    Ok((cookie, state))
+}
+
 /// An impatient visitor clicks twice. Schedules with more than two preemptions are left out: they pass, and take ten
 /// times as long.
 #[rstest]
 #[clean_redis]
 fn an_order_placed_twice_at_once_gets_one_confirmation(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
-    let asa = with_a_cart(&test_request)?;
-    let (cookie, state) = (asa.cookie(), test_request.snapshot()?);
+    let (cookie, state) = ready_to_order(&test_request)?;
     let (first, second) = (cookie.clone(), cookie.clone());
-    Orders::open(test_request.jobs_url())?.place(&mut next_page(&test_request, &cookie), "asa@example.com")?;
     races::explore(&test_request)
         .seed(|_| test_request.restore(&state))
         .client("first", move |client| place(client, &first))
@@ -256,10 +262,8 @@ fn an_order_placed_twice_at_once_gets_one_confirmation(test_request: TestRequest
 #[rstest]
 #[clean_redis]
 fn nothing_is_lost_that_is_added_during_an_order(test_request: TestRequest) -> Result<(), Box<dyn Error>> {
-    let asa = with_a_cart(&test_request)?;
-    let (cookie, state) = (asa.cookie(), test_request.snapshot()?);
+    let (cookie, state) = ready_to_order(&test_request)?;
     let (of_order, of_cart) = (cookie.clone(), cookie.clone());
-    Orders::open(test_request.jobs_url())?.place(&mut next_page(&test_request, &cookie), "asa@example.com")?;
     races::explore(&test_request)
         .seed(|_| test_request.restore(&state))
         .client("order", move |client| place(client, &of_order))
