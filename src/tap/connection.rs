@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::lane::{Closed, End, Frame, Gate, Lane, Verdict};
+use super::log::Log;
 use super::protocol::Protocol;
-use super::record::Log;
 use super::recording::Recorded;
 use super::shared::Shared;
 

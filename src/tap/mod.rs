@@ -12,6 +12,7 @@ mod framer;
 mod hold;
 mod keys;
 mod lane;
+mod log;
 mod protocol;
 mod proxy;
 mod record;

@@ -10,7 +10,8 @@ use self::secrets::Hidden;
 use super::arguments::{self, arguments};
 use super::hold::{self, Arrived, Decision, Hold};
 use super::lane::{Closed, Frame, Verdict};
-use super::record::{Command, Log, Reply, is_boundary};
+use super::log::Log;
+use super::record::{Command, Reply, is_boundary};
 use super::recording::Recorded;
 use super::rules::{After, Before, Judged, Rules};
 

@@ -1,6 +1,5 @@
 //! The record of commands and replies.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +12,6 @@ pub(super) const REQUEST_BYTES: usize = 1024;
 
 /// How many bytes of a reply are kept.
 pub(super) const REPLY_BYTES: usize = 256;
-
-/// How many bytes a tap keeps in all. Later commands are forwarded and counted, but not recorded.
-pub(super) const ALL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Commands with which client libraries set up a connection. They are recorded, but are not boundaries or round trips.
 const HANDSHAKE: [&str; 6] = ["AUTH", "CLIENT", "COMMAND", "HELLO", "PING", "SELECT"];
@@ -449,50 +445,5 @@ impl fmt::Display for Command {
 impl fmt::Debug for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Command({self})")
-    }
-}
-
-/// Everything that a tap has recorded.
-#[derive(Default)]
-pub(super) struct Log {
-    pub(super) commands: Vec<Command>,
-    /// Names of marks, each with the index of the first command after it.
-    pub(super) marks: Vec<(String, usize)>,
-    /// Channels and patterns, each with its number of subscriptions that the server has confirmed.
-    pub(super) subscribed: BTreeMap<Vec<u8>, u64>,
-    /// A message for each connection that was closed because it sent bytes that are not the protocol.
-    pub(super) malformed: Vec<String>,
-    /// Commands that were forwarded after the record was full.
-    pub(super) unrecorded: u64,
-    bytes: usize,
-}
-
-impl Log {
-    /// Records a command unless the record is full.
-    pub(super) fn push(&mut self, command: Command) -> Option<usize> {
-        // Two reference counts, a name and the rest of the struct.
-        const OVERHEAD: usize = size_of::<Command>() + 64;
-        if self.bytes > ALL_BYTES {
-            self.unrecorded += 1;
-            return None;
-        }
-        self.bytes += command.head.len() + OVERHEAD;
-        self.commands.push(command);
-        Some(self.commands.len() - 1)
-    }
-
-    pub(super) fn unsubscribe(&mut self, channel: &[u8]) {
-        if let Some(count) = self.subscribed.get_mut(channel) {
-            *count -= 1;
-            if *count == 0 {
-                self.subscribed.remove(channel);
-            }
-        }
-    }
-
-    pub(super) fn reply(&mut self, index: usize, kind: Reply, head: Arc<[u8]>, size: u64, at: Instant) {
-        let commands_before = self.commands.len();
-        self.bytes += head.len() + 16;
-        self.commands[index].reply = Some(Replied { kind, head, size, at, commands_before });
     }
 }

@@ -10,7 +10,7 @@ use mio::Waker;
 use mio::net::TcpListener;
 
 use super::hold::Hold;
-use super::record::Log;
+use super::log::Log;
 use super::recording::Recorder;
 use super::rules::{Rule, Rules};
 use super::stream::Listener;
