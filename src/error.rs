@@ -66,6 +66,12 @@ impl Error {
         Self(Arc::new(Inner { kind, report: report.into(), source: Some(source.into()) }))
     }
 
+    /// Returns the report and its causes.
+    #[cfg(feature = "tap")]
+    pub(crate) fn in_full(self) -> String {
+        format!("{self:?}")
+    }
+
     /// Returns true if the settings are invalid: an environment variable or a line of `test.ini` has an invalid value,
     /// or contradicts another one.
     #[must_use]

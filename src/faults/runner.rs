@@ -128,7 +128,7 @@ impl Sweep<'_> {
         let mut tap = self.begin()?;
         // A scenario can close the connections of other clients.
         if case.injections().any(|injection| injection.fault.changes_data()) && !tap.control.is_open() {
-            tap = tap::tap(&self.test_request.lease).map_err(|error| text(&error))?;
+            tap = tap::tap(&self.test_request.lease).map_err(Error::in_full)?;
         }
         let mut rules: Vec<Rule> = Vec::new();
         for Injection { boundary, fault } in case.injections() {
@@ -176,18 +176,18 @@ impl Sweep<'_> {
 
     /// Empties the databases, runs the seed and returns a tap without connections and rules.
     fn begin(&self) -> Result<Tap, String> {
-        self.test_request.flush().map_err(|error| text(&error))?;
+        self.test_request.flush().map_err(Error::in_full)?;
         if let Some(seed) = &self.seed
             && let Some(failure) = seed(&mut self.connect()?)
         {
             return Err(report::faults::seed_failed(&failure));
         }
         let kept = self.tap.take();
-        kept.map_or_else(|| tap::tap(&self.test_request.lease), Ok).map_err(|error| text(&error))
+        kept.map_or_else(|| tap::tap(&self.test_request.lease), Ok).map_err(Error::in_full)
     }
 
     fn connect(&self) -> Result<Connection, String> {
-        self.test_request.lease.connect(Database::Sessions).map_err(|error| text(&error))
+        self.test_request.lease.connect(Database::Sessions).map_err(Error::in_full)
     }
 
     /// Runs the scenario, ends the fault, runs the scenario again if requested, and runs the checks.
@@ -324,11 +324,6 @@ fn injections(boundaries: usize, points: usize, faults: &[Fault]) -> impl Iterat
         (0..count)
             .flat_map(move |boundary| faults.clone().map(move |fault| Injection { boundary, fault: fault.clone() }))
     })
-}
-
-/// Returns the error with its causes.
-fn text(error: &Error) -> String {
-    format!("{error:?}")
 }
 
 /// Returns the failure of the closure, or its panic message.

@@ -349,7 +349,7 @@ impl<'a> Sweep<'a> {
     /// Panics on a shared server, whose scripts belong to other programs too.
     #[track_caller]
     pub fn restarting(self) -> Self {
-        tap::check_not_shared(tap::is_shared(&self.test_request.lease));
+        tap::check_not_shared(self.test_request.server());
         self.with(Chosen::Fault(Fault::Restart))
     }
 

@@ -12,7 +12,7 @@ use redis::{Connection, pipe};
 
 use super::file_lock::WaitLimit;
 use crate::error::{Error, Kind};
-use crate::redis_io::{HOLDER, WAITER, lease_name};
+use crate::redis_io::{HOLDER, WAITER, client_field, lease_name};
 use crate::report;
 
 /// How often a waiting connection asks.
@@ -104,9 +104,9 @@ struct Client<'list> {
 }
 
 impl<'list> Client<'list> {
-    /// Parses a line of CLIENT LIST: `id=7 addr=127.0.0.1:5 … name=… …`.
+    /// Parses a line of CLIENT LIST.
     fn parse(line: &'list str) -> Option<Self> {
-        let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        let field = |name: &str| client_field(line, name);
         let name = field("name")?;
         let (is_holder, name) = match name.strip_prefix(HOLDER) {
             Some(name) => (true, name),

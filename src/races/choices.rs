@@ -6,7 +6,7 @@ use super::control_connection::ControlConnection;
 use super::coordinator::{ClientState, Held, Place, State, Stop};
 use super::footprint::Footprint;
 use super::plan::Fault;
-use super::schedule::{Act, EXPIRY, FAULT, Halted, Schedule, TRAVEL, shape_of};
+use super::schedule::{Act, Halted, Limited, Schedule, shape_of};
 use super::space::Choice;
 use crate::error::Error;
 use crate::report;
@@ -89,12 +89,15 @@ impl Schedule<'_> {
     /// Adds the keys that can expire, and the travels.
     fn of_time(&self, control: &mut ControlConnection<'_>, steps: &mut Vec<Choice<Act>>) -> Result<(), Error> {
         for (index, (rule, most)) in self.plan.expiring.iter().enumerate() {
-            if !self.can_use(EXPIRY, index, *most) {
+            if !self.can_use(Limited::Expiry(index), *most) {
+                continue;
+            }
+            let owns_none = |client| !self.owners.values().any(|owner| *owner == client);
+            if rule.client.is_some_and(owns_none) {
                 continue;
             }
             for key in control.keys_with_ttl(&rule.pattern)? {
-                let owner = self.owners.get(&(key.0, key.1.clone()));
-                if rule.client.is_none_or(|client| owner == Some(&client)) {
+                if rule.client.is_none_or(|client| self.owners.get(&key) == Some(&client)) {
                     let kind = if rule.client.is_some() { "expire-own" } else { "expire" };
                     let label = format!("{kind}/{}/{}", key.0, String::from_utf8_lossy(&key.1));
                     steps.push(other(label, String::new(), Act::Expire(index, key)));
@@ -102,7 +105,7 @@ impl Schedule<'_> {
             }
         }
         for (index, time) in self.plan.time.iter().enumerate() {
-            if self.can_use(TRAVEL, index, 1) {
+            if self.can_use(Limited::Travel(index), 1) {
                 steps.push(other(format!("time/{}", time.as_millis()), String::new(), Act::Travel(index)));
             }
         }
@@ -121,11 +124,11 @@ impl Schedule<'_> {
 
     fn can_inject(&self, fault: Fault) -> bool {
         let known = self.plan.faults.iter().position(|(other, _)| *other == fault);
-        known.is_some_and(|index| self.can_use(FAULT, index, self.plan.faults[index].1))
+        known.is_some_and(|index| self.can_use(Limited::Fault(index), self.plan.faults[index].1))
     }
 
-    fn can_use(&self, kind: u8, index: usize, most: usize) -> bool {
-        self.used.get(&(kind, index)).copied().unwrap_or_default() < most
+    fn can_use(&self, step: Limited, most: usize) -> bool {
+        self.used.get(&step).copied().unwrap_or_default() < most
     }
 }
 

@@ -1,32 +1,16 @@
 //! The explorer's own connection: clean data, time, and the questions about the server's state.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, RedisResult, cmd, pipe};
 
 use crate::error::Error;
 use crate::lease::Database;
+use crate::redis_io::{client_field, expire, keys_with_ttl};
 use crate::request::TestRequest;
-use crate::sync::poll_until;
 
-/// The keys that match a pattern and have a TTL: database, key, and the time at which it ends, in milliseconds.
-const KEYS_WITH_TTL: &str = "
-local keys = {}
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for at = 2, #ARGV do
-    redis.call('SELECT', ARGV[at])
-    for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
-        local left = redis.call('PTTL', key)
-        if left >= 0 then
-            keys[#keys + 1] = {tonumber(ARGV[at]), key, now + left}
-        end
-    end
-end
-return keys
-";
-
-pub(super) type KeyWithTtl = (u32, Vec<u8>, u64);
+/// A key and its database.
+pub(super) type Key = (u32, Vec<u8>);
 
 pub(super) struct ControlConnection<'a> {
     test_request: &'a TestRequest,
@@ -62,14 +46,14 @@ impl<'a> ControlConnection<'a> {
         })
     }
 
-    /// Returns the ids of the clients that the server has blocked.
+    /// Returns the ids of the clients that the server has blocked in the test databases.
     pub(super) fn blocked(&mut self) -> Result<Vec<u64>, Error> {
         let list: String = self.answered(|redis| cmd("CLIENT").arg("LIST").query(redis))?;
-        let field = |line: &str, name: &str| {
-            line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-        };
-        let blocked = list.lines().filter(|line| field(line, "flags").is_some_and(|flags| flags.contains('b')));
-        Ok(blocked.filter_map(|line| field(line, "id")?.parse().ok()).collect())
+        let databases = self.test_request.lease.databases().map(|database| database.to_string());
+        let is_ours = |line: &&str| client_field(line, "db").is_some_and(|db| databases.iter().any(|own| own == db));
+        let is_blocked = |line: &&str| client_field(line, "flags").is_some_and(|flags| flags.contains('b'));
+        let ids = list.lines().filter(is_ours).filter(is_blocked).filter_map(|line| client_field(line, "id"));
+        Ok(ids.filter_map(|id| id.parse().ok()).collect())
     }
 
     /// Lets the blocking command of a client time out.
@@ -82,35 +66,25 @@ impl<'a> ControlConnection<'a> {
     }
 
     /// Returns the keys that match a pattern and have a TTL, in a stable order.
-    pub(super) fn keys_with_ttl(&mut self, pattern: &str) -> Result<Vec<KeyWithTtl>, Error> {
+    pub(super) fn keys_with_ttl(&mut self, pattern: &str) -> Result<Vec<Key>, Error> {
         let databases = self.test_request.lease.databases();
-        let mut keys: Vec<KeyWithTtl> =
-            self.answered(|redis| cmd("EVAL").arg(KEYS_WITH_TTL).arg(0).arg(pattern).arg(&databases).query(redis))?;
-        keys.sort();
-        Ok(keys)
+        self.answered(|redis| keys_with_ttl(redis, databases, pattern))
     }
 
     /// Makes a key expire.
     ///
-    /// Deleting it is faster than to let it expire, but shows to clients that listen to events of keys.
-    pub(super) fn expire(&mut self, (database, key, _): &KeyWithTtl) -> Result<(), Error> {
+    /// Deleting it is twice as fast as letting it expire, but shows to clients that listen to key events.
+    pub(super) fn expire(&mut self, key: &Key) -> Result<(), Error> {
         let [sessions, _] = self.test_request.lease.databases();
         self.answered(|redis| {
-            let (_, events): (String, String) =
-                cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query(redis).unwrap_or_default();
-            cmd("SELECT").arg(database).exec(redis)?;
-            if events.is_empty() {
-                cmd("UNLINK").arg(key).exec(redis)?;
-            } else {
-                cmd("PEXPIRE").arg(key).arg(1).exec(redis)?;
-                let deadline = Instant::now() + Duration::from_secs(1);
-                let every = Duration::from_micros(200);
-                poll_until(deadline, every, || match cmd("EXISTS").arg(key).query::<u8>(redis) {
-                    Ok(1..) => None,
-                    gone_or_failed => Some(gone_or_failed),
-                });
+            let events = cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query(redis);
+            if !events.is_ok_and(|(_, events): (String, String)| events.is_empty()) {
+                return expire(redis, std::slice::from_ref(key));
             }
-            cmd("SELECT").arg(sessions).exec(redis)
+            let (database, key) = key;
+            let mut delete = pipe();
+            delete.cmd("SELECT").arg(database).cmd("UNLINK").arg(key).cmd("SELECT").arg(sessions);
+            delete.exec(redis)
         })
     }
 

@@ -68,12 +68,13 @@ pub(super) enum End {
     Unwound,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Activity {
     /// Until it stops, blocks or ends.
     Runs,
     /// As `Runs`, but silence also counts as a stop: how long it has lasted, and how long it must last.
     CanRun(Duration, Duration),
+    #[default]
     Still,
 }
 
@@ -97,6 +98,7 @@ pub(super) struct Connection {
     pub(super) is_listening: bool,
 }
 
+#[derive(Default)]
 pub(super) struct ClientState {
     pub(super) stops: Vec<Stop>,
     pub(super) activity: Activity,
@@ -111,28 +113,12 @@ pub(super) struct ClientState {
     pub(super) begins_after: Option<String>,
     /// Whether it never gets another step.
     pub(super) is_dead: bool,
-    /// Whether its closure has ended while a command of it was held.
+    /// The command that was held when its closure ended.
     pub(super) gave_up: Option<String>,
     pub(super) is_behind: bool,
 }
 
 impl ClientState {
-    fn new() -> Self {
-        Self {
-            stops: Vec::new(),
-            activity: Activity::Still,
-            connections: BTreeMap::new(),
-            blocked: BTreeMap::new(),
-            released: Vec::new(),
-            has_begun: false,
-            end: None,
-            begins_after: None,
-            is_dead: false,
-            gave_up: None,
-            is_behind: false,
-        }
-    }
-
     pub(super) fn is_listening(&self) -> bool {
         self.connections.values().any(|connection| connection.is_listening)
     }
@@ -192,7 +178,7 @@ pub(super) struct Stalled(pub(super) usize);
 impl Coordinator {
     pub(super) fn new(clients: usize) -> Arc<Self> {
         let state = State {
-            clients: (0..clients).map(|_| ClientState::new()).collect(),
+            clients: (0..clients).map(|_| ClientState::default()).collect(),
             steps: Vec::new(),
             is_free: false,
             is_ending: false,
@@ -221,7 +207,7 @@ impl Coordinator {
             for connection in connections.values_mut() {
                 connection.waiting.iter_mut().for_each(|step| *step = None);
             }
-            *client = ClientState { connections, ..ClientState::new() };
+            *client = ClientState { connections, ..ClientState::default() };
             client.stops.push(Stop { number, place: Place::Start });
         }
     }
@@ -346,15 +332,19 @@ impl Coordinator {
         }
         drop(state);
         self.wait_caught_up(&wake);
-        let state = self.state();
-        let runs = |state: &mut State| state.clients.iter().any(|client| client.end.is_none());
-        let waited = self.changed.wait_timeout_while(state, within, runs).unwrap_or_else(PoisonError::into_inner).0;
-        let running = waited.clients.iter().enumerate().filter(|(_, client)| client.end.is_none());
-        let running: Vec<_> = running.map(|(index, _)| index).collect();
-        drop(waited);
+        let running = self.wait_ended(within);
         self.wait_caught_up(&wake);
         self.is_open.store(true, Ordering::Release);
         running
+    }
+
+    /// Waits until all clients have ended. Returns those that have not ended in time.
+    pub(super) fn wait_ended(&self, within: Duration) -> Vec<usize> {
+        let runs = |state: &mut State| state.clients.iter().any(|client| client.end.is_none());
+        let waited = self.changed.wait_timeout_while(self.state(), within, runs);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let running = state.clients.iter().enumerate().filter(|(_, client)| client.end.is_none());
+        running.map(|(index, _)| index).collect()
     }
 
     // The threads of a client

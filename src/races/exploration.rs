@@ -7,7 +7,7 @@ use redis::Connection;
 
 use super::client::{Client, Returned, Run};
 use super::outcomes::{Explored, Outcomes};
-use super::plan::{Expiring, Fault, Plan, Planned, SCHEDULE_WITHIN, counted};
+use super::plan::{Expiring, Fault, Plan, Planned, counted};
 use crate::faults::Outcome;
 use crate::report;
 use crate::request::TestRequest;
@@ -328,7 +328,8 @@ impl<'a> Exploration<'a> {
 
     /// Leaves out schedules that take another client more often than this while the last one could go on.
     ///
-    /// Most bugs need one or two such preemptions.
+    /// Most bugs need one or two such preemptions. With this bound, [`only_redis_is_shared`](Self::only_redis_is_shared)
+    /// leaves no orders out: the one that stands for an order can have more preemptions.
     ///
     /// ```
     /// use transient_fixtures::{TestRequest, races};
@@ -446,7 +447,6 @@ impl<'a> Exploration<'a> {
             faults: counted(faults.collect::<Result<Vec<_>, _>>()?),
             expiring: counted(expiring.collect::<Result<Vec<_>, _>>()?),
             time: self.time.clone(),
-            schedule_within: SCHEDULE_WITHIN,
             clients: self.clients.drain(..).map(|(name, run)| Planned { name, run }).collect(),
         })
     }

@@ -1,14 +1,12 @@
 //! Runs schedules, one after the other, and reports the failing one with the fewest context switches.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, ClientThread};
+use super::clients::{Clients, ENDS_WITHIN};
 use super::control_connection::ControlConnection;
-use super::coordinator::{Coordinator, End, Step};
+use super::coordinator::{End, Step};
 use super::exploration::{Check, Exploration, Seed};
-use super::hold::ClientHold;
 use super::outcomes::{Explored, Outcome, Outcomes};
 use super::plan::{Plan, SCHEDULES, WITHIN};
 use super::replay;
@@ -19,10 +17,6 @@ use crate::affinity::OneCore;
 use crate::error::Error;
 use crate::report;
 use crate::settings::REPLAY;
-use crate::tap::{self, Control, Tap};
-
-/// How long a client can take to end after its connections are closed.
-const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the search for a failing schedule with fewer context switches takes.
 const SHRINKS_WITHIN: Duration = Duration::from_secs(3);
@@ -51,14 +45,12 @@ enum Ran {
 /// The parts that all schedules of an exploration share.
 struct Explorer<'a> {
     plan: Plan,
-    coordinator: Arc<Coordinator>,
-    taps: Vec<Tap>,
-    threads: Vec<ClientThread>,
+    clients: Clients,
     control: ControlConnection<'a>,
     seed: Option<Seed<'a>>,
     check: Check<'a>,
     begins_after: BTreeMap<usize, String>,
-    /// Whether the last schedule is run again.
+    /// Whether the next schedule repeats the last one's beginning.
     is_again: bool,
 }
 
@@ -69,10 +61,6 @@ struct Counts {
     abandoned: usize,
     is_complete: bool,
     failed: usize,
-}
-
-fn text(error: &Error) -> String {
-    format!("{error:?}")
 }
 
 impl<'a> Exploration<'a> {
@@ -189,48 +177,29 @@ impl<'a> Exploration<'a> {
 
 impl<'a> Explorer<'a> {
     fn new(exploration: &Exploration<'a>, plan: Plan, check: Check<'a>) -> Result<Self, String> {
-        let lease = &exploration.test_request.lease;
-        let coordinator = Coordinator::new(plan.clients.len());
-        let control = ControlConnection::new(exploration.test_request).map_err(|error| text(&error))?;
-        let tap_control = Control::of(lease).map_err(|error| text(&error))?;
-        let (mut taps, mut threads) = (Vec::new(), Vec::new());
-        for (index, client) in plan.clients.iter().enumerate() {
-            let hold = Arc::new(ClientHold { coordinator: coordinator.clone(), client: index });
-            let tap = tap::tap_with(lease, tap_control.clone(), Some(hold)).map_err(|error| text(&error))?;
-            let handle = Client::new(&client.name, index, &tap, &coordinator);
-            taps.push(tap);
-            threads.push(ClientThread::spawn(handle, client.run.clone()).map_err(|error| error.to_string())?);
-        }
-        Ok(Self {
-            plan,
-            coordinator,
-            taps,
-            threads,
-            control,
-            seed: None,
-            check,
-            begins_after: BTreeMap::new(),
-            is_again: false,
-        })
+        let control = ControlConnection::new(exploration.test_request).map_err(Error::in_full)?;
+        let clients = plan.clients.iter().map(|client| (&*client.name, client.run.clone()));
+        let clients = Clients::start(&exploration.test_request.lease, clients.collect())?;
+        Ok(Self { plan, clients, control, seed: None, check, begins_after: BTreeMap::new(), is_again: false })
     }
 
     /// Runs one schedule on clean data, and its check.
     fn schedule(&mut self, chooser: &mut Chooser) -> Result<Ran, String> {
-        self.control.clean().map_err(|error| text(&error))?;
+        self.control.clean().map_err(Error::in_full)?;
         if let Some(seed) = &self.seed {
             let failure = catch_silently(|| seed(&mut self.control.redis)).unwrap_or_else(|(panic, _)| Some(panic));
             if let Some(failure) = failure {
                 return Err(report::races::seed_failed(&failure));
             }
-            self.control.select().map_err(|error| text(&error))?;
+            self.control.select().map_err(Error::in_full)?;
         }
-        self.coordinator.begin();
-        let mut schedule = Schedule::new(&self.plan, &self.coordinator, &self.taps, &mut self.begins_after);
+        self.clients.coordinator.begin();
+        let mut schedule = Schedule::new(&self.plan, &self.clients, &mut self.begins_after);
         schedule.is_again = self.is_again;
         let result = schedule.run(&mut self.control, chooser);
-        self.is_again = matches!(result, Err(Halted::Again(_)));
+        self.is_again = matches!(result, Err(Halted::Again(1..)));
         let (labels, expired, faulted) = (schedule.labels, schedule.expired, schedule.faulted);
-        let mut state = self.coordinator.state();
+        let mut state = self.clients.coordinator.state();
         let steps = std::mem::take(&mut state.steps);
         let has_ended = state.clients.iter().all(|client| client.end.is_some());
         let clients = state.clients.iter_mut().zip(&self.plan.clients).map(|(client, planned)| Outcome {
@@ -287,15 +256,10 @@ impl<'a> Explorer<'a> {
         if has_ended {
             return Ok(());
         }
-        let running = self.coordinator.end(|| self.taps.iter().for_each(Tap::wake), ENDS_WITHIN);
-        if let Some(first) = running.first() {
-            let name = self.plan.clients[*first].name.clone();
-            for index in running.into_iter().rev() {
-                self.threads.swap_remove(index).abandon();
-            }
-            return Err(report::races::stuck(&name, ENDS_WITHIN));
+        if let Some(stuck) = self.clients.end() {
+            return Err(report::races::stuck(&self.plan.clients[stuck].name, ENDS_WITHIN));
         }
-        self.control.wait_executed().map_err(|error| text(&error))
+        self.control.wait_executed().map_err(Error::in_full)
     }
 }
 

@@ -51,7 +51,7 @@ impl Hold for ClientHold {
         };
         client.stops.push(Stop { number, place: Place::Command(held) });
         client.activity = Activity::Still;
-        // Whoever wakes needs the lock.
+        // The thread that wakes needs the lock.
         drop(state);
         self.coordinator.changed.notify_one();
         true
@@ -108,6 +108,10 @@ impl Hold for ClientHold {
         if client.stops.len() < count {
             self.coordinator.changed.notify_one();
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.coordinator.state().clients[self.client].is_behind
     }
 
     fn catches_up(&self) {

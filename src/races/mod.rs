@@ -5,6 +5,7 @@
 
 mod choices;
 mod client;
+mod clients;
 mod control_connection;
 mod coordinator;
 mod exploration;

@@ -39,7 +39,6 @@ pub(super) struct Plan {
     pub(super) faults: Vec<(Fault, usize)>,
     pub(super) expiring: Vec<(Expiring, usize)>,
     pub(super) time: Vec<Duration>,
-    pub(super) schedule_within: Duration,
 }
 
 /// Counts equal values.

@@ -12,10 +12,12 @@ use super::client::Client;
 use super::exploration::Exploration;
 use crate::report;
 
-/// How often a silent process is asked whether it has exited. Its last line can be earlier than its exit, and a process
-/// that it has started can keep its output open.
+/// How often a silent process is asked whether it has exited.
 const EVERY: Duration = Duration::from_millis(20);
 const EVERY_AFTER_OUTPUT: Duration = Duration::from_millis(1);
+
+/// How long lines can come after its exit. A process that it has started can keep its output open.
+const LATE_WITHIN: Duration = Duration::from_millis(200);
 
 /// How many lines of its standard error are kept.
 const KEPT: usize = 20;
@@ -116,8 +118,9 @@ fn read(stream: Option<impl Read + Send + 'static>, line: fn(String) -> Line, se
 fn follow(client: &Client, child: &mut Child, lines: &Receiver<Line>) -> io::Result<Result<String, String>> {
     let mut stdin = child.stdin.take();
     let (mut output, mut errors) = (String::new(), VecDeque::new());
+    let mut exited = None;
     loop {
-        let received = lines.recv_timeout(EVERY);
+        let received = lines.recv_timeout(if exited.is_some() { LATE_WITHIN } else { EVERY });
         if client.is_ending() {
             return Ok(Ok(output));
         }
@@ -139,15 +142,17 @@ fn follow(client: &Client, child: &mut Child, lines: &Receiver<Line>) -> io::Res
                     errors.pop_front();
                 }
             }
-            Err(silence) => {
-                if let Some(status) = child.try_wait()? {
-                    let errors: Vec<_> = errors.into();
-                    let failure = || report::races::exited(&status.to_string(), &errors);
-                    return Ok(if status.success() { Ok(output) } else { Err(failure()) });
-                }
-                if silence == RecvTimeoutError::Disconnected {
+            // Its last lines can arrive after it is known to have exited.
+            Err(RecvTimeoutError::Timeout) if exited.is_none() => exited = child.try_wait()?,
+            Err(_) => {
+                exited = exited.map_or_else(|| child.try_wait(), |status| Ok(Some(status)))?;
+                let Some(status) = exited else {
                     thread::sleep(EVERY_AFTER_OUTPUT);
-                }
+                    continue;
+                };
+                let errors: Vec<_> = errors.into();
+                let failure = || report::races::exited(&status.to_string(), &errors);
+                return Ok(if status.success() { Ok(output) } else { Err(failure()) });
             }
         }
     }

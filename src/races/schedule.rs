@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::control_connection::{ControlConnection, KeyWithTtl};
+use super::clients::Clients;
+use super::control_connection::{ControlConnection, Key};
 use super::coordinator::{Coordinator, Held, Place, Stalled, Step};
 use super::footprint::has_written;
-use super::plan::{Fault, Plan};
+use super::plan::{Fault, Plan, SCHEDULE_WITHIN};
 use super::retry_loops::RetryLoops;
 use super::space::{Chooser, Refused};
 use crate::error::Error;
 use crate::report;
-use crate::tap::{Decision, Tap};
+use crate::tap::Decision;
 
 /// How long a client can do nothing.
 const STALLS_AFTER: Duration = Duration::from_secs(5);
 
-/// The kinds of steps that can happen a limited number of times.
-pub(super) const FAULT: u8 = 0;
-pub(super) const EXPIRY: u8 = 1;
-pub(super) const TRAVEL: u8 = 2;
+/// A step that can happen a limited number of times, by its index in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Limited {
+    Fault(usize),
+    Expiry(usize),
+    Travel(usize),
+}
 
 /// What a step does.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub(super) enum Act {
     TimeOut(usize, u64),
     Die(usize),
     /// Makes a key expire; the index of its rule.
-    Expire(usize, KeyWithTtl),
+    Expire(usize, Key),
     Travel(usize),
 }
 
@@ -48,15 +52,15 @@ pub(super) enum Halted {
 
 impl From<Error> for Halted {
     fn from(error: Error) -> Self {
-        Self::Broken(format!("{error:?}"))
+        Self::Broken(error.in_full())
     }
 }
 
 /// The facts about the schedule that is being run.
 pub(super) struct Schedule<'a> {
     pub(super) plan: &'a Plan,
+    clients: &'a Clients,
     pub(super) coordinator: &'a Coordinator,
-    pub(super) taps: &'a [Tap],
     /// The points that clients begin after, known from earlier schedules.
     pub(super) begins_after: &'a mut BTreeMap<usize, String>,
     /// The labels of the steps taken.
@@ -66,28 +70,22 @@ pub(super) struct Schedule<'a> {
     pub(super) faulted: Vec<usize>,
     last: Option<usize>,
     pub(super) passed: Vec<String>,
-    /// How often each fault, rule of expiry and travel has been used.
-    pub(super) used: BTreeMap<(u8, usize), usize>,
+    pub(super) used: BTreeMap<Limited, usize>,
     /// The client that wrote a key last.
-    pub(super) owners: BTreeMap<(u32, Vec<u8>), usize>,
+    pub(super) owners: BTreeMap<Key, usize>,
     pub(super) loops: RetryLoops,
     /// The number of the first step that goes another way in later schedules.
     differs_from: Option<usize>,
-    /// Whether the schedule before this one was the same.
+    /// Whether it repeats the beginning of the schedule before it.
     pub(super) is_again: bool,
 }
 
 impl<'a> Schedule<'a> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        coordinator: &'a Coordinator,
-        taps: &'a [Tap],
-        begins_after: &'a mut BTreeMap<usize, String>,
-    ) -> Self {
+    pub(super) fn new(plan: &'a Plan, clients: &'a Clients, begins_after: &'a mut BTreeMap<usize, String>) -> Self {
         Self {
             plan,
-            coordinator,
-            taps,
+            clients,
+            coordinator: &clients.coordinator,
             begins_after,
             labels: Vec::new(),
             expired: Vec::new(),
@@ -126,15 +124,9 @@ impl<'a> Schedule<'a> {
             let Some((label, act)) = choice else { return self.ended() };
             self.labels.push(label);
             self.take(act, control)?;
-            if began.elapsed() > self.plan.schedule_within {
-                return Err(Halted::Failed(report::races::too_long(self.plan.schedule_within)));
+            if began.elapsed() > SCHEDULE_WITHIN {
+                return Err(Halted::Failed(report::races::too_long(SCHEDULE_WITHIN)));
             }
-        }
-    }
-
-    fn wake(&self) {
-        for tap in self.taps {
-            tap.wake();
         }
     }
 
@@ -149,7 +141,7 @@ impl<'a> Schedule<'a> {
             return Ok(());
         }
         control.wait_executed()?;
-        self.coordinator.wait_caught_up(|| self.wake());
+        self.coordinator.wait_caught_up(|| self.clients.wake());
         self.wait_idle()
     }
 
@@ -220,7 +212,7 @@ impl<'a> Schedule<'a> {
                 Ok(())
             }
             Act::Expire(index, key) => {
-                *self.used.entry((EXPIRY, index)).or_default() += 1;
+                *self.used.entry(Limited::Expiry(index)).or_default() += 1;
                 let shown = String::from_utf8_lossy(&key.1).into_owned();
                 self.loops.other_step(None);
                 self.note(None, report::races::expires(&shown));
@@ -228,7 +220,7 @@ impl<'a> Schedule<'a> {
                 Ok(control.expire(&key)?)
             }
             Act::Travel(index) => {
-                *self.used.entry((TRAVEL, index)).or_default() += 1;
+                *self.used.entry(Limited::Travel(index)).or_default() += 1;
                 let time = report::races::travels(self.plan.time[index]);
                 self.loops.other_step(None);
                 self.note(None, time.clone());
@@ -243,8 +235,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn use_fault(&mut self, fault: &Fault) {
-        if let Some(kind) = self.plan.faults.iter().position(|(other, _)| other == fault) {
-            *self.used.entry((FAULT, kind)).or_default() += 1;
+        if let Some(index) = self.plan.faults.iter().position(|(other, _)| other == fault) {
+            *self.used.entry(Limited::Fault(index)).or_default() += 1;
         }
     }
 
@@ -278,15 +270,17 @@ impl<'a> Schedule<'a> {
             self.loops.other_step(Some(client));
             return Ok(());
         };
-        let asks = has_written(&held.name, b"").is_none() && self.loops.can_repeat(client, &shape_of(held));
+        // With a fault, the reply does not tell whether the command has written.
+        let is_unknown = has_written(&held.name, b"").is_none() && self.loops.can_repeat(client, &shape_of(held));
+        let asks = note.is_some() || is_unknown;
         let changes = if asks { Some(control.changes()?) } else { None };
         let blocked = if held.timeout.is_some() { control.blocked()? } else { Vec::new() };
         let index = self.coordinator.release(client, at, decision, step);
-        self.taps[client].wake();
+        self.clients.taps[client].wake();
         if held.timeout.is_some() && decision != Decision::Cut {
-            self.coordinator.wait_caught_up(|| self.wake());
+            self.coordinator.wait_caught_up(|| self.clients.wake());
             control.wait_executed()?;
-            self.coordinator.wait_caught_up(|| self.wake());
+            self.coordinator.wait_caught_up(|| self.clients.wake());
             if self.coordinator.block(client, held.connection) && has_timeout(held) {
                 let id = control.blocked()?.into_iter().find(|id| !blocked.contains(id));
                 if let Some(blocked) = self.coordinator.state().clients[client].blocked.get_mut(&held.connection) {
@@ -311,12 +305,11 @@ impl<'a> Schedule<'a> {
         let reply = reply.map(|(head, _)| head).unwrap_or_default();
         if reply.starts_with(b"-NOSCRIPT") && !self.is_again {
             // The client loads the script now. In later schedules the server knows it.
-            self.differs_from.get_or_insert(self.labels.len() - 1);
+            self.differs_from.get_or_insert(self.labels.len());
         }
-        let wrote = match (has_written(&held.name, &reply), changes) {
-            (Some(wrote), _) => wrote,
-            (None, Some(before)) => control.changes()? != before,
-            (None, None) => true,
+        let wrote = match changes {
+            Some(before) => control.changes()? != before,
+            None => has_written(&held.name, &reply).unwrap_or(true),
         };
         self.loops.command(client, shape_of(held), reply, wrote);
         if wrote {

@@ -3,7 +3,7 @@
 use super::footprint::Footprint;
 
 /// A step that can be taken now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice<A> {
     /// Its name in a replay. No two choices of a node have the same.
     pub(super) label: String,
@@ -14,6 +14,19 @@ pub(super) struct Choice<A> {
     pub(super) client: Option<usize>,
     pub(super) footprint: Footprint,
     pub(super) act: A,
+}
+
+impl<A> Choice<A> {
+    fn without_act(&self) -> Choice<()> {
+        let Self { label, shape, client, footprint, .. } = self;
+        Choice { label: label.clone(), shape: shape.clone(), client: *client, footprint: footprint.clone(), act: () }
+    }
+
+    /// Returns true if the order of the two steps makes no difference. The threads of one client can share more than
+    /// Redis.
+    fn is_independent(&self, other: &Self) -> bool {
+        (self.client.is_none() || self.client != other.client) && self.footprint.is_independent(&other.footprint)
+    }
 }
 
 /// Why no step is taken.
@@ -27,24 +40,23 @@ pub(super) enum Refused {
     Impossible(usize, String),
 }
 
-/// A step that need not be taken now, since a schedule that begins with it has been run.
-#[derive(Clone, Debug)]
-struct Asleep {
-    label: String,
-    footprint: Footprint,
-}
-
 #[derive(Debug)]
 struct Node {
-    /// Labels, shapes and footprints of the choices.
-    choices: Vec<(String, String, Footprint)>,
+    choices: Vec<Choice<()>>,
     /// The indices of the choices that are explored.
     order: Vec<usize>,
     at: usize,
-    asleep: Vec<Asleep>,
+    /// The steps that need not be taken now, since a schedule that begins with them has been run.
+    asleep: Vec<Choice<()>>,
     /// The preemptions before this node, and whether each choice is one.
     preemptions: usize,
     preempts: Vec<bool>,
+}
+
+impl Node {
+    fn taken(&self) -> &Choice<()> {
+        &self.choices[self.order[self.at]]
+    }
 }
 
 /// Explores every schedule, depth first.
@@ -59,14 +71,15 @@ pub(super) struct Space {
 }
 
 impl Space {
+    /// A bound of preemptions leaves out orders that stand for others, so there is no reduction with it.
     pub(super) fn new(is_reduced: bool, preemptions: Option<usize>) -> Self {
-        Self { path: Vec::new(), is_reduced, preemptions, depth: 0 }
+        Self { path: Vec::new(), is_reduced: is_reduced && preemptions.is_none(), preemptions, depth: 0 }
     }
 
     fn choose<A>(&mut self, choices: &[Choice<A>], last: Option<usize>) -> Result<usize, Refused> {
         let depth = self.depth;
         if let Some(node) = self.path.get(depth) {
-            let known = node.choices.iter().map(|(label, shape, _)| (label, shape));
+            let known = node.choices.iter().map(|choice| (&choice.label, &choice.shape));
             let now = choices.iter().map(|choice| (&choice.label, &choice.shape));
             if !known.clone().eq(now.clone()) {
                 let text = |list: &mut dyn Iterator<Item = (&String, &String)>| {
@@ -78,11 +91,11 @@ impl Space {
             return Ok(node.order[node.at]);
         }
         let parent = self.path.last();
-        let taken = |node: &Node| node.choices[node.order[node.at]].clone();
+        let choices: Vec<_> = choices.iter().map(Choice::without_act).collect();
         let asleep = match parent {
             Some(node) if self.is_reduced => {
-                let (_, _, footprint) = taken(node);
-                node.asleep.iter().filter(|other| other.footprint.is_independent(&footprint)).cloned().collect()
+                let taken = node.taken();
+                node.asleep.iter().filter(|other| other.is_independent(taken)).cloned().collect()
             }
             _ => Vec::new(),
         };
@@ -93,14 +106,12 @@ impl Space {
         let mut order: Vec<_> = (0..choices.len()).collect();
         order.retain(|&index| {
             let is_in_bound = self.preemptions.is_none_or(|bound| preemptions + usize::from(preempts[index]) <= bound);
-            is_in_bound && asleep.iter().all(|other: &Asleep| other.label != choices[index].label)
+            is_in_bound && !asleep.contains(&choices[index])
         });
         // The client that is running goes on first, so the first schedule runs one client after the other.
         order.sort_by_key(|&index| choices[index].client.is_none() || choices[index].client != last);
         let Some(first) = order.first().copied() else { return Err(Refused::Equivalent) };
-        let choices =
-            choices.iter().map(|choice| (choice.label.clone(), choice.shape.clone(), choice.footprint.clone()));
-        self.path.push(Node { choices: choices.collect(), order, at: 0, asleep, preemptions, preempts });
+        self.path.push(Node { choices, order, at: 0, asleep, preemptions, preempts });
         self.depth += 1;
         Ok(first)
     }
@@ -111,8 +122,7 @@ impl Space {
         self.depth = 0;
         while let Some(node) = self.path.last_mut() {
             if node.at + 1 < node.order.len() {
-                let (label, _, footprint) = node.choices[node.order[node.at]].clone();
-                node.asleep.push(Asleep { label, footprint });
+                node.asleep.push(node.taken().clone());
                 node.at += 1;
                 return true;
             }
@@ -127,6 +137,8 @@ impl Space {
 #[derive(Debug)]
 pub(super) struct Random {
     state: u64,
+    /// The state when this schedule began.
+    began: u64,
     left: usize,
     priorities: Vec<u64>,
     changes: Vec<usize>,
@@ -139,8 +151,15 @@ const CHANGES: usize = 2;
 
 impl Random {
     pub(super) fn new(seed: u64, schedules: usize) -> Self {
-        let mut random =
-            Self { state: seed, left: schedules, priorities: Vec::new(), changes: Vec::new(), depth: 0, longest: 20 };
+        let mut random = Self {
+            state: seed,
+            began: seed,
+            left: schedules,
+            priorities: Vec::new(),
+            changes: Vec::new(),
+            depth: 0,
+            longest: 20,
+        };
         random.advance();
         random
     }
@@ -186,6 +205,7 @@ impl Random {
         self.depth = 0;
         self.priorities.clear();
         self.changes = (0..CHANGES).map(|_| self.below(self.longest)).collect();
+        self.began = self.state;
         let is_left = self.left > 0;
         self.left = self.left.saturating_sub(1);
         is_left
@@ -232,7 +252,10 @@ impl Chooser {
                 space.path.truncate(depth);
                 space.depth = 0;
             }
-            Self::Random(random) => random.depth = 0,
+            Self::Random(random) => {
+                (random.state, random.depth) = (random.began, 0);
+                random.priorities.clear();
+            }
             Self::Replay(_, number) => *number = 0,
         }
     }

@@ -1,16 +1,16 @@
 //! Many clients that miss a cache at once.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::client::{Client, ClientThread, Returned};
+use super::client::{Client, Returned, Run};
+use super::clients::Clients;
 use super::control_connection::ControlConnection;
-use super::coordinator::{Coordinator, End, Place, Step};
-use super::hold::ClientHold;
+use super::coordinator::{End, Place, Step};
+use crate::error::Error;
 use crate::report;
 use crate::request::TestRequest;
-use crate::sync::poll_until;
-use crate::tap::{self, Control, Decision, Tap};
+use crate::tap::Decision;
 
 /// The point that marks a call of the loader.
 const LOAD: &str = "load";
@@ -80,72 +80,49 @@ pub fn stampede<T: Returned>(
     clients: usize,
     run: impl Fn(&Client) -> T + Send + Sync + 'static,
 ) -> Stampede {
-    match loads(test_request, clients, move |client| run(client).into_parts()) {
+    let run: Run = Arc::new(move |client| run(client).into_parts());
+    match loads(test_request, clients, &run) {
         Ok(loads) => Stampede { clients, loads },
         Err(failure) => panic!("{failure}"),
     }
 }
 
-fn loads(
-    test_request: &TestRequest,
-    clients: usize,
-    run: impl Fn(&Client) -> (Option<Box<dyn std::any::Any + Send>>, Option<String>) + Send + Sync + 'static,
-) -> Result<usize, String> {
-    let text = |error: crate::Error| format!("{error:?}");
-    let run: super::client::Run = Arc::new(run);
-    let coordinator = Coordinator::new(clients);
-    let mut control = ControlConnection::new(test_request).map_err(text)?;
-    let tap_control = Control::of(&test_request.lease).map_err(text)?;
-    let (mut taps, mut threads): (Vec<Tap>, Vec<ClientThread>) = (Vec::new(), Vec::new());
-    for index in 0..clients {
-        let hold = Arc::new(ClientHold { coordinator: coordinator.clone(), client: index });
-        let tap = tap::tap_with(&test_request.lease, tap_control.clone(), Some(hold)).map_err(text)?;
-        let client = Client::new(&format!("client {}", index + 1), index, &tap, &coordinator);
-        taps.push(tap);
-        threads.push(ClientThread::spawn(client, run.clone()).map_err(|error| error.to_string())?);
-    }
+fn loads(test_request: &TestRequest, clients: usize, run: &Run) -> Result<usize, String> {
+    let names: Vec<_> = (1..=clients).map(|number| format!("client {number}")).collect();
+    let mut control = ControlConnection::new(test_request).map_err(Error::in_full)?;
+    let mut clients = Clients::start(&test_request.lease, names.iter().map(|name| (&**name, run.clone())).collect())?;
+    let result = release(&clients, &mut control);
+    // Also if the server is gone, or a client waits for something that does not come.
+    clients.end();
+    result?;
+    let state = clients.coordinator.state();
+    let failure = state.clients.iter().zip(&names).find_map(|(client, name)| match &client.end {
+        Some(End::Panicked(failure) | End::Returned(_, Some(failure))) => {
+            Some(report::races::client_failed(name, failure))
+        }
+        _ => None,
+    });
+    let load = report::races::point(LOAD);
+    failure.map_or_else(|| Ok(state.steps.iter().filter(|step| step.line == load).count()), Err)
+}
+
+/// Lets all clients send their first command, and then go on to their ends.
+fn release(clients: &Clients, control: &mut ControlConnection<'_>) -> Result<(), String> {
+    let coordinator = &clients.coordinator;
+    let stuck = || report::races::stampede_stuck(WITHIN);
     coordinator.begin();
     // First the starts, then the first commands.
     for is_start in [true, false] {
-        for (client, tap) in taps.iter().enumerate() {
+        for (client, tap) in clients.taps.iter().enumerate() {
             let stops = |place: &Place| matches!(place, Place::Start) == is_start && !matches!(place, Place::Point(_));
             let at = coordinator.state().clients[client].stops.iter().position(|stop| stops(&stop.place));
             let Some(at) = at else { continue };
             coordinator.release(client, at, Decision::Forward, Step::default());
             tap.wake();
         }
-        if coordinator.wait_idle(WITHIN).is_err() {
-            end(&coordinator, &taps, threads);
-            return Err(report::races::stampede_stuck(WITHIN));
-        }
+        coordinator.wait_idle(WITHIN).map_err(|_| stuck())?;
     }
-    control.wait_executed().map_err(text)?;
-    coordinator.free(|| taps.iter().for_each(Tap::wake));
-    let every = Duration::from_millis(1);
-    let ended = poll_until(Instant::now() + WITHIN, every, || {
-        coordinator.state().clients.iter().all(|client| client.end.is_some()).then_some(())
-    });
-    let state = coordinator.state();
-    let load = report::races::point(LOAD);
-    let loads = state.steps.iter().filter(|step| step.line == load).count();
-    let failure = state.clients.iter().enumerate().find_map(|(index, client)| match &client.end {
-        Some(End::Panicked(failure) | End::Returned(_, Some(failure))) => {
-            Some(report::races::client_failed(&format!("client {}", index + 1), failure))
-        }
-        _ => None,
-    });
-    drop(state);
-    if ended.is_none() {
-        end(&coordinator, &taps, threads);
-        return Err(report::races::stampede_stuck(WITHIN));
-    }
-    failure.map_or(Ok(loads), Err)
-}
-
-/// Ends the clients that have not ended.
-fn end(coordinator: &Coordinator, taps: &[Tap], mut threads: Vec<ClientThread>) {
-    let running = coordinator.end(|| taps.iter().for_each(Tap::wake), Duration::from_secs(5));
-    for index in running.into_iter().rev() {
-        threads.swap_remove(index).abandon();
-    }
+    control.wait_executed().map_err(Error::in_full)?;
+    coordinator.free(|| clients.wake());
+    if coordinator.wait_ended(WITHIN).is_empty() { Ok(()) } else { Err(stuck()) }
 }

@@ -19,6 +19,11 @@ pub(crate) fn client_name(test: &str) -> String {
     format!("{PREFIX}{}:{}", process::id(), legal(test))
 }
 
+/// Returns a field of a line of CLIENT LIST: `id=7 addr=127.0.0.1:5 … name=… …`.
+pub(crate) fn client_field<'list>(line: &'list str, name: &str) -> Option<&'list str> {
+    line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Replaces characters that a client name can't have: spaces and control characters.
 fn legal(test: &str) -> String {
     if test.bytes().all(|byte| byte.is_ascii_graphic()) {

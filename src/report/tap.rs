@@ -113,6 +113,9 @@ pub(crate) fn rule_refused(error: &dyn Display) -> String {
     format!("a rule could not change the data of the server, so its fault is missing: {error}")
 }
 
+/// Within [`rule_refused`].
+pub(crate) const NOT_EXPIRED: &str = "a key with a TTL of 1 ms did not expire within 5 s";
+
 pub(crate) fn restarts_shared() -> String {
     "a shared server can't be restarted, because other programs use it. Use a server of your own: \
      TRANSIENT_PROVIDER=process"

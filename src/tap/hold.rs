@@ -28,7 +28,10 @@ pub(crate) trait Hold: Send + Sync {
 
     fn closes(&self, connection: u64);
 
-    /// Everything that had arrived before the last [`Tap::wake`] is forwarded.
+    /// Returns true if somebody waits for [`catches_up`](Self::catches_up).
+    fn is_behind(&self) -> bool;
+
+    /// Everything that had arrived before [`is_behind`](Self::is_behind) returned true is forwarded.
     fn catches_up(&self);
 }
 

@@ -37,7 +37,7 @@ use mio::net::TcpListener;
 
 pub use self::budget::{Budget, Count};
 pub use self::commands::Commands;
-pub(crate) use self::control::{Control, is_shared};
+pub(crate) use self::control::Control;
 pub(crate) use self::hold::{Arrived, Decision, Hold};
 use self::proxy::Proxy;
 pub use self::record::{Command, Reply};
@@ -50,7 +50,6 @@ use self::socket::Socket;
 use self::stream::{Address, not_started};
 use crate::error::Error;
 use crate::lease::Lease;
-#[cfg(unix)]
 use crate::provider::Server;
 use crate::report;
 use crate::sync::lock;
@@ -87,7 +86,6 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 #[must_use = "a tap ends when it is dropped"]
 pub struct Tap {
     running: Arc<Running>,
-    #[cfg(unix)]
     server: Server,
     redis_url: String,
     jobs_url: String,
@@ -170,15 +168,7 @@ pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>, hold: Option<Arc<dy
     known.push((Arc::downgrade(&running), Arc::downgrade(&control)));
     drop(known);
     let [redis_url, jobs_url] = urls;
-    Ok(Tap {
-        running,
-        #[cfg(unix)]
-        server: lease.server.clone(),
-        redis_url,
-        jobs_url,
-        databases: lease.databases(),
-        control,
-    })
+    Ok(Tap { running, server: lease.server.clone(), redis_url, jobs_url, databases: lease.databases(), control })
 }
 
 /// Listens on a free port of 127.0.0.1, and returns its URLs.

@@ -89,10 +89,12 @@ impl Proxy {
         let mut runnable: Vec<usize> = Vec::new();
         let (mut accept_again, mut is_woken) = (false, false);
         while !self.shared.is_stopping.load(Ordering::Acquire) {
+            // Before the poll, so that the poll sees everything that had arrived before.
+            let is_behind = self.shared.hold.as_ref().is_some_and(|hold| hold.is_behind());
             let held = self.connections.iter().enumerate();
             let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
             let next_held = held.min_by_key(|(_, until)| *until);
-            let timeout = match (runnable.is_empty(), accept_again, next_held) {
+            let timeout = match (runnable.is_empty() && !is_behind, accept_again, next_held) {
                 (false, ..) => Some(Duration::ZERO),
                 (true, true, _) => Some(ACCEPT_AGAIN),
                 // Add a millisecond: poll's clock is coarser, and must not wake too early.
@@ -154,9 +156,9 @@ impl Proxy {
                 runnable.extend(held.collect::<Vec<_>>());
             }
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
-            if is_woken && runnable.is_empty() {
+            if runnable.is_empty() {
                 is_woken = false;
-                if let Some(hold) = &self.shared.hold {
+                if is_behind && let Some(hold) = &self.shared.hold {
                     hold.catches_up();
                 }
             }

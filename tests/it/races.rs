@@ -223,7 +223,7 @@ fn an_exploration_that_was_cut_short_says_so(test_request: TestRequest) {
     assert_eq!((explored.schedules(), explored.is_complete()), (6, true));
 }
 
-/// A shortage of switches: the exploration goes on and reports the simplest failure.
+/// The exploration goes on after a failure, and reports the one with the fewest switches.
 #[rstest]
 #[clean_redis]
 fn the_failure_with_the_fewest_switches_is_shown(test_request: TestRequest) {
@@ -319,7 +319,7 @@ fn a_stampede_counts_loads(test_request: TestRequest) {
     assert!(panic.contains(golden("races::stampede")), "{panic}");
 }
 
-/// The default response timeout of asynchronous connections is 500 ms. The other client takes longer.
+/// An asynchronous client gives up after 100 ms. Its command is held for longer.
 #[cfg(feature = "tokio")]
 #[rstest]
 #[clean_redis]

@@ -41,6 +41,8 @@ fn tap_is_golden() {
         [NO_CRYPTO_PROVIDER],
         [tls(&SERVER)],
         [rule_refused(&"NOPERM User shop has no permissions to run the 'eval' command")],
+        [rule_refused(&NOT_EXPIRED)],
+        [NOT_EXPIRED],
         [restarts_shared()],
         [tls_failed(&"invalid peer certificate: UnknownIssuer")],
         [no_socket()],

@@ -3,7 +3,9 @@
 use redis::Pipeline;
 
 use super::{Rule, RuleBuilder};
+use crate::provider::Server;
 use crate::report;
+use crate::settings::Provider;
 use crate::tap::Control;
 use crate::tap::rules::Action;
 
@@ -25,7 +27,7 @@ impl RuleBuilder<'_> {
     /// # }
     /// ```
     pub fn lose_data(self) -> Rule {
-        self.before(|control| control.execute(|commands| _ = commands.cmd("FLUSHDB").ignore()))
+        self.before(Control::empty)
     }
 
     /// Deletes all keys that match this Redis glob pattern before the command, as if they had been evicted.
@@ -103,7 +105,7 @@ impl RuleBuilder<'_> {
     /// Panics on a shared server, whose scripts belong to other programs too.
     #[track_caller]
     pub fn restart(self) -> Rule {
-        check_not_shared(self.tap.control.is_shared());
+        check_not_shared(&self.tap.server);
         let control = self.tap.control.clone();
         self.make(Action::Restart(Box::new(move || control.forget_all())))
     }
@@ -119,6 +121,6 @@ impl RuleBuilder<'_> {
 ///
 /// Panics if the server is shared: a restart would affect other programs.
 #[track_caller]
-pub(crate) fn check_not_shared(is_shared: bool) {
-    assert!(!is_shared, "{}", report::tap::restarts_shared());
+pub(crate) fn check_not_shared(server: &Server) {
+    assert!(server.provider() != Provider::Running, "{}", report::tap::restarts_shared());
 }

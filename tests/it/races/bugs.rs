@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use redis::{Connection, ExistenceCheck, RedisResult, SetExpiry, SetOptions};
 use transient_fixtures::TestRequest;
@@ -35,9 +36,10 @@ thread_local! {
     static IS_REDUCED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Every order, or one of those that differ only in neighbouring independent steps.
+/// Every order, or one of those that differ only in neighbouring independent steps. Slow machines need longer than the
+/// default.
 fn explore(test_request: &TestRequest) -> Exploration<'_> {
-    let exploration = races::explore(test_request);
+    let exploration = races::explore(test_request).within(Duration::from_secs(600));
     if IS_REDUCED.get() { exploration.only_redis_is_shared() } else { exploration }
 }
 

@@ -1,5 +1,7 @@
 //! The table of `docs/races.md` has the numbers of schedules that are run.
 
+use std::time::Duration;
+
 use redis::RedisResult;
 use rstest::rstest;
 use transient_fixtures::races::{self, Client, Exploration};
@@ -14,7 +16,7 @@ type Commands = &'static [&'static str];
 const SHAPES: [(&str, &[Commands], Option<&str>); 6] = [
     ("two with 3 writes, each to its own keys", &[&["SET a 1"; 3], &["SET b 1"; 3]], None),
     ("two with 3 writes to one key", &[&["INCR a"; 3], &["INCR a"; 3]], None),
-    ("three with 2 writes, each to its own keys", &[&["SET a 1"; 2], &["SET b 1"; 2], &["SET c 1"; 2]], None),
+    ("three with a write each, to their own keys", &[&["SET a 1"], &["SET b 1"], &["SET c 1"]], None),
     (
         "one that reads 3 keys, one that writes them",
         &[&["GET a", "GET b", "GET c"], &["SET a 1", "SET b 1", "SET c 1"]],
@@ -33,7 +35,8 @@ const SHAPES: [(&str, &[Commands], Option<&str>); 6] = [
 ];
 
 fn explore<'a>(test_request: &'a TestRequest, clients: &[Commands], expiring: Option<&str>) -> Exploration<'a> {
-    let mut exploration = races::explore(test_request);
+    // Slow machines need longer than the default.
+    let mut exploration = races::explore(test_request).within(Duration::from_secs(600));
     for (index, commands) in clients.iter().copied().enumerate() {
         exploration = exploration.client(&index.to_string(), move |client: &Client| -> RedisResult<()> {
             let mut redis = connect(client)?;
