@@ -25,7 +25,7 @@ use known::{
     ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
     PREFIX, SECRET, SERVER_BINARY, TEST_INI, URL,
 };
-pub(crate) use known::{Known, REPLAY};
+pub(crate) use known::{Known, REPLAY, SCHEDULES_DIRECTORY};
 use lint::Lint;
 pub use types::{Databases, Provider, SameSite};
 
@@ -438,7 +438,7 @@ fn reason(key: &str) -> Option<&'static str> {
 
 fn unknown_variables() -> Vec<String> {
     let mut known: Vec<_> = ALL.iter().filter_map(|known| known.variable).collect();
-    known.extend([TEST_INI, OFFLINE, KEEP, REPLAY]);
+    known.extend([TEST_INI, OFFLINE, KEEP, REPLAY, SCHEDULES_DIRECTORY]);
     let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     set.filter(|name| name.starts_with("TRANSIENT_") && !known.contains(&name.as_str()))
         .map(|name| report::settings::unknown_variable(&name, nearest(&name, &known)))

@@ -7,6 +7,7 @@ use super::clients::{Clients, ENDS_WITHIN};
 use super::control_connection::ControlConnection;
 use super::coordinator::{End, Step};
 use super::exploration::{Check, Exploration, Seed};
+use super::json::FailedSchedule;
 use super::outcomes::{Explored, Outcome, Outcomes};
 use super::plan::{Plan, SCHEDULES, WITHIN};
 use super::replay;
@@ -94,8 +95,21 @@ impl<'a> Exploration<'a> {
         }
         let rows: Vec<_> = failure.steps.iter().map(row).collect();
         let diagram = report::races::diagram(&columns, &rows);
-        let place = report::races::place(failure.number, counts.schedules, counts.is_complete, counts.failed);
-        Err(report::races::failed(&place, &failure.message, &diagram, &replay::written(&failure.labels)))
+        let Counts { schedules, failed, is_complete, .. } = counts;
+        let place = report::races::place(failure.number, schedules, is_complete, failed);
+        let replay = replay::written(&failure.labels);
+        let file = FailedSchedule {
+            failure: &failure.message,
+            number: failure.number,
+            schedules,
+            failed,
+            is_complete,
+            clients: &columns,
+            steps: &failure.steps,
+            replay: &replay,
+        };
+        let file = file.write(&self.test_request.lease.test);
+        Err(report::races::failed(&place, &failure.message, &diagram, &replay, file.as_deref()))
     }
 
     fn space(&self, preemptions: Option<usize>) -> Space {

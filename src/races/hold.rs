@@ -19,6 +19,10 @@ impl Hold for ClientHold {
         self.coordinator.is_open.load(Ordering::Acquire)
     }
 
+    fn is_dead(&self) -> bool {
+        self.coordinator.state().clients[self.client].is_dead
+    }
+
     fn arrives(&self, command: Arrived<'_>) -> bool {
         let mut state = self.coordinator.state();
         let is_held = command.is_boundary && !state.is_free && !state.is_ending;

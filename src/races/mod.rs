@@ -12,6 +12,7 @@ mod exploration;
 mod explorer;
 mod footprint;
 mod hold;
+mod json;
 mod outcomes;
 mod plan;
 mod process;

@@ -209,7 +209,9 @@ impl<'a> Schedule<'a> {
                 self.faulted.push(client);
                 self.note(Some(client), report::races::DIES.to_owned());
                 self.coordinator.state().clients[client].is_dead = true;
-                Ok(())
+                // The server closes its connections before the next step.
+                self.coordinator.wait_caught_up(|| self.clients.wake());
+                Ok(control.wait_executed()?)
             }
             Act::Expire(index, key) => {
                 *self.used.entry(Limited::Expiry(index)).or_default() += 1;

@@ -1,6 +1,7 @@
 //! Text about explorations.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 /// The widest column of a diagram.
@@ -96,10 +97,17 @@ pub(crate) fn place(number: Option<usize>, schedules: usize, is_complete: bool, 
     }
 }
 
-pub(crate) fn failed(place: &str, failure: &str, diagram: &str, replay: &str) -> String {
+/// `file` has the schedule as JSON.
+pub(crate) fn failed(place: &str, failure: &str, diagram: &str, replay: &str, file: Option<&Path>) -> String {
+    let file = file.map(|file| format!("\nThe schedule as JSON: {}", file.display())).unwrap_or_default();
     format!(
-        "the clients fail in this order: {place}\n{failure}\n{diagram}\nRun this schedule alone: TRANSIENT_REPLAY='{replay}'"
+        "the clients fail in this order: {place}\n{failure}\n{diagram}\nRun this schedule alone: \
+         TRANSIENT_REPLAY='{replay}'{file}"
     )
+}
+
+pub(crate) fn schedule_not_written(path: &Path, error: &impl Display) -> String {
+    format!("could not write the failing schedule to {}: {error}. Check TRANSIENT_SCHEDULES", path.display())
 }
 
 pub(crate) fn check_failed(failure: &str) -> String {

@@ -112,6 +112,7 @@ pub(crate) const TEST_INI: &str = "TRANSIENT_TEST_INI";
 pub(crate) const OFFLINE: &str = "TRANSIENT_OFFLINE";
 pub(crate) const KEEP: &str = "TRANSIENT_KEEP";
 pub(crate) const REPLAY: &str = "TRANSIENT_REPLAY";
+pub(crate) const SCHEDULES_DIRECTORY: &str = "TRANSIENT_SCHEDULES";
 
 /// Names in `pyramid_session_redis` 1.7 and 1.8 for settings that `pyramid_redis_sessions` names differently.
 pub(super) const OTHER_NAMES: [(&str, Known); 6] = [

@@ -22,6 +22,8 @@ pub(super) struct Connection {
     pub(super) protocol: Protocol,
     /// Whether the server has been told that the client sends no more.
     pub(super) is_half_closed: bool,
+    /// Whether the connection to the server is closed, because the client counts as dead.
+    pub(super) is_dead: bool,
     /// Writes the connection to the recording, if the tap has one.
     pub(super) recorded: Option<Recorded>,
 }
@@ -124,7 +126,7 @@ impl Gate for ReplyGate<'_, '_> {
 impl Connection {
     /// Moves bytes in both directions. Returns true if more might be available.
     pub(super) fn drive(&mut self, scratch: &mut [u8], shared: &Shared) -> Result<bool, Closed> {
-        let Self { client, server, commands, replies, protocol, is_half_closed, recorded } = self;
+        let Self { client, server, commands, replies, protocol, is_half_closed, recorded, .. } = self;
         if !server.stream.proceed()? {
             return Ok(false);
         }
@@ -149,6 +151,9 @@ impl Connection {
                 shared.has_changed();
             }
             let more_replies = more_replies?;
+            if commands.is_ended && shared.hold.is_some() && is_between_commands(commands, replies, context.protocol) {
+                return Err(Closed::Socket);
+            }
             // Once, because each time causes a new event.
             if commands.is_ended && commands.is_drained() && !*is_half_closed {
                 *is_half_closed = server.stream.shutdown(Shutdown::Write).is_ok();
@@ -165,7 +170,24 @@ impl Connection {
         Ok(true)
     }
 
+    /// Returns true if the next client can use the connection to the server once that is reset.
+    pub(super) fn can_be_kept(&self) -> bool {
+        let is_open = !self.is_dead && !self.is_half_closed && !self.replies.is_ended && !self.server.has_hung_up;
+        is_open && is_between_commands(&self.commands, &self.replies, &self.protocol)
+    }
+
+    /// Closes the connection to the server. The client waits.
+    pub(super) fn die(&mut self) {
+        // It can be closed already.
+        let _ = self.server.stream.shutdown(Shutdown::Both);
+        self.is_dead = true;
+    }
+
     pub(super) fn held_until(&self) -> Option<Instant> {
         [&self.commands, &self.replies].into_iter().filter_map(Lane::held_until).min()
     }
+}
+
+fn is_between_commands(commands: &Lane, replies: &Lane, protocol: &Protocol) -> bool {
+    [commands, replies].iter().all(|lane| lane.is_between_frames() && lane.is_drained()) && protocol.is_quiet()
 }

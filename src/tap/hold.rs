@@ -14,6 +14,9 @@ pub(crate) trait Hold: Send + Sync {
     /// Returns true if the tap can have connections. If not, [`Tap::wake`] closes them.
     fn is_open(&self) -> bool;
 
+    /// Returns true if the server must see the connections closed, while the client must not.
+    fn is_dead(&self) -> bool;
+
     /// A command has arrived. Returns true if it is held.
     fn arrives(&self, command: Arrived<'_>) -> bool;
 

@@ -19,8 +19,13 @@ pub(super) struct End {
 }
 
 impl End {
+    /// The first events tell that it is ready.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, is_readable: false, is_writable: false, has_hung_up: false }
+    }
+
     /// Reads once. Returns `None` if no bytes are available.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.stream.read(buffer) {
                 Ok(length) => {
@@ -39,7 +44,7 @@ impl End {
     }
 
     /// Writes as many bytes as the stream accepts, and returns their number.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_writable {
             match self.stream.write(&bytes[written..]) {
@@ -229,7 +234,11 @@ impl Lane {
 
     /// Returns the buffer for bytes that the tap itself sends; `None` within a frame.
     pub(super) fn between_frames(&mut self) -> Option<&mut Vec<u8>> {
-        (self.size == 0 && self.held.is_none()).then_some(&mut self.unsent)
+        self.is_between_frames().then_some(&mut self.unsent)
+    }
+
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.size == 0 && self.held.is_none()
     }
 
     /// Returns true if all bytes that were read have been written.

@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod framer;
 mod hold;
+mod kept;
 mod keys;
 mod lane;
 mod log;

@@ -1,12 +1,14 @@
 //! Matches replies to commands, and mirrors the state that the server keeps for a connection.
 
 pub(super) mod secrets;
+mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::secrets::Hidden;
+use self::waiting::{Effect, Fate, Waiting};
 use super::arguments::{self, arguments};
 use super::hold::{self, Arrived, Decision, Hold};
 use super::lane::{Closed, Frame, Verdict};
@@ -58,44 +60,6 @@ enum Replies {
     On,
     SkipNext,
     Off,
-}
-
-/// A command that waits for its reply.
-struct Waiting {
-    record: Option<usize>,
-    /// Its number in the file of the recording.
-    number: u64,
-    hidden: Hidden,
-    effect: Effect,
-    fate: Option<Fate>,
-}
-
-/// A rule's decision about a command.
-#[derive(Default)]
-struct Fate {
-    after: After,
-    /// The tap's own reply. If set, the server does not get the command.
-    answer: Option<Vec<u8>>,
-    /// Whether the server replies twice, and the client gets the first reply.
-    is_doubled: bool,
-    /// Whether the connection is cut before the command.
-    is_cut: bool,
-    /// For the transcript.
-    fault: Option<&'static str>,
-}
-
-/// The effect of a reply on the connection's state.
-enum Effect {
-    Nothing,
-    /// On an error, the connection returns to this database.
-    Select(u32),
-    Hello,
-    /// On an error, no transaction is open.
-    Multi,
-    /// A (P|S)(UN)SUBSCRIBE, which this number of confirmations follows.
-    Subscribe(Box<[u8]>, usize),
-    Monitor,
-    Reset,
 }
 
 impl Protocol {
@@ -183,6 +147,11 @@ impl Protocol {
     /// Returns true if the client waits for replies.
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Returns true if the server sends nothing until it gets the next command.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.channels.is_empty() && !self.is_monitor && !self.is_replica
     }
 
     /// Returns true if a rule applies to a reply that is pending.

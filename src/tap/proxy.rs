@@ -15,6 +15,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::connection::Connection;
 use super::framer::{Malformed, Side};
 use super::hold::Hold;
+use super::kept::Kept;
 use super::lane::{Closed, End, Lane};
 use super::log::Log;
 use super::protocol::Protocol;
@@ -40,6 +41,8 @@ pub(super) struct Proxy {
     listeners: Vec<Listener>,
     server: Address,
     connections: Vec<Option<Connection>>,
+    /// For the slots that have no connection.
+    kept: Vec<Option<Kept>>,
     accepted: u64,
     shared: Arc<Shared>,
 }
@@ -63,8 +66,15 @@ impl Proxy {
             waker: Waker::new(poll.registry(), WAKE)?,
             recorder: Arc::default(),
         });
-        let (listeners, connections) = (Vec::new(), Vec::new());
-        let mut proxy = Self { poll, listeners, server, connections, accepted: 0, shared: shared.clone() };
+        let mut proxy = Self {
+            poll,
+            listeners: Vec::new(),
+            server,
+            connections: Vec::new(),
+            kept: Vec::new(),
+            accepted: 0,
+            shared: shared.clone(),
+        };
         proxy.listen(Listener::Tcp(listener))?;
         Ok((proxy, shared))
     }
@@ -115,6 +125,7 @@ impl Proxy {
                     token => {
                         let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
                         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
+                            self.kept[slot].take_if(|kept| is_server && !kept.read(&mut scratch));
                             continue;
                         };
                         let end = if is_server { &mut connection.server } else { &mut connection.client };
@@ -150,7 +161,7 @@ impl Proxy {
             }
             if is_woken && let Some(hold) = self.shared.hold.clone() {
                 let held = self.connections.iter().enumerate().filter_map(|(slot, connection)| {
-                    let is_due = !hold.is_open() || connection.as_ref()?.commands.is_holding();
+                    let is_due = !hold.is_open() || hold.is_dead() || connection.as_ref()?.commands.is_holding();
                     (is_due && !runnable.contains(&slot)).then_some(slot)
                 });
                 runnable.extend(held.collect::<Vec<_>>());
@@ -168,8 +179,17 @@ impl Proxy {
     /// Drives one connection. Returns true if it has more to do at once.
     fn drive(&mut self, slot: usize, scratch: &mut [u8]) -> bool {
         let Some(connection) = &mut self.connections[slot] else { return false };
-        let is_open = self.shared.hold.as_ref().is_none_or(|hold| hold.is_open());
-        let driven = if is_open { connection.drive(scratch, &self.shared) } else { Err(Closed::Socket) };
+        let driven = match &self.shared.hold {
+            Some(hold) if !hold.is_open() => Err(Closed::Socket),
+            Some(hold) if hold.is_dead() => {
+                if !connection.is_dead {
+                    connection.die();
+                    hold.closes(connection.protocol.connection);
+                }
+                Ok(false)
+            }
+            _ => connection.drive(scratch, &self.shared),
+        };
         if let Some(recorded) = &connection.recorded {
             recorded.flush();
         }
@@ -216,6 +236,9 @@ impl Proxy {
                 hold.closes(connection.protocol.connection);
             }
             self.shared.has_changed();
+            if self.shared.hold.is_some() && connection.can_be_kept() {
+                self.kept[slot] = Kept::reset(connection.server);
+            }
         }
     }
 
@@ -233,31 +256,45 @@ impl Proxy {
         }
     }
 
+    /// Returns a connection to the server, and its slot.
+    fn connect_server(&mut self) -> io::Result<(usize, End)> {
+        let reset = self.kept.iter().position(|kept| kept.as_ref().is_some_and(Kept::is_reset));
+        if let Some(slot) = reset
+            && let Some(kept) = self.kept[slot].take()
+        {
+            return Ok((slot, kept.into_server()));
+        }
+        let mut server = self.server.connect()?;
+        server.set_nodelay()?;
+        let mut slots = self.connections.iter().zip(&self.kept);
+        let free = slots.position(|(connection, kept)| connection.is_none() && kept.is_none());
+        let slot = free.unwrap_or_else(|| {
+            self.connections.push(None);
+            self.kept.push(None);
+            self.connections.len() - 1
+        });
+        server.register(self.poll.registry(), Token(FIRST_STREAM + 2 * slot + 1))?;
+        Ok((slot, End::new(server)))
+    }
+
     fn connect(&mut self, mut client: Stream) -> io::Result<()> {
         if self.shared.hold.as_ref().is_some_and(|hold| !hold.is_open()) {
             return Ok(());
         }
-        let mut server = self.server.connect()?;
         client.set_nodelay()?;
-        server.set_nodelay()?;
-        let slot = self.connections.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.connections.push(None);
-            self.connections.len() - 1
-        });
-        let token = FIRST_STREAM + 2 * slot;
-        client.register(self.poll.registry(), Token(token))?;
-        server.register(self.poll.registry(), Token(token + 1))?;
+        let (slot, server) = self.connect_server()?;
+        client.register(self.poll.registry(), Token(FIRST_STREAM + 2 * slot))?;
         self.accepted += 1;
         let mut protocol = Protocol::new(self.accepted);
         protocol.is_unrecorded = self.shared.hold.is_some();
-        let end = |stream| End { stream, is_readable: false, is_writable: false, has_hung_up: false };
         self.connections[slot] = Some(Connection {
-            client: end(client),
-            server: end(server),
+            client: End::new(client),
+            server,
             commands: Lane::new(Side::Client, REQUEST_BYTES),
             replies: Lane::new(Side::Server, REPLY_BYTES),
             protocol,
             is_half_closed: false,
+            is_dead: false,
             recorded: self.shared.recorder.connect(self.accepted),
         });
         Ok(())

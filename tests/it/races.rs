@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use redis::{Commands, Connection, RedisResult};
 use rstest::rstest;
+use serde_json::json;
 use transient_fixtures::races::{self, Client, Explored};
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
@@ -84,6 +85,26 @@ fn a_failure_shows_the_order(test_request: TestRequest) {
     assert!(text.contains("races.rs"), "{text}");
     // Every time.
     assert_eq!(failure(explore), text);
+}
+
+#[test]
+fn a_failing_schedule_is_written_as_json() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |directory| Child::test("races::a_failure_shows_the_order").env("TRANSIENT_SCHEDULES", directory).run();
+    let schedules = directory.path().join("schedules");
+    let ended = run(&schedules);
+    let file = schedules.join("it.races.a_failure_shows_the_order.json");
+    assert!(ended.passed, "{}", ended.output);
+    let text = std::fs::read_to_string(&file).expect("the file");
+    let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&found["schedule"], &found["schedules"], &found["is_complete"]), (&json!(2), &json!(20), &json!(true)));
+    assert_eq!((&found["clients"], &found["replay"]), (&json!(["first", "second"]), &json!("first*2,second*3,first")));
+    let read = json!({ "client": "first", "step": "GET visits", "reply": "nil", "fault": null });
+    assert_eq!((&found["steps"][1], found["steps"].as_array().map(Vec::len)), (&read, Some(6)));
+    assert!(found["failure"].as_str().is_some_and(|failure| failure.contains("left: 1")), "{text}");
+    // The file is in the way of a directory.
+    let ended = run(&file);
+    assert!(ended.passed && ended.output.contains(golden("races::schedule_not_written")), "{}", ended.output);
 }
 
 /// Run by `a_replay_runs_one_schedule`.

@@ -119,8 +119,8 @@ const HOUSE: [&[&str]; 15] = [
     &["time", "sessions", "jobs", "tap"],
     &["lease"],
     &["provider"],
-    &["redis_io", "affinity", "cache", "random", "sync"],
-    &["hex"],
+    &["redis_io", "affinity", "cache", "random"],
+    &["hex", "sync"],
     &["settings"],
     &["error", "report"],
 ];

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::races::*;
@@ -36,7 +37,18 @@ fn races_are_golden() {
         [place(Some(14), 35, true, 4), "all were run"],
         [place(Some(14), 20_000, false, 4), "some were run"],
         [place(None, 20_000, false, 4), "found later"],
-        [failed(&place_of, &check_failed("left: 2, right: 1"), &orders, "reader*2,writer*3,reader")],
+        [failed(&place_of, &check_failed("left: 2, right: 1"), &orders, "reader*2,writer*3,reader", None), "alone"],
+        [
+            failed(
+                &place_of,
+                &check_failed("left: 2, right: 1"),
+                &orders,
+                "reader*2",
+                Some(Path::new("target/a.json"))
+            ),
+            "with a file"
+        ],
+        [schedule_not_written(Path::new("target/a.json"), &"Permission denied (os error 13)")],
         [check_failed("left: 2, right: 1")],
         [client_failed("reader", "no such page")],
         [not_started("python3", &"Exec format error (os error 8)")],

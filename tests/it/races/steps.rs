@@ -119,6 +119,36 @@ fn a_dead_client_leaves_its_data(test_request: TestRequest) {
     assert_eq!(*seen.lock().unwrap(), BTreeSet::from([(false, false), (true, false), (true, true)]));
 }
 
+/// The server knows that the client is gone: the job stays in the list, and nobody gets the message.
+#[rstest]
+#[clean_redis]
+fn a_dead_client_gets_nothing(test_request: TestRequest) {
+    let work = |client: &Client| -> RedisResult<()> {
+        let (mut redis, mut listener) = (connect(client)?, connect(client)?);
+        let mut messages = listener.as_pubsub();
+        messages.subscribe("news")?;
+        redis.blpop("jobs", 0.0)
+    };
+    let push = |client: &Client| -> RedisResult<u32> {
+        let mut redis = connect(client)?;
+        redis.rpush::<_, _, ()>("jobs", "a job")?;
+        redis.publish("news", "a message")
+    };
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let note = seen.clone();
+    races::explore(&test_request).client("worker", work).client("shop", push).dying("worker").check(
+        move |redis, outcomes| {
+            let jobs: u32 = redis.llen("jobs").unwrap();
+            let receivers = *outcomes.value::<u32>("shop").unwrap();
+            note.lock().unwrap().insert((outcomes.died("worker"), jobs, receivers));
+        },
+    );
+    let seen = seen.lock().unwrap();
+    // It died before it got the job, and either before or after the message.
+    assert!(seen.contains(&(true, 1, 0)) && seen.contains(&(true, 1, 1)), "{seen:?}");
+    assert!(seen.iter().all(|(died, jobs, _)| *died || *jobs == 0), "{seen:?}");
+}
+
 /// Sets which key events the server publishes.
 fn publish_events(redis: &mut Connection, classes: &str) {
     redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg(classes).exec(redis).unwrap();

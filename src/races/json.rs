@@ -1,0 +1,64 @@
+//! A failing schedule as JSON, for programs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::coordinator::Step;
+use crate::report;
+use crate::settings::SCHEDULES_DIRECTORY;
+
+/// The version of the form.
+const VERSION: u32 = 1;
+
+/// A schedule that failed, and what is known about the others.
+pub(super) struct FailedSchedule<'a> {
+    pub(super) failure: &'a str,
+    /// Its number, if the whole space was being explored.
+    pub(super) number: Option<usize>,
+    pub(super) schedules: usize,
+    pub(super) failed: usize,
+    pub(super) is_complete: bool,
+    pub(super) clients: &'a [&'a str],
+    pub(super) steps: &'a [Step],
+    pub(super) replay: &'a str,
+}
+
+impl FailedSchedule<'_> {
+    fn json(&self) -> Value {
+        let steps = self.steps.iter().map(|step| {
+            json!({
+                "client": step.client.map(|client| self.clients[client]),
+                "step": step.line,
+                "reply": step.reply.as_ref().map(|(head, size)| report::tap::reply(head, *size)),
+                "fault": step.note,
+            })
+        });
+        json!({
+            "transient_schedule": VERSION,
+            "failure": self.failure,
+            "schedule": self.number,
+            "schedules": self.schedules,
+            "failed": self.failed,
+            "is_complete": self.is_complete,
+            "clients": self.clients,
+            "steps": steps.collect::<Vec<_>>(),
+            "replay": self.replay,
+        })
+    }
+
+    /// Writes the schedule to a file in the directory that `TRANSIENT_SCHEDULES` names, if it is set. Returns its path.
+    pub(super) fn write(&self, test: &str) -> Option<PathBuf> {
+        let directory = PathBuf::from(std::env::var_os(SCHEDULES_DIRECTORY).filter(|name| !name.is_empty())?);
+        let path = directory.join(format!("{}.json", test.replace("::", ".")));
+        let written = fs::create_dir_all(&directory).and_then(|()| fs::write(&path, format!("{:#}\n", self.json())));
+        match written {
+            Ok(()) => Some(path),
+            Err(error) => {
+                report::print(&report::warning(&report::races::schedule_not_written(&path, &error)));
+                None
+            }
+        }
+    }
+}
