@@ -44,7 +44,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 21] = [
+    let figures: [(&str, fn()); 22] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -64,6 +64,7 @@ fn main() {
         ("sweep", tap::sweep),
         ("races_connecting", races::races_connecting),
         ("races_keeping", races::races_keeping),
+        ("races_frontrun", races::races_frontrun),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];
@@ -442,8 +443,7 @@ fn test_binary(name: &str) -> PathBuf {
     let command = ["test", "--test", name, "--no-run", "--message-format=json"];
     let output = Command::new("cargo").args(command).output().expect("cargo");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let line =
-        text.lines().filter(|line| line.contains(&format!("\"name\":\"{name}\""))).next_back().expect("the target");
+    let line = text.lines().rfind(|line| line.contains(&format!("\"name\":\"{name}\""))).expect("the target");
     PathBuf::from(line.split_once("\"executable\":\"").expect("a path").1.split('"').next().expect("a path"))
 }
 
