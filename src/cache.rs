@@ -15,17 +15,20 @@
 //!
 //! File names must not depend on the compiler: use [`file_name`], not `DefaultHasher`.
 //!
-//! Servers are executed from this directory, so it must belong to the user, and only they can write to it.
+//! Servers are executed from this directory, so it must belong to the user, and only they can write to it. If others
+//! could write to it before, they may have left links or files there. So open a file with [`open_lock`] or [`read`],
+//! which follow no link and reject the files of other users, and replace it with [`write_private`].
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, process};
 
 use etcetera::BaseStrategy;
 
-use crate::hex;
+use crate::{hex, report};
 
 const NAME: &str = "transient-fixtures";
 
@@ -77,9 +80,13 @@ pub(crate) fn file_name(text: &str) -> String {
     hex::encode(&hash[..16])
 }
 
-/// Creates a directory that only this user can write to.
+/// Creates a directory that only this user can write to, or makes sure that it is one.
+///
+/// # Errors
+///
+/// Returns an error if it can't be created, or is something else, such as a link or another user's directory.
 #[cfg(unix)]
-fn make_private(directory: &Path) -> io::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 
     match fs::symlink_metadata(directory) {
@@ -100,7 +107,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_private(directory: &Path) -> io::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
@@ -139,19 +146,85 @@ pub(crate) fn temporary_directory() -> PathBuf {
     DIRECTORY.get_or_init(absolute).clone()
 }
 
-/// Writes a file that only the user can read. It is renamed into place, so it is never read half-written, and no link
-/// is followed.
+/// Opens a file for its lock, creating it if necessary. Its contents stay.
+///
+/// # Errors
+///
+/// Returns an error if the file can't be opened, or is not an ordinary file of this user.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    open(path, File::options().create(true).truncate(false).write(true))
+}
+
+/// Returns the contents of a file.
+///
+/// # Errors
+///
+/// Returns an error if the file can't be read, or is not an ordinary file of this user.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, File::options().read(true))?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Returns whether there is an ordinary file of this user. A file with other hard links is also a file elsewhere.
+pub(crate) fn is_own_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| is_own(&file) && !has_hard_links(&file))
+}
+
+/// Returns whether it is an ordinary file of this user.
+#[cfg(unix)]
+pub(crate) fn is_own(file: &Metadata) -> bool {
+    file.is_file() && user().is_none_or(|user| user == std::os::unix::fs::MetadataExt::uid(file))
+}
+
+#[cfg(unix)]
+fn has_hard_links(file: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(file) > 1
+}
+
+#[cfg(not(unix))]
+fn is_own(file: &Metadata) -> bool {
+    file.is_file()
+}
+
+#[cfg(not(unix))]
+fn has_hard_links(_: &Metadata) -> bool {
+    false
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Opening a named pipe would block.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let foreign = || io::Error::other(report::foreign_file(path));
+    let file = options.open(path).map_err(|error| match fs::symlink_metadata(path) {
+        Ok(found) if !is_own(&found) => foreign(),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    if is_own(&found) && !has_hard_links(&found) { Ok(file) } else { Err(foreign()) }
+}
+
+/// Writes a file that only the user can read. It is renamed into place, so it is never read half-written, and it
+/// replaces a link instead of following it.
 ///
 /// # Errors
 ///
 /// Returns an error if the file can't be written.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension(format!("{}.new", process::id()));
+    // Two threads can write one file.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let new = path.with_extension(format!("{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     let mut options = File::options();
-    options.create(true).truncate(true).write(true);
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&new)?.write_all(text.as_bytes())?;
+    let mut file = options.open(&new).or_else(|error| match error.kind() {
+        // A killed process with the same id has left it, or another user has.
+        io::ErrorKind::AlreadyExists => fs::remove_file(&new).and_then(|()| options.open(&new)),
+        _ => Err(error),
+    })?;
+    file.write_all(text.as_bytes())?;
     fs::rename(new, path)
 }
 

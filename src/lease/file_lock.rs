@@ -12,9 +12,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use std::{fs, io, process, thread};
+use std::{io, process, thread};
 
 use super::registry;
+use crate::cache;
 use crate::error::{Error, Kind};
 use crate::report;
 
@@ -128,7 +129,7 @@ impl Waiter<'_, '_, '_> {
     /// suspended (Ctrl-Z) and is overtaken.
     fn wait(&mut self, path: &Path, next: Option<&Path>) -> Result<Locked, Error> {
         let no_lock = |error: io::Error| Error::with_source(Kind::Server, report::no_lock(path), error);
-        let open = |path: &Path| File::options().create(true).truncate(false).write(true).open(path).map_err(no_lock);
+        let open = |path: &Path| cache::open_lock(path).map_err(no_lock);
         let file = open(path)?;
         match file.try_lock() {
             Ok(()) => return Ok(Locked::Waited(Lock(file))),
@@ -184,7 +185,7 @@ struct Holder {
 
 impl Holder {
     fn read(path: &Path) -> Self {
-        let signature = fs::read_to_string(path).unwrap_or_default();
+        let signature = cache::read(path).unwrap_or_default();
         let mut words = signature.splitn(3, ' ');
         let mut next = || words.next().unwrap_or_default();
         let (process, number, test_name) = (next().parse().ok(), next().parse().unwrap_or_default(), next());

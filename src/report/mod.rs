@@ -235,6 +235,13 @@ pub(crate) fn no_lock(path: &Path) -> String {
     )
 }
 
+pub(crate) fn foreign_file(path: &Path) -> String {
+    format!(
+        "{} is a link or another user's file, left while others could write to its directory. Remove it",
+        path.display()
+    )
+}
+
 /// The source is the server's error.
 pub(crate) fn server_lost(server: &dyn Display) -> String {
     format!("could not prepare {server} for a test. Check that it is still running, then run the test again")

@@ -1,11 +1,18 @@
 //! The cache directory, which all releases share.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use redis::{Commands, InfoDict};
+use rstest::rstest;
 use tempfile::TempDir;
+use transient_fixtures::redis;
 
-use crate::child::Child;
-use crate::own_server;
+use crate::child::{Child, Ended};
+use crate::golden::golden;
+use crate::own_server::{self, OwnServer};
 
 /// Releases with other cache layouts can run concurrently.
 #[test]
@@ -27,4 +34,142 @@ fn ignores_other_cache_layouts() {
         assert_eq!(files, ["0-0"], "{}", other.display());
         assert_eq!(fs::read_to_string(other.join("0-0")).expect("read"), "another layout");
     }
+}
+
+/// A cache directory that others can write to, and a file outside it that must not change.
+struct OpenCache {
+    directory: TempDir,
+    outside: PathBuf,
+}
+
+impl OpenCache {
+    fn new() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let outside = directory.path().join("outside");
+        fs::write(&outside, "not ours").expect("write");
+        Self { directory, outside }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("transient-fixtures")
+    }
+
+    fn child(&self, test: &str) -> Child {
+        Child::test(test).env("XDG_CACHE_HOME", self.directory.path())
+    }
+
+    /// Runs the child while others can write to the directories, and checks that nothing outside them has changed.
+    #[track_caller]
+    fn run(&self, child: Child) -> Ended {
+        for directory in [self.root(), self.root().join("running"), self.root().join("v1/runs")] {
+            // The child has not created all of them.
+            let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o777));
+        }
+        let ended = child.run();
+        assert_eq!(fs::read_to_string(&self.outside).expect("read"), "not ours", "{}", ended.output);
+        ended
+    }
+
+    /// Replaces a file by a link to the one outside.
+    fn link(&self, file: &Path) {
+        let _ = fs::remove_file(file);
+        symlink(&self.outside, file).expect("link");
+    }
+}
+
+/// The files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory).expect("read").flatten().map(|entry| entry.path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The name of the server's file in `running`.
+fn run_id(server: &OwnServer) -> String {
+    let info: InfoDict = redis::cmd("INFO").arg("server").query(&mut server.connection(0)).expect("INFO");
+    info.get("run_id").expect("a run_id")
+}
+
+/// Tests take turns by these files: without them, a test does not run.
+#[rstest]
+fn a_lock_that_is_no_file_of_ours_is_refused(
+    #[values("", ".queue")] extension: &str,
+    #[values("link", "link to nothing", "hard link", "named pipe")] kind: &str,
+) {
+    let (server, cache) = (OwnServer::start(), OpenCache::new());
+    let child = || cache.child("ownership::leaves_keys").env("TRANSIENT_REDIS_URL", server.url());
+    cache.run(child()).assert_passed();
+    let lock = cache.root().join("running").join(format!("{}{extension}", run_id(&server)));
+    fs::remove_file(&lock).expect("a lock");
+    let nothing = cache.directory.path().join("nothing");
+    match kind {
+        "link" => cache.link(&lock),
+        "link to nothing" => symlink(&nothing, &lock).expect("link"),
+        "hard link" => fs::hard_link(&cache.outside, &lock).expect("link"),
+        _ => assert!(Command::new("mkfifo").arg(&lock).status().expect("mkfifo").success()),
+    }
+    let path = lock.display().to_string();
+    cache.run(child()).assert_failed_with(&[golden("report::foreign_file"), &path]);
+    assert!(!nothing.exists());
+    // The report says to remove it.
+    fs::remove_file(&lock).expect("remove");
+    cache.run(child()).assert_passed();
+}
+
+#[test]
+fn a_link_in_place_of_a_note_is_replaced_and_permits_nothing() {
+    let (server, cache) = (OwnServer::start(), OpenCache::new());
+    let child = || cache.child("ownership::leaves_keys").env("TRANSIENT_REDIS_URL", server.url());
+    cache.run(child()).assert_passed();
+    let running = cache.root().join("running");
+    let notes = [14, 15].map(|database| running.join(format!("{}.{database}.open", run_id(&server))));
+    let address = files(&running).into_iter().find(|file| file.extension().is_some_and(|end| end == "address"));
+    let address = address.expect("the file of the address");
+    for file in notes.iter().chain([&address]) {
+        cache.link(file);
+    }
+    cache.run(child()).assert_passed();
+    assert!(notes.iter().all(|note| note.symlink_metadata().is_err()));
+    assert!(address.symlink_metadata().expect("the file of the address").is_file());
+    // A note says that a killed run has left the keys.
+    server.connection(14).set::<_, _, ()>("shop:order:1", "production").expect("SET");
+    cache.link(&notes[0]);
+    cache.run(child()).assert_failed_with(&[golden("report::refused::foreign_keys")]);
+    assert!(server.connection(14).exists::<_, bool>("shop:order:1").expect("EXISTS"));
+    fs::remove_file(&notes[0]).expect("remove");
+    fs::write(&notes[0], "").expect("write");
+    if std::os::unix::fs::chown(&notes[0], Some(12_345), Some(12_345)).is_ok() {
+        cache.run(child()).assert_failed_with(&[golden("report::refused::foreign_keys")]);
+        assert!(server.connection(14).exists::<_, bool>("shop:order:1").expect("EXISTS"));
+    } else {
+        println!("only root can give a file away: the note of another user was not tried");
+    }
+}
+
+/// What the processes of a run share makes them faster. Without it, each finds out for itself.
+#[rstest]
+#[case::slots("servers", "process", true)]
+#[case::facts("runs", "download", false)]
+fn links_in_place_of_shared_facts_are_not_followed(
+    #[case] directory: &str,
+    #[case] provider: &str,
+    #[case] passes: bool,
+) {
+    let cache = OpenCache::new();
+    let server = own_server::binary();
+    let child = || {
+        let child = cache.child("ownership::clears_nothing").env("TRANSIENT_PROVIDER", provider);
+        let child = child.env("TRANSIENT_SERVER_BINARY", &server).env("TRANSIENT_OFFLINE", "1");
+        child.env("NEXTEST_EXECUTION_MODE", "process-per-test").env("NEXTEST_RUN_ID", "links")
+    };
+    let run = || {
+        let ended = cache.run(child());
+        assert_eq!(ended.passed, passes, "{}", ended.output);
+    };
+    run();
+    let shared = files(&cache.root().join("v1").join(directory));
+    assert!(shared.iter().any(|file| file.extension().is_some_and(|end| end == "lock")), "{shared:?}");
+    for file in &shared {
+        cache.link(file);
+    }
+    run();
 }

@@ -257,3 +257,28 @@ fn a_link_in_place_of_the_cache_is_not_followed() {
     assert_one_report(&ended, &["or a link to one", "set XDG_CACHE_HOME"]);
     assert_eq!(fs::read_dir(elsewhere.path()).expect("read").count(), 0);
 }
+
+/// Another user could fill the directory that the link leads to.
+#[rstest]
+#[case::hash(false)]
+#[case::lock(true)]
+fn a_link_inside_the_cache_is_not_followed(#[case] is_lock: bool) {
+    let (cache, server) = filled_cache();
+    let outside = TempDir::new().expect("a directory");
+    let hash = server.parent().expect("a directory");
+    with_cache(cache.path()).run().assert_passed();
+    let (link, target) = if is_lock {
+        fs::remove_file(&server).expect("remove");
+        fs::write(outside.path().join("file"), "not ours").expect("write");
+        (hash.with_file_name("lock"), outside.path().join("file"))
+    } else {
+        fs::rename(hash, outside.path().join("servers")).expect("rename");
+        (hash.to_owned(), outside.path().join("servers"))
+    };
+    std::os::unix::fs::symlink(&target, &link).expect("link");
+    let ended = with_cache(cache.path()).run();
+    assert_one_report(&ended, &["link", &link.display().to_string()]);
+    if is_lock {
+        assert_eq!(fs::read_to_string(&target).expect("read"), "not ours");
+    }
+}

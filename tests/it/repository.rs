@@ -249,6 +249,22 @@ fn only_leases_and_providers_open_connections() {
     }
 }
 
+/// Another user may have left a link in the cache. Only `cache` opens files there, since it follows none.
+#[test]
+fn only_the_cache_writes_files() {
+    // They write to directories that did not exist before.
+    let own_directory = ["provider/clock.rs", "provider/pip.rs", "provider/supervisor.rs"];
+    let mut seen = BTreeSet::new();
+    for path in ["src/lease", "src/provider"].into_iter().flat_map(|below| files(below, &["rs"])) {
+        let place = path.strip_prefix(root().join("src")).expect("in src").to_str().expect("UTF-8").to_owned();
+        let text = fs::read_to_string(&path).expect("read");
+        if ["File::create", "File::options", "OpenOptions", "fs::write("].iter().any(|opens| text.contains(opens)) {
+            seen.insert(place);
+        }
+    }
+    assert_eq!(seen, own_directory.map(str::to_owned).into());
+}
+
 /// The image in the documentation is the one that is pinned.
 #[test]
 fn the_image_is_documented() {

@@ -42,6 +42,7 @@ fn report_is_golden() {
         [refused::no_such_database(URL, 15, "ERR DB index is out of range")],
         [refused::foreign_keys(URL, 14, 1, &shorten_key(b"cart:1"), false), "one key"],
         [refused::foreign_keys(URL, 14, 20_000, &shorten_key(b"cart:1"), true), "an earlier run left too many"],
+        [foreign_file(Path::new("/home/asa/.cache/transient-fixtures/running/lock"))],
         [no_lock(Path::new("/home/asa/.cache/transient-fixtures/running/lock"))],
         [server_lost(&SERVER)],
         [no_answer(&SERVER)],
