@@ -173,3 +173,25 @@ fn links_in_place_of_shared_facts_are_not_followed(
     }
     run();
 }
+
+/// As in a container that runs under any number. Only root can start a process of another user.
+#[test]
+fn a_user_without_a_home_has_a_private_cache_in_the_temporary_directory() {
+    use std::os::unix::fs::MetadataExt;
+
+    const USER: u32 = 54_321;
+    let temporary = TempDir::new().expect("a directory");
+    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
+    if std::os::unix::fs::chown(temporary.path(), Some(USER), Some(USER)).is_err() {
+        println!("only root can start a process of another user: not tried");
+        return;
+    }
+    let server = OwnServer::start();
+    let child = Child::as_user("ownership::leaves_keys", USER, temporary.path());
+    let child = child.without("HOME").without("XDG_CACHE_HOME").env("TMPDIR", temporary.path());
+    child.env("TRANSIENT_REDIS_URL", server.url()).run().assert_passed();
+    let cache = temporary.path().join(format!("transient-fixtures-cache-{USER}"));
+    let found = cache.symlink_metadata().expect("the cache directory");
+    assert_eq!((found.uid(), found.mode() & 0o777), (USER, 0o700));
+    assert!(cache.join("running").join(run_id(&server)).is_file());
+}

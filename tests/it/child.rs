@@ -46,7 +46,26 @@ impl Child {
 
     /// All tests with this text in their names.
     pub(crate) fn tests(filter: &str) -> Self {
-        let mut command = Command::new(env::current_exe().expect("this binary"));
+        Self::of(&env::current_exe().expect("this binary"), filter)
+    }
+
+    /// As another user, who may have no access to this binary: runs a copy of it. Only root can do this.
+    pub(crate) fn as_user(test: &str, user: u32, directory: &Path) -> Self {
+        use std::os::unix::process::CommandExt;
+
+        let copy = directory.join("tests");
+        // By another process, for the same reason as in `write_program`.
+        let mut cp = Command::new("cp");
+        assert!(cp.arg(env::current_exe().expect("this binary")).arg(&copy).status().expect("cp").success());
+        let ini = directory.join("nothing.ini");
+        std::fs::write(&ini, "").expect("write");
+        let mut child = Self::of(&copy, test).arguments(["--exact"]).env("TRANSIENT_TEST_INI", ini);
+        child.0.uid(user).gid(user);
+        child.current_directory(directory)
+    }
+
+    fn of(program: &Path, filter: &str) -> Self {
+        let mut command = Command::new(program);
         command.args([filter, "--include-ignored", "--nocapture"]);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
