@@ -13,8 +13,11 @@ use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
 use crate::report;
 
-/// The most elements of values in one MULTI. The server needs about 10 ms for them.
+/// The most elements of values in one MULTI. The server needs about 10 ms for small ones.
 const AT_ONCE: usize = 5_000;
+
+/// The most bytes of values in one MULTI. The server needs up to 20 ms for them.
+const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// The size of one step of commands in bytes.
 const STEP: usize = 1 << 18;
@@ -39,8 +42,10 @@ pub(crate) fn restore(lease: &Lease, snapshot: &Snapshot, before: Before, file: 
     let mut redis = lease.connect(Database::Sessions)?;
     let server = ServerFacts::ask(&lease.server, &mut redis).map_err(lost)?;
     let elements: usize = snapshot.entries().map(|(_, _, entry)| entry.value.len()).sum();
+    let bytes: usize = snapshot.entries().map(|(_, _, entry)| entry.value.bytes()).sum();
+    let is_small = elements <= AT_ONCE && bytes <= BYTES_AT_ONCE;
     let restore = Restore { snapshot, databases: lease.databases(), before, server };
-    let failed = if elements <= AT_ONCE { restore.at_once(&mut redis) } else { restore.in_steps(&mut redis) };
+    let failed = if is_small { restore.at_once(&mut redis) } else { restore.in_steps(&mut redis) };
     let Some(failed) = failed.map_err(lost)? else { return Ok(()) };
     let undo = failed.was_executed && before != Before::Keep { undo: false };
     if undo {
@@ -168,7 +173,8 @@ struct Steps<'a, 'c> {
 impl<'a> Steps<'a, '_> {
     fn replace(&mut self, database: u32, key: &'a RedisBytes, entry: &Entry) {
         self.next.begin(database, key);
-        let is_alone = entry.value.len() > ADDED_AT_ONCE || matches!(entry.value, RedisValue::String(_));
+        let is_large = entry.value.len() > ADDED_AT_ONCE || entry.value.bytes() > BYTES_AT_ONCE;
+        let is_alone = is_large || matches!(entry.value, RedisValue::String(_));
         if is_alone {
             return self.restore.replace(&mut self.next, key, entry);
         }

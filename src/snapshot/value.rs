@@ -88,6 +88,23 @@ impl RedisValue {
         }
     }
 
+    /// The size of the elements in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let size = |bytes: &RedisBytes| bytes.as_slice().len();
+        match self {
+            Self::String(value) => size(value),
+            Self::List(items) => items.iter().map(size).sum(),
+            Self::Set(members) => members.iter().map(size).sum(),
+            Self::Hash(fields) => fields.iter().map(|(name, field)| size(name) + size(&field.value)).sum(),
+            Self::SortedSet(members) => members.iter().map(|one| size(&one.member)).sum(),
+            Self::Stream(stream) => {
+                let fields = stream.entries.iter().flat_map(|entry| &entry.fields);
+                fields.map(|(name, value)| size(name) + size(value)).sum()
+            }
+            Self::Other(_) => 0,
+        }
+    }
+
     /// Whether this is a list, set, hash or sorted set without elements. Redis deletes such keys.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0

@@ -14,6 +14,9 @@ use crate::redis_io::packed_commands::{Outcome, PackedCommands};
 /// How many elements are added by one command.
 pub(super) const ADDED_AT_ONCE: usize = 1_000;
 
+/// The most bytes that are added by one command, unless a single element is larger.
+const BYTES_ADDED_AT_ONCE: usize = 1 << 20;
+
 /// The properties of the server that the commands depend on.
 #[derive(Clone, Copy)]
 pub(super) struct ServerFacts {
@@ -150,9 +153,19 @@ impl<'a> Writer<'a> {
         key: &RedisBytes,
         items: impl Iterator<Item = [&'b [u8]; N]>,
     ) {
-        let items: Vec<_> = items.collect();
-        for items in items.chunks(ADDED_AT_ONCE) {
-            self.push([command, key.as_slice()].into_iter().chain(items.iter().flatten().copied()));
+        let mut items = items.peekable();
+        while let Some(first) = items.next() {
+            let mut arguments = vec![command, key.as_slice()];
+            arguments.extend(first);
+            let size = |item: &[&[u8]; N]| item.iter().map(|part| part.len()).sum::<usize>();
+            let (mut count, mut bytes) = (1, size(&first));
+            while let Some(item) =
+                items.next_if(|item| count < ADDED_AT_ONCE && bytes + size(item) <= BYTES_ADDED_AT_ONCE)
+            {
+                (count, bytes) = (count + 1, bytes + size(&item));
+                arguments.extend(item);
+            }
+            self.push(arguments);
         }
     }
 

@@ -130,3 +130,44 @@ fn databases_that_can_not_be_cleared_stay(test_request: TestRequest, #[values(1,
     assert!(error.is_data() && error.to_string().contains("NOPERM"), "{error}");
     assert_eq!(redis::cmd("DBSIZE").query(&mut redis), Ok(1));
 }
+
+/// How often the server has executed a command.
+fn calls(test_request: &TestRequest, command: &str) -> usize {
+    let info: redis::InfoDict = redis::cmd("INFO").arg("commandstats").query(&mut connect(test_request)).expect("INFO");
+    let stats: Option<String> = info.get(&format!("cmdstat_{command}"));
+    let calls = stats.as_deref().and_then(|stats| stats.strip_prefix("calls=")?.split(',').next()?.parse().ok());
+    calls.unwrap_or_default()
+}
+
+/// One command or one MULTI of many megabytes would block the server, however few elements it has.
+#[rstest]
+#[case::small("HSET", [10, 2, 100], 1..=3, 10)]
+#[case::keys("HSET", [300, 1, 20_000], 300..=303, 300)]
+#[case::lists("RPUSH", [300, 1, 20_000], 300..=303, 300)]
+#[case::hash("HSET", [1, 900, 20_000], 0..=3, 18)]
+#[case::list("RPUSH", [1, 900, 20_000], 0..=3, 18)]
+#[case::huge_elements("SADD", [1, 3, 2_000_000], 0..=3, 3)]
+#[clean_redis]
+fn large_values_are_restored_in_steps(
+    test_request: TestRequest,
+    #[case] command: &str,
+    #[case] contents: [usize; 3],
+    #[case] transactions: std::ops::RangeInclusive<usize>,
+    #[case] least_commands: usize,
+) {
+    let mut redis = connect(&test_request);
+    let [keys, elements, size] = contents;
+    for (key, element) in (0..keys).flat_map(|key| (0..elements).map(move |element| (key, element))) {
+        let mut add = redis::cmd(command);
+        add.arg(key).arg(format!("{element}{}", "x".repeat(size)));
+        if command == "HSET" { add.arg(element) } else { &mut add }.exec(&mut redis).expect(command);
+    }
+    let before = test_request.snapshot().expect("snapshot");
+    let counts = || ["exec", &command.to_lowercase()].map(|command| calls(&test_request, command));
+    let [executed, added] = counts();
+    test_request.restore(&before).expect("restore");
+    let [executed, added] = [counts()[0] - executed, counts()[1] - added];
+    assert!(transactions.contains(&executed), "{executed} transactions");
+    assert!((least_commands..=least_commands + 2).contains(&added), "{added} commands");
+    assert!(test_request.snapshot().expect("snapshot") == before);
+}
