@@ -100,6 +100,20 @@ impl Child {
         self
     }
 
+    /// Runs a shell script instead, with this child's command line in `$@`.
+    pub(crate) fn by_shell(self, script: &str) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        // Without the second command, the shell would replace itself by the first one.
+        shell.arg("-c").arg(format!("{script}\nexit $?")).arg("sh").arg(self.0.get_program()).args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Self(shell)
+    }
+
     /// Starts it, for a test that acts concurrently.
     pub(crate) fn start(mut self) -> Running {
         let log = tempfile::NamedTempFile::new().expect("a file for the child's output");

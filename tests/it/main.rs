@@ -37,6 +37,7 @@ mod session;
 mod settings;
 mod settings_bounds;
 mod settings_of_frameworks;
+mod slots;
 mod snapshot;
 mod tap;
 mod torture;
