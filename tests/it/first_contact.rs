@@ -204,11 +204,13 @@ fn a_full_server_is_reported() {
 }
 
 /// Guessed servers are looked for at 127.0.0.1:6379. A separate network namespace keeps this machine's server out.
+/// `before` is a shell script that can `run` the test, too.
 fn in_a_separate_network(server_arguments: &str, before: &str) -> String {
     let script = format!(
         "ip link set lo up; cd {directory}; {server} --port 6379 --bind 127.0.0.1 --save '' {server_arguments} >/dev/null & \
-         server=$!; until {cli} ping >/dev/null 2>&1 || ! kill -0 $server; do sleep 0.05; done; {before} \
-         {test} first_contact::wants_a_server --exact --include-ignored --nocapture 2>&1; kill $server",
+         server=$!; until {cli} ping >/dev/null 2>&1 || ! kill -0 $server; do sleep 0.05; done; \
+         run() {{ {test} first_contact::wants_a_server --exact --include-ignored --nocapture 2>&1; }}; {before} \
+         run; kill -KILL $server",
         directory = std::env::temp_dir().display(),
         server = own_server::binary().display(),
         cli = own_server::binary().display().to_string().replace("-server", "-cli"),
@@ -232,6 +234,29 @@ fn a_guessed_server_that_does_not_fit_is_passed_over(#[case] arguments: &str, #[
     let output = in_a_separate_network(arguments, "");
     assert!(output.contains("(process)") && output.contains(why), "{output}");
     assert!(output.contains("1 passed"), "{output}");
+}
+
+/// What the first process of a run has found out holds for the others, so they do not wait.
+#[test]
+fn a_silent_guessed_server_is_waited_for_once_in_a_run() {
+    if own_server::own_provider() != "process" {
+        return;
+    }
+    let cache = TempDir::new().expect("a directory");
+    let script = format!(
+        "export XDG_CACHE_HOME={} NEXTEST_RUN_ID=first; kill -STOP $server; run; kill -CONT $server; run;
+        export NEXTEST_RUN_ID=second;",
+        cache.path().display(),
+    );
+    let output = in_a_separate_network("", &script);
+    assert_eq!(output.matches("1 passed").count(), 3, "{output}");
+    let lines: Vec<_> = output.lines().filter(|line| line.starts_with("transient-fixtures: ")).collect();
+    let [first, second, other_run] = lines[..] else { panic!("{output}") };
+    for line in [first, second] {
+        assert!(line.contains("(process)") && line.contains(golden("running::timed_out")), "{line}");
+        assert!(line.contains("1 s"), "{line}");
+    }
+    assert!(other_run.contains("(running)"), "{other_run}");
 }
 
 /// Tests take turns on a shared server with a file in the cache.

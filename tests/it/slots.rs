@@ -31,7 +31,7 @@ fn use_server(test_request: &TestRequest) -> RedisResult<()> {
     let (_, directory): (String, String) = redis::cmd("CONFIG").arg(&["GET", "dir"]).query(&mut redis)?;
     let run_id: String = info.get("run_id").expect("a run_id");
     println!("server: {run_id} {directory} {}", test_request.redis_url());
-    redis.set::<_, _, ()>("left", "for the next test")?;
+    redis.set::<_, _, ()>("left", "x")?;
     if let Some(hold) = std::env::var_os("HOLD") {
         fs::write(Path::new(&hold).join("held"), "").expect("write");
         while !Path::new(&hold).join("go-on").exists() {
