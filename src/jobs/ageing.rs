@@ -1,16 +1,17 @@
 //! Ages the times of jobs for `travel`: scores of sorted sets, and due times in messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use redis::pipe;
 
 use super::entry::{Entry, Found};
 use super::place::{BodyKind, Kind, State};
 use super::{Celery, JobFormat, Jobs, KeyRole, formats};
-use crate::error::Error;
+use crate::error::{Error, Kind as ErrorKind};
 use crate::lease::{Commands, Database, Formats, Lease};
+use crate::report;
 use crate::sync::lock;
 
 /// Replaces messages that are still there. ARGV: type, key and field, then pairs of an old message and the new one.
@@ -65,25 +66,42 @@ pub(crate) fn timed_sets(lease: &Arc<Lease>) -> Result<Vec<(String, f64)>, Error
 }
 
 /// Moves the due times in the waiting messages back: those of Celery and of the formats that the test has used. A job
-/// that a worker takes concurrently keeps its due time.
+/// that a worker takes concurrently keeps its due time. `age_keys` runs when it is certain that all due times can be
+/// moved.
 ///
 /// # Errors
 ///
-/// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
-pub(crate) fn age(lease: &Arc<Lease>, by: Duration) -> Result<(), Error> {
+/// Returns the error of `age_keys`; one that [`is_server`](Error::is_server) if the server does not answer; one that
+/// [`is_data`](Error::is_data) if a job's due time can't be moved.
+pub(crate) fn age(lease: &Arc<Lease>, by: Duration, age_keys: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     // Two concurrent calls that read the same due time would move it back only once.
     let ageing = lease.shared(Ageing::default);
     let _one_at_a_time = lock(&ageing.0);
     let mut messages = BTreeMap::<_, BTreeMap<Vec<u8>, Vec<u8>>>::new();
+    let (now, mut moved, mut stuck) = (SystemTime::now(), HashSet::new(), Vec::new());
     // A message that several formats can read ages once.
     for format in with_celery(lease) {
         let jobs = Jobs::new(lease, format);
         for entry in jobs.contents(State::Waiting)?.entries {
-            let Some(aged) = jobs.format.age(entry.message(), by) else { continue };
-            let Some(place) = place_of_message(&entry) else { continue };
-            messages.entry(place).or_default().entry(entry.message().to_vec()).or_insert(aged);
+            let identity = (entry.place.key.clone(), entry.value.clone());
+            let aged = jobs.format.age(entry.message(), by).zip(place_of_message(&entry));
+            if let Some((aged, place)) = aged {
+                messages.entry(place).or_default().entry(entry.message().to_vec()).or_insert(aged);
+                moved.insert(identity);
+            } else if entry.eta().is_none() {
+                let job = jobs.decode(entry);
+                // A job that is due stays due.
+                if job.eta.is_some_and(|eta| eta > now) {
+                    stuck.push((identity, job));
+                }
+            }
         }
     }
+    if let Some((_, job)) = stuck.iter().find(|(identity, _)| !moved.contains(identity)) {
+        let name = job.name.as_deref().unwrap_or_default();
+        return Err(Error::new(ErrorKind::Data, report::jobs::not_aged(name, &job.queue)));
+    }
+    age_keys()?;
     let mut replace = pipe();
     for ((kind, key, field), messages) in &messages {
         let messages: Vec<_> = messages.iter().collect();

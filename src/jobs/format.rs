@@ -161,10 +161,11 @@ pub trait JobFormat: Debug + Send + Sync + 'static {
     fn encode(&self, job: &Job) -> Result<Pipeline, Box<dyn Error + Send + Sync>>;
 
     /// Returns the message with its due time moved back by this duration, for [`travel`](crate::TestRequest::travel).
-    /// Return `None`, as the default does, if the message contains no due time. Scores of sorted sets age by
-    /// themselves.
+    /// Return `None`, as the default does, if the message contains no due time, or one that can't be changed. Scores of
+    /// sorted sets age by themselves.
     ///
-    /// Messages in lists, sorted sets, strings and hash fields can age; those in streams can't.
+    /// Messages in lists, sorted sets, strings and hash fields can age; those in streams can't. `travel` is an error if
+    /// [`decode`](Self::decode) gives a waiting job a later [eta](Job::eta) that ages in neither way.
     fn age(&self, _message: &[u8], _by: Duration) -> Option<Vec<u8>> {
         None
     }

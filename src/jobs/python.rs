@@ -12,6 +12,13 @@ pub(super) fn inflate(body: &[u8]) -> Option<Vec<u8>> {
     miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(body, MAX_BODY).ok()
 }
 
+/// Compresses like Python's zlib.
+pub(super) fn deflate(body: &[u8]) -> Vec<u8> {
+    /// zlib's own default.
+    const LEVEL: u8 = 6;
+    miniz_oxide::deflate::compress_to_vec_zlib(body, LEVEL)
+}
+
 /// Formats a time like Python's `isoformat`. Celery before 5.3 drops a job whose time has more than 6 decimals, or `Z`
 /// for the time zone.
 pub(super) fn iso_format(time: SystemTime) -> Option<String> {

@@ -99,6 +99,13 @@ pub(crate) fn compressed(how: &str) -> String {
     format!("its body is compressed with an unsupported method ({how})")
 }
 
+pub(crate) fn not_aged(name: &str, queue: &str) -> String {
+    format!(
+        "could not advance time: the due time in the message of the job {name:?} in the queue {queue:?} can't be changed. \
+         Nothing has changed. Remove the job first, or implement JobFormat::age for its format"
+    )
+}
+
 pub(crate) fn no_priority(priority: u32) -> String {
     format!("priority {priority} is not in 0 to 9")
 }

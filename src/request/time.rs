@@ -62,7 +62,8 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys, and
+    /// one that [`is_data`](Error::is_data) if a queued job has a due time that can't be changed.
     pub fn travel(&self, duration: Duration) -> Result<(), Error> {
         self.travel_with_due_times(duration, &[])
     }
@@ -91,7 +92,8 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys, and
+    /// one that [`is_data`](Error::is_data) if a queued job has a due time that can't be changed.
     pub fn travel_with_due_times(&self, duration: Duration, keys: &[&str]) -> Result<(), Error> {
         let duration = time::whole_milliseconds(&self.lease, duration);
         if duration.is_zero() {
@@ -104,12 +106,16 @@ impl TestRequest {
         #[cfg(feature = "jobs")]
         let named = named.chain(known);
         let sets: Vec<time::TimedSet> = named.collect();
-        time::age(&self.lease, duration, &sets)?;
-        #[cfg(feature = "session")]
-        crate::sessions::age(&self.lease, duration.min(time::FAR))?;
+        let age_keys = || {
+            time::age(&self.lease, duration, &sets)?;
+            #[cfg(feature = "session")]
+            crate::sessions::age(&self.lease, duration.min(time::FAR))?;
+            Ok(())
+        };
         #[cfg(feature = "jobs")]
-        crate::jobs::age(&self.lease, duration.min(time::FAR))?;
-        Ok(())
+        return crate::jobs::age(&self.lease, duration.min(time::FAR), age_keys);
+        #[cfg(not(feature = "jobs"))]
+        age_keys()
     }
 
     /// Advances time until just after a key expires. Looks for the key in the session database (14 by default) first,
@@ -132,8 +138,9 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_data`](Error::is_data) if there is no such key or it has no TTL, and one that
-    /// [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
+    /// Returns an error that [`is_data`](Error::is_data) if there is no such key, it has no TTL, or a queued job has a
+    /// due time that can't be changed, and one that [`is_server`](Error::is_server) if the server is gone or does not
+    /// remove expired keys.
     pub fn travel_to_expiry(&self, key: &str) -> Result<(), Error> {
         match self.ttl(key)? {
             Some(left) => self.travel(left + Duration::from_millis(1)),
@@ -163,7 +170,8 @@ impl TestRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys.
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone or does not remove expired keys, and
+    /// one that [`is_data`](Error::is_data) if a queued job has a due time that can't be changed.
     pub fn expire_all(&self) -> Result<(), Error> {
         self.travel(Duration::MAX)
     }

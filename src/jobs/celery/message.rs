@@ -8,13 +8,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use super::super::fact::Fact;
 use super::super::job::Job;
-use super::super::python::{MAX_BODY, inflate, iso_format};
+use super::super::python::{MAX_BODY, deflate, inflate, iso_format};
 use crate::report::jobs as say;
 
 /// The fields of a message that a [`Job`] has.
@@ -27,6 +28,16 @@ struct Message<'a> {
     content_type: Fact<'a>,
     #[serde(default)]
     body: Fact<'a>,
+}
+
+impl Message<'_> {
+    fn is_base64(&self) -> bool {
+        self.properties.as_ref().is_some_and(|properties| properties.body_encoding.text() == Some("base64"))
+    }
+
+    fn compression(&self) -> Option<&str> {
+        self.headers.as_ref()?.compression.text()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -127,21 +138,24 @@ fn body<'a>(message: &'a Message<'_>) -> Result<Cow<'a, [u8]>, String> {
         Some("application/json") => {}
         other => return Err(say::body_is_not_json(other)),
     }
-    let encoding = message.properties.as_ref().and_then(|properties| properties.body_encoding.text());
-    let body = match encoding {
-        Some("base64") => BASE64_STANDARD.decode(body).map_err(|error| say::no_base64(&error))?.into(),
-        _ => Cow::Borrowed(body.as_bytes()),
+    let body = if message.is_base64() {
+        BASE64_STANDARD.decode(body).map_err(|error| say::no_base64(&error))?.into()
+    } else {
+        Cow::Borrowed(body.as_bytes())
     };
-    match message.headers.as_ref().and_then(|headers| headers.compression.text()) {
+    match message.compression() {
         None => Ok(body),
         Some(compression) => decompress(compression, &body).map(Cow::Owned).ok_or_else(|| say::compressed(compression)),
     }
 }
 
-/// Decompresses a body. The names are kombu's, whose "gzip" is the format of zlib.
+/// kombu's names for the format of zlib.
+const ZLIB: [&str; 3] = ["application/x-gzip", "gzip", "zlib"];
+
+/// Decompresses a body. The names are kombu's.
 fn decompress(compression: &str, body: &[u8]) -> Option<Vec<u8>> {
     match compression {
-        "application/x-gzip" | "gzip" | "zlib" => inflate(body),
+        zlib if ZLIB.contains(&zlib) => inflate(body),
         "application/x-bz2" | "bzip2" | "bzip" => {
             let mut text = Vec::new();
             let mut limited = bzip2_rs::DecoderReader::new(body).take(MAX_BODY as u64);
@@ -151,34 +165,57 @@ fn decompress(compression: &str, body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns the message with an earlier due time. Only its text is replaced: decoding and encoding could change numbers
-/// and the order of fields.
+/// The parts of a message, or of a body of protocol 1, that change with its due time.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    headers: Option<EtaPart<'a>>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct EtaPart<'a> {
+    #[serde(borrow)]
+    eta: Option<&'a RawValue>,
+}
+
+/// Returns the message with an earlier due time. Only this text is replaced: decoding and encoding could change numbers
+/// and the order of fields. Returns `None` if it has no due time, or one that can't be changed.
 pub(super) fn age(raw: &[u8], by: Duration) -> Option<Vec<u8>> {
-    let message: Message<'_> = serde_json::from_slice(raw).ok()?;
     let text = std::str::from_utf8(raw).ok()?;
-    let headers = message.headers.as_ref()?;
-    if let Some(eta) = headers.eta.text() {
+    let parts: Parts<'_> = serde_json::from_str(text).ok()?;
+    if let Some(eta) = parts.headers?.eta {
         return with_earlier_eta(text, eta, by).map(String::into_bytes);
     }
     // In protocol 1, it is in the body.
-    if headers.compression.text().is_some() {
-        return None;
-    }
+    let message: Message<'_> = serde_json::from_str(text).ok()?;
     let body = body(&message).ok()?;
-    let facts: Facts<'_> = serde_json::from_slice(&body).ok()?;
-    let aged = with_earlier_eta(std::str::from_utf8(&body).ok()?, facts.eta.text()?, by)?;
-    match message.properties.as_ref()?.body_encoding.text() {
-        Some("base64") => Some(text.replacen(message.body.text()?, &BASE64_STANDARD.encode(aged), 1).into_bytes()),
-        _ => None,
-    }
+    let body = std::str::from_utf8(&body).ok()?;
+    let aged = with_earlier_eta(body, serde_json::from_str::<EtaPart<'_>>(body).ok()?.eta?, by)?.into_bytes();
+    let aged = match message.compression() {
+        None => aged,
+        Some(compression) if ZLIB.contains(&compression) => deflate(&aged),
+        Some(_) => return None,
+    };
+    let aged = if message.is_base64() { BASE64_STANDARD.encode(aged) } else { String::from_utf8(aged).ok()? };
+    Some(replaced(text, parts.body?, &serde_json::to_string(&aged).ok()?).into_bytes())
 }
 
-fn with_earlier_eta(text: &str, eta: &str, by: Duration) -> Option<String> {
+/// `eta` is a part of the text.
+fn with_earlier_eta(text: &str, eta: &RawValue, by: Duration) -> Option<String> {
+    let time = time(&serde_json::from_str::<String>(eta.get()).ok()?)?;
     // It saturates at 1970: an earlier time makes no difference, and Python has no years before 1.
-    let aged = iso_format(time(eta)?.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH))?;
-    let forms = [format!("\"eta\": \"{eta}\""), format!("\"eta\":\"{eta}\"")];
-    let form = forms.iter().find(|form| text.contains(*form))?;
-    Some(text.replacen(form, &format!("\"eta\": \"{aged}\""), 1))
+    let aged = iso_format(time.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH))?;
+    Some(replaced(text, eta, &format!("\"{aged}\"")))
+}
+
+/// Replaces a part of the text.
+fn replaced(text: &str, part: &RawValue, new: &str) -> String {
+    let start = part.get().as_ptr().addr() - text.as_ptr().addr();
+    [&text[..start], new, &text[start + part.get().len()..]].concat()
 }
 
 /// Parses the output of Python's `isoformat`, and the shorter forms that Celery's workers accept. Like Celery, it

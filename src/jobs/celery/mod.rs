@@ -47,8 +47,8 @@ const GROUP_RESULTS: (&str, &str) = ("celery-taskset-meta-", ".j");
 /// from the headers, regardless of the body. The arguments are read if the body is JSON, also if it is compressed with
 /// zlib (which kombu calls gzip) or bzip2. Arguments in pickle, YAML, msgpack or another compression are
 /// [opaque](Job::why_opaque). In protocol 1, everything is in the body. If that can't be read, the message is
-/// [unreadable](Job::why_unreadable); if it is compressed, its due time does not age with
-/// [`travel`](crate::TestRequest::travel).
+/// [unreadable](Job::why_unreadable). If it is compressed with bzip2, its due time can't be changed, and
+/// [`travel`](crate::TestRequest::travel) is an error.
 ///
 /// For an unacknowledged job, Redis has only the routing key, which is used as the name of the queue. They differ if
 /// the application binds exchanges with other routing keys. Every list in the job database counts as a queue, except

@@ -44,6 +44,7 @@ fn jobs_is_golden() {
         [other_data(&"invalid length 2, expected a tuple of size 4")],
         [no_id_of_rq("mail:1")],
         [compressed("application/zstd")],
+        [not_aged("shop.send_mail", "mail")],
         [no_priority(10)],
         [opaque_arguments(&compressed("application/zstd"))],
         [NO_JOB],

@@ -139,6 +139,75 @@ fn reads_protocol_1_from_the_body(test_request: TestRequest) -> Result<(), Error
     Ok(())
 }
 
+/// The body of a job of protocol 1, with an argument like its due time, and a number that is no f64.
+const OLD_BODY: &str = r#"{"task": "shop.send_mail", "id": "1", "args": ["\u00c5", 12345678901234567890123], "kwargs":
+    {"eta": "2100-01-01T00:00:00+00:00"}, "retries": 1, "eta": "2100-01-01T00:00:00+00:00", "expires": null}"#;
+
+/// Only the due time changes.
+#[rstest]
+#[clean_redis]
+fn protocol_1_ages_with_and_without_base64(
+    test_request: TestRequest,
+    #[values(true, false)] base64: bool,
+) -> Result<(), Error> {
+    let encode = |body: &str| if base64 { BASE64_STANDARD.encode(body) } else { body.to_owned() };
+    let with_body = |body: &str| {
+        message(|message| {
+            message["headers"] = json!({});
+            message["body"] = json!(encode(body));
+            message["properties"]["body_encoding"] = json!(base64.then_some("base64"));
+        })
+    };
+    queue(&test_request, &with_body(OLD_BODY));
+    test_request.travel(Duration::from_secs(3600))?;
+    let job = test_request.jobs().pending("celery")?.remove(0);
+    let own = "\"eta\": \"2100-01-01T00:00:00+00:00\", \"expires\"";
+    let aged = OLD_BODY.replace(own, "\"eta\": \"2099-12-31T23:00:00.000000+00:00\", \"expires\"");
+    assert_eq!(std::str::from_utf8(job.raw()).expect("UTF-8"), with_body(&aged));
+    Ok(())
+}
+
+#[rstest]
+#[clean_redis]
+fn protocol_1_ages_in_a_compressed_body(test_request: TestRequest) -> Result<(), Error> {
+    // The body above.
+    let body = "eNqrVipJLM5WslJQKs7IL9ArTs1Lic9NzMxR0lFQykwBiRuCmIlF6cVATrRSTKmBQbIpUMjQyNjE1MzcwtIAhRULVJxdDlHOpQAE1UqpJYkgc4wMDQx0DQyBKMTAwAqMtMGkUi1QT1FqSVFmKsgOQyCPoBaQmoqCzCKwjrzSnJxaAF46Mps=";
+    let old = message(|message| {
+        message["headers"] = json!({"compression": "application/x-gzip"});
+        message["body"] = json!(body);
+    });
+    queue(&test_request, &old);
+    let jobs = test_request.jobs();
+    let before = jobs.pending("celery")?.remove(0);
+    test_request.travel(Duration::from_secs(3600))?;
+    let job = jobs.pending("celery")?.remove(0);
+    assert_eq!(before.eta().map(|eta| eta - Duration::from_secs(3600)), job.eta());
+    assert!(job.eta().is_some() && job.id() == Some("1"), "{job:?}");
+    assert_eq!((job.args(), job.kwargs()), (before.args(), before.kwargs()));
+    Ok(())
+}
+
+/// Nothing here compresses with bzip2. An error is better than a job that stays where it is.
+#[rstest]
+#[clean_redis]
+fn a_due_time_that_can_not_be_changed_is_an_error(test_request: TestRequest) -> Result<(), Error> {
+    let body = "QlpoOTFBWSZTWSIE8LcAADWbgFAPcBAEAKbv3IogAFQ1MUNqAADMUEqNEMJoYgGQ8aLKsJFfLtUvMPoIaHqCogwkITNQwAmEFEiEpjlxSDbdRB9Ej0q8TiFS4GzVQfi7kinChIEQJ4W4";
+    let mut redis = get_jobs_redis(&test_request).expect("connect");
+    redis.set_ex::<_, _, ()>("celery-task-meta-1", "{}", 100_000).expect("SETEX");
+    let old = message(|message| {
+        message["headers"] = json!({"compression": "application/x-bz2"});
+        message["body"] = json!(body);
+    });
+    queue(&test_request, &old);
+    let jobs = test_request.jobs();
+    let error = test_request.travel(Duration::from_secs(3600)).expect_err("bzip2");
+    assert!(error.is_data() && error.to_string().contains(golden("jobs::not_aged")), "{error}");
+    assert!(error.to_string().contains("\"shop.send_mail\""), "{error}");
+    assert!(redis.ttl::<_, u32>("celery-task-meta-1").expect("TTL") > 99_000);
+    assert_eq!(jobs.drain("celery")?[0].raw(), old.as_bytes());
+    test_request.travel(Duration::from_secs(3600))
+}
+
 /// Each key can hold jobs in a layout that the format does not know.
 #[rstest]
 #[case::no_utf8(&["RPUSH", "k\u{e9}", "job"], true, "list")]
