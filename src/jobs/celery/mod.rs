@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use redis::{Pipeline, pipe};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::message::read;
@@ -197,14 +199,14 @@ impl JobFormat for Celery {
     }
 }
 
-/// Decodes `[message, exchange, routing key]`.
+/// Decodes `[message, exchange, routing key]`. The message stays as it is.
 fn decode_unacked(raw: &[u8]) -> Job {
-    let parts: Result<(Value, Value, String), _> = serde_json::from_slice(raw);
+    let parts: Result<(&RawValue, IgnoredAny, String), _> = serde_json::from_slice(raw);
     match parts {
         Ok((message, _, queue)) => {
-            let message = message.to_string().into_bytes();
-            match read(&queue, &message) {
-                Ok(job) => Job { raw: message, ..job },
+            let message = message.get().as_bytes();
+            match read(&queue, message) {
+                Ok(job) => Job { raw: message.to_vec(), ..job },
                 Err(why) => Job::new_unreadable(&queue, raw, why),
             }
         }

@@ -56,13 +56,13 @@ fn every_builder_clears_the_raw_message(test_request: TestRequest) -> Result<(),
 #[clean_redis]
 fn an_unacked_job_is_enqueued_with_its_whole_message(test_request: TestRequest) -> Result<(), Error> {
     let (jobs, mut redis) = (test_request.jobs(), get_jobs_redis(&test_request).expect("connect"));
-    let raw: serde_json::Value =
-        serde_json::from_str(&message(|message| message["headers"]["shadow"] = json!("shown")))
-            .expect("the message is JSON");
-    redis.hset::<_, _, _, ()>("unacked", "tag", json!([raw, "", "mail"]).to_string()).expect("HSET");
+    // Neither the order of the fields nor the number survives a serde_json::Value.
+    let raw = message(|message| message["headers"]["shadow"] = json!("shown"));
+    let raw = raw.replacen('{', r#"{"zoo": 12345678901234567890123,  "body_size": 1e3, "#, 1);
+    redis.hset::<_, _, _, ()>("unacked", "tag", format!(r#"[{raw}, "", "mail"]"#)).expect("HSET");
     jobs.enqueue(jobs.unacked()?.remove(0))?;
     let found = jobs.drain("mail")?.remove(0);
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(found.raw()).expect("the message is JSON"), raw);
+    assert_eq!(std::str::from_utf8(found.raw()).expect("UTF-8"), raw);
     Ok(())
 }
 
