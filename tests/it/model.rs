@@ -1,5 +1,5 @@
 //! Random histories of one address, against a model of who owns which keys. No key of an application is ever lost, and
-//! no run is refused over keys that only tests wrote, except in the cases that the README names.
+//! no run is refused over keys that only tests wrote, except in the cases that docs/data-safety.md names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +95,8 @@ struct Model {
     left: BTreeMap<u32, BTreeSet<String>>,
     /// For each cache: whether a lease on this server was begun and not released.
     open: [bool; 2],
+    /// Whether a run was killed, and no other has ended on this data since.
+    was_killed: bool,
 }
 
 impl Model {
@@ -113,6 +115,18 @@ impl Model {
                 None => is_open || keys.is_empty(),
             }
         })
+    }
+
+    /// Over keys that only tests wrote, a run is refused only after a killed one whose note this cache lacks: the
+    /// server has restarted since, or the killed run had another cache.
+    fn assert_refusal_is_documented(&mut self, cache: usize) {
+        let is_foreign =
+            OF_TESTS.into_iter().any(|database| self.keys(database).values().any(|owner| *owner == Owner::Application));
+        assert!(
+            is_foreign || (self.was_killed && !self.open[cache]),
+            "refused over keys that only tests wrote: {:?}",
+            self.keys
+        );
     }
 
     fn begins(&mut self, clean: bool, cache: usize, adopts: bool) {
@@ -140,6 +154,7 @@ impl Model {
             }
         }
         self.open[cache] = false;
+        self.was_killed = false;
     }
 
     /// A server with another `run_id` takes the address.
@@ -148,8 +163,16 @@ impl Model {
         if !with_data {
             self.keys.clear();
             self.left.clear();
+            self.was_killed = false;
         }
     }
+}
+
+fn kill_when_written(child: Child) {
+    let mut running = child.env("MODEL_WAIT", "1").start();
+    running.wait_for("written");
+    running.child.kill().expect("SIGKILL");
+    running.child.wait().expect("reap");
 }
 
 struct World {
@@ -207,6 +230,7 @@ impl World {
                     self.began(clean, cache, false, &key);
                     self.model.ends(cache);
                 } else {
+                    self.model.assert_refusal_is_documented(cache);
                     assert!(ended.output.contains(golden("report::refused::foreign_keys")), "{}", ended.output);
                 }
             }
@@ -214,12 +238,11 @@ impl World {
                 let lets_in = self.model.lets_in(cache);
                 let (child, key) = self.child(clean, cache);
                 if lets_in {
-                    let mut running = child.env("MODEL_WAIT", "1").start();
-                    running.wait_for("written");
-                    running.child.kill().expect("SIGKILL");
-                    running.child.wait().expect("reap");
+                    kill_when_written(child);
                     self.began(clean, cache, false, &key);
+                    self.model.was_killed = true;
                 } else {
+                    self.model.assert_refusal_is_documented(cache);
                     assert!(!child.run().passed);
                 }
             }
@@ -289,4 +312,25 @@ fn no_key_of_an_application_is_ever_lost() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+/// The server that was there before counts as gone, and its notes are removed. They could not be told from those of a
+/// server that has restarted.
+#[test]
+fn a_server_in_between_makes_a_killed_run_s_keys_foreign() {
+    let (directory, cache) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let (address, servers) = (directory.path().join("redis.sock"), [OwnServer::start(), OwnServer::start()]);
+    let at = |server: usize| {
+        let _ = std::fs::remove_file(&address);
+        std::os::unix::fs::symlink(servers[server].socket(), &address).expect("link");
+        let child = Child::test("model::unclean").env("TRANSIENT_REDIS_URL", format!("unix://{}", address.display()));
+        child.env("MODEL_KEY", "test:1").env("XDG_CACHE_HOME", cache.path())
+    };
+    kill_when_written(at(0));
+    at(0).run().assert_passed();
+    kill_when_written(at(0));
+    at(1).run().assert_passed();
+    at(0).run().assert_failed_with(&[golden("report::refused::foreign_keys")]);
+    assert_eq!(servers[0].connection(14).get("test:1"), Ok("a test's".to_owned()));
+    at(0).env("TRANSIENT_ADOPT", "1").run().assert_passed();
 }
