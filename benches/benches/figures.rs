@@ -2,12 +2,13 @@
 //! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
 //! prints some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/jobs.rs"]
+mod jobs;
 #[path = "figures/races.rs"]
 mod races;
 #[path = "figures/tap.rs"]
 mod tap;
 
-use std::collections::HashMap;
 use std::env;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -16,13 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use redis::{Client, Connection, cmd};
-use serde_json::Value;
-use transient_fixtures::{
-    Apalis, Celery, Job, JobFormat, Provider, Rq, Sidekiq, TestRequest, get_jobs_redis, get_redis,
-};
+use transient_fixtures::{Provider, TestRequest, get_redis};
 
 fn main() {
     let arguments: Vec<_> = env::args().collect();
@@ -49,7 +45,7 @@ fn main() {
         ("first_server", first_server),
         ("clean_lease", clean_lease),
         ("sessions", sessions),
-        ("jobs", jobs),
+        ("jobs", jobs::jobs),
         ("travel", travel),
         ("load", load),
         ("snapshots", snapshots),
@@ -146,69 +142,6 @@ fn sessions() {
     };
     let (ours, floor) = in_turns(5_000, ours, by_hand);
     row("a session: load, set, save", ours, ("GETEX and SET by hand", floor), "1.1");
-}
-
-const JOBS: usize = 10_000;
-
-/// Listing a queue in each format, and one read of the same data with the necessary decoding by hand.
-fn jobs() {
-    let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("JSON");
-    listed("Celery", Celery::new(), "celery", |redis| {
-        let raw: Vec<Vec<u8>> = cmd("LRANGE").arg("celery").arg(0).arg(-1).query(redis).expect("LRANGE");
-        let decode = |raw: &Vec<u8>| {
-            let body = BASE64_STANDARD.decode(value(raw)["body"].as_str().expect("a body")).expect("Base64");
-            // Only the arguments are kept, as our list needs no more.
-            Value::Array(serde_json::from_slice::<(Vec<Value>, Value, Value)>(&body).expect("JSON").0)
-        };
-        raw.iter().map(decode).collect()
-    });
-    listed("Sidekiq", Sidekiq::new(), "mail", |redis| {
-        let raw: Vec<Vec<u8>> = cmd("LRANGE").arg("queue:mail").arg(0).arg(-1).query(redis).expect("LRANGE");
-        raw.iter().map(|raw| value(raw)["args"].take()).collect()
-    });
-    listed("RQ", Rq::new().with_json_serializer(), "mail", |redis| {
-        let ids: Vec<String> = cmd("LRANGE").arg("rq:queue:mail").arg(0).arg(-1).query(redis).expect("LRANGE");
-        let mut read = redis::pipe();
-        ids.iter().fold(&mut read, |read, id| read.hgetall(format!("rq:job:{id}")));
-        let hashes: Vec<HashMap<String, Vec<u8>>> = read.query(redis).expect("HGETALL");
-        let decode = |job: &HashMap<String, Vec<u8>>| {
-            value(&miniz_oxide::inflate::decompress_to_vec_zlib(&job["data"]).expect("zlib"))[2].take()
-        };
-        hashes.iter().map(decode).collect()
-    });
-    listed("apalis", Apalis::new(), "mail", |redis| {
-        let ids: Vec<(String, f64)> =
-            cmd("ZRANGE").arg("mail:scheduled").arg(&["0", "-1", "WITHSCORES"]).query(redis).expect("ZRANGE");
-        let mut read = redis::pipe();
-        read.cmd("HMGET").arg("mail:data").arg(ids.iter().map(|(id, _)| id).collect::<Vec<_>>());
-        ids.iter().fold(&mut read, |read, (id, _)| read.hgetall(format!("mail:meta:{id}")));
-        let mut answers = read.query::<Vec<redis::Value>>(redis).expect("HGETALL").into_iter();
-        let data: Vec<Vec<u8>> = redis::from_redis_value(answers.next().expect("the data")).expect("bytes");
-        let hashes = answers.map(|hash| redis::from_redis_value::<HashMap<String, String>>(hash).expect("a hash"));
-        assert!(hashes.into_iter().all(|hash| hash["attempts"] == "0"));
-        data.iter().map(|data| value(data)).collect()
-    });
-}
-
-fn listed(name: &str, format: impl JobFormat, queue: &str, mut read: impl FnMut(&mut Connection) -> Vec<Value>) {
-    let test_request = TestRequest::clean();
-    let jobs = test_request.jobs_with_format(format);
-    for number in 0..JOBS {
-        // A job of apalis is named after its queue, and has one argument.
-        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").with_queue(queue) };
-        let job = if name == "apalis" {
-            job.with_args([("asa@example.com", number)])
-        } else {
-            job.with_args(("asa@example.com", number))
-        };
-        jobs.enqueue(job).expect("enqueue");
-    }
-    let mut redis = get_jobs_redis(&test_request).expect("connect");
-    let ours = || time(|| assert_eq!(black_box(jobs.pending(queue).expect("pending")).len(), JOBS));
-    let by_hand = || time(|| assert_eq!(black_box(read(&mut redis)).len(), JOBS));
-    let (ours, floor) = in_turns(20, ours, by_hand);
-    let figure = format!("10,000 queued jobs of {name} listed");
-    row(&figure, ours, ("one read of the same data and decoding by hand", floor), "1.2");
 }
 
 const MANY: usize = 100_000;

@@ -1,5 +1,5 @@
-//! The tap, beside a proxy of the same architecture that only copies bytes: one thread that polls, buffers of 64 KB, and
-//! a unix socket to the server.
+//! The tap, beside a proxy of the same architecture that only copies bytes: one thread that polls, buffers of 64 KB,
+//! and a unix socket to the server.
 
 use std::env;
 use std::fs;
