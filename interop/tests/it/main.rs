@@ -19,6 +19,7 @@ mod pyramid;
 mod pyramid_1_7;
 mod python;
 mod races;
+mod random;
 mod rq;
 mod ruby_sidekiq;
 mod rusty_celery;

@@ -1,7 +1,9 @@
 //! Sessions of Pyramid, with `pyramid_session_redis`: 1.7 in the module `pyramid_1_7`, else 1.8.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use redis::Commands;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use transient_fixtures::{
 };
 
 use crate::python::Shop;
+use crate::random::{CASES, value};
 
 fn open(test_request: &TestRequest, more: &Value) -> Shop {
     let version = if module_path!().ends_with("pyramid_1_7") { "1.7" } else { "1.8" };
@@ -327,6 +330,27 @@ fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestReq
     assert_eq!(shop.post("/pop_flash", &visitor.cookie(), "").body, json!(["saved"]));
     assert_eq!(visitor.session().get::<u32>("seen")?, Some(3));
     Ok(())
+}
+
+/// From the shop to us and back, random values stay what they were.
+#[rstest]
+#[clean_redis]
+fn random_values_pass_through(test_request: TestRequest) {
+    let shop = RefCell::new(open(&test_request, &json!({})));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
+    proptest!(config, |(cart in value(), seen in value())| {
+        let visitor = test_request.visitor();
+        let answer = shop.borrow_mut().post("/set_cart", "", cart.clone());
+        visitor.apply_set_cookie(&answer.set_cookie[0]).expect("its cookie");
+        let session = visitor.session();
+        prop_assert_eq!(session.get::<Value>("cart").expect("get"), Some(cart.clone()));
+        session.set("seen", &seen).expect("set");
+        session.flash("saved").expect("flash");
+        prop_assert_eq!(&shop.borrow_mut().post("/show", &visitor.cookie(), ()).body["cart"], &cart);
+        prop_assert_eq!(shop.borrow_mut().post("/pop_flash", &visitor.cookie(), "").body, json!(["saved"]));
+        prop_assert_eq!(session.get::<Value>("seen").expect("get"), Some(seen));
+        prop_assert_eq!(session.get::<Value>("cart").expect("get"), Some(cart));
+    });
 }
 
 /// Wherever the expiry is stored.

@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use proptest::prelude::*;
 use redis::Commands;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
 use transient_fixtures::{Error, TestRequest, TowerSessions, clean_redis, get_redis, test_request};
+
+use crate::random::{CASES, value};
 
 /// The application under test.
 async fn shop(test_request: &TestRequest, cookie_name: &'static str) -> Router {
@@ -181,4 +184,25 @@ async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> 
     send(&shop, visitor.request("GET", "/cart")).await;
     assert!((50..=100).contains(&ttl()), "{}", ttl());
     Ok(())
+}
+
+/// From the router to us and back, random values stay what they were.
+#[rstest]
+#[clean_redis]
+fn random_values_pass_through(test_request: TestRequest) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let shop = runtime.block_on(shop(&test_request, "id"));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
+    proptest!(config, |(cart in value(), seen in value())| {
+        let visitor = test_request.visitor_with_format(TowerSessions::new());
+        let (cookie, _) = runtime.block_on(send(&shop, with_json(visitor.request("POST", "/cart"), &cart)));
+        visitor.apply_set_cookie(&cookie.expect("a cookie")).expect("its cookie");
+        let session = visitor.session();
+        prop_assert_eq!(session.get::<Value>("cart").expect("get"), Some(cart.clone()));
+        session.set("seen", &seen).expect("set");
+        let (_, page) = runtime.block_on(send(&shop, visitor.request("GET", "/cart")));
+        prop_assert_eq!(page, json!({"user": null, "cart": cart}));
+        prop_assert_eq!(session.get::<Value>("seen").expect("get"), Some(seen));
+        prop_assert_eq!(session.get::<Value>("cart").expect("get"), Some(cart));
+    });
 }
