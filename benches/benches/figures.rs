@@ -2,6 +2,8 @@
 //! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
 //! prints some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/exec.rs"]
+mod exec;
 #[path = "figures/races.rs"]
 mod races;
 #[path = "figures/tap.rs"]
@@ -44,7 +46,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 21] = [
+    let figures: [(&str, fn()); 23] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -64,6 +66,8 @@ fn main() {
         ("sweep", tap::sweep),
         ("races_connecting", races::races_connecting),
         ("races_keeping", races::races_keeping),
+        ("exec", exec::exec),
+        ("exec_runner", exec::exec_runner),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

@@ -112,6 +112,7 @@ impl Source {
 fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let providers = match settings.provider() {
         Some(one) => vec![one],
+        None if settings.is_for_command() => ORDER.into_iter().filter(|one| *one != Provider::Running).collect(),
         None => ORDER.to_vec(),
     };
     let deadline = Instant::now() + SELECT_TIMEOUT;

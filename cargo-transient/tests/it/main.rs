@@ -1,0 +1,7 @@
+//! Runs the built program.
+
+mod exec;
+mod left;
+mod program;
+mod runner;
+mod signals;
