@@ -8,7 +8,7 @@ use url::Url;
 use crate::error::{Error, Kind};
 use crate::lease::acquire::acquire;
 use crate::lease::{Ending, Lease};
-use crate::provider::Server;
+use crate::provider::{Server, select};
 use crate::report;
 use crate::settings::{ForCommand, Provider, Settings};
 
@@ -21,6 +21,23 @@ pub struct ServerOptions {
     pub database: Option<u32>,
     /// Whether the command is told the password of its server. Otherwise the server has none.
     pub password: bool,
+}
+
+/// Tries a provider as the settings describe it, and returns a line about its server.
+///
+/// # Errors
+///
+/// Returns why it has no server, and what to do, which is empty where the reason says so. The outer error is one of the
+/// settings.
+pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error> {
+    let settings = Settings::load_for_command(ForCommand { provider: Some(provider), password: true, database: 0 })?;
+    Ok(select::diagnose(provider, &settings).map_err(|unavailable| [unavailable.why, unavailable.remedy]))
+}
+
+/// Returns the only provider that tests use by these settings, or `None` if they use the first one that has a server.
+#[must_use]
+pub fn provider_of(settings: &Settings) -> Option<Provider> {
+    settings.provider()
 }
 
 /// A server that a command has for itself until this is ended, or the process ends.

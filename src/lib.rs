@@ -76,6 +76,7 @@ pub mod guide;
 mod hex;
 #[cfg(feature = "jobs")]
 pub mod jobs;
+mod kept;
 mod lease;
 mod lint;
 mod macro_support;
@@ -229,7 +230,8 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
-    pub use crate::command_server::{CommandServer, ServerOptions};
+    pub use crate::command_server::{CommandServer, ServerOptions, diagnose, provider_of};
+    pub use crate::kept::{Kept, list};
 }
 
 /// Compiles the code of the README.

@@ -18,6 +18,8 @@ Examples:
   cargo transient exec -- cargo test
   cargo transient exec -- pytest
   cargo transient exec --var CACHE_URL --var QUEUE_URL -- npm test
+  cargo transient up
+  cargo transient doctor
 
 Settings are read from test.ini and TRANSIENT_* variables, as in tests with the
 crate transient-fixtures. All are optional.";
@@ -33,7 +35,32 @@ pub(crate) struct Arguments {
 pub(crate) enum Subcommand {
     #[command(about = "Runs a command with a server of its own", long_about = EXEC, after_help = EXEC_EXAMPLES)]
     Exec(Exec),
+    #[command(about = "Starts a server, prints how to connect, and ends it at Ctrl-C", long_about = UP)]
+    Up(Up),
+    #[command(about = "Tries every provider of servers, and explains what to do", long_about = DOCTOR)]
+    Doctor,
+    #[command(about = "Shows and removes what is kept on this machine", long_about = CLEAN)]
+    Clean(Clean),
 }
+
+const UP: &str = "\
+Starts a server, prints how to connect to it, and ends it at Ctrl-C. It is
+empty, and nothing of it stays.";
+
+const DOCTOR: &str = "\
+Tries every provider of servers, and explains what works and what to do.
+
+It starts a server with each, and ends it at once; a server that runs already is
+only asked. The exit code is 0 if `exec` can get a server.";
+
+const CLEAN: &str = "\
+Shows and removes what this program and the crate transient-fixtures keep on
+this machine: the downloaded server, locks, notes, and files of servers that
+were killed.
+
+What a process uses stays. So do the notes about keys that a killed test has
+left on a running server: without them, those keys would count as yours. The
+next run downloads the server again if it needs it.";
 
 const EXEC: &str = "\
 Runs a command with a server of its own.
@@ -97,6 +124,23 @@ pub(crate) struct Exec {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+
+    /// The server has no password, and any user of this machine can connect
+    #[arg(long)]
+    pub(crate) no_password: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Clean {
+    /// Only shows what there is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Which server it is.

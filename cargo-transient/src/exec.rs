@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use transient_fixtures::__cargo_transient::{CommandServer, ServerOptions};
 
 use crate::arguments::Exec;
-use crate::{Failure, program, report};
+use crate::{Failure, program};
 
 /// The exit code if there is no server, as in `env` and `timeout`.
 const NO_SERVER: u8 = 125;
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Exec) -> Result<ExitCode, Failure> {
 }
 
 fn no_server(error: &dyn std::fmt::Display) -> Failure {
-    Failure { text: report::error(error), code: NO_SERVER }
+    Failure { code: NO_SERVER, ..Failure::of(error) }
 }
 
 /// Whether this is a test binary that only lists its tests. cargo and cargo-nextest set the variable for what they run.

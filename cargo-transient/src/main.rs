@@ -3,14 +3,19 @@
 //! - `arguments`: the command line;
 //! - `exec`: a command with a server of its own; `variables`: how it is told; `program`: its process; `signals`:
 //!   passed on to it;
+//! - `up`, `doctor`, `clean`: a server until Ctrl-C, what works on this machine, and what is kept there;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
+mod clean;
+mod doctor;
 mod exec;
+mod output;
 mod program;
 mod report;
 #[cfg(unix)]
 mod signals;
+mod up;
 mod variables;
 
 use std::env;
@@ -28,6 +33,13 @@ pub(crate) struct Failure {
     pub(crate) code: u8,
 }
 
+impl Failure {
+    /// `text` begins in lower case.
+    pub(crate) fn of(text: &dyn std::fmt::Display) -> Self {
+        Self { text: report::error(text), code: 1 }
+    }
+}
+
 fn main() -> ExitCode {
     let mut words: Vec<OsString> = env::args_os().collect();
     // Cargo runs `cargo-transient transient …`.
@@ -36,6 +48,9 @@ fn main() -> ExitCode {
     }
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
+        Subcommand::Up(arguments) => up::run(&arguments),
+        Subcommand::Doctor => doctor::run(),
+        Subcommand::Clean(arguments) => clean::run(&arguments),
     };
     outcome.unwrap_or_else(|failure| fail(&failure))
 }

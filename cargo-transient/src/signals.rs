@@ -2,7 +2,7 @@
 
 use std::io;
 use std::process::{self, Child, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -19,15 +19,17 @@ enum State {
     Starting,
     /// The command runs: it gets the signals.
     Running(Pid),
+    /// A server is up until a signal.
+    Waiting,
     /// The command has ended, and this process is about to.
     Ended,
 }
 
-pub(crate) struct Signals(Arc<Mutex<State>>);
+pub(crate) struct Signals(Arc<(Mutex<State>, Condvar)>);
 
 /// Catches signals from here on.
 pub(crate) fn catch() -> Signals {
-    let state = Arc::new(Mutex::new(State::Starting));
+    let state = Arc::new((Mutex::new(State::Starting), Condvar::new()));
     // A signal that this process was started to ignore (nohup) is ignored by the command as well.
     let ignored = ignored();
     let caught = CAUGHT.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
@@ -39,9 +41,10 @@ pub(crate) fn catch() -> Signals {
     Signals(state)
 }
 
-fn pass_on(state: &Mutex<State>, origin: &Origin) {
+fn pass_on((state, changed): &(Mutex<State>, Condvar), origin: &Origin) {
     // The lock keeps the pid from being reused.
-    match *lock(state) {
+    let mut state = lock(state);
+    match *state {
         // The exit handler ends a server that is starting.
         State::Starting => process::exit(128 + origin.signal),
         State::Running(command) if !is_from_terminal(origin) => {
@@ -49,6 +52,10 @@ fn pass_on(state: &Mutex<State>, origin: &Origin) {
                 // It may have just ended.
                 let _ = kill_process(command, signal);
             }
+        }
+        State::Waiting => {
+            *state = State::Ended;
+            changed.notify_all();
         }
         State::Running(_) | State::Ended => {}
     }
@@ -62,6 +69,14 @@ fn is_from_terminal(origin: &Origin) -> bool {
 }
 
 impl Signals {
+    /// Waits for a signal.
+    pub(crate) fn wait(&self) {
+        let mut state = lock(&self.0.0);
+        *state = State::Waiting;
+        let waits = |state: &mut State| matches!(state, State::Waiting);
+        drop(self.0.1.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Starts the command and waits for its end.
     ///
     /// # Errors
@@ -69,7 +84,7 @@ impl Signals {
     /// Returns an error if it can't be started.
     pub(crate) fn pass_to(&self, start: impl FnOnce() -> io::Result<Child>) -> io::Result<ExitStatus> {
         let mut child = {
-            let mut state = lock(&self.0);
+            let mut state = lock(&self.0.0);
             let child = start()?;
             *state = State::Running(Pid::from_child(&child));
             child
@@ -78,7 +93,7 @@ impl Signals {
         while let Err(rustix::io::Errno::INTR) =
             waitid(WaitId::Pid(Pid::from_child(&child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         {}
-        *lock(&self.0) = State::Ended;
+        *lock(&self.0.0) = State::Ended;
         child.wait()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn python(script: &str) -> [String; 2] {
 }
 
 /// The provider that starts servers on this machine: another one could be running, and be other people's.
-fn own_provider() -> &'static str {
+pub(crate) fn own_provider() -> &'static str {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut names = env::split_paths(&path)
         .flat_map(|directory| ["redis-server", "valkey-server"].map(|name| directory.join(name)));
@@ -42,6 +42,8 @@ pub(crate) fn set_up(command: &mut Command, directory: &TempDir) {
         }
     }
     command.env("TRANSIENT_TEST_INI", here("nothing.ini")).env("TRANSIENT_PROVIDER", own_provider());
+    // A container would take seconds.
+    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     command.env("TMPDIR", directory.path()).stdin(Stdio::null());
 }
 

@@ -18,7 +18,7 @@ def read():
         return b""
 
 
-while b"ready" not in output:
+while b"ready\r\n" not in output:
     piece = read()
     assert piece, output
     output += piece
