@@ -32,6 +32,10 @@ use crate::{hex, report};
 
 const NAME: &str = "transient-fixtures";
 
+/// The prefix of the directories in the temporary directory, and of the names of containers. The id of the process that
+/// has made them follows.
+pub(crate) const OWNED: &str = "transient-fixtures-";
+
 /// The version of the files below it. Increase it whenever one of them changes its name, its contents or its meaning.
 const LAYOUT: &str = "v1";
 
@@ -130,6 +134,16 @@ fn user() -> Option<u32> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// Returns whether this is a directory of this user, and not a link to one.
+pub(crate) fn is_own_directory(path: &Path) -> bool {
+    let Ok(found) = fs::symlink_metadata(path) else { return false };
+    #[cfg(unix)]
+    let is_own = user().is_none_or(|user| user == std::os::unix::fs::MetadataExt::uid(&found));
+    #[cfg(not(unix))]
+    let is_own = true;
+    found.is_dir() && is_own
 }
 
 /// Returns the temporary directory as an absolute path, since a test may change the working directory. An empty

@@ -3,6 +3,7 @@
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
 //! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`], [`races`]: the features
+//! - [`without_changing_your_tests`]: `cargo transient`, for suites in any language
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
@@ -16,6 +17,7 @@ macro_rules! links {
             "[files]: mod@crate::guide::stability#files-on-your-machine\n",
             "[lints]: mod@crate::guide::lints\n",
             "[not-supported]: mod@crate::guide::not_supported\n",
+            "[providers]: mod@crate::guide::providers\n",
             "[races]: mod@crate::guide::races\n",
             "[settings]: mod@crate::guide::settings\n",
             "[sweeps]: mod@crate::guide::sweeps\n",
@@ -66,4 +68,5 @@ pages! {
     taps: "taps", "A proxy that records commands and injects faults.";
     time: "time", "Time travel.";
     troubleshooting: "troubleshooting", "Errors by message.";
+    without_changing_your_tests: "without-changing-your-tests", "`cargo transient`: a server for any command.";
 }

@@ -66,6 +66,7 @@
 #[cfg(feature = "tap")]
 mod affinity;
 mod cache;
+mod command_server;
 mod connections;
 mod error;
 mod failure_report;
@@ -75,6 +76,7 @@ pub mod guide;
 mod hex;
 #[cfg(feature = "jobs")]
 pub mod jobs;
+mod kept;
 mod lease;
 mod lint;
 mod macro_support;
@@ -223,6 +225,13 @@ pub use transient_fixtures_macros::clean_redis;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::macro_support::{CleanTest, OfAnything, OfResult, Returned, Test, run_clean};
+}
+
+/// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
+#[doc(hidden)]
+pub mod __cargo_transient {
+    pub use crate::command_server::{CommandServer, ServerOptions, diagnose, provider_of};
+    pub use crate::kept::{Kept, list};
 }
 
 /// Compiles the code of the README.

@@ -2,6 +2,7 @@
 //!
 //! The environment overrides test.ini, test.ini overrides its includes, and these override the defaults.
 
+mod command;
 mod files;
 mod ini;
 mod known;
@@ -20,6 +21,7 @@ use std::{env, fmt};
 
 use once_cell::sync::OnceCell;
 
+pub(crate) use command::ForCommand;
 use files::Files;
 use known::{
     ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
@@ -79,6 +81,8 @@ pub struct Settings {
     values: Values,
     notes: Vec<String>,
     checked: Checked,
+    /// What differs if a command has the server, and not a test.
+    command: Option<ForCommand>,
 }
 
 /// The typed values, parsed once.
@@ -125,7 +129,7 @@ impl Settings {
     /// Returns an error that [`is_settings`](Error::is_settings) if a file can't be read or parsed, a value is invalid,
     /// or two values contradict each other.
     pub fn load() -> Result<Self, Error> {
-        Self::read(locate::test_ini()?)
+        Self::read(locate::test_ini()?, None)
     }
 
     /// Loads the settings of that file and the environment.
@@ -146,10 +150,10 @@ impl Settings {
     /// Returns an error that [`is_settings`](Error::is_settings) if a file can't be read or parsed, a value is invalid,
     /// or two values contradict each other.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::read(Some(path.as_ref().to_path_buf()))
+        Self::read(Some(path.as_ref().to_path_buf()), None)
     }
 
-    fn read(file: Option<PathBuf>) -> Result<Self, Error> {
+    fn read(file: Option<PathBuf>, command: Option<ForCommand>) -> Result<Self, Error> {
         let mut files = Files::default();
         if let Some(path) = &file {
             // Reading reports a missing file.
@@ -172,8 +176,11 @@ impl Settings {
         }
         notes.extend(unread_keys(&values));
         server::name(&mut values, &mut notes)?;
+        if let Some(command) = &command {
+            command.choose_provider(&mut values);
+        }
         let checked = values::check(&values)?;
-        Ok(Self { file, values, notes, checked })
+        Ok(Self { file, values, notes, checked, command })
     }
 
     /// Returns the file that was read, if there is one.
@@ -239,7 +246,7 @@ impl Settings {
 
     /// Whether each lease on a server started for the tests has its own password (`redis.password`).
     pub(crate) fn passwords(&self) -> bool {
-        self.checked.passwords
+        self.checked.passwords && self.command.is_none_or(|command| command.password)
     }
 
     /// Whether downloading a server is allowed.

@@ -2,6 +2,8 @@
 //! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
 //! prints some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/exec.rs"]
+mod exec;
 #[path = "figures/jobs.rs"]
 mod jobs;
 #[path = "figures/races.rs"]
@@ -40,7 +42,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 22] = [
+    let figures: [(&str, fn()); 24] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -61,6 +63,8 @@ fn main() {
         ("races_connecting", races::races_connecting),
         ("races_keeping", races::races_keeping),
         ("races_frontrun", races::races_frontrun),
+        ("exec", exec::exec),
+        ("exec_runner", exec::exec_runner),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

@@ -59,9 +59,12 @@ fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> R
 }
 
 fn announce(server: &Server, source: &Source, settings: &Settings, test: &str) {
-    report::print(&report::server_taken(server, &source.why, test));
-    for note in settings.notes() {
-        report::print(&report::note(note));
+    // A command's output is its own.
+    if !settings.is_for_command() {
+        report::print(&report::server_taken(server, &source.why, test));
+        for note in settings.notes() {
+            report::print(&report::note(note));
+        }
     }
     if settings.keep() && source.running().is_none() {
         report::shout(&report::will_keep(server, &server.cli_command(), &server.end_command()));

@@ -128,10 +128,11 @@ impl OwnServer {
         matches!(self.previous, Some(PreviousLease::Unknown))
     }
 
-    /// Returns whether no other test of this process needs the server: cargo-nextest has a process for each test. A
-    /// server that processes share goes to the next one.
-    fn is_done(&self, ending: Ending) -> bool {
-        ending.with_test && !self.owner.is_shared() && crate::provider::run::is_process_per_test()
+    /// Returns whether no other test of this process needs the server: cargo-nextest has a process for each test, and a
+    /// command is alone. A server that processes share goes to the next one.
+    fn is_done(&self, settings: &Settings, ending: Ending) -> bool {
+        let is_only = settings.is_for_command() || crate::provider::run::is_process_per_test();
+        ending.with_test && !self.owner.is_shared() && is_only
     }
 
     /// Begins a lease: sets a new password, names our connection after the test, and empties all databases if `clean`,
@@ -301,7 +302,7 @@ impl Hold for OwnServer {
             ended::remember(test, &self.server, Reason::CloneAlive);
             return;
         }
-        if self.is_done(ending) {
+        if self.is_done(settings, ending) {
             return;
         }
         self.owner.leased(false);

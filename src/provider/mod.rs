@@ -44,6 +44,8 @@ pub use server::Server;
 pub(crate) use started::{Owner, Started};
 #[cfg(all(unix, feature = "tap"))]
 pub(crate) use supervisor::PrivateDirectory;
+#[cfg(unix)]
+pub(crate) use supervisor::start_command;
 #[cfg(not(feature = "container"))]
 pub(crate) use unsupported::container;
 #[cfg(not(unix))]
@@ -52,9 +54,8 @@ pub(crate) use unsupported::{download, process};
 /// The number of databases of a server with the default configuration.
 const DEFAULT_DATABASES: u32 = 16;
 
-/// Returns how many databases a started server has: the default, or more if the test databases have higher numbers.
+/// Returns how many databases a started server has: the default, or more if its users need higher numbers.
 #[cfg(any(unix, feature = "container"))]
 fn database_count(settings: &crate::settings::Settings) -> u32 {
-    let [sessions, jobs] = settings.databases().numbers();
-    DEFAULT_DATABASES.max(sessions + 1).max(jobs + 1)
+    DEFAULT_DATABASES.max(settings.highest_database().saturating_add(1))
 }

@@ -25,9 +25,10 @@ impl NoServerCache {
     /// Returns the stored error if another process of the run has found no server.
     pub(super) fn load(settings: &Settings) -> Result<Self, Error> {
         let key = format!(
-            "no server {:?} {:?} {} {} {} {}",
+            "no server {:?} {:?} {} {} {} {} {}",
             settings.file(),
             settings.provider(),
+            settings.is_for_command(),
             settings.redis_url(),
             settings.image(),
             settings.download(),

@@ -108,7 +108,16 @@ pub(crate) fn check(binary: &Path, provider: Provider, started: &mut Started) ->
 /// can be moved, is never shared.
 fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
     let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
-    let kind = format!("{} {} {:?} {}", run.id, binary.display(), settings.databases(), settings.passwords());
+    // With the runner, since the server ends with it: a child of a test inherits the run's id.
+    let kind = format!(
+        "{} {} {} {:?} {} {}",
+        run.id,
+        run.runner,
+        binary.display(),
+        settings.databases(),
+        database_count(settings),
+        settings.passwords()
+    );
     // Without a slot this process does not share its server: slower, not wrong.
     let slot = Slot::take("servers", &kind).ok()?;
     Some((run, slot))

@@ -112,6 +112,7 @@ impl Source {
 fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let providers = match settings.provider() {
         Some(one) => vec![one],
+        None if settings.is_for_command() => ORDER.into_iter().filter(|one| *one != Provider::Running).collect(),
         None => ORDER.to_vec(),
     };
     let deadline = Instant::now() + SELECT_TIMEOUT;
@@ -134,6 +135,25 @@ fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let error = no_server(&unavailable);
     cache.store(&error);
     Err(error)
+}
+
+/// Tries one provider, ends the server that it has started, and returns what it was.
+///
+/// # Errors
+///
+/// Returns why the provider has no server.
+pub(crate) fn diagnose(provider: Provider, settings: &Settings) -> Result<String, Unavailable> {
+    match attempt(provider, settings, Instant::now() + SELECT_TIMEOUT) {
+        Ok((Chosen::Running(running), _, why)) => Ok(report::because([running.server.to_string(), why].into_iter())),
+        Ok((_, first, why)) => {
+            let server = first.map(|first| first.server.to_string());
+            Ok(report::because(server.into_iter().chain([why])))
+        }
+        Err(AttemptError::Skip(unavailable)) => Err(unavailable),
+        Err(AttemptError::Abort(error)) => {
+            Err(Unavailable { provider: provider.to_string(), why: error.to_string(), remedy: String::new() })
+        }
+    }
 }
 
 pub(super) fn no_server(unavailable: &[Unavailable]) -> Error {

@@ -228,14 +228,18 @@ impl Drop for Children {
 fn end(children: &mut Children) {
     // This is faster than the script, which does the same if this process can't. If one of these steps fails, the
     // script does it as well.
-    if let Some(mut server) = children.server.take() {
+    let mut server = children.server.take();
+    if let Some(server) = &mut server {
         let _ = server.kill();
-        let _ = server.wait();
         let _ = fs::remove_dir_all(&children.directory);
     }
     // Closing the pipe is not enough if a forked child has it open.
     let _ = children.say("end");
     drop(children.pipe.take());
+    // The server and the script end at the same time.
+    if let Some(server) = &mut server {
+        let _ = server.wait();
+    }
     // Reap the script. There is nothing to do if that fails.
     let _ = children.script.wait();
 }
@@ -290,6 +294,35 @@ mod at_exit {
                 }
             }
         }));
+    }
+}
+
+/// Starts a command that ends with this process, even if this one is killed. Only Linux can do that. Call it on the
+/// main thread: the command ends with the thread that has started it.
+///
+/// # Errors
+///
+/// Returns an error if the command can't be started.
+pub(crate) fn start_command(command: &mut Command) -> io::Result<Child> {
+    #[cfg(target_os = "linux")]
+    end_with_parent(command);
+    command.spawn()
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn end_with_parent(command: &mut Command) {
+    let parent = process::id();
+    let ask = move || {
+        // SAFETY: they only pass numbers.
+        let (failed, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0, libc::getppid()) };
+        // The kernel sends nothing if the parent has ended before it was asked.
+        if failed || u32::try_from(now) != Ok(parent) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec, the closure calls two functions that are safe to call from a signal handler, and
+    // does not allocate.
+    unsafe {
+        command.pre_exec(ask);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::process;
 
+use crate::cache::OWNED;
 use crate::random;
 
 /// Returns a unique name that identifies its owner: `transient-fixtures-PID-…`.
 pub(super) fn unique_name() -> String {
-    format!("transient-fixtures-{}-{}", process::id(), &random::hex()[..16])
+    format!("{OWNED}{}-{}", process::id(), &random::hex()[..16])
 }

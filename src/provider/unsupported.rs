@@ -10,11 +10,16 @@ use crate::settings::{Provider, Settings};
 pub(crate) mod container {
     use super::{Duration, Provider, Settings, Started, Unavailable, report};
 
-    pub(crate) fn start(_: &Settings, _: Duration) -> Result<Started, Unavailable> {
+    pub(crate) fn start(settings: &Settings, _: Duration) -> Result<Started, Unavailable> {
+        let remedy = if settings.is_for_command() {
+            report::container::REMEDY_NOT_IN_PROGRAM
+        } else {
+            report::container::REMEDY_NOT_BUILT_IN
+        };
         Err(Unavailable {
             provider: Provider::Container.to_string(),
             why: report::container::NOT_BUILT_IN.to_owned(),
-            remedy: report::container::REMEDY_NOT_BUILT_IN.to_owned(),
+            remedy: remedy.to_owned(),
         })
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) const NOT_BUILT_IN: &str = "the feature `container` of transient-fixtures is not enabled";
 #[cfg(not(feature = "container"))]
 pub(crate) const REMEDY_NOT_BUILT_IN: &str = "add the feature `container` to the dev-dependency";
+#[cfg(not(feature = "container"))]
+pub(crate) const REMEDY_NOT_IN_PROGRAM: &str = "install with it: cargo install cargo-transient --features container";
 
 #[cfg(feature = "container")]
 pub(crate) const REMEDY: &str = "start a container engine (Docker or podman), or set DOCKER_HOST";

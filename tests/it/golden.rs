@@ -1,7 +1,8 @@
 //! Recognises a report in an output without quoting it, so that its wording can change.
 
 /// The texts of `src/report/golden`, by the names of the report files.
-pub(crate) const GOLDEN: [(&str, &str); 17] = [
+pub(crate) const GOLDEN: [(&str, &str); 18] = [
+    ("command", include_str!("../../src/report/golden/command.txt")),
     ("container", include_str!("../../src/report/golden/container.txt")),
     ("data", include_str!("../../src/report/golden/data.txt")),
     ("download", include_str!("../../src/report/golden/download.txt")),

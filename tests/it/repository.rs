@@ -19,6 +19,8 @@ fn versions_agree_and_the_changelog_has_them() {
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let pin = format!("transient-fixtures-macros = {{ version = \"={version}\"");
     assert!(manifest.contains(&pin), "the macros are not pinned to {version}");
+    let pin = format!("transient-fixtures = {{ version = \"={version}\"");
+    assert!(read("cargo-transient/Cargo.toml").contains(&pin), "cargo-transient does not pin {version}");
     assert!(read("CHANGELOG.md").contains(&format!("## {version}")), "no entry for {version}");
     let rust = value(&manifest, "rust-version");
     assert!(read("README.md").contains(&format!("Rust {rust}")), "README does not state Rust {rust}");
@@ -91,14 +93,16 @@ fn no_file_is_too_long_to_read() {
 }
 
 /// The directories with our code.
-const CODE: [&str; 7] = ["src", "macros", "tests", "examples", "benches", "interop", ".ci"];
+const CODE: [&str; 8] = ["src", "macros", "cargo-transient", "tests", "examples", "benches", "interop", ".ci"];
 
 /// Each package contains its licences.
 #[test]
-fn both_packages_have_the_licences() {
+fn all_packages_have_the_licences() {
     for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
         assert!(read(file).contains("Permission") || read(file).contains("permission"), "{file}");
-        assert_eq!(read(file), fs::read_to_string(root().join("macros").join(file)).expect("read"), "{file}");
+        for package in ["macros", "cargo-transient"] {
+            assert_eq!(read(file), read(Path::new(package).join(file)), "{package}/{file}");
+        }
     }
 }
 
@@ -114,7 +118,7 @@ const HOUSE: [&[&str]; 15] = [
     &["lib", "guide"],
     &["races"],
     &["faults"],
-    &["rstest", "macro_support", "connections"],
+    &["rstest", "macro_support", "connections", "command_server", "kept"],
     &["failure_report", "lint"],
     &["request"],
     &["seed"],
@@ -323,8 +327,8 @@ fn docs_rs_shows_every_example() {
 }
 
 #[test]
-fn both_packages_state_their_repository() {
-    let packages = [read("Cargo.toml"), read("macros/Cargo.toml")];
+fn all_packages_state_their_repository() {
+    let packages = ["Cargo.toml", "macros/Cargo.toml", "cargo-transient/Cargo.toml"].map(read);
     for manifest in &packages {
         for key in ["repository.workspace", "documentation.workspace", "license.workspace", "rust-version.workspace"] {
             assert!(manifest.contains(&format!("\n{key} = true\n")), "{key}");
@@ -401,7 +405,10 @@ fn no_test_quotes_a_report() {
     }
     assert!(golden.len() > 500, "{golden:?}");
     let mut found = Vec::new();
-    for path in ["tests/it", "tests/engine", "tests/clock"].into_iter().flat_map(|below| files(below, &["rs"])) {
+    for path in ["tests/it", "tests/engine", "tests/clock", "cargo-transient/tests"]
+        .into_iter()
+        .flat_map(|below| files(below, &["rs"]))
+    {
         for literal in literals(&fs::read_to_string(&path).expect("read")) {
             let quoted: Vec<_> = threes(&literal).intersection(&golden).cloned().collect();
             if !quoted.is_empty() {

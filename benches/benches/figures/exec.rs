@@ -1,0 +1,50 @@
+//! `cargo transient exec`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{bare, in_turns, row, run, time};
+
+/// The program, built as `cargo install` does.
+fn program() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let mut command = Command::new("cargo");
+    command.args(["build", "--quiet", "--release", "--package", "cargo-transient", "--manifest-path"]);
+    run(command.arg(root.join("Cargo.toml")).arg("--target-dir").arg(&target));
+    target.join("release/cargo-transient").canonicalize().expect("the program")
+}
+
+pub(crate) fn exec() {
+    let program = program();
+    let ours = || run(Command::new(&program).args(["exec", "--", "true"]).env("TRANSIENT_PROVIDER", "process"));
+    let by_hand = || {
+        time(|| {
+            let (_, mut server) = bare(4_000_000);
+            server.0.kill().expect("kill");
+            server.0.wait().expect("reap");
+        })
+    };
+    let (ours, floor) = in_turns(60, ours, by_hand);
+    row("exec -- true", ours, ("redis-server by hand, exec to PONG, and its end", floor), "1.3");
+}
+
+/// 100 tests of an unchanged suite, each of them a process.
+pub(crate) fn exec_runner() {
+    let program = program();
+    let (_, server) = bare(4_000_001);
+    let host = env::consts::ARCH.to_uppercase() + "_UNKNOWN_LINUX_GNU";
+    let nextest = |variable: &str, value: &str| -> Duration {
+        let mut command = Command::new("cargo");
+        command.args(["nextest", "run", "--test", "hundred"]).env("TRANSIENT_PROVIDER", "process").env(variable, value);
+        run(&mut command)
+    };
+    let url = format!("redis://127.0.0.1:{}", server.2);
+    let shared = || nextest("REDIS_URL", &url);
+    shared(); // Builds the tests.
+    let runner = format!("{} exec --", program.display());
+    let (ours, floor) = in_turns(9, || nextest(&format!("CARGO_TARGET_{host}_RUNNER"), &runner), shared);
+    row("100 unchanged tests behind exec, cargo nextest run", ours, ("all on one running Redis", floor), "1.3");
+}

@@ -1,0 +1,189 @@
+//! The command line, with the help that teaches it.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, ValueEnum};
+use transient_fixtures::Provider;
+
+use crate::variables::Variable;
+
+const ABOUT: &str = "\
+Runs any command with a real Redis of its own. Nothing in your code changes.
+
+The server comes from this machine: redis-server or valkey-server on PATH, else
+a container, else a Valkey that is downloaded once. It ends with the command.";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo transient exec -- cargo test
+  cargo transient exec -- pytest
+  cargo transient exec --var CACHE_URL --var QUEUE_URL -- npm test
+  cargo transient up
+  cargo transient doctor
+
+Settings are read from test.ini and TRANSIENT_* variables, as in tests with the
+crate transient-fixtures. All are optional.";
+
+#[derive(Parser)]
+#[command(name = "cargo transient", bin_name = "cargo transient", version, about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+}
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Subcommand {
+    #[command(about = "Runs a command with a server of its own", long_about = EXEC, after_help = EXEC_EXAMPLES)]
+    Exec(Exec),
+    #[command(about = "Starts a server, prints how to connect, and ends it at Ctrl-C", long_about = UP)]
+    Up(Up),
+    #[command(about = "Tries every provider of servers, and explains what to do", long_about = DOCTOR)]
+    Doctor,
+    #[command(about = "Shows and removes what is kept on this machine", long_about = CLEAN)]
+    Clean(Clean),
+}
+
+const UP: &str = "\
+Starts a server, prints how to connect to it, and ends it at Ctrl-C. It is
+empty, and nothing of it stays.";
+
+const DOCTOR: &str = "\
+Tries every provider of servers, and explains what works and what to do.
+
+It starts a server with each, and ends it at once; a server that runs already is
+only asked. The exit code is 0 if `exec` can get a server.";
+
+const CLEAN: &str = "\
+Shows and removes what this program and the crate transient-fixtures keep on
+this machine: the downloaded server, locks, notes, and files of servers that
+were killed.
+
+What a process uses stays. So do the notes about keys that a killed test has
+left on a running server: without them, those keys would count as yours. The
+next run downloads the server again if it needs it.";
+
+const EXEC: &str = "\
+Runs a command with a server of its own.
+
+The command finds the server's address in environment variables. Its input,
+output and exit code are left alone: 128 + N after signal N, 125 if there is no
+server, 126 and 127 if the command can't be started. Signals are passed on. The
+server ends with the command, however it ends.";
+
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  cargo transient exec -- cargo test
+      REDIS_URL and TRANSIENT_REDIS_URL have the URL.
+  cargo transient exec --var REDIS_HOST={host} --var REDIS_PORT={port} -- npm test
+      Only these variables are set. Without {url} or {password}, the server
+      has no password.
+  cargo transient exec -- sh -c 'redis-cli -u \"$REDIS_URL\"'
+      A shell reads the variables.
+
+As the runner of cargo, every test binary of a suite has a server of its own,
+and with cargo nextest every test. In .cargo/config.toml:
+  [target.'cfg(all())']
+  runner = [\"cargo-transient\", \"exec\", \"--\"]";
+
+const VARIABLE: &str = "\
+Sets a variable for the command; can be repeated
+[default: REDIS_URL and TRANSIENT_REDIS_URL]
+
+TEMPLATE is any text with {url}, {host}, {port}, {password} and
+{database} in it; {{ and }} are braces. Without one, it is {url}.";
+
+const DATABASE: &str = "\
+The database in the URL
+[default: 0, or the session database of a running server]
+
+The command can use all others as well.";
+
+const PROVIDER: &str = "\
+Where the server comes from
+[default: the first of process, container, download]
+
+`running` is a server that other programs may use: the one that
+TRANSIENT_REDIS_URL names, else the one at 127.0.0.1:6379. There,
+commands take turns on the two test databases, and all other keys
+stay.";
+
+/// The first line of a help text.
+fn short(help: &'static str) -> &'static str {
+    help.lines().next().unwrap_or_default()
+}
+
+#[derive(Args)]
+pub(crate) struct Exec {
+    #[arg(long = "var", value_name = "NAME[=TEMPLATE]", help = short(VARIABLE), long_help = VARIABLE)]
+    #[arg(default_values = ["REDIS_URL", "TRANSIENT_REDIS_URL"], hide_default_value = true)]
+    pub(crate) variables: Vec<Variable>,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+
+    /// The server has no password, and any user of this machine can connect
+    #[arg(long)]
+    pub(crate) no_password: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Clean {
+    /// Only shows what there is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which server it is.
+#[derive(Args)]
+pub(crate) struct ServerArguments {
+    #[arg(long, value_name = "N", help = short(DATABASE), long_help = DATABASE)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=MAX_DATABASE))]
+    pub(crate) database: Option<u32>,
+
+    #[arg(long, help = short(PROVIDER), long_help = PROVIDER, hide_possible_values = true)]
+    pub(crate) provider: Option<ProviderArgument>,
+}
+
+/// Each database costs a started server memory.
+const MAX_DATABASE: i64 = 9_999;
+
+impl ServerArguments {
+    pub(crate) fn provider(&self) -> Option<Provider> {
+        self.provider.map(|provider| match provider {
+            ProviderArgument::Running => Provider::Running,
+            ProviderArgument::Process => Provider::Process,
+            ProviderArgument::Container => Provider::Container,
+            ProviderArgument::Download => Provider::Download,
+        })
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ProviderArgument {
+    Running,
+    Process,
+    Container,
+    Download,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

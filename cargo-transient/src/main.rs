@@ -1,0 +1,62 @@
+//! `cargo transient`: a real Redis for any command.
+//!
+//! - `arguments`: the command line;
+//! - `exec`: a command with a server of its own; `variables`: how it is told; `program`: its process; `signals`:
+//!   passed on to it;
+//! - `up`, `doctor`, `clean`: a server until Ctrl-C, what works on this machine, and what is kept there;
+//! - `report`: every sentence that this program prints.
+
+mod arguments;
+mod clean;
+mod doctor;
+mod exec;
+mod output;
+mod program;
+mod report;
+#[cfg(unix)]
+mod signals;
+mod up;
+mod variables;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Subcommand};
+
+/// What failed, and the exit code.
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// `text` begins in lower case.
+    pub(crate) fn of(text: &dyn std::fmt::Display) -> Self {
+        Self { text: report::error(text), code: 1 }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut words: Vec<OsString> = env::args_os().collect();
+    // Cargo runs `cargo-transient transient …`.
+    if words.get(1).is_some_and(|word| word == "transient") {
+        words.remove(1);
+    }
+    let outcome = match Arguments::parse_from(words).subcommand {
+        Subcommand::Exec(arguments) => exec::run(&arguments),
+        Subcommand::Up(arguments) => up::run(&arguments),
+        Subcommand::Doctor => doctor::run(),
+        Subcommand::Clean(arguments) => clean::run(&arguments),
+    };
+    outcome.unwrap_or_else(|failure| fail(&failure))
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    // If nobody reads it, the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "{}", failure.text);
+    ExitCode::from(failure.code)
+}

@@ -1,0 +1,17 @@
+//! Standard output.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::process;
+
+/// The exit code of a program that SIGPIPE ends.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// Prints a line, and ends this process if nobody reads it any more.
+pub(crate) fn print(line: &str) {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(BROKEN_PIPE),
+        // Standard output can be closed from the start.
+        _ => {}
+    }
+}

@@ -1,0 +1,150 @@
+//! Every sentence that this program prints.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use transient_fixtures::Provider;
+
+/// `text` is one or more whole sentences of which the first begins in lower case, as in the library.
+pub(crate) fn error(text: &dyn Display) -> String {
+    format!("cargo transient: {text}")
+}
+
+pub(crate) fn not_started(program: &dyn Display, cause: &io::Error) -> String {
+    let remedy = if cause.kind() == io::ErrorKind::NotFound {
+        "Check its spelling, and that its directory is on PATH. Shell syntax needs a shell: sh -c '…'"
+    } else {
+        "Check that it is a program for this machine, and that you may execute it"
+    };
+    error(&format!("could not start {program} ({cause}). {remedy}"))
+}
+
+pub(crate) fn up(server: &dyn Display, url: &str) -> String {
+    format!("{server}\n\nexport REDIS_URL='{url}'\nredis-cli -u '{url}'\n\nCtrl-C ends it.")
+}
+
+// The doctor
+
+pub(crate) fn settings(file: Option<&Path>, notes: &[String]) -> String {
+    let file = file.map_or_else(|| "no test.ini, so the defaults".to_owned(), |file| file.display().to_string());
+    let notes = notes.iter().map(|note| format!("           note: {note}"));
+    let lines: Vec<_> = [format!("settings   {file}")].into_iter().chain(notes).collect();
+    lines.join("\n")
+}
+
+/// The line about its server, or why it has none, and what to do.
+pub(crate) fn diagnosis(provider: Provider, outcome: &Result<String, [String; 2]>) -> String {
+    let indented = |text: &str| text.replace('\n', "\n           ");
+    // A width has no effect on a type with a `Display` of its own.
+    let provider = provider.to_string();
+    match outcome {
+        Ok(server) => format!("{provider:<10} works: {}", indented(server)),
+        Err([why, remedy]) if remedy.is_empty() => format!("{provider:<10} no: {}", indented(why)),
+        Err([why, remedy]) => format!("{provider:<10} no: {}\n           -> {}", indented(why), indented(remedy)),
+    }
+}
+
+pub(crate) fn verdict(tests: Option<Provider>, command: Option<Provider>) -> String {
+    let who = |provider: Option<Provider>| match provider {
+        Some(provider) => format!("the provider {provider}"),
+        None => "nothing that works: follow a hint above".to_owned(),
+    };
+    format!("\nTests with transient-fixtures use {}.\ncargo transient exec uses {}.", who(tests), who(command))
+}
+
+// What is kept
+
+pub(crate) fn kept(path: &Path, what: &str, free: usize, used: usize, bytes: u64) -> String {
+    let used = if used > 0 { format!(", and {used} in use, which stay") } else { String::new() };
+    let free = if free == 1 { "1 entry".to_owned() } else { format!("{free} entries") };
+    format!("{}\n    {what}: {free}, {}{used}", path.display(), size(bytes))
+}
+
+pub(crate) fn cleaned(entries: usize, bytes: u64, is_dry: bool) -> String {
+    match (entries, is_dry) {
+        (0, _) => "There is nothing to remove.".to_owned(),
+        (_, true) => format!("{} can be removed: cargo transient clean", size(bytes)),
+        (_, false) => format!("{} removed.", size(bytes)),
+    }
+}
+
+pub(crate) fn not_removed(path: &Path, cause: &io::Error) -> String {
+    format!("could not remove what is in {} ({cause})", path.display())
+}
+
+/// In decimal units.
+fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+    let bytes_as_float = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes_as_float / 1e3),
+        _ => format!("{:.1} MB", bytes_as_float / 1e6),
+    }
+}
+
+// Errors in arguments, which clap completes
+
+pub(crate) fn no_variable_name() -> String {
+    "it has no name before the =".to_owned()
+}
+
+pub(crate) fn lone_brace() -> String {
+    "it has a lone brace. Write {{ or }} for one".to_owned()
+}
+
+pub(crate) fn unknown_fact(name: &str, known: &[&str]) -> String {
+    let known: Vec<_> = known.iter().map(|name| format!("{{{name}}}")).collect();
+    format!("{{{name}}} is unknown. There are {}; {{{{ and }}}} are braces", known.join(", "))
+}
+
+pub(crate) fn no_host(variable: &str, server: &dyn Display) -> String {
+    format!(
+        "the variable {variable} asks for a host or a port, but {server} has only a Unix socket. Use {{url}}, or leave \
+         out the provider"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    /// `golden.txt` has every sentence, rendered with fixed values.
+    #[test]
+    fn sentences_are_golden() {
+        let not_found = Error::new(ErrorKind::NotFound, "No such file or directory (os error 2)");
+        let no_permission = Error::new(ErrorKind::PermissionDenied, "Permission denied (os error 13)");
+        let sentences = [
+            not_started(&"npn", &not_found),
+            not_started(&"./build", &no_permission),
+            up(&"Redis 7.0.15 at 127.0.0.1:41023 (process)", "redis://default:secret@127.0.0.1:41023/0"),
+            settings(None, &[]),
+            settings(Some(Path::new("/shop/test.ini")), &["unknown key".to_owned()]),
+            diagnosis(Provider::Process, &Ok("Redis 7.0.15 at 127.0.0.1:41023 (process); started it".to_owned())),
+            diagnosis(Provider::Running, &Err(["nothing answers".to_owned(), "start it".to_owned()])),
+            diagnosis(Provider::Running, &Err(["a replica. Use another".to_owned(), String::new()])),
+            verdict(Some(Provider::Running), Some(Provider::Download)),
+            verdict(None, None),
+            kept(Path::new("/home/u/.cache/transient-fixtures/download"), "the server", 2, 0, 3_612_345),
+            kept(Path::new("/home/u/.cache/transient-fixtures/running"), "locks", 0, 2, 0),
+            cleaned(0, 0, false),
+            cleaned(2, 3_612_345, true),
+            cleaned(7, 4_120, false),
+            not_removed(Path::new("/home/u/.cache/transient-fixtures/running"), &no_permission),
+            no_variable_name(),
+            lone_brace(),
+            unknown_fact("prot", &["url", "port"]),
+            no_host("REDIS_HOST", &"Redis 7.0.15 at /run/redis.sock (running)"),
+        ];
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden.txt");
+        let text = sentences.join("\n") + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&golden, &text).expect("write");
+        }
+        let expected = std::fs::read_to_string(&golden).expect("the golden file");
+        assert_eq!(text, expected, "UPDATE_GOLDEN=1 renews it");
+    }
+}

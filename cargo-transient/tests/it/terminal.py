@@ -1,0 +1,33 @@
+"""terminal.py WHAT COMMAND…: runs a command in a terminal of its own, and when it has printed "ready", presses Ctrl-C
+and Enter, or closes the terminal. Prints its output and its exit code."""
+import os
+import pty
+import sys
+
+what, command = sys.argv[1], sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+output = b""
+
+
+def read():
+    try:
+        return os.read(terminal, 1024)
+    except OSError:  # The other side is closed.
+        return b""
+
+
+while b"ready\r\n" not in output:
+    piece = read()
+    assert piece, output
+    output += piece
+if what == "ctrl-c":
+    os.write(terminal, b"\x03\n")
+    while piece := read():
+        output += piece
+else:
+    os.close(terminal)
+_, status = os.waitpid(pid, 0)
+print(output.decode().replace("\r\n", "\n"), end="")
+print("exit", os.waitstatus_to_exitcode(status))

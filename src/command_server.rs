@@ -1,0 +1,136 @@
+//! The server of a command: what `cargo transient exec` needs of this crate.
+
+use std::io;
+use std::process::{Child, Command};
+
+use url::Url;
+
+use crate::error::{Error, Kind};
+use crate::lease::acquire::acquire;
+use crate::lease::{Ending, Lease};
+use crate::provider::{Server, select};
+use crate::report;
+use crate::settings::{ForCommand, Provider, Settings};
+
+/// Which server a command gets.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// The provider. `None` for the first one that starts a server.
+    pub provider: Option<Provider>,
+    /// The number of the database that the command uses. `None` for 0, or the session database of a running server.
+    pub database: Option<u32>,
+    /// Whether the command is told the password of its server. Otherwise the server has none.
+    pub password: bool,
+}
+
+/// Tries a provider as the settings describe it, and returns a line about its server.
+///
+/// # Errors
+///
+/// Returns why it has no server, and what to do, which is empty where the reason says so. The outer error is one of the
+/// settings.
+pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error> {
+    let settings = Settings::load_for_command(ForCommand { provider: Some(provider), password: true, database: 0 })?;
+    Ok(select::diagnose(provider, &settings).map_err(|unavailable| [unavailable.why, unavailable.remedy]))
+}
+
+/// Returns the only provider that tests use by these settings, or `None` if they use the first one that has a server.
+#[must_use]
+pub fn provider_of(settings: &Settings) -> Option<Provider> {
+    settings.provider()
+}
+
+/// A server that a command has for itself until this is ended, or the process ends.
+#[derive(Debug)]
+pub struct CommandServer {
+    lease: Lease,
+    database: u32,
+    url: Url,
+}
+
+impl CommandServer {
+    /// Starts a server, or takes a turn on a running one if the options name that provider. Its databases are empty.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`TestRequest::try_clean`](crate::TestRequest::try_clean), and one that
+    /// [`is_refused`](Error::is_refused) for a database of a running server that is not a test database.
+    pub fn start(command: &str, options: &ServerOptions) -> Result<Self, Error> {
+        let ServerOptions { provider, database, password } = *options;
+        let command_needs = ForCommand { provider, password, database: database.unwrap_or_default() };
+        let settings = Settings::load_for_command(command_needs)?;
+        // The lease of a test borrows the settings of the process, and this process has one command.
+        let lease = acquire(Box::leak(Box::new(settings)), command, true)?;
+        let [sessions, jobs] = lease.databases();
+        let is_running = lease.server.provider() == Provider::Running;
+        let database = database.unwrap_or(if is_running { sessions } else { 0 });
+        if is_running && ![sessions, jobs].contains(&database) {
+            let report = report::command::not_a_test_database(&lease.server, database, sessions, jobs);
+            return Err(Error::new(Kind::Refused, report));
+        }
+        let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::with_source(Kind::Server, report::server_lost(&lease.server), error)
+        };
+        let endpoint = lease.server.endpoint(database).map_err(|error| invalid(error.into()))?;
+        let mut url = Url::parse(&endpoint.url).map_err(|error| invalid(error.into()))?;
+        if lease.server.has_password_of_its_own() {
+            // redis-cli takes an empty name for a user's. The URLs of hosted servers have this one as well.
+            let _ = url.set_username("default");
+        }
+        Ok(Self { lease, database, url })
+    }
+
+    /// Returns the server.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.lease.server
+    }
+
+    /// Returns the URL of the database, with the password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Returns the host, or `None` if the server has only a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.url.host_str().filter(|host| !host.is_empty())
+    }
+
+    /// Returns the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or(6379)
+    }
+
+    /// Returns the password, or `None` if the server has none.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.url.password()
+    }
+
+    /// Returns the number of the database.
+    #[must_use]
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// Starts the command. On Linux it is killed if this process is. Call it on the main thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it can't be started.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        #[cfg(unix)]
+        return crate::provider::start_command(command);
+        #[cfg(not(unix))]
+        command.spawn()
+    }
+
+    /// Ends the server, or the turn on a running one. With `TRANSIENT_KEEP`, the server of a command that has failed
+    /// keeps running.
+    pub fn end(self, failed: bool) {
+        self.lease.end(Ending { in_use: false, failed, with_test: true });
+    }
+}
