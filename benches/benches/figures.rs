@@ -1,6 +1,5 @@
-//! The costs of transient-fixtures. Each figure is measured in alternation with a peer or a lower bound, and reported
-//! as the ratio of the medians. `cargo bench` in this directory prints the table, and `cargo bench -- jobs travel`
-//! prints some of its rows. redis-server and redis-cli must be on PATH.
+//! The costs of transient-fixtures. Each figure is measured in alternation with a peer or a lower bound. `cargo bench`
+//! prints the table, and `cargo bench -- jobs travel` some of its rows. redis-server and redis-cli must be on PATH.
 
 #[path = "figures/exec.rs"]
 mod exec;
@@ -24,7 +23,8 @@ use transient_fixtures::{Provider, TestRequest, get_redis};
 
 fn main() {
     let arguments: Vec<_> = env::args().collect();
-    if arguments.iter().any(|argument| argument == "--test") {
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    if is_named("--test") {
         return; // `cargo test --benches` only checks that this builds.
     }
     if let Some(place) = arguments.iter().position(|argument| argument == "redis-server-wrapper") {
@@ -33,13 +33,13 @@ fn main() {
     if let Some(what) = arguments.iter().find(|argument| ["first-lease", "by-hand"].contains(&argument.as_str())) {
         return first(what);
     }
-    if arguments.iter().any(|argument| argument == "left-keys") {
+    if is_named("left-keys") {
         return left_keys_in_this_process();
     }
-    if arguments.iter().any(|argument| argument == "tap-latency") {
+    if is_named("tap-latency") {
         return tap::tap_latency_in_this_process();
     }
-    if arguments.iter().any(|argument| argument == "tap-memory") {
+    if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
     let figures: [(&str, fn()); 24] = [
@@ -69,7 +69,6 @@ fn main() {
         ("tap_idle", tap::tap_idle),
     ];
     println!("| figure | ours | beside | ratio | goal |\n| --- | --- | --- | --- | --- |");
-    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let some = figures.iter().any(|(name, _)| is_named(name));
     for (_, measure) in figures.iter().filter(|(name, _)| !some || is_named(name)) {
         measure();

@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// Returns true if the next client can use the connection to the server once that is reset.
-    pub(super) fn can_be_kept(&self) -> bool {
+    pub(super) fn can_be_spare(&self) -> bool {
         let is_open = !self.is_dead && !self.is_half_closed && !self.replies.is_ended && !self.server.has_hung_up;
         is_open && is_between_commands(&self.commands, &self.replies, &self.protocol)
     }

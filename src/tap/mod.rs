@@ -10,7 +10,6 @@ mod connection;
 mod control;
 mod framer;
 mod hold;
-mod kept;
 mod keys;
 mod lane;
 mod log;
@@ -23,6 +22,7 @@ mod rules;
 mod shared;
 #[cfg(unix)]
 mod socket;
+mod spare;
 mod stream;
 #[cfg(feature = "tap-tls")]
 mod tls;

@@ -15,12 +15,12 @@ use mio::{Events, Poll, Token, Waker};
 use super::connection::Connection;
 use super::framer::{Malformed, Side};
 use super::hold::Hold;
-use super::kept::Kept;
 use super::lane::{Closed, End, Lane};
 use super::log::Log;
 use super::protocol::Protocol;
 use super::record::{REPLY_BYTES, REQUEST_BYTES};
 use super::shared::{Request, Shared};
+use super::spare::Spare;
 use super::stream::{Address, Listener, Stream};
 use crate::report;
 use crate::sync::lock;
@@ -42,7 +42,7 @@ pub(super) struct Proxy {
     server: Address,
     connections: Vec<Option<Connection>>,
     /// For the slots that have no connection.
-    kept: Vec<Option<Kept>>,
+    spare: Vec<Option<Spare>>,
     accepted: u64,
     shared: Arc<Shared>,
 }
@@ -71,7 +71,7 @@ impl Proxy {
             listeners: Vec::new(),
             server,
             connections: Vec::new(),
-            kept: Vec::new(),
+            spare: Vec::new(),
             accepted: 0,
             shared: shared.clone(),
         };
@@ -125,7 +125,7 @@ impl Proxy {
                     token => {
                         let (slot, is_server) = ((token - FIRST_STREAM) / 2, (token - FIRST_STREAM) % 2 == 1);
                         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
-                            self.kept[slot].take_if(|kept| is_server && !kept.read(&mut scratch));
+                            self.spare[slot].take_if(|spare| is_server && !spare.read(&mut scratch));
                             continue;
                         };
                         let end = if is_server { &mut connection.server } else { &mut connection.client };
@@ -236,8 +236,8 @@ impl Proxy {
                 hold.closes(connection.protocol.connection);
             }
             self.shared.has_changed();
-            if self.shared.hold.is_some() && connection.can_be_kept() {
-                self.kept[slot] = Kept::reset(connection.server);
+            if self.shared.hold.is_some() && connection.can_be_spare() {
+                self.spare[slot] = Spare::reset(connection.server);
             }
         }
     }
@@ -258,19 +258,19 @@ impl Proxy {
 
     /// Returns a connection to the server, and its slot.
     fn connect_server(&mut self) -> io::Result<(usize, End)> {
-        let reset = self.kept.iter().position(|kept| kept.as_ref().is_some_and(Kept::is_reset));
+        let reset = self.spare.iter().position(|spare| spare.as_ref().is_some_and(Spare::is_reset));
         if let Some(slot) = reset
-            && let Some(kept) = self.kept[slot].take()
+            && let Some(spare) = self.spare[slot].take()
         {
-            return Ok((slot, kept.into_server()));
+            return Ok((slot, spare.into_server()));
         }
         let mut server = self.server.connect()?;
         server.set_nodelay()?;
-        let mut slots = self.connections.iter().zip(&self.kept);
-        let free = slots.position(|(connection, kept)| connection.is_none() && kept.is_none());
+        let mut slots = self.connections.iter().zip(&self.spare);
+        let free = slots.position(|(connection, spare)| connection.is_none() && spare.is_none());
         let slot = free.unwrap_or_else(|| {
             self.connections.push(None);
-            self.kept.push(None);
+            self.spare.push(None);
             self.connections.len() - 1
         });
         server.register(self.poll.registry(), Token(FIRST_STREAM + 2 * slot + 1))?;

@@ -9,12 +9,12 @@ const RESET: &[u8] = b"*1\r\n$5\r\nRESET\r\n";
 /// Servers before Redis 6.2 don't know RESET, and reply with an error.
 const REPLY: &[u8] = b"+RESET\r\n";
 
-pub(super) struct Kept {
+pub(super) struct Spare {
     server: End,
     reply: Vec<u8>,
 }
 
-impl Kept {
+impl Spare {
     /// Resets a connection that waits for no reply. Returns `None` if it can't be kept.
     pub(super) fn reset(mut server: End) -> Option<Self> {
         let is_sent = server.write(RESET).is_ok_and(|length| length == RESET.len());
