@@ -206,7 +206,12 @@ fn has_hard_links(_: &Metadata) -> bool {
     false
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+/// Opens a file, and follows no link.
+///
+/// # Errors
+///
+/// Returns an error if the file can't be opened, or is not an ordinary file of this user.
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // Opening a named pipe would block.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);

@@ -60,7 +60,7 @@ fn in_cache(path: &Path, what: &'static str) -> Option<Kept> {
 
 /// Locks a file, if it is one. Returns false if another process has locked it.
 fn try_lock(path: &Path, locks: &mut Vec<File>) -> bool {
-    let Ok(file) = File::options().write(true).open(path) else { return true };
+    let Ok(file) = cache::open(path, File::options().write(true)) else { return true };
     match file.try_lock() {
         Ok(()) => {
             locks.push(file);

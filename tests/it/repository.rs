@@ -268,9 +268,11 @@ fn only_the_cache_writes_files() {
     // They write to directories that did not exist before.
     let own_directory = ["provider/clock.rs", "provider/pip.rs", "provider/supervisor.rs"];
     let mut seen = BTreeSet::new();
-    for path in ["src/lease", "src/provider"].into_iter().flat_map(|below| files(below, &["rs"])) {
+    let kept = root().join("src/kept.rs");
+    let rooms = ["src/lease", "src/provider"].into_iter().flat_map(|below| files(below, &["rs"]));
+    for path in rooms.chain([kept]) {
         let place = path.strip_prefix(root().join("src")).expect("in src").to_str().expect("UTF-8").to_owned();
-        let text = fs::read_to_string(&path).expect("read");
+        let text = fs::read_to_string(&path).expect("read").replace("cache::open(path, File::options()", "");
         if ["File::create", "File::options", "OpenOptions", "fs::write("].iter().any(|opens| text.contains(opens)) {
             seen.insert(place);
         }

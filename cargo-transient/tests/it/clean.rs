@@ -82,3 +82,25 @@ fn what_is_in_use_stays() {
     assert_eq!(files_below(directory.path()), left.into_iter().collect());
     drop(locks);
 }
+
+/// Another user may have left them, if the cache was open to others before.
+#[test]
+fn links_and_pipes_are_removed_unopened() {
+    let cache = TempDir::new().expect("a directory");
+    let (running, outside) = (cache.path().join("transient-fixtures/running"), cache.path().join("outside"));
+    fs::create_dir_all(&running).expect("mkdir");
+    fs::write(&outside, "not ours").expect("write");
+    std::os::unix::fs::symlink(&outside, running.join("aaaa")).expect("link");
+    // Opening it for writing would wait for a reader.
+    assert!(Command::new("mkfifo").arg(running.join("bbbb")).status().expect("mkfifo").success());
+    // A lock on the file outside is not ours.
+    let elsewhere = File::options().write(true).open(&outside).expect("open");
+    elsewhere.lock().expect("lock");
+    let mut command = Command::new(PROGRAM);
+    command.arg("clean").env("XDG_CACHE_HOME", cache.path());
+    set_up(&mut command, &cache);
+    let cleaned = Ended::of(&command.output().expect("start"));
+    assert_eq!((cleaned.code, &*cleaned.stderr), (Some(0), ""), "{cleaned:?}");
+    assert_eq!(fs::read_to_string(&outside).expect("read"), "not ours");
+    assert!(fs::read_dir(&running).map_or(true, |mut left| left.next().is_none()));
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// How many histories each test tries.
 pub(crate) const CASES: u32 = 30;
 
-/// Any JSON value. Its floats are those that serde_json parses exactly without its feature `float_roundtrip`.
+/// Any JSON value. Its floats are those that `serde_json` parses exactly without its feature `float_roundtrip`.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let float = (any::<i32>(), 0..9).prop_map(|(number, decimals)| f64::from(number) / 10_f64.powi(decimals));
     let leaf = prop_oneof![
