@@ -65,6 +65,7 @@ fn main() {
         ("races_frontrun", races::races_frontrun),
         ("exec", exec::exec),
         ("exec_runner", exec::exec_runner),
+        ("show", exec::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

@@ -103,3 +103,10 @@ impl Ended {
         assert_eq!((self.code, &*self.stdout, &*self.stderr), (Some(code), stdout, ""));
     }
 }
+
+/// Runs a shell script with a running server, and with `ask DATABASE COMMAND…`.
+pub(crate) fn with_a_running_server(script: &str) -> Ended {
+    let [python, client] = python("client.py");
+    let ask = format!("ask() {{ database=$1; shift; {python} '{client}' \"${{REDIS_URL%/0}}/$database\" \"$@\"; }}");
+    Program::new(["exec", "bash", "-c", &format!("{ask}; {script}")]).run()
+}
