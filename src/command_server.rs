@@ -34,6 +34,15 @@ pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error
     Ok(select::diagnose(provider, &settings).map_err(|unavailable| [unavailable.why, unavailable.remedy]))
 }
 
+/// Loads the settings of a command that asks for the running server.
+///
+/// # Errors
+///
+/// Returns the errors of [`Settings::load`].
+pub fn running_settings() -> Result<Settings, Error> {
+    Settings::load_for_command(ForCommand { provider: Some(Provider::Running), password: true, database: 0 })
+}
+
 /// Returns the only provider that tests use by these settings, or `None` if they use the first one that has a server.
 #[must_use]
 pub fn provider_of(settings: &Settings) -> Option<Provider> {
@@ -114,6 +123,12 @@ impl CommandServer {
     #[must_use]
     pub fn database(&self) -> u32 {
         self.database
+    }
+
+    /// Returns the numbers of the test databases, which a running server is limited to.
+    #[must_use]
+    pub fn test_databases(&self) -> [u32; 2] {
+        self.lease.databases()
     }
 
     /// Starts the command. On Linux it is killed if this process is. Call it on the main thread.

@@ -23,6 +23,7 @@ macro_rules! links {
             "[sweeps]: mod@crate::guide::sweeps\n",
             "[taps]: mod@crate::guide::taps\n",
             "[static-client]: mod@crate::guide::porting#from-a-static-client\n",
+            "[unchanged]: mod@crate::guide::without_changing_your_tests\n",
             "[time]: mod@crate::guide::time\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
                 "example-porting" "examples/porting", "example-shop" "examples/shop",

@@ -230,7 +230,7 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
-    pub use crate::command_server::{CommandServer, ServerOptions, diagnose, provider_of};
+    pub use crate::command_server::{CommandServer, ServerOptions, diagnose, provider_of, running_settings};
     pub use crate::kept::{Kept, list};
 }
 

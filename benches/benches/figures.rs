@@ -42,7 +42,7 @@ fn main() {
     if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 24] = [
+    let figures: [(&str, fn()); 25] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -65,6 +65,7 @@ fn main() {
         ("races_frontrun", races::races_frontrun),
         ("exec", exec::exec),
         ("exec_runner", exec::exec_runner),
+        ("show", exec::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

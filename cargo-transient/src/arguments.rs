@@ -37,6 +37,10 @@ pub(crate) enum Subcommand {
     Exec(Exec),
     #[command(about = "Starts a server, prints how to connect, and ends it at Ctrl-C", long_about = UP)]
     Up(Up),
+    #[command(about = "Shows the keys of a database", long_about = SHOW)]
+    Show(Show),
+    #[command(about = "Empties the test databases of a running server", long_about = FLUSH)]
+    Flush,
     #[command(about = "Tries every provider of servers, and explains what to do", long_about = DOCTOR)]
     Doctor,
     #[command(about = "Shows and removes what is kept on this machine", long_about = CLEAN)]
@@ -46,6 +50,52 @@ pub(crate) enum Subcommand {
 const UP: &str = "\
 Starts a server, prints how to connect to it, and ends it at Ctrl-C. It is
 empty, and nothing of it stays.";
+
+const SHOW: &str = "\
+Shows the keys of a database of a running server by prefix: type, TTL, memory,
+and the beginning of the value. It only reads, in small steps that keep nobody
+waiting.
+
+Of a large database it shows what a moment's look has found. --json lists all
+keys, one a line.";
+
+const URL: &str = "\
+The server
+[default: that of TRANSIENT_REDIS_URL or test.ini, else 127.0.0.1:6379]";
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The database [default: 14, the session database of tests]
+    #[arg(long, value_name = "N")]
+    pub(crate) database: Option<u32>,
+
+    /// Only keys that match, such as 'cart:*'
+    #[arg(long = "match", value_name = "GLOB")]
+    pub(crate) pattern: Option<String>,
+
+    /// Looks again every second, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
+
+    /// Prints every key as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// About how many keys are shown, at least three of each prefix
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "json")]
+    pub(crate) limit: usize,
+
+    #[arg(long, value_name = "URL", help = short(URL), long_help = URL)]
+    pub(crate) url: Option<String>,
+}
+
+const FLUSH: &str = "\
+Empties the two test databases (14 and 15) of the running server: the one that
+TRANSIENT_REDIS_URL names, else the one at 127.0.0.1:6379.
+
+It waits for a test that uses them. Keys that no test has left are refused, and
+then nothing is changed; TRANSIENT_ADOPT=1 lets them go. All other databases
+stay as they are.";
 
 const DOCTOR: &str = "\
 Tries every provider of servers, and explains what works and what to do.

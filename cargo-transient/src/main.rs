@@ -3,16 +3,19 @@
 //! - `arguments`: the command line;
 //! - `exec`: a command with a server of its own; `variables`: how it is told; `program`: its process; `signals`:
 //!   passed on to it;
-//! - `up`, `doctor`, `clean`: a server until Ctrl-C, what works on this machine, and what is kept there;
+//! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
+//! - `doctor`, `clean`: what works on this machine, and what is kept there;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
 mod clean;
 mod doctor;
 mod exec;
+mod flush;
 mod output;
 mod program;
 mod report;
+mod show;
 #[cfg(unix)]
 mod signals;
 mod up;
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
         Subcommand::Up(arguments) => up::run(&arguments),
+        Subcommand::Flush => flush::run(),
+        Subcommand::Show(arguments) => show::run(&arguments),
         Subcommand::Doctor => doctor::run(),
         Subcommand::Clean(arguments) => clean::run(&arguments),
     };

@@ -24,6 +24,48 @@ pub(crate) fn up(server: &dyn Display, url: &str) -> String {
     format!("{server}\n\nexport REDIS_URL='{url}'\nredis-cli -u '{url}'\n\nCtrl-C ends it.")
 }
 
+pub(crate) fn flushed(server: &dyn Display, [sessions, jobs]: [u32; 2]) -> String {
+    format!("{server}: databases {sessions} and {jobs} are empty.")
+}
+
+// The keys of a database
+
+pub(crate) fn not_shown(database: u32, cause: &dyn Display) -> String {
+    format!(
+        "could not read database {database} ({cause}). Name a running server with --url or TRANSIENT_REDIS_URL, with its \
+         password"
+    )
+}
+
+pub(crate) const NO_PREFIX: &str = "(without a prefix)";
+
+pub(crate) fn database(address: &str, database: u32, all: u64, seen: usize, is_whole: bool) -> String {
+    let seen = if is_whole && u64::try_from(seen).is_ok_and(|seen| seen == all) {
+        String::new()
+    } else if is_whole {
+        format!(", of which {seen} match")
+    } else {
+        format!(". A look at {} found these; --json lists all", keys(seen))
+    };
+    format!(
+        "{address}, database {database}: {}{seen}",
+        if all == 1 { "1 key".to_owned() } else { format!("{all} keys") }
+    )
+}
+
+pub(crate) fn prefix(prefix: &str, count: usize, is_whole: bool) -> String {
+    let least = if is_whole { "" } else { "at least " };
+    format!("{prefix}  {least}{}", keys(count))
+}
+
+pub(crate) fn more(count: usize) -> String {
+    format!("\n  … and {count} more")
+}
+
+fn keys(count: usize) -> String {
+    if count == 1 { "1 key".to_owned() } else { format!("{count} keys") }
+}
+
 // The doctor
 
 pub(crate) fn settings(file: Option<&Path>, notes: &[String]) -> String {
@@ -74,7 +116,7 @@ pub(crate) fn not_removed(path: &Path, cause: &io::Error) -> String {
 }
 
 /// In decimal units.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
     let bytes_as_float = bytes as f64;
     match bytes {
@@ -121,6 +163,14 @@ mod tests {
             not_started(&"npn", &not_found),
             not_started(&"./build", &no_permission),
             up(&"Redis 7.0.15 at 127.0.0.1:41023 (process)", "redis://default:secret@127.0.0.1:41023/0"),
+            flushed(&"Redis 7.0.15 at 127.0.0.1:6379 (running)", [14, 15]),
+            not_shown(14, &"Connection refused (os error 111)"),
+            database("127.0.0.1:6379", 14, 1, 1, true),
+            database("127.0.0.1:6379", 14, 30, 2, true),
+            database("127.0.0.1:6379", 14, 1_000_000, 120_000, false),
+            prefix("cart:", 2, true),
+            prefix("cart:", 60_000, false),
+            more(1),
             settings(None, &[]),
             settings(Some(Path::new("/shop/test.ini")), &["unknown key".to_owned()]),
             diagnosis(Provider::Process, &Ok("Redis 7.0.15 at 127.0.0.1:41023 (process); started it".to_owned())),

@@ -313,9 +313,10 @@ pub(crate) fn start_command(command: &mut Command) -> io::Result<Child> {
 #[allow(unsafe_code)]
 fn end_with_parent(command: &mut Command) {
     let parent = process::id();
+    let kill = libc::c_ulong::from(libc::SIGKILL.unsigned_abs());
     let ask = move || {
         // SAFETY: they only pass numbers.
-        let (failed, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0, libc::getppid()) };
+        let (failed, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, kill) != 0, libc::getppid()) };
         // The kernel sends nothing if the parent has ended before it was asked.
         if failed || u32::try_from(now) != Ok(parent) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     };

@@ -48,3 +48,20 @@ pub(crate) fn exec_runner() {
     let (ours, floor) = in_turns(9, || nextest(&format!("CARGO_TARGET_{host}_RUNNER"), &runner), shared);
     row("100 unchanged tests behind exec, cargo nextest run", ours, ("all on one running Redis", floor), "1.3");
 }
+
+/// The first screen of a large database, and what it is to be compared with.
+pub(crate) fn show() {
+    let program = program();
+    let (_, server) = bare(4_000_002);
+    let url = format!("redis://127.0.0.1:{}", server.2);
+    let mut redis =
+        redis::Client::open(format!("{url}/14")).and_then(|client| client.get_connection()).expect("connect");
+    let fill = "for i = 1, 1000000 do redis.call('SET', 'session:' .. i, 'a value of some length') end";
+    redis::cmd("EVAL").arg(fill).arg(0).exec(&mut redis).expect("EVAL");
+    redis::cmd("CONFIG").arg("SET").arg("slowlog-log-slower-than").arg(5_000).exec(&mut redis).expect("CONFIG");
+    redis::cmd("SLOWLOG").arg("RESET").exec(&mut redis).expect("SLOWLOG");
+    let ours = || run(Command::new(&program).args(["show", "--url", &url]));
+    let (ours, _) = in_turns(11, ours, || Duration::ZERO);
+    let slow: u32 = redis::cmd("SLOWLOG").arg("LEN").query(&mut redis).expect("SLOWLOG");
+    println!("| show of 1,000,000 keys, the first screen | {ours:.2?} | commands over 5 ms: {slow} | | 300 ms, 0 |");
+}

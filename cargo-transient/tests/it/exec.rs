@@ -22,7 +22,7 @@ fn the_command_gets_a_server() {
 
 #[test]
 fn a_database_can_be_chosen() {
-    let ended = Program::new(["exec", "--database", "21", "sh", "-c", "echo ${REDIS_URL##*/}"]).run();
+    let ended = Program::new(["exec", "--database", "21", "bash", "-c", "echo ${REDIS_URL##*/}"]).run();
     ended.assert_quiet(0, "21\n");
     client(&["exec", "--database=21"], "$REDIS_URL", "'SET a 1' 'SELECT 20' DBSIZE").assert_quiet(0, "+OK\n+OK\n:0\n");
 }

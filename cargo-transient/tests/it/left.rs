@@ -102,11 +102,11 @@ fn a_signal_ends_the_command_and_the_server() {
 /// The server may just be starting.
 #[test]
 fn a_signal_at_any_moment_leaves_nothing() {
-    for milliseconds in (0..16).step_by(3) {
+    for (milliseconds, signal) in (0..18).step_by(3).flat_map(|start| [(start, "TERM"), (start + 1, "KILL")]) {
         let mut program = Program::new(["exec"].iter().chain(&WAITS));
         let mut child = program.command.stdout(Stdio::null()).spawn().expect("start");
         thread::sleep(Duration::from_millis(milliseconds));
-        kill("TERM", child.id());
+        kill(signal, child.id());
         child.wait().expect("wait");
         assert_nothing_left(&program.directory);
     }

@@ -3,8 +3,10 @@
 mod clean;
 mod doctor;
 mod exec;
+mod flush;
 mod left;
 mod program;
 mod runner;
+mod show;
 mod signals;
 mod up;

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
 
 use tempfile::TempDir;
 
@@ -34,6 +35,20 @@ pub(crate) fn own_provider() -> &'static str {
 
 /// Removes what the runner of these tests has set, and sets what the program needs.
 pub(crate) fn set_up(command: &mut Command, directory: &TempDir) {
+    static DOWNLOADED: Once = Once::new();
+    if own_provider() == "download" {
+        // The first download prints a line.
+        DOWNLOADED.call_once(|| {
+            let mut download = Command::new(PROGRAM);
+            set_variables(download.args(["exec", "--", "bash", "-c", "exit 0"]), directory);
+            let output = download.output().expect("start the program");
+            assert!(output.status.success(), "{output:?}");
+        });
+    }
+    set_variables(command, directory);
+}
+
+fn set_variables(command: &mut Command, directory: &TempDir) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let ours = text.starts_with("TRANSIENT_") && text != "TRANSIENT_SERVER_BINARY";
@@ -102,4 +117,11 @@ impl Ended {
     pub(crate) fn assert_quiet(&self, code: i32, stdout: &str) {
         assert_eq!((self.code, &*self.stdout, &*self.stderr), (Some(code), stdout, ""));
     }
+}
+
+/// Runs a shell script with a running server, and with `ask DATABASE COMMAND…`.
+pub(crate) fn with_a_running_server(script: &str) -> Ended {
+    let [python, client] = python("client.py");
+    let ask = format!("ask() {{ database=$1; shift; {python} '{client}' \"${{REDIS_URL%/0}}/$database\" \"$@\"; }}");
+    Program::new(["exec", "bash", "-c", &format!("{ask}; {script}")]).run()
 }
