@@ -44,7 +44,7 @@ fn main() {
     if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 25] = [
+    let figures: [(&str, fn()); 24] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -66,7 +66,6 @@ fn main() {
         ("races_keeping", races::races_keeping),
         ("races_frontrun", races::races_frontrun),
         ("exec", exec::exec),
-        ("exec_runner", exec::exec_runner),
         ("show", exec::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),

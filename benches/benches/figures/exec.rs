@@ -19,7 +19,12 @@ fn program() -> PathBuf {
 
 pub(crate) fn exec() {
     let program = program();
-    let ours = || run(Command::new(&program).args(["exec", "--", "true"]).env("TRANSIENT_PROVIDER", "process"));
+    one(&program);
+    runner(&program);
+}
+
+fn one(program: &Path) {
+    let ours = || run(Command::new(program).args(["exec", "--", "true"]).env("TRANSIENT_PROVIDER", "process"));
     let by_hand = || {
         time(|| {
             let (_, mut server) = bare(4_000_000);
@@ -32,8 +37,7 @@ pub(crate) fn exec() {
 }
 
 /// 100 tests of an unchanged suite, each of them a process.
-pub(crate) fn exec_runner() {
-    let program = program();
+fn runner(program: &Path) {
     let (_, server) = bare(4_000_001);
     let host = env::consts::ARCH.to_uppercase() + "_UNKNOWN_LINUX_GNU";
     let nextest = |variable: &str, value: &str| -> Duration {

@@ -8,7 +8,7 @@ use transient_fixtures::redis::{Cmd, Connection, FromRedisValue, RedisResult, Va
 use super::COLLECTED_WITHIN;
 
 /// How many keys one command scans. A server takes less than a millisecond for it.
-const STEP: u32 = 1_000;
+const STEP: u32 = 500;
 
 /// How much of a value is read: characters of a string, or elements.
 const READ: i64 = 200;
