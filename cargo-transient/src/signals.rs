@@ -1,14 +1,13 @@
 //! Signals that arrive while a command runs are passed on to it.
 
+use std::fs::File;
 use std::io;
 use std::process::{self, Child, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process, waitid};
+use rustix::termios::tcgetpgrp;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::SignalsInfo;
-use signal_hook::iterator::exfiltrator::origin::WithOrigin;
-use signal_hook::low_level::siginfo::Origin;
 
 const CAUGHT: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
@@ -34,21 +33,21 @@ pub(crate) fn catch() -> Signals {
     let ignored = ignored();
     let caught = CAUGHT.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
     // Without a handler a signal ends this process, and the server ends with it.
-    if let Ok(mut signals) = SignalsInfo::<WithOrigin>::new(caught) {
+    if let Ok(mut signals) = signal_hook::iterator::Signals::new(caught) {
         let state = state.clone();
-        std::thread::spawn(move || signals.forever().for_each(|origin| pass_on(&state, &origin)));
+        std::thread::spawn(move || signals.forever().for_each(|signal| pass_on(&state, signal)));
     }
     Signals(state)
 }
 
-fn pass_on((state, changed): &(Mutex<State>, Condvar), origin: &Origin) {
+fn pass_on((state, changed): &(Mutex<State>, Condvar), signal: i32) {
     // The lock keeps the pid from being reused.
     let mut state = lock(state);
     match *state {
         // The exit handler ends a server that is starting.
-        State::Starting => process::exit(128 + origin.signal),
-        State::Running(command) if !is_from_terminal(origin) => {
-            if let Some(signal) = Signal::from_named_raw(origin.signal) {
+        State::Starting => process::exit(128 + signal),
+        State::Running(command) if !is_from_terminal(signal) => {
+            if let Some(signal) = Signal::from_named_raw(signal) {
                 // It may have just ended.
                 let _ = kill_process(command, signal);
             }
@@ -62,10 +61,13 @@ fn pass_on((state, changed): &(Mutex<State>, Condvar), origin: &Origin) {
 }
 
 /// Whether Ctrl-C or Ctrl-\ has sent it, which the command gets from the terminal too. Many programs take a second one
-/// for impatience.
-fn is_from_terminal(origin: &Origin) -> bool {
-    let has_sender = origin.process.is_some_and(|process| process.pid != 0);
-    [SIGINT, SIGQUIT].contains(&origin.signal) && !has_sender
+/// for impatience. In the foreground of a terminal, these two are taken to be its.
+fn is_from_terminal(signal: i32) -> bool {
+    let is_in_foreground = || {
+        let group = File::open("/dev/tty").map(tcgetpgrp);
+        group.is_ok_and(|group| group == Ok(getpgrp()))
+    };
+    [SIGINT, SIGQUIT].contains(&signal) && is_in_foreground()
 }
 
 impl Signals {
