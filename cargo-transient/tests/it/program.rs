@@ -62,6 +62,19 @@ fn set_variables(command: &mut Command, directory: &TempDir) {
     command.env("TMPDIR", directory.path()).stdin(Stdio::null());
 }
 
+/// Whether these tests run in the background of a shell, which makes them ignore SIGINT and SIGQUIT, or behind `nohup`.
+fn ignores_signals() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b111 != 0)
+}
+
+/// Runs its arguments. They do not inherit that signals are ignored.
+const DEFAULT_SIGNALS: &str = "\
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])";
+
 impl Program {
     pub(crate) fn new<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Self {
         Self::started_by(&[], arguments)
@@ -73,15 +86,12 @@ impl Program {
         arguments: impl IntoIterator<Item = Argument>,
     ) -> Self {
         let directory = TempDir::new().expect("a directory");
-        let mut command = match other.split_first() {
-            Some((program, first)) => {
-                let mut command = Command::new(program);
-                command.args(first).arg(PROGRAM);
-                command
-            }
-            None => Command::new(PROGRAM),
-        };
-        command.args(arguments);
+        let mut words: Vec<_> = other.iter().map(String::as_str).chain([PROGRAM]).collect();
+        if ignores_signals() {
+            words.splice(..0, ["python3", "-c", DEFAULT_SIGNALS]);
+        }
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments);
         set_up(&mut command, &directory);
         Self { command, directory }
     }
