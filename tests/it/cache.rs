@@ -105,7 +105,10 @@ fn a_lock_that_is_no_file_of_ours_is_refused(
         "link" => cache.link(&lock),
         "link to nothing" => symlink(&nothing, &lock).expect("link"),
         "hard link" => fs::hard_link(&cache.outside, &lock).expect("link"),
-        _ => assert!(Command::new("mkfifo").arg(&lock).status().expect("mkfifo").success()),
+        _ => {
+            let mkfifo = ["-c", "import os, sys; os.mkfifo(sys.argv[1])"];
+            assert!(Command::new("python3").args(mkfifo).arg(&lock).status().expect("python3").success());
+        }
     }
     let path = lock.display().to_string();
     cache.run(child()).assert_failed_with(&[golden("report::foreign_file"), &path]);

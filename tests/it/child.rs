@@ -55,7 +55,7 @@ impl Child {
 
         let copy = directory.join("tests");
         // By another process, for the same reason as in `write_program`.
-        let mut cp = Command::new("cp");
+        let mut cp = Command::new("/bin/cp");
         assert!(cp.arg(env::current_exe().expect("this binary")).arg(&copy).status().expect("cp").success());
         let ini = directory.join("nothing.ini");
         std::fs::write(&ini, "").expect("write");

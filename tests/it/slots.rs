@@ -122,8 +122,8 @@ fn concurrent_processes_have_a_server_each() {
     let script = format!(
         r#"hold='{}'
         HOLD=$hold "$@" & first=$!
-        until [ -e "$hold/held" ] || ! kill -0 $first; do sleep 0.05; done
-        "$@"; touch "$hold/go-on"; wait $first"#,
+        until [ -e "$hold/held" ] || ! kill -0 $first; do /bin/sleep 0.05; done
+        "$@"; : >"$hold/go-on"; wait $first"#,
         hold.path().display(),
     );
     let [first, second] = two_servers(&cache, &script);
@@ -169,7 +169,7 @@ fn a_forged_slot_leads_nowhere() {
 #[test]
 fn a_server_ends_with_its_run_however_that_ends() {
     let cache = TempDir::new().expect("a directory");
-    let mut running = runner(&cache, r#""$@" && echo finished; while :; do sleep 0.2; done"#).start();
+    let mut running = runner(&cache, r#""$@" && echo finished; while :; do /bin/sleep 0.2; done"#).start();
     running.wait_for("finished");
     let server = Seen::all(&running.output()).pop().expect("a server");
     TcpStream::connect(server.address()).expect("the server outlives its first process");
