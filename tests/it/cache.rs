@@ -183,7 +183,8 @@ fn a_user_without_a_home_has_a_private_cache_in_the_temporary_directory() {
     use std::os::unix::fs::MetadataExt;
 
     const USER: u32 = 54_321;
-    let temporary = TempDir::new().expect("a directory");
+    // The other user has no access to a private TMPDIR.
+    let temporary = TempDir::new_in("/tmp").expect("a directory");
     fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     if std::os::unix::fs::chown(temporary.path(), Some(USER), Some(USER)).is_err() {
         println!("only root can start a process of another user: not tried");
