@@ -9,8 +9,8 @@ export XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs
 images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
-# For nextest. The planted races take a quarter of the time of all tests, and cargo test runs them on every provider.
-without_races='not (binary(it) & test(/^races::(bugs|reduction)/))'
+# For nextest. The planted races and commands take much of the time, and cargo test runs them on every provider.
+without_races='not (package(cargo-transient) | (binary(it) & test(/^races::(bugs|reduction)/)))'
 redis=
 network=
 inside=()

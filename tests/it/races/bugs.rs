@@ -46,19 +46,26 @@ fn explore(test_request: &TestRequest) -> Exploration<'_> {
 /// Asserts that the exploration finds the race, and that the right form passes in every order. The same with fewer
 /// orders: all that the programs share is in Redis or has a point.
 fn finds_the_race(explore: impl Fn(Form) -> Explored) {
-    IS_REDUCED.set(false);
-    fails(&explore, Form::Wrong);
-    let all = explore(Form::Right);
     IS_REDUCED.set(true);
     fails(&explore, Form::Wrong);
     let fewer = explore(Form::Right);
-    assert!(all.is_complete() && fewer.is_complete());
-    assert!(fewer.schedules() <= all.schedules(), "{fewer:?} {all:?}");
+    assert!(fewer.is_complete());
+    if are_all_explored() {
+        IS_REDUCED.set(false);
+        fails(&explore, Form::Wrong);
+        let all = explore(Form::Right);
+        assert!(all.is_complete() && fewer.schedules() <= all.schedules(), "{fewer:?} {all:?}");
+    }
+}
+
+/// Whether each race is also explored in every order, which takes most of the time.
+fn are_all_explored() -> bool {
+    std::env::var_os("RACES").is_some_and(|value| value == "all")
 }
 
 /// As `finds_the_race`, and the half fix fails as well.
 fn finds_the_race_and_the_half_fix(explore: impl Fn(Form) -> Explored) {
-    for is_reduced in [false, true] {
+    for is_reduced in [true, false].into_iter().filter(|is_reduced| *is_reduced || are_all_explored()) {
         IS_REDUCED.set(is_reduced);
         fails(&explore, Form::Half);
     }
