@@ -215,7 +215,8 @@ impl<'a> Explorer<'a> {
         let (labels, expired, faulted) = (schedule.labels, schedule.expired, schedule.faulted);
         let mut state = self.clients.coordinator.state();
         let steps = std::mem::take(&mut state.steps);
-        let has_ended = state.clients.iter().all(|client| client.end.is_some());
+        // The connections of a dead client are closed with those of the others.
+        let has_ended = state.clients.iter().all(|client| client.end.is_some() && !client.is_dead);
         let clients = state.clients.iter_mut().zip(&self.plan.clients).map(|(client, planned)| Outcome {
             name: planned.name.clone(),
             // A dead client has no end.

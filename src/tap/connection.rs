@@ -161,8 +161,8 @@ impl Connection {
             if replies.is_ended && replies.is_drained() {
                 return Err(Closed::Socket);
             }
-            // A reply can release the next command.
-            let is_released = has_changed && commands.is_holding();
+            // The last earlier command has its reply, which can also be the tap's own.
+            let is_released = shared.hold.is_none() && commands.is_holding() && !context.protocol.is_waiting();
             if !more_commands && !more_replies && !is_released {
                 return Ok(false);
             }

@@ -159,9 +159,13 @@ impl Proxy {
             {
                 runnable.push(slot);
             }
-            if is_woken && let Some(hold) = self.shared.hold.clone() {
+            // What was changed before somebody asked applies now, even if the wake is still on its way.
+            if (is_woken || is_behind)
+                && let Some(hold) = self.shared.hold.clone()
+            {
+                let is_over = !hold.is_open() || hold.is_dead();
                 let held = self.connections.iter().enumerate().filter_map(|(slot, connection)| {
-                    let is_due = !hold.is_open() || hold.is_dead() || connection.as_ref()?.commands.is_holding();
+                    let is_due = is_over || connection.as_ref()?.commands.is_holding();
                     (is_due && !runnable.contains(&slot)).then_some(slot)
                 });
                 runnable.extend(held.collect::<Vec<_>>());

@@ -259,6 +259,22 @@ fn data_changes_in_the_middle_of_a_pipeline(test_request: TestRequest) {
     assert_eq!((skipping.fired(), found), (1, (Some(1), None, None)));
 }
 
+/// The reply to the command before it comes from the tap, so no reply of the server releases it.
+#[rstest]
+#[clean_redis]
+fn data_changes_after_a_reply_of_the_tap(test_request: TestRequest) {
+    let tap = test_request.tap().expect("a tap");
+    let mut redis = connect(&tap);
+    redis.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    redis.set::<_, _, ()>("b", 1).expect("SET");
+    for fake in [|tap: &Tap| tap.on("SET").times(1).pretend(), |tap: &Tap| tap.on("SET").times(1).nil()] {
+        fake(&tap);
+        tap.on("GET").times(1).lose_data();
+        let (found,): (Option<u32>,) = pipe().set("a", 1).ignore().get("b").query(&mut redis).expect("the pipeline");
+        assert_eq!(found, None);
+    }
+}
+
 #[rstest]
 #[clean_redis]
 fn a_restart_in_a_pipeline_leaves_nothing(test_request: TestRequest) {
