@@ -9,8 +9,8 @@ export XDG_CACHE_HOME=$scratch/cache
 logs=$scratch/logs
 images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
-# For nextest. The planted races and commands take much of the time, and cargo test runs them on every provider.
-without_races='not (package(cargo-transient) | (binary(it) & test(/^races::(bugs|reduction)/)))'
+# For nextest: the tests for which a process each makes a difference. cargo test runs the others on every provider.
+process_tests='not (package(cargo-transient) | (binary(it) & test(/^(faults|jobs|races|repository|session|snapshot|tap)::/)))'
 redis=
 network=
 inside=()

@@ -7,9 +7,9 @@ for number in 0 1; do
     run "process-$number" "${process[@]}" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
 done
 run process-nextest "${process[@]}" cargo nextest run --workspace --success-output immediate \
-    -E "$without_races"
+    -E "$process_tests"
 # The features that are off by default.
 run process-doctests env TRANSIENT_PROVIDER=process cargo test --doc --all-features
 run process-library env TRANSIENT_PROVIDER=process cargo test --lib --all-features
-run process-jobs env TRANSIENT_PROVIDER=process cargo test --features sidekiq,apalis,rq --test it -- jobs::
+run process-jobs env TRANSIENT_PROVIDER=process cargo test --all-features --test it -- jobs::
 check_provider process "$logs"/process-*.log

@@ -8,7 +8,7 @@ for number in 0 1; do
     run "running-$number" "${inside[@]}" env EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
 done
 run running-nextest "${inside[@]}" env EXPECTED_PROVIDER=running cargo nextest run --workspace --success-output immediate \
-    -E "$without_races"
+    -E "$process_tests"
 run running-named "${inside[@]}" env TRANSIENT_REDIS_URL=redis://localhost:6379 EXPECTED_PROVIDER=running RUST_TEST_NOCAPTURE=1 \
     cargo test --package shop
 [ "$(inside_cli get cart:1)" = "production" ] || fail "database 0 of the running Redis was touched"
