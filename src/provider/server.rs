@@ -12,6 +12,7 @@ use url::Url;
 #[cfg(unix)]
 use super::clock::Clock;
 use super::secret::CONTROL_USER;
+use crate::redis_io::publishes_events;
 use crate::report;
 use crate::settings::Provider;
 
@@ -199,6 +200,15 @@ impl Server {
     #[must_use]
     pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
         self.version().is_some_and(|version| version_of(version) >= (major, minor))
+    }
+
+    /// Returns the shortest TTL, in milliseconds, with which a key expires and is not deleted at once.
+    ///
+    /// Redis before 7.2 reads the clock when it sets a TTL, and again to check it. If the TTL has ended by then, which
+    /// takes long only on a busy machine, the key is deleted with the event `del` instead of `expired`.
+    pub(crate) fn shortest_ttl(&self, redis: &mut Connection) -> u32 {
+        // Every Valkey is newer than Redis 7.2.
+        if self.is_at_least(7, 2) || !publishes_events(redis) { 1 } else { 100 }
     }
 
     /// Returns the host and port, or the path of the Unix socket.

@@ -1,7 +1,5 @@
 //! The steps that are possible now.
 
-use std::collections::BTreeMap;
-
 use super::control_connection::ControlConnection;
 use super::coordinator::{ClientState, Held, Place, State, Stop};
 use super::footprint::Footprint;
@@ -144,8 +142,8 @@ fn is_over(state: &State) -> bool {
 /// The connections whose blocking commands can time out.
 fn timeouts(client: &ClientState) -> impl Iterator<Item = u64> {
     let is_running = client.end.is_none();
-    let can_end: &BTreeMap<_, _> = &client.blocked;
-    can_end.iter().filter(move |(_, id)| is_running && id.is_some()).map(|(connection, _)| *connection)
+    let blocked = client.blocked.iter().filter(move |(_, blocked)| is_running && blocked.can_time_out);
+    blocked.map(|(connection, _)| *connection)
 }
 
 fn described(place: &Place) -> (String, Footprint) {

@@ -6,7 +6,7 @@ use redis::{Connection, RedisResult, cmd, pipe};
 
 use crate::error::Error;
 use crate::lease::Database;
-use crate::redis_io::{client_field, expire, keys_with_ttl};
+use crate::redis_io::{client_field, expire, keys_with_ttl, publishes_events};
 use crate::request::TestRequest;
 
 /// A key and its database.
@@ -76,10 +76,11 @@ impl<'a> ControlConnection<'a> {
     /// Deleting it is twice as fast as letting it expire, but shows to clients that listen to key events.
     pub(super) fn expire(&mut self, key: &Key) -> Result<(), Error> {
         let [sessions, _] = self.test_request.lease.databases();
+        let server = &self.test_request.lease.server;
         self.answered(|redis| {
-            let events = cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query(redis);
-            if !events.is_ok_and(|(_, events): (String, String)| events.is_empty()) {
-                return expire(redis, std::slice::from_ref(key));
+            if publishes_events(redis) {
+                let ttl = server.shortest_ttl(redis);
+                return expire(redis, std::slice::from_ref(key), ttl);
             }
             let (database, key) = key;
             let mut delete = pipe();

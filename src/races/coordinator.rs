@@ -98,13 +98,19 @@ pub(super) struct Connection {
     pub(super) is_listening: bool,
 }
 
+pub(super) struct Blocked {
+    /// The server's id of the client.
+    pub(super) id: u64,
+    pub(super) can_time_out: bool,
+}
+
 #[derive(Default)]
 pub(super) struct ClientState {
     pub(super) stops: Vec<Stop>,
     pub(super) activity: Activity,
     pub(super) connections: BTreeMap<u64, Connection>,
-    /// The connections whose last command blocks, each with the id of the blocked client if it can time out.
-    pub(super) blocked: BTreeMap<u64, Option<u64>>,
+    /// The connections whose last command blocks.
+    pub(super) blocked: BTreeMap<u64, Blocked>,
     /// The stops that its threads can leave.
     released: Vec<u64>,
     pub(super) has_begun: bool,
@@ -121,6 +127,11 @@ pub(super) struct ClientState {
 impl ClientState {
     pub(super) fn is_listening(&self) -> bool {
         self.connections.values().any(|connection| connection.is_listening)
+    }
+
+    /// Whether a command of this connection waits for its reply.
+    fn waits(&self, connection: u64) -> bool {
+        self.connections.get(&connection).is_some_and(|connection| !connection.waiting.is_empty())
     }
 
     fn progress(&self) -> Progress {
@@ -241,7 +252,7 @@ impl Coordinator {
         }
     }
 
-    /// Waits until the taps have forwarded everything that had arrived before they were woken.
+    /// Waits until the taps have forwarded everything that the server had sent before they were woken.
     pub(super) fn wait_caught_up(&self, wake: impl FnOnce()) {
         let mut state = self.state();
         for client in &mut state.clients {
@@ -280,16 +291,32 @@ impl Coordinator {
         index
     }
 
-    /// Marks the connection as blocked, unless its reply has arrived. Returns true if it is blocked.
-    pub(super) fn block(&self, client: usize, connection: u64) -> bool {
+    /// Waits until the reply to the connection's command has arrived, or `within` has passed. Returns true if it has.
+    pub(super) fn wait_answered(&self, client: usize, connection: u64, within: Duration) -> bool {
+        let waits = |state: &mut State| state.clients[client].waits(connection);
+        let waited = self.changed.wait_timeout_while(self.state(), within, waits);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// The server has blocked the connection. Its reply can have arrived since.
+    pub(super) fn block(&self, client: usize, connection: u64, blocked: Blocked) {
         let mut state = self.state();
         let state = &mut state.clients[client];
-        let waits = state.connections.get(&connection).is_some_and(|connection| !connection.waiting.is_empty());
-        if waits {
-            state.blocked.insert(connection, None);
+        if state.waits(connection) {
+            state.blocked.insert(connection, blocked);
             state.activity = Activity::Still;
         }
-        waits
+    }
+
+    /// The server has blocked only the clients with these ids. The replies to others are on their way.
+    pub(super) fn only_blocked(&self, ids: &[u64]) {
+        for client in &mut self.state().clients {
+            let count = client.blocked.len();
+            client.blocked.retain(|_, blocked| ids.contains(&blocked.id));
+            if client.blocked.len() < count {
+                client.runs();
+            }
+        }
     }
 
     /// Lets the rest of the schedule run without stops.

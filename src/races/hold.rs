@@ -114,6 +114,11 @@ impl Hold for ClientHold {
         }
     }
 
+    fn is_listening(&self, connection: u64) -> bool {
+        let state = self.coordinator.state();
+        state.clients[self.client].connections.get(&connection).is_some_and(|known| known.is_listening)
+    }
+
     fn is_behind(&self) -> bool {
         self.coordinator.state().clients[self.client].is_behind
     }

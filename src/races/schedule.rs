@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clients::Clients;
 use super::control_connection::{ControlConnection, Key};
-use super::coordinator::{Coordinator, Held, Place, Stalled, Step};
+use super::coordinator::{Blocked, ClientState, Coordinator, Held, Place, Stalled, Step};
 use super::footprint::has_written;
 use super::plan::{Fault, Plan, SCHEDULE_WITHIN};
 use super::retry_loops::RetryLoops;
@@ -16,6 +16,9 @@ use crate::tap::Decision;
 
 /// How long a client can do nothing.
 const STALLS_AFTER: Duration = Duration::from_secs(5);
+
+/// How often the server is asked whether it has blocked a client.
+const ASKS_EVERY: Duration = Duration::from_millis(1);
 
 /// A step that can happen a limited number of times, by its index in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,14 +137,19 @@ impl<'a> Schedule<'a> {
     fn settle(&self, control: &mut ControlConnection<'_>) -> Result<(), Halted> {
         self.wait_idle()?;
         let state = self.coordinator.state();
-        let can_get = state.clients.iter().any(|client| client.is_listening() || !client.blocked.is_empty());
+        let is_blocked = state.clients.iter().any(|client| !client.blocked.is_empty());
+        let is_listening = state.clients.iter().any(ClientState::is_listening);
         let ended = state.clients.iter().all(|client| client.end.is_some());
         drop(state);
-        if !can_get || ended {
+        if !(is_blocked || is_listening) || ended {
             return Ok(());
         }
-        control.wait_executed()?;
-        self.coordinator.wait_caught_up(|| self.clients.wake());
+        if is_blocked {
+            self.coordinator.only_blocked(&control.blocked()?);
+        }
+        if is_listening {
+            self.coordinator.wait_caught_up(|| self.clients.wake());
+        }
         self.wait_idle()
     }
 
@@ -200,7 +208,7 @@ impl<'a> Schedule<'a> {
             Act::TimeOut(client, connection) => {
                 self.last = Some(client);
                 self.loops.other_step(Some(client));
-                let id = self.coordinator.state().clients[client].blocked.get(&connection).copied().flatten();
+                let id = self.coordinator.state().clients[client].blocked.get(&connection).map(|blocked| blocked.id);
                 self.note(Some(client), report::races::TIMEOUT.to_owned());
                 Ok(control.time_out(id.unwrap_or_default())?)
             }
@@ -211,7 +219,7 @@ impl<'a> Schedule<'a> {
                 self.coordinator.state().clients[client].is_dead = true;
                 // The server closes its connections before the next step.
                 self.coordinator.wait_caught_up(|| self.clients.wake());
-                Ok(control.wait_executed()?)
+                Ok(())
             }
             Act::Expire(index, key) => {
                 *self.used.entry(Limited::Expiry(index)).or_default() += 1;
@@ -280,17 +288,30 @@ impl<'a> Schedule<'a> {
         let index = self.coordinator.release(client, at, decision, step);
         self.clients.taps[client].wake();
         if held.timeout.is_some() && decision != Decision::Cut {
-            self.coordinator.wait_caught_up(|| self.clients.wake());
-            control.wait_executed()?;
-            self.coordinator.wait_caught_up(|| self.clients.wake());
-            if self.coordinator.block(client, held.connection) && has_timeout(held) {
-                let id = control.blocked()?.into_iter().find(|id| !blocked.contains(id));
-                if let Some(blocked) = self.coordinator.state().clients[client].blocked.get_mut(&held.connection) {
-                    *blocked = id;
-                }
-            }
+            self.wait_answered_or_blocked(client, held, &blocked, control)?;
         }
         self.after_command(client, held, index, changes, control)
+    }
+
+    /// Waits until the reply to a blocking command has arrived, or the server has blocked one client more.
+    fn wait_answered_or_blocked(
+        &self,
+        client: usize,
+        held: &Held,
+        before: &[u64],
+        control: &mut ControlConnection<'_>,
+    ) -> Result<(), Halted> {
+        let sent = Instant::now();
+        while sent.elapsed() < STALLS_AFTER {
+            if let Some(id) = control.blocked()?.into_iter().find(|id| !before.contains(id)) {
+                self.coordinator.block(client, held.connection, Blocked { id, can_time_out: has_timeout(held) });
+                return Ok(());
+            }
+            if self.coordinator.wait_answered(client, held.connection, ASKS_EVERY) {
+                return Ok(());
+            }
+        }
+        Err(self.stalled(&Stalled(client)))
     }
 
     /// Learns from the reply to a command.

@@ -39,3 +39,9 @@ pub(crate) fn time((seconds, micros): (u64, u64)) -> Duration {
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Whether the server publishes key events. True if it does not tell.
+pub(crate) fn publishes_events(redis: &mut Connection) -> bool {
+    let events = cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query(redis);
+    !events.is_ok_and(|(_, events): (String, String)| events.is_empty())
+}

@@ -24,14 +24,15 @@ end
 return found
 ";
 
-/// `ARGV` is databases and keys in turn. Shortens the TTLs, and returns how many of the keys still have one.
+/// `ARGV` is a TTL in milliseconds, and databases and keys in turn. Shortens longer TTLs to that one, and returns how
+/// many of the keys still have one.
 const SHORTEN: &str = "
 local left = 0
-for at = 1, #ARGV, 2 do
+for at = 2, #ARGV, 2 do
     redis.call('SELECT', ARGV[at])
     local ttl = redis.call('PTTL', ARGV[at + 1])
-    if ttl > 1 then
-        redis.call('PEXPIRE', ARGV[at + 1], 1)
+    if ttl > tonumber(ARGV[1]) then
+        redis.call('PEXPIRE', ARGV[at + 1], ARGV[1])
     end
     if ttl >= 0 then
         left = left + 1
@@ -53,15 +54,15 @@ pub(crate) fn keys_with_ttl(
     Ok(keys)
 }
 
-/// Makes those of the keys that have a TTL expire, and waits until they have.
+/// Makes those of the keys that have a TTL expire after this one, in milliseconds, and waits until they have.
 ///
 /// They really expire, so that clients get the event. A TTL in the past would be a deletion.
-pub(crate) fn expire(redis: &mut Connection, keys: &[(u32, Vec<u8>)]) -> RedisResult<()> {
+pub(crate) fn expire(redis: &mut Connection, keys: &[(u32, Vec<u8>)], ttl: u32) -> RedisResult<()> {
     if keys.is_empty() {
         return Ok(());
     }
     let mut shorten = cmd("EVAL");
-    shorten.arg(SHORTEN).arg(0);
+    shorten.arg(SHORTEN).arg(0).arg(ttl);
     for (database, key) in keys {
         shorten.arg(database).arg(key);
     }

@@ -11,6 +11,8 @@ use super::protocol::Protocol;
 use super::recording::Recorded;
 use super::shared::Shared;
 
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
 /// How many times a connection is read before the others get a turn.
 const READS_IN_TURN: usize = 16;
 
@@ -107,7 +109,7 @@ impl Gate for ReplyGate<'_, '_> {
     fn complete(&mut self, head: &[u8], size: u64, out: &mut Vec<u8>) {
         let Context { protocol, recorded, shared, log } = &mut *self.0;
         let log = log.get_or_insert_with(|| shared.log());
-        let due = protocol.due();
+        let (due, is_asked) = (protocol.due(), protocol.is_asked());
         let is_reply = protocol.answer(head, size, log);
         if let Some(recorded) = recorded {
             recorded.reply(is_reply.then_some(due));
@@ -116,6 +118,7 @@ impl Gate for ReplyGate<'_, '_> {
             protocol.own_replies(out, log, recorded.as_deref_mut());
         }
         match &shared.hold {
+            Some(_) if is_reply && is_asked => {}
             Some(hold) if is_reply => hold.replies(protocol.connection, head, size),
             Some(hold) => hold.pushes(protocol.connection),
             None => {}
@@ -176,11 +179,28 @@ impl Connection {
         is_open && is_between_commands(&self.commands, &self.replies, &self.protocol)
     }
 
+    /// Asks the server for everything that it has sent, if it can send messages.
+    pub(super) fn ask(&mut self) {
+        if self.protocol.can_be_asked()
+            && let Some(out) = self.commands.before_held()
+        {
+            out.extend_from_slice(PING);
+            self.protocol.ask();
+        }
+    }
+
+    /// Returns true if the server has not answered [`ask`](Self::ask) yet, or not closed the connection of a dead client.
+    pub(super) fn is_behind(&self) -> bool {
+        if self.is_dead { !self.replies.is_ended } else { self.protocol.is_asked() }
+    }
+
     /// Closes the connection to the server. The client waits.
-    pub(super) fn die(&mut self) {
-        // It can be closed already.
-        let _ = self.server.stream.shutdown(Shutdown::Both);
-        self.is_dead = true;
+    pub(super) fn die(&mut self, scratch: &mut [u8]) {
+        if !std::mem::replace(&mut self.is_dead, true) {
+            // It can be closed already.
+            self.replies.is_ended |= self.server.stream.shutdown(Shutdown::Write).is_err();
+        }
+        self.replies.is_ended |= self.server.discard(scratch);
     }
 
     pub(super) fn held_until(&self) -> Option<Instant> {

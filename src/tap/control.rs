@@ -7,6 +7,7 @@ use redis::{Connection, Pipeline, RedisResult};
 
 use crate::error::Error;
 use crate::lease::{Database, Lease};
+use crate::provider::Server;
 use crate::redis_io::{expire, keys_with_ttl, select_each};
 use crate::report;
 use crate::sync::lock;
@@ -17,6 +18,7 @@ pub(crate) struct Control {
     connection: Mutex<Option<Connection>>,
     is_held: Arc<AtomicBool>,
     databases: [u32; 2],
+    server: Server,
 }
 
 impl Control {
@@ -28,6 +30,7 @@ impl Control {
             connection: Mutex::new(Some(lease.connect(Database::Sessions)?)),
             is_held: lease.held_flag(),
             databases: lease.databases(),
+            server: lease.server.clone(),
         }))
     }
 
@@ -45,7 +48,8 @@ impl Control {
     pub(super) fn expire(&self, pattern: &str) {
         self.ask(|connection| {
             let keys = keys_with_ttl(connection, self.databases, pattern)?;
-            expire(connection, &keys)
+            let ttl = self.server.shortest_ttl(connection);
+            expire(connection, &keys, ttl)
         });
     }
 

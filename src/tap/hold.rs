@@ -31,10 +31,14 @@ pub(crate) trait Hold: Send + Sync {
 
     fn closes(&self, connection: u64);
 
+    /// Returns true if the server can send messages on this connection.
+    fn is_listening(&self, connection: u64) -> bool;
+
     /// Returns true if somebody waits for [`catches_up`](Self::catches_up).
     fn is_behind(&self) -> bool;
 
-    /// Everything that had arrived before [`is_behind`](Self::is_behind) returned true is forwarded.
+    /// Everything that had arrived before [`is_behind`](Self::is_behind) returned true is forwarded, with the messages
+    /// that the server had sent by then, and the server has closed the connections that were closed.
     fn catches_up(&self);
 }
 

@@ -43,6 +43,17 @@ impl End {
         }
     }
 
+    /// Reads and drops what is available. Returns true at the end of the stream.
+    pub(super) fn discard(&mut self, scratch: &mut [u8]) -> bool {
+        loop {
+            match self.read(scratch) {
+                Ok(Some(0)) | Err(_) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+            }
+        }
+    }
+
     /// Writes as many bytes as the stream accepts, and returns their number.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
@@ -235,6 +246,11 @@ impl Lane {
     /// Returns the buffer for bytes that the tap itself sends; `None` within a frame.
     pub(super) fn between_frames(&mut self) -> Option<&mut Vec<u8>> {
         self.is_between_frames().then_some(&mut self.unsent)
+    }
+
+    /// Returns the buffer for bytes that come before the frame that is held; `None` if a part of a frame is sent.
+    pub(super) fn before_held(&mut self) -> Option<&mut Vec<u8>> {
+        (self.is_between_frames() || self.is_holding()).then_some(&mut self.unsent)
     }
 
     pub(super) fn is_between_frames(&self) -> bool {

@@ -154,6 +154,24 @@ impl Protocol {
         self.waiting.is_empty() && self.channels.is_empty() && !self.is_monitor && !self.is_replica
     }
 
+    /// Returns true if a PING gets its reply at once, and nobody else sees it.
+    pub(super) fn can_be_asked(&self) -> bool {
+        let is_plain = self.transaction.is_none() && self.replies == Replies::On;
+        self.waiting.is_empty() && is_plain && !self.is_monitor && !self.is_replica
+    }
+
+    /// The tap sends a PING of its own.
+    pub(super) fn ask(&mut self) {
+        let fate = Fate { after: After::Drop, ..Fate::default() };
+        let (record, number, hidden) = (None, 0, Hidden::Nothing);
+        self.expect(Waiting { record, number, hidden, effect: Effect::Asked, fate: Some(fate) });
+    }
+
+    /// Returns true if the reply that is due is that to [`ask`](Self::ask).
+    pub(super) fn is_asked(&self) -> bool {
+        self.waiting.front().is_some_and(|waiting| matches!(waiting.effect, Effect::Asked))
+    }
+
     /// Returns true if a rule applies to a reply that is pending.
     pub(super) fn has_fates(&self) -> bool {
         self.fates > 0

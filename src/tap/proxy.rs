@@ -41,7 +41,7 @@ pub(super) struct Proxy {
     listeners: Vec<Listener>,
     server: Address,
     connections: Vec<Option<Connection>>,
-    /// For the slots that have no connection.
+    /// For the slots that have no connection, connections to the server that their clients have left.
     spare: Vec<Option<Spare>>,
     accepted: u64,
     shared: Arc<Shared>,
@@ -97,14 +97,14 @@ impl Proxy {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; READ_BYTES];
         let mut runnable: Vec<usize> = Vec::new();
-        let (mut accept_again, mut is_woken) = (false, false);
+        let (mut accept_again, mut is_woken, mut has_asked) = (false, false, false);
         while !self.shared.is_stopping.load(Ordering::Acquire) {
             // Before the poll, so that the poll sees everything that had arrived before.
             let is_behind = self.shared.hold.as_ref().is_some_and(|hold| hold.is_behind());
             let held = self.connections.iter().enumerate();
             let held = held.filter_map(|(slot, connection)| Some((slot, connection.as_ref()?.held_until()?)));
             let next_held = held.min_by_key(|(_, until)| *until);
-            let timeout = match (runnable.is_empty() && !is_behind, accept_again, next_held) {
+            let timeout = match (runnable.is_empty() && (!is_behind || has_asked), accept_again, next_held) {
                 (false, ..) => Some(Duration::ZERO),
                 (true, true, _) => Some(ACCEPT_AGAIN),
                 // Add a millisecond: poll's clock is coarser, and must not wake too early.
@@ -173,11 +173,36 @@ impl Proxy {
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
             if runnable.is_empty() {
                 is_woken = false;
-                if is_behind && let Some(hold) = &self.shared.hold {
-                    hold.catches_up();
+                if is_behind && let Some(hold) = self.shared.hold.clone() {
+                    if !std::mem::replace(&mut has_asked, true) {
+                        runnable.extend(self.ask(&*hold));
+                    }
+                    if runnable.is_empty() && !self.is_behind() {
+                        has_asked = false;
+                        hold.catches_up();
+                    }
                 }
             }
         }
+    }
+
+    /// Asks the server for its messages. Returns the slots of the connections that it is asked on.
+    fn ask(&mut self, hold: &dyn Hold) -> Vec<usize> {
+        let mut asked = Vec::new();
+        for (slot, connection) in self.connections.iter_mut().enumerate() {
+            let Some(connection) = connection.as_mut().filter(|known| !known.is_dead) else { continue };
+            if hold.is_listening(connection.protocol.connection) {
+                connection.ask();
+                asked.push(slot);
+            }
+        }
+        asked
+    }
+
+    /// Returns true if the server still has to answer [`ask`](Self::ask), or to close a connection.
+    fn is_behind(&self) -> bool {
+        self.connections.iter().flatten().any(Connection::is_behind)
+            || self.spare.iter().flatten().any(|spare| spare.is_closing)
     }
 
     /// Drives one connection. Returns true if it has more to do at once.
@@ -186,8 +211,9 @@ impl Proxy {
         let driven = match &self.shared.hold {
             Some(hold) if !hold.is_open() => Err(Closed::Socket),
             Some(hold) if hold.is_dead() => {
-                if !connection.is_dead {
-                    connection.die();
+                let was_dead = connection.is_dead;
+                connection.die(scratch);
+                if !was_dead {
                     hold.closes(connection.protocol.connection);
                 }
                 Ok(false)
@@ -240,8 +266,10 @@ impl Proxy {
                 hold.closes(connection.protocol.connection);
             }
             self.shared.has_changed();
-            if self.shared.hold.is_some() && connection.can_be_spare() {
-                self.spare[slot] = Spare::reset(connection.server);
+            if self.shared.hold.is_some() {
+                let reset = connection.can_be_spare();
+                self.spare[slot] =
+                    if reset { Spare::reset(connection.server) } else { Spare::close(connection.server) };
             }
         }
     }

@@ -13,7 +13,6 @@ use redis::{Connection, RedisResult, cmd};
 
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
-use crate::provider::Server;
 use crate::redis_io::{knows, milliseconds, now, select_each};
 use crate::report;
 use crate::sync::{lock, poll_until};
@@ -145,7 +144,7 @@ fn age_with(
     let mut age = cmd("EVAL");
     age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
     age.arg(u8::from(has_expiretime)).arg(u8::from(has_field_ttls));
-    age.arg(grace_milliseconds(&lease.server)).arg(databases.len()).arg(databases);
+    age.arg(lease.server.shortest_ttl(redis)).arg(databases.len()).arg(databases);
     // A set that is named twice must age once.
     let sets: BTreeMap<_, _> = sets.iter().map(|(database, key, unit)| ((database, key), unit)).collect();
     for ((database, key), unit) in sets {
@@ -195,11 +194,4 @@ fn move_clock(lease: &Lease, redis: &mut Connection, time: Duration) -> RedisRes
 #[cfg(not(unix))]
 fn move_clock(_: &Lease, _: &mut Connection, _: Duration) -> RedisResult<Option<Duration>> {
     Ok(None)
-}
-
-/// The TTL that keys which have run out get. Redis before 7.2 reads the clock twice, when it sets a TTL and when it
-/// checks it, and deletes a key that expires in between without the event `expired`.
-fn grace_milliseconds(server: &Server) -> u32 {
-    // Every Valkey is newer than Redis 7.2.
-    if server.is_at_least(7, 2) { 1 } else { 10 }
 }

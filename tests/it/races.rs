@@ -1,6 +1,7 @@
 //! Explorations run every order of the clients' steps.
 
 mod bugs;
+mod forwarded;
 mod process;
 mod reduction;
 mod steps;
@@ -15,7 +16,7 @@ use redis::{Commands, Connection, RedisResult};
 use rstest::rstest;
 use serde_json::json;
 use transient_fixtures::races::{self, Client, Explored};
-use transient_fixtures::{Provider, TestRequest, clean_redis, test_request};
+use transient_fixtures::{TestRequest, clean_redis, test_request};
 
 use crate::child::Child;
 use crate::golden::golden;
@@ -23,11 +24,6 @@ use crate::panics::panic_of;
 
 fn connect(client: &Client) -> RedisResult<Connection> {
     redis::Client::open(client.redis_url())?.get_connection()
-}
-
-/// Whether a message can arrive after later replies: the container engine forwards each connection by itself.
-fn messages_can_be_late(test_request: &TestRequest) -> bool {
-    test_request.server().provider() == Provider::Container
 }
 
 /// Sends this number of commands.

@@ -39,4 +39,6 @@ pub(super) enum Effect {
     Subscribe(Box<[u8]>, usize),
     Monitor,
     Reset,
+    /// The tap itself has asked, to get everything that the server sent before.
+    Asked,
 }

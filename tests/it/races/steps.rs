@@ -9,7 +9,7 @@ use rstest::rstest;
 use transient_fixtures::races::{self, Client};
 use transient_fixtures::{Provider, TestRequest, clean_redis, get_redis, test_request};
 
-use super::{commands, connect, failure, messages_can_be_late};
+use super::{commands, connect, failure};
 use crate::golden::golden;
 
 #[rstest]
@@ -47,9 +47,6 @@ fn unknown_scripts_are_loaded(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn a_blocked_client_is_woken_or_times_out(test_request: TestRequest) {
-    if messages_can_be_late(&test_request) {
-        return;
-    }
     let worker = |timeout: f64| {
         move |client: &Client| -> RedisResult<Option<(String, String)>> { connect(client)?.blpop("mail", timeout) }
     };
@@ -126,9 +123,6 @@ fn a_dead_client_leaves_its_data(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn a_dead_client_gets_nothing(test_request: TestRequest) {
-    if messages_can_be_late(&test_request) {
-        return;
-    }
     let work = |client: &Client| -> RedisResult<()> {
         let (mut redis, mut listener) = (connect(client)?, connect(client)?);
         let mut messages = listener.as_pubsub();
@@ -165,7 +159,7 @@ fn publish_events(redis: &mut Connection, classes: &str) {
 #[clean_redis]
 fn expired_keys_are_published(test_request: TestRequest) {
     // A shared server is not configured.
-    if test_request.server().provider() == Provider::Running || messages_can_be_late(&test_request) {
+    if test_request.server().provider() == Provider::Running {
         return;
     }
     let mut redis = get_redis(&test_request).unwrap();

@@ -9,7 +9,6 @@ use rstest::rstest;
 use transient_fixtures::races::Client;
 use transient_fixtures::{TestRequest, clean_redis, test_request};
 
-use super::super::messages_can_be_late;
 use super::{Database, Form, connect, explore, finds_the_race, finds_the_race_and_the_half_fix, nx};
 
 /// Fills the cache only if the version is still the one that was read before the database.
@@ -356,9 +355,6 @@ fn watch_after_get(test_request: TestRequest) {
 #[rstest]
 #[clean_redis]
 fn invalidation_published_before_the_write(test_request: TestRequest) {
-    if messages_can_be_late(&test_request) {
-        return;
-    }
     let (database, cached) = (Database::default(), Database::default());
     finds_the_race(|form| {
         let (reader, cache, writer) = (database.clone(), cached.clone(), database.clone());
@@ -438,9 +434,6 @@ fn own_cache_filled_after_its_invalidation(test_request: TestRequest) {
         thread.join().expect("the listener")
     }
 
-    if messages_can_be_late(&test_request) {
-        return;
-    }
     let cache = Cache::default();
     finds_the_race(|form| {
         let own = cache.clone();
