@@ -132,6 +132,16 @@ const HOUSE: [&[&str]; 15] = [
     &["error", "report"],
 ];
 
+/// In the order of CONTRIBUTING.md.
+#[test]
+fn the_order_of_the_modules_is_documented() {
+    let page = read("CONTRIBUTING.md");
+    let order = page.split("checks:\n\n").nth(1).expect("the order").split("\n\n").next().expect("its end");
+    let rows = order.split('→').map(|row| row.split(',').map(|name| name.trim().to_owned()).collect());
+    let documented: Vec<Vec<_>> = rows.collect();
+    assert_eq!(documented, HOUSE[1..]);
+}
+
 /// `use crate::…` and `crate::…` in the code of a module's files.
 fn imports(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).expect("read");
