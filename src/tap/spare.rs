@@ -1,6 +1,6 @@
 //! A connection to the server that is reset, and kept for the next client of an exploration.
 //!
-//! Connecting takes longer than most commands, and every schedule of an exploration connects anew.
+//! Connecting takes longer than most commands, and most clients of an exploration connect again in each schedule.
 
 use super::lane::End;
 
