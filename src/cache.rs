@@ -37,7 +37,7 @@ const NAME: &str = "transient-fixtures";
 pub(crate) const OWNED: &str = "transient-fixtures-";
 
 /// The version of the files below it. Increase it whenever one of them changes its name, its contents or its meaning.
-const LAYOUT: &str = "v1";
+pub(crate) const LAYOUT: &str = "v1";
 
 /// Returns `XDG_CACHE_HOME`/transient-fixtures or the platform's equivalent. For a user without a home directory, it is
 /// in the temporary directory, with the user's id in its name.
@@ -91,7 +91,7 @@ pub(crate) fn file_name(text: &str) -> String {
 /// Returns an error if it can't be created, or is something else, such as a link or another user's directory.
 #[cfg(unix)]
 pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
     match fs::symlink_metadata(directory) {
         Ok(_) => {}
@@ -101,10 +101,10 @@ pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     if !found.is_dir() {
         return Err(io::Error::other("not a directory, or a link to one"));
     }
-    if user().is_some_and(|user| user != found.uid()) {
+    if !is_users(&found) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
     }
-    if found.mode() & 0o077 != 0 {
+    if found.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
@@ -138,12 +138,7 @@ fn user() -> Option<u32> {
 
 /// Returns whether this is a directory of this user, and not a link to one.
 pub(crate) fn is_own_directory(path: &Path) -> bool {
-    let Ok(found) = fs::symlink_metadata(path) else { return false };
-    #[cfg(unix)]
-    let is_own = user().is_none_or(|user| user == std::os::unix::fs::MetadataExt::uid(&found));
-    #[cfg(not(unix))]
-    let is_own = true;
-    found.is_dir() && is_own
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && is_users(&found))
 }
 
 /// Returns the temporary directory as an absolute path, since a test may change the working directory. An empty
@@ -186,9 +181,14 @@ pub(crate) fn is_own_file(path: &Path) -> bool {
 }
 
 /// Returns whether it is an ordinary file of this user.
-#[cfg(unix)]
 pub(crate) fn is_own(file: &Metadata) -> bool {
-    file.is_file() && user().is_none_or(|user| user == std::os::unix::fs::MetadataExt::uid(file))
+    file.is_file() && is_users(file)
+}
+
+/// Whether it belongs to this user.
+#[cfg(unix)]
+fn is_users(found: &Metadata) -> bool {
+    user().is_none_or(|user| user == std::os::unix::fs::MetadataExt::uid(found))
 }
 
 #[cfg(unix)]
@@ -197,8 +197,8 @@ fn has_hard_links(file: &Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_own(file: &Metadata) -> bool {
-    file.is_file()
+fn is_users(_: &Metadata) -> bool {
+    true
 }
 
 #[cfg(not(unix))]

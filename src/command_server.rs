@@ -10,18 +10,7 @@ use crate::lease::acquire::acquire;
 use crate::lease::{Ending, Lease};
 use crate::provider::{Server, select};
 use crate::report;
-use crate::settings::{ForCommand, Provider, Settings};
-
-/// Which server a command gets.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
-    /// The provider. `None` for the first one that starts a server.
-    pub provider: Option<Provider>,
-    /// The number of the database that the command uses. `None` for 0, or the session database of a running server.
-    pub database: Option<u32>,
-    /// Whether the command is told the password of its server. Otherwise the server has none.
-    pub password: bool,
-}
+use crate::settings::{Provider, ServerOptions, Settings};
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
 ///
@@ -30,7 +19,7 @@ pub struct ServerOptions {
 /// Returns why it has no server, and what to do, which is empty where the reason says so. The outer error is one of the
 /// settings.
 pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error> {
-    let settings = Settings::load_for_command(ForCommand { provider: Some(provider), password: true, database: 0 })?;
+    let settings = Settings::load_for_command(ServerOptions::of(Some(provider)))?;
     Ok(select::diagnose(provider, &settings).map_err(|unavailable| [unavailable.why, unavailable.remedy]))
 }
 
@@ -40,13 +29,29 @@ pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error
 ///
 /// Returns the errors of [`Settings::load`].
 pub fn running_settings() -> Result<Settings, Error> {
-    Settings::load_for_command(ForCommand { provider: Some(Provider::Running), password: true, database: 0 })
+    Settings::load_for_command(ServerOptions::of(Some(Provider::Running)))
 }
 
-/// Returns the only provider that tests use by these settings, or `None` if they use the first one that has a server.
-#[must_use]
-pub fn provider_of(settings: &Settings) -> Option<Provider> {
-    settings.provider()
+/// Returns the providers that tests try, in order, and those that a command tries.
+///
+/// # Errors
+///
+/// Returns the errors of [`Settings::load`].
+pub fn providers() -> Result<[Vec<Provider>; 2], Error> {
+    let command = Settings::load_for_command(ServerOptions::of(None))?;
+    Ok([select::providers(&Settings::load()?), select::providers(&command)])
+}
+
+/// Starts the command. On Linux it is killed if this process is. Call it on the main thread.
+///
+/// # Errors
+///
+/// Returns an error if it can't be started.
+pub fn start_command(command: &mut Command) -> io::Result<Child> {
+    #[cfg(unix)]
+    return crate::provider::start_command(command);
+    #[cfg(not(unix))]
+    command.spawn()
 }
 
 /// A server that a command has for itself until this is ended, or the process ends.
@@ -65,14 +70,12 @@ impl CommandServer {
     /// Returns the errors of [`TestRequest::try_clean`](crate::TestRequest::try_clean), and one that
     /// [`is_refused`](Error::is_refused) for a database of a running server that is not a test database.
     pub fn start(command: &str, options: &ServerOptions) -> Result<Self, Error> {
-        let ServerOptions { provider, database, password } = *options;
-        let command_needs = ForCommand { provider, password, database: database.unwrap_or_default() };
-        let settings = Settings::load_for_command(command_needs)?;
+        let settings = Settings::load_for_command(*options)?;
         // The lease of a test borrows the settings of the process, and this process has one command.
         let lease = acquire(Box::leak(Box::new(settings)), command, true)?;
         let [sessions, jobs] = lease.databases();
         let is_running = lease.server.provider() == Provider::Running;
-        let database = database.unwrap_or(if is_running { sessions } else { 0 });
+        let database = options.database.unwrap_or(if is_running { sessions } else { 0 });
         if is_running && ![sessions, jobs].contains(&database) {
             let report = report::command::not_a_test_database(&lease.server, database, sessions, jobs);
             return Err(Error::new(Kind::Refused, report));
@@ -129,18 +132,6 @@ impl CommandServer {
     #[must_use]
     pub fn test_databases(&self) -> [u32; 2] {
         self.lease.databases()
-    }
-
-    /// Starts the command. On Linux it is killed if this process is. Call it on the main thread.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it can't be started.
-    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        #[cfg(unix)]
-        return crate::provider::start_command(command);
-        #[cfg(not(unix))]
-        command.spawn()
     }
 
     /// Ends the server, or the turn on a running one. With `TRANSIENT_KEEP`, the server of a command that has failed

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache;
+use crate::report::kept as report;
 
 /// A directory of this crate.
 #[derive(Debug)]
@@ -24,14 +25,15 @@ pub struct Kept {
 #[must_use]
 pub fn list() -> Vec<Kept> {
     let cache = cache::directory();
+    let layout = cache.join(cache::LAYOUT);
     let kinds = [
-        ("download", "the downloaded server"),
-        ("running", "locks and notes about running servers"),
-        ("v1/runs", "findings that the processes of a test run share"),
-        ("v1/servers", "addresses of started servers"),
-        ("v1/containers", "addresses of started containers"),
+        (cache.join("download"), report::DOWNLOAD),
+        (cache.join("running"), report::RUNNING),
+        (layout.join("runs"), report::RUNS),
+        (layout.join("servers"), report::SERVERS),
+        (layout.join("containers"), report::CONTAINERS),
     ];
-    let mut found: Vec<_> = kinds.iter().filter_map(|(name, what)| in_cache(&cache.join(name), what)).collect();
+    let mut found: Vec<_> = kinds.iter().filter_map(|(path, what)| in_cache(path, what)).collect();
     found.extend(temporary_directories());
     found
 }
@@ -74,42 +76,43 @@ fn try_lock(path: &Path, locks: &mut Vec<File>) -> bool {
 /// Directories of servers and taps. They are only left if the supervisor was killed too, by a power cut for example.
 fn temporary_directories() -> Vec<Kept> {
     let entries = fs::read_dir(cache::temporary_directory()).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(cache::OWNED)?.split_once('-'));
-        owner.is_some_and(|(process, _)| process.parse::<u32>().is_ok()) && cache::is_own_directory(&entry.path())
-    });
-    ours.map(|entry| {
-        let path = entry.path();
-        let is_used = is_used(&path);
+    let paths = entries.map(|entry| entry.path());
+    let ours = paths.filter_map(|path| Some((owner(&path)?, path)).filter(|(_, path)| cache::is_own_directory(path)));
+    ours.map(|(owner, path)| {
+        let is_used = is_used(&path, owner);
         let files = if is_used { Vec::new() } else { vec![path.clone()] };
         let bytes = files.iter().map(|file| size(file)).sum();
         let in_use = usize::from(is_used);
-        Kept { in_use, bytes, ..Kept::new(&path, "files of a started server", files) }
+        Kept { in_use, bytes, ..Kept::new(&path, report::STARTED, files) }
     })
     .collect()
 }
 
-/// Whether a server answers there, or the process that the directory is named after runs.
+/// The id of the process that has made a directory, by its name.
+fn owner(directory: &Path) -> Option<u32> {
+    let name = directory.file_name()?.to_str()?;
+    let (process, _) = name.strip_prefix(cache::OWNED)?.split_once('-')?;
+    process.parse().ok()
+}
+
+/// Whether a server answers there, or the process that has made the directory runs.
 #[cfg(unix)]
-fn is_used(directory: &Path) -> bool {
-    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let owner = name.strip_prefix(cache::OWNED).and_then(|rest| rest.split('-').next()).unwrap_or_default();
+fn is_used(directory: &Path, owner: u32) -> bool {
     let sockets = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut sockets = sockets.filter(|path| path.extension().is_some_and(|extension| extension == "sock"));
     sockets.any(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok()) || runs(owner)
 }
 
 #[cfg(unix)]
-fn runs(process: &str) -> bool {
+fn runs(process: u32) -> bool {
     let mut shell = std::process::Command::new("/bin/sh");
-    shell.args(["-c", "kill -0 \"$0\"", process]).stderr(std::process::Stdio::null());
+    shell.args(["-c", "kill -0 \"$0\"", &process.to_string()]).stderr(std::process::Stdio::null());
     // If in doubt, it does.
     shell.status().map_or(true, |status| status.success())
 }
 
 #[cfg(not(unix))]
-fn is_used(_: &Path) -> bool {
+fn is_used(_: &Path, _: u32) -> bool {
     true
 }
 

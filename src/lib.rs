@@ -230,8 +230,10 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
-    pub use crate::command_server::{CommandServer, ServerOptions, diagnose, provider_of, running_settings};
+    pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
+    pub use crate::provider::select::ORDER as PROVIDERS;
+    pub use crate::settings::ServerOptions;
 }
 
 /// Compiles the code of the README.

@@ -21,7 +21,7 @@ use std::{env, fmt};
 
 use once_cell::sync::OnceCell;
 
-pub(crate) use command::ForCommand;
+pub use command::ServerOptions;
 use files::Files;
 use known::{
     ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
@@ -82,7 +82,7 @@ pub struct Settings {
     notes: Vec<String>,
     checked: Checked,
     /// What differs if a command has the server, and not a test.
-    command: Option<ForCommand>,
+    command: Option<ServerOptions>,
 }
 
 /// The typed values, parsed once.
@@ -153,7 +153,7 @@ impl Settings {
         Self::read(Some(path.as_ref().to_path_buf()), None)
     }
 
-    fn read(file: Option<PathBuf>, command: Option<ForCommand>) -> Result<Self, Error> {
+    fn read(file: Option<PathBuf>, command: Option<ServerOptions>) -> Result<Self, Error> {
         let mut files = Files::default();
         if let Some(path) = &file {
             // Reading reports a missing file.

@@ -1,8 +1,8 @@
 //! The costs of transient-fixtures. Each figure is measured in alternation with a peer or a lower bound. `cargo bench`
 //! prints the table, and `cargo bench -- jobs travel` some of its rows. redis-server and redis-cli must be on PATH.
 
-#[path = "figures/exec.rs"]
-mod exec;
+#[path = "figures/cargo_transient.rs"]
+mod cargo_transient;
 #[path = "figures/jobs.rs"]
 mod jobs;
 #[path = "figures/left_keys.rs"]
@@ -65,8 +65,8 @@ fn main() {
         ("races_connecting", races::races_connecting),
         ("races_keeping", races::races_keeping),
         ("races_frontrun", races::races_frontrun),
-        ("exec", exec::exec),
-        ("show", exec::show),
+        ("exec", cargo_transient::exec),
+        ("show", cargo_transient::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

@@ -10,8 +10,8 @@ use crate::variables::Variable;
 const ABOUT: &str = "\
 Runs any command with a real Redis of its own. Nothing in your code changes.
 
-The server comes from this machine: redis-server or valkey-server on PATH, else
-a container, else a Valkey that is downloaded once. It ends with the command.";
+The server is redis-server or valkey-server on PATH, else a container, else a
+Valkey that is downloaded once. It ends with the command.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,16 +48,16 @@ pub(crate) enum Subcommand {
 }
 
 const UP: &str = "\
-Starts a server, prints how to connect to it, and ends it at Ctrl-C. It is
-empty, and nothing of it stays.";
+Starts a server, prints how to connect to it, and ends it at Ctrl-C. It starts
+empty, and its data is deleted at the end.";
 
 const SHOW: &str = "\
 Shows the keys of a database of a running server by prefix: type, TTL, memory,
-and the beginning of the value. It only reads, in small steps that keep nobody
-waiting.
+and the beginning of the value. It only reads, in small steps that do not block
+the server.
 
-Of a large database it shows what a moment's look has found. --json lists all
-keys, one a line.";
+Of a large database it shows the keys that a scan of a moment finds. --json
+lists all keys, one per line.";
 
 const URL: &str = "\
 The server
@@ -69,19 +69,19 @@ pub(crate) struct Show {
     #[arg(long, value_name = "N")]
     pub(crate) database: Option<u32>,
 
-    /// Only keys that match, such as 'cart:*'
+    /// Shows only keys that match, such as 'cart:*'
     #[arg(long = "match", value_name = "GLOB")]
     pub(crate) pattern: Option<String>,
 
-    /// Looks again every second, until Ctrl-C
+    /// Refreshes every second until Ctrl-C
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
 
-    /// Prints every key as a line of JSON
+    /// Prints each key as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// About how many keys are shown, at least three of each prefix
+    /// About how many keys to show; at least three of each prefix
     #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "json")]
     pub(crate) limit: usize,
 
@@ -93,15 +93,15 @@ const FLUSH: &str = "\
 Empties the two test databases (14 and 15) of the running server: the one that
 TRANSIENT_REDIS_URL names, else the one at 127.0.0.1:6379.
 
-It waits for a test that uses them. Keys that no test has left are refused, and
-then nothing is changed; TRANSIENT_ADOPT=1 lets them go. All other databases
+It waits for a test that uses them. It refuses to delete keys that no test has
+left, and then changes nothing; TRANSIENT_ADOPT=1 allows it. All other databases
 stay as they are.";
 
 const DOCTOR: &str = "\
 Tries every provider of servers, and explains what works and what to do.
 
-It starts a server with each, and ends it at once; a server that runs already is
-only asked. The exit code is 0 if `exec` can get a server.";
+It starts a server with each, and ends it at once. A server that is already
+running is only queried. The exit code is 0 if `exec` can get a server.";
 
 const CLEAN: &str = "\
 Shows and removes what this program and the crate transient-fixtures keep on
@@ -115,10 +115,12 @@ next run downloads the server again if it needs it.";
 const EXEC: &str = "\
 Runs a command with a server of its own.
 
-The command finds the server's address in environment variables. Its input,
-output and exit code are left alone: 128 + N after signal N, 125 if there is no
-server, 126 and 127 if the command can't be started. Signals are passed on. The
-server ends with the command, however it ends.";
+The command finds the server's address in environment variables. Its input and
+output are left alone. Signals are passed on to it. The server ends with it,
+however it ends.
+
+The exit code is that of the command, or 128 + N if signal N has ended it. It is
+125 if there is no server, and 126 or 127 if the command can't be started.";
 
 const EXEC_EXAMPLES: &str = "\
 Examples:
@@ -130,8 +132,8 @@ Examples:
   cargo transient exec -- sh -c 'redis-cli -u \"$REDIS_URL\"'
       A shell reads the variables.
 
-As the runner of cargo, every test binary of a suite has a server of its own,
-and with cargo nextest every test. In .cargo/config.toml:
+As cargo's runner, it gives a server of its own to each test binary of a suite,
+and with cargo-nextest to each test. In .cargo/config.toml:
   [target.'cfg(all())']
   runner = [\"cargo-transient\", \"exec\", \"--\"]";
 
@@ -146,7 +148,7 @@ const DATABASE: &str = "\
 The database in the URL
 [default: 0, or the session database of a running server]
 
-The command can use all others as well.";
+On a server of its own, the command can use all others as well.";
 
 const PROVIDER: &str = "\
 Where the server comes from

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use transient_fixtures::__cargo_transient::{CommandServer, ServerOptions};
 
 use crate::arguments::Exec;
-use crate::{Failure, program};
+use crate::variables::Variable;
+use crate::{Failure, program, signals};
 
 /// The exit code if there is no server, as in `env` and `timeout`.
 const NO_SERVER: u8 = 125;
@@ -17,24 +18,17 @@ pub(crate) fn run(arguments: &Exec) -> Result<ExitCode, Failure> {
     if only_lists_tests(&arguments.command) {
         return Err(program::replace_this_process(&arguments.command));
     }
-    #[cfg(unix)]
-    let signals = crate::signals::catch();
+    let signals = signals::catch();
     let options = ServerOptions {
         provider: arguments.server.provider(),
         database: arguments.server.database,
-        password: arguments.variables.iter().any(crate::variables::Variable::has_password),
+        password: arguments.variables.iter().any(Variable::has_password),
     };
     let name = format!("cargo transient exec: {}", arguments.command[0].display());
     let server = CommandServer::start(&name, &options).map_err(|error| no_server(&error))?;
     let values = arguments.variables.iter().map(|variable| Ok((&variable.name, variable.value(&server)?)));
     let values = values.collect::<Result<Vec<_>, String>>().map_err(|error| no_server(&error))?;
-    let code = program::run(
-        &arguments.command,
-        values,
-        &server,
-        #[cfg(unix)]
-        &signals,
-    )?;
+    let code = program::run(&arguments.command, values, &signals)?;
     server.end(code != 0);
     Ok(ExitCode::from(code))
 }

@@ -9,7 +9,7 @@ use crate::{Failure, output, report};
 
 /// Takes a turn on the running server, as a test does, which empties its test databases or refuses to.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
-    let options = ServerOptions { provider: Some(Provider::Running), database: None, password: true };
+    let options = ServerOptions::of(Some(Provider::Running));
     let server = CommandServer::start("cargo transient flush", &options).map_err(|error| Failure::of(&error))?;
     let flushed = report::flushed(server.server(), server.test_databases());
     server.end(false);

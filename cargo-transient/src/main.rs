@@ -1,10 +1,10 @@
 //! `cargo transient`: a real Redis for any command.
 //!
 //! - `arguments`: the command line;
-//! - `exec`: a command with a server of its own; `variables`: how it is told; `program`: its process; `signals`:
-//!   passed on to it;
+//! - `exec`: a command with a server of its own; `variables`: how the command learns the address; `program`: its
+//!   process; `signals`: are passed on to it;
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
-//! - `doctor`, `clean`: what works on this machine, and what is kept there;
+//! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
@@ -17,6 +17,9 @@ mod program;
 mod report;
 mod show;
 #[cfg(unix)]
+mod signals;
+#[cfg(not(unix))]
+#[path = "signals/unsupported.rs"]
 mod signals;
 mod up;
 mod variables;

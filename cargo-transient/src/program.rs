@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::{Command, ExitStatus};
 
-use transient_fixtures::__cargo_transient::CommandServer;
+use transient_fixtures::__cargo_transient::start_command;
 
+use crate::signals::Signals;
 use crate::{Failure, report};
 
 /// The exit codes of a shell if a command is not there, or can't be executed.
@@ -20,15 +21,11 @@ const NOT_EXECUTABLE: u8 = 126;
 pub(crate) fn run<'name>(
     command: &[OsString],
     variables: impl IntoIterator<Item = (&'name String, String)>,
-    server: &CommandServer,
-    #[cfg(unix)] signals: &crate::signals::Signals,
+    signals: &Signals,
 ) -> Result<u8, Failure> {
     let mut process = Command::new(&command[0]);
     process.args(&command[1..]).envs(variables);
-    #[cfg(unix)]
-    let status = signals.pass_to(|| server.spawn(&mut process));
-    #[cfg(not(unix))]
-    let status = server.spawn(&mut process).and_then(|mut child| child.wait());
+    let status = signals.pass_to(|| start_command(&mut process));
     status.map(code).map_err(|error| not_started(&command[0], &error))
 }
 

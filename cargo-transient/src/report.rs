@@ -39,30 +39,34 @@ pub(crate) fn not_shown(database: u32, cause: &dyn Display) -> String {
 
 pub(crate) const NO_PREFIX: &str = "(without a prefix)";
 
-pub(crate) fn database(address: &str, database: u32, all: u64, seen: usize, is_whole: bool) -> String {
-    let seen = if is_whole && u64::try_from(seen).is_ok_and(|seen| seen == all) {
-        String::new()
-    } else if is_whole {
-        format!(", of which {seen} match")
-    } else {
-        format!(". A look at {} found these; --json lists all", keys(seen))
+/// `found` keys were scanned, or match if there is a pattern: all of them if `is_whole`.
+pub(crate) fn database(
+    address: &str,
+    database: u32,
+    all: u64,
+    found: usize,
+    is_whole: bool,
+    has_pattern: bool,
+) -> String {
+    let found = match (has_pattern, is_whole) {
+        (false, true) => String::new(),
+        (false, false) => format!(", of which {found} were scanned; --json lists all"),
+        (true, true) => format!(", of which {found} match"),
+        (true, false) => format!(", of which at least {found} match; --json lists all that do"),
     };
-    format!(
-        "{address}, database {database}: {}{seen}",
-        if all == 1 { "1 key".to_owned() } else { format!("{all} keys") }
-    )
+    format!("{address}, database {database}: {}{found}", keys(all))
 }
 
 pub(crate) fn prefix(prefix: &str, count: usize, is_whole: bool) -> String {
     let least = if is_whole { "" } else { "at least " };
-    format!("{prefix}  {least}{}", keys(count))
+    format!("{prefix}  {least}{}", keys(u64::try_from(count).unwrap_or(u64::MAX)))
 }
 
 pub(crate) fn more(count: usize) -> String {
     format!("\n  … and {count} more")
 }
 
-fn keys(count: usize) -> String {
+fn keys(count: u64) -> String {
     if count == 1 { "1 key".to_owned() } else { format!("{count} keys") }
 }
 
@@ -88,11 +92,16 @@ pub(crate) fn diagnosis(provider: Provider, outcome: &Result<String, [String; 2]
 }
 
 pub(crate) fn verdict(tests: Option<Provider>, command: Option<Provider>) -> String {
-    let who = |provider: Option<Provider>| match provider {
-        Some(provider) => format!("the provider {provider}"),
-        None => "nothing that works: follow a hint above".to_owned(),
+    let none = |who| format!("No provider works for {who}. Follow a hint above.");
+    let tests = match tests {
+        Some(provider) => format!("Tests with transient-fixtures use the provider {provider}."),
+        None => none("tests with transient-fixtures"),
     };
-    format!("\nTests with transient-fixtures use {}.\ncargo transient exec uses {}.", who(tests), who(command))
+    let command = match command {
+        Some(provider) => format!("cargo transient exec uses the provider {provider}."),
+        None => none("cargo transient exec"),
+    };
+    format!("\n{tests}\n{command}")
 }
 
 // What is kept
@@ -165,9 +174,13 @@ mod tests {
             up(&"Redis 7.0.15 at 127.0.0.1:41023 (process)", "redis://default:secret@127.0.0.1:41023/0"),
             flushed(&"Redis 7.0.15 at 127.0.0.1:6379 (running)", [14, 15]),
             not_shown(14, &"Connection refused (os error 111)"),
-            database("127.0.0.1:6379", 14, 1, 1, true),
-            database("127.0.0.1:6379", 14, 30, 2, true),
-            database("127.0.0.1:6379", 14, 1_000_000, 120_000, false),
+            database("127.0.0.1:6379", 14, 1, 1, true, false),
+            // The others have expired.
+            database("127.0.0.1:6379", 14, 30, 2, true, false),
+            database("127.0.0.1:6379", 14, 30, 2, true, true),
+            database("127.0.0.1:6379", 14, 1_000_000, 120_000, false, false),
+            database("127.0.0.1:6379", 14, 1_000_000, 40, false, true),
+            NO_PREFIX.to_owned(),
             prefix("cart:", 2, true),
             prefix("cart:", 60_000, false),
             more(1),

@@ -17,9 +17,6 @@ use crate::{Failure, output, report};
 /// A server on this machine answers in a fraction of a millisecond.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the first screen may collect keys. It is also to be read, and printed, within 300 ms.
-const COLLECTED_WITHIN: Duration = Duration::from_millis(150);
-
 /// How often `--watch` looks again.
 const EVERY: Duration = Duration::from_secs(1);
 

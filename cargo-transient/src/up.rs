@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use transient_fixtures::__cargo_transient::{CommandServer, ServerOptions};
 
 use crate::arguments::Up;
-use crate::{Failure, output, report};
+use crate::{Failure, output, report, signals};
 
 /// Starts a server, prints how to connect to it, and ends it when a signal arrives.
 pub(crate) fn run(arguments: &Up) -> Result<ExitCode, Failure> {
-    #[cfg(unix)]
-    let signals = crate::signals::catch();
+    let signals = signals::catch();
     let options = ServerOptions {
         provider: arguments.server.provider(),
         database: arguments.server.database,
@@ -18,12 +17,7 @@ pub(crate) fn run(arguments: &Up) -> Result<ExitCode, Failure> {
     };
     let server = CommandServer::start("cargo transient up", &options).map_err(|error| Failure::of(&error))?;
     output::print(&report::up(server.server(), server.url()));
-    #[cfg(unix)]
     signals.wait();
-    #[cfg(not(unix))]
-    loop {
-        std::thread::park();
-    }
     server.end(false);
     Ok(ExitCode::SUCCESS)
 }

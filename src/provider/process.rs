@@ -24,8 +24,8 @@ use crate::sync::poll_until;
 /// The timeout from exec to the first answer. A healthy server takes about 7 ms.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often a new server is asked whether it answers. (A socket timeout would be rounded up to the kernel's ticks, 4
-/// ms and more.)
+/// How often a new server is asked whether it answers. The kernel would round a socket timeout up to its ticks of 4 ms
+/// or more.
 const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Another process may take a free port before the server does. Then another port is tried.

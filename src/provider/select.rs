@@ -22,7 +22,8 @@ const LEFT_FOR_DOWNLOAD: Duration = Duration::from_secs(6);
 /// A start always gets this much: a healthy server takes a few milliseconds.
 const LEFT_FOR_START: Duration = Duration::from_secs(2);
 
-const ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Container, Provider::Download];
+/// All providers, in the order in which they are tried.
+pub const ORDER: [Provider; 4] = [Provider::Running, Provider::Process, Provider::Container, Provider::Download];
 
 /// A provider without a server.
 #[derive(Clone, Debug)]
@@ -108,16 +109,20 @@ impl Source {
     }
 }
 
-/// Selects a provider. `unavailable` has the first ones, which were ruled out already.
-fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
-    let providers = match settings.provider() {
+/// Returns the providers that are tried, in order.
+pub(crate) fn providers(settings: &Settings) -> Vec<Provider> {
+    match settings.provider() {
         Some(one) => vec![one],
         None if settings.is_for_command() => ORDER.into_iter().filter(|one| *one != Provider::Running).collect(),
         None => ORDER.to_vec(),
-    };
+    }
+}
+
+/// Selects a provider. `unavailable` has the first ones, which were ruled out already.
+fn select(settings: &Settings, mut unavailable: Vec<Unavailable>) -> Selected {
     let deadline = Instant::now() + SELECT_TIMEOUT;
     let mut cache = NoServerCache::load(settings)?;
-    for provider in providers.into_iter().skip(unavailable.len()) {
+    for provider in providers(settings).into_iter().skip(unavailable.len()) {
         if matches!(provider, Provider::Container | Provider::Download) {
             // These providers are slow to fail: the other processes of this run wait for the result.
             cache.wait_for_other_processes()?;

@@ -41,7 +41,7 @@ impl Clients {
 
     /// Closes all connections, and waits until the clients have ended. Returns the first that has not.
     pub(super) fn end(&mut self) -> Option<usize> {
-        let running = self.coordinator.end(|| self.taps.iter().for_each(Tap::wake), ENDS_WITHIN);
+        let running = self.coordinator.end(|| self.wake(), ENDS_WITHIN);
         for index in running.iter().rev() {
             self.threads.swap_remove(*index).abandon();
         }

@@ -135,9 +135,9 @@ impl ClientState {
     }
 
     fn progress(&self) -> Progress {
-        let is_unanswered = self.connections.iter().any(|(number, connection)| {
-            !self.blocked.contains_key(number) && connection.waiting.iter().any(Option::is_some)
-        });
+        let mut connections = self.connections.iter();
+        let is_unanswered = connections
+            .any(|(number, connection)| !self.blocked.contains_key(number) && !connection.waiting.is_empty());
         match self.activity {
             _ if self.is_dead => Progress::Stopped,
             Activity::Runs => Progress::Runs,

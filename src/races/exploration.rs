@@ -280,8 +280,8 @@ impl<'a> Exploration<'a> {
         self
     }
 
-    /// Ends a client where it stands, as if its process was killed. It gets no further step, and the server sees its
-    /// connections closed. Its own code sees nothing until the check has run.
+    /// Ends a client where it stands, as if its process had been killed. It gets no further step, and the server sees
+    /// its connections closed. Its own code sees nothing until the check has run.
     ///
     /// ```
     /// use redis::Commands;
@@ -327,11 +327,11 @@ impl<'a> Exploration<'a> {
         self
     }
 
-    /// Leaves out schedules that take another client more often than this while the last one could go on.
+    /// Leaves out schedules that switch more often than this to another client while the last one could go on.
     ///
-    /// Most bugs need one or two such preemptions. With this bound,
-    /// [`only_redis_is_shared`](Self::only_redis_is_shared) leaves no orders out: the one that stands for an order can
-    /// have more preemptions.
+    /// Most bugs need one or two such preemptions. Together with this bound,
+    /// [`only_redis_is_shared`](Self::only_redis_is_shared) has no effect: the order that would be run in place of
+    /// others can have more preemptions than they have.
     ///
     /// ```
     /// use transient_fixtures::{TestRequest, races};

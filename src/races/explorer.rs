@@ -7,7 +7,7 @@ use super::clients::{Clients, ENDS_WITHIN};
 use super::control_connection::ControlConnection;
 use super::coordinator::{End, Step};
 use super::exploration::{Check, Exploration, Seed};
-use super::json::FailedSchedule;
+use super::failed_schedule::FailedSchedule;
 use super::outcomes::{Explored, Outcome, Outcomes};
 use super::plan::{Plan, SCHEDULES, WITHIN};
 use super::replay;
@@ -26,11 +26,11 @@ const SHRINKS_WITHIN: Duration = Duration::from_secs(3);
 const PROGRESS_AFTER: Duration = Duration::from_secs(10);
 
 /// A schedule that failed.
-struct Failure {
+pub(super) struct Failure {
     /// Its number, if the whole space was being explored.
-    number: Option<usize>,
-    message: String,
-    steps: Vec<Step>,
+    pub(super) number: Option<usize>,
+    pub(super) message: String,
+    pub(super) steps: Vec<Step>,
     labels: Vec<String>,
     switches: usize,
 }
@@ -57,11 +57,11 @@ struct Explorer<'a> {
 
 /// The numbers of an exploration.
 #[derive(Default)]
-struct Counts {
-    schedules: usize,
+pub(super) struct Counts {
+    pub(super) schedules: usize,
     abandoned: usize,
-    is_complete: bool,
-    failed: usize,
+    pub(super) is_complete: bool,
+    pub(super) failed: usize,
 }
 
 impl<'a> Exploration<'a> {
@@ -95,19 +95,9 @@ impl<'a> Exploration<'a> {
         }
         let rows: Vec<_> = failure.steps.iter().map(row).collect();
         let diagram = report::races::diagram(&columns, &rows);
-        let Counts { schedules, failed, is_complete, .. } = counts;
-        let place = report::races::place(failure.number, schedules, is_complete, failed);
+        let place = report::races::place(failure.number, counts.schedules, counts.is_complete, counts.failed);
         let replay = replay::written(&failure.labels);
-        let file = FailedSchedule {
-            failure: &failure.message,
-            number: failure.number,
-            schedules,
-            failed,
-            is_complete,
-            clients: &columns,
-            steps: &failure.steps,
-            replay: &replay,
-        };
+        let file = FailedSchedule { failure: &failure, counts: &counts, clients: &columns, replay: &replay };
         let file = file.write(&self.test_request.lease.test);
         Err(report::races::failed(&place, &failure.message, &diagram, &replay, file.as_deref()))
     }

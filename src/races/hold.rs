@@ -100,7 +100,7 @@ impl Hold for ClientHold {
         let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
         let closed = client.connections.remove(&connection);
-        if closed.is_some_and(|closed| closed.waiting.iter().any(Option::is_some)) {
+        if closed.is_some_and(|closed| !closed.waiting.is_empty()) {
             self.coordinator.changed.notify_one();
         }
         if client.blocked.remove(&connection).is_some() {

@@ -20,6 +20,7 @@ mod download;
 mod failure;
 mod faults;
 mod jobs;
+mod kept;
 mod lease;
 mod lint;
 mod process;

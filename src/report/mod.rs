@@ -27,6 +27,7 @@ pub(crate) mod faults;
 mod golden;
 #[cfg(feature = "jobs")]
 pub(crate) mod jobs;
+pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod lint;
 pub(crate) mod process;
@@ -161,7 +162,7 @@ pub(crate) const REMEDY_NO_WHOLE_CLOCK: &str =
 
 /// For each provider: its name, why it has no server, and what to do, which is empty where the reason says so.
 pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>) -> String {
-    let mut text = "found no Redis server for the tests. Tried these providers:".to_owned();
+    let mut text = "found no Redis server. Tried these providers:".to_owned();
     for [provider, why, remedy] in unavailable {
         let why = why.replace('\n', "\n             ");
         text += &format!("\n  {provider:<10} {why}");
@@ -169,7 +170,7 @@ pub(crate) fn no_server<'a>(unavailable: impl IntoIterator<Item = [&'a str; 3]>)
             text += &format!("\n             -> {remedy}");
         }
     }
-    text + "\nFollow one of these hints, then run the tests again"
+    text + "\nFollow one of these hints, then try again"
 }
 
 pub(crate) fn found_before(report: &str) -> String {

@@ -113,7 +113,7 @@ pub(crate) fn rule_refused(error: &dyn Display) -> String {
     format!("a rule could not change the data of the server, so its fault is missing: {error}")
 }
 
-/// Within [`rule_refused`].
+/// The error in [`rule_refused`].
 pub(crate) const NOT_EXPIRED: &str = "a key with a TTL of 1 ms did not expire within 5 s";
 
 pub(crate) fn restarts_shared() -> String {

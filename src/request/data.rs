@@ -89,9 +89,9 @@ impl TestRequest {
     /// TTLs start again at their value at the capture. Pending stream entries stay with their consumers, whose idle
     /// times start at zero.
     ///
-    /// Up to 5,000 elements (a key, or an element of a list, set, hash, sorted set or stream) of together 4 MiB are
-    /// restored atomically, in one MULTI. More are restored key by key while the server serves other clients, which can
-    /// see a part only of keys of more than 1,000 elements or 4 MiB.
+    /// Up to 5,000 elements (keys, and elements of lists, sets, hashes, sorted sets and streams) of up to 4 MiB in
+    /// total are restored atomically, in one MULTI. More are restored key by key, while the server serves other
+    /// clients. These can see a key half restored only if it has more than 1,000 elements or 4 MiB.
     ///
     /// If the server rejects a command, for example an unknown one, nothing has changed. If a command fails on
     /// execution, which can happen with a file that was written by hand, both databases are emptied.

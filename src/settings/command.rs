@@ -4,19 +4,25 @@ use super::known::{PROVIDER, URL};
 use super::{Origin, Provider, Settings, Values, locate};
 use crate::error::Error;
 
-/// What a command needs of its server.
-#[derive(Clone, Copy)]
-pub(crate) struct ForCommand {
-    /// `None` for the first provider that starts servers.
-    pub(crate) provider: Option<Provider>,
-    /// Whether the command can send a password.
-    pub(crate) password: bool,
-    /// The database that it uses.
-    pub(crate) database: u32,
+/// Which server a command gets.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// The provider. `None` for the first one that starts a server.
+    pub provider: Option<Provider>,
+    /// The number of the database that the command uses. `None` for 0, or the session database of a running server.
+    pub database: Option<u32>,
+    /// Whether the command is told the password of its server. Otherwise the server has none.
+    pub password: bool,
 }
 
-impl ForCommand {
-    /// Leaves only the settings of the provider that the command needs, since a test's can contradict them.
+impl ServerOptions {
+    /// Returns those of a command that needs nothing else of its server.
+    #[must_use]
+    pub fn of(provider: Option<Provider>) -> Self {
+        Self { provider, database: None, password: true }
+    }
+
+    /// Leaves only the settings of the provider of the command, since a test's can contradict them.
     pub(super) fn choose_provider(self, values: &mut Values) {
         let is_running = |values: &Values| values.get(PROVIDER.key).is_some_and(|(provider, _)| provider == "running");
         if self.provider != Some(Provider::Running) {
@@ -36,8 +42,8 @@ impl Settings {
     /// # Errors
     ///
     /// Returns the errors of [`Settings::load`].
-    pub(crate) fn load_for_command(command: ForCommand) -> Result<Self, Error> {
-        Self::read(locate::test_ini()?, Some(command))
+    pub(crate) fn load_for_command(options: ServerOptions) -> Result<Self, Error> {
+        Self::read(locate::test_ini()?, Some(options))
     }
 
     /// Whether a command has the server, and not a test.
@@ -48,6 +54,6 @@ impl Settings {
     /// The highest database that a started server needs.
     pub(crate) fn highest_database(&self) -> u32 {
         let [sessions, jobs] = self.databases().numbers();
-        sessions.max(jobs).max(self.command.map_or(0, |command| command.database))
+        sessions.max(jobs).max(self.command.and_then(|command| command.database).unwrap_or_default())
     }
 }

@@ -153,11 +153,11 @@ impl<'a> Writer<'a> {
         key: &RedisBytes,
         items: impl Iterator<Item = [&'b [u8]; N]>,
     ) {
+        let size = |item: &[&[u8]; N]| item.iter().map(|part| part.len()).sum::<usize>();
         let mut items = items.peekable();
         while let Some(first) = items.next() {
             let mut arguments = vec![command, key.as_slice()];
             arguments.extend(first);
-            let size = |item: &[&[u8]; N]| item.iter().map(|part| part.len()).sum::<usize>();
             let (mut count, mut bytes) = (1, size(&first));
             while let Some(item) =
                 items.next_if(|item| count < ADDED_AT_ONCE && bytes + size(item) <= BYTES_ADDED_AT_ONCE)

@@ -92,7 +92,7 @@ impl Protocol {
             client: client.as_deref(),
             is_resp3,
             is_boundary: is_boundary(&name, self.transaction.is_some()),
-            is_first: self.waiting.is_empty(),
+            is_first: !self.is_waiting(),
         };
         let Some((before, after, fault)) = rules.judge(&judged) else { return Verdict::Forward };
         let mut fate = Fate { after, fault: Some(fault), ..Fate::default() };
@@ -151,7 +151,7 @@ impl Protocol {
 
     /// Returns true if the server sends nothing until it gets the next command.
     pub(super) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.channels.is_empty() && !self.is_monitor && !self.is_replica
+        !self.is_waiting() && self.channels.is_empty() && !self.is_monitor && !self.is_replica
     }
 
     /// Returns true if a PING gets its reply at once, and nobody else sees it.
@@ -265,7 +265,7 @@ impl Protocol {
         };
         // In a pipelined transaction MULTI begins the round trip, but EXEC is counted.
         let multi = self.transaction.filter(|_| &*name == "EXEC").and_then(|(multi, _)| log.commands.get(multi));
-        let begins_round_trip = self.waiting.is_empty() || multi.is_some_and(|multi| multi.begins_round_trip);
+        let begins_round_trip = !self.is_waiting() || multi.is_some_and(|multi| multi.begins_round_trip);
         let (index, at) = (log.commands.len(), self.now());
         if name.as_ref() == "MULTI" && self.transaction.is_none() {
             self.transaction = Some((index, before));

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use redis::{Commands, InfoDict};
+use redis::Commands;
 use rstest::rstest;
 use tempfile::TempDir;
 use transient_fixtures::redis;
@@ -83,12 +83,6 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// The name of the server's file in `running`.
-fn run_id(server: &OwnServer) -> String {
-    let info: InfoDict = redis::cmd("INFO").arg("server").query(&mut server.connection(0)).expect("INFO");
-    info.get("run_id").expect("a run_id")
-}
-
 /// Tests take turns by these files: without them, a test does not run.
 #[rstest]
 fn a_lock_that_is_no_file_of_ours_is_refused(
@@ -98,7 +92,7 @@ fn a_lock_that_is_no_file_of_ours_is_refused(
     let (server, cache) = (OwnServer::start(), OpenCache::new());
     let child = || cache.child("ownership::leaves_keys").env("TRANSIENT_REDIS_URL", server.url());
     cache.run(child()).assert_passed();
-    let lock = cache.root().join("running").join(format!("{}{extension}", run_id(&server)));
+    let lock = cache.root().join("running").join(format!("{}{extension}", server.run_id()));
     fs::remove_file(&lock).expect("a lock");
     let nothing = cache.directory.path().join("nothing");
     match kind {
@@ -124,7 +118,7 @@ fn a_link_in_place_of_a_note_is_replaced_and_permits_nothing() {
     let child = || cache.child("ownership::leaves_keys").env("TRANSIENT_REDIS_URL", server.url());
     cache.run(child()).assert_passed();
     let running = cache.root().join("running");
-    let notes = [14, 15].map(|database| running.join(format!("{}.{database}.open", run_id(&server))));
+    let notes = [14, 15].map(|database| running.join(format!("{}.{database}.open", server.run_id())));
     let address = files(&running).into_iter().find(|file| file.extension().is_some_and(|end| end == "address"));
     let address = address.expect("the file of the address");
     for file in notes.iter().chain([&address]) {
@@ -197,5 +191,5 @@ fn a_user_without_a_home_has_a_private_cache_in_the_temporary_directory() {
     let cache = temporary.path().join(format!("transient-fixtures-cache-{USER}"));
     let found = cache.symlink_metadata().expect("the cache directory");
     assert_eq!((found.uid(), found.mode() & 0o777), (USER, 0o700));
-    assert!(cache.join("running").join(run_id(&server)).is_file());
+    assert!(cache.join("running").join(server.run_id()).is_file());
 }

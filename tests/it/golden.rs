@@ -1,7 +1,7 @@
 //! Recognises a report in an output without quoting it, so that its wording can change.
 
 /// The texts of `src/report/golden`, by the names of the report files.
-pub(crate) const GOLDEN: [(&str, &str); 18] = [
+pub(crate) const GOLDEN: [(&str, &str); 19] = [
     ("command", include_str!("../../src/report/golden/command.txt")),
     ("container", include_str!("../../src/report/golden/container.txt")),
     ("data", include_str!("../../src/report/golden/data.txt")),
@@ -9,6 +9,7 @@ pub(crate) const GOLDEN: [(&str, &str); 18] = [
     ("failure", include_str!("../../src/report/golden/failure.txt")),
     ("faults", include_str!("../../src/report/golden/faults.txt")),
     ("jobs", include_str!("../../src/report/golden/jobs.txt")),
+    ("kept", include_str!("../../src/report/golden/kept.txt")),
     ("lease", include_str!("../../src/report/golden/lease.txt")),
     ("lint", include_str!("../../src/report/golden/lint.txt")),
     ("process", include_str!("../../src/report/golden/process.txt")),

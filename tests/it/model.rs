@@ -317,7 +317,7 @@ fn no_key_of_an_application_is_ever_lost() {
 /// The server that was there before counts as gone, and its notes are removed. They could not be told from those of a
 /// server that has restarted.
 #[test]
-fn a_server_in_between_makes_a_killed_run_s_keys_foreign() {
+fn another_server_in_between_makes_keys_of_a_killed_run_foreign() {
     let (directory, cache) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
     let (address, servers) = (directory.path().join("redis.sock"), [OwnServer::start(), OwnServer::start()]);
     let at = |server: usize| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use tempfile::TempDir;
-use transient_fixtures::redis::{Client, Connection, RedisResult, cmd};
+use transient_fixtures::redis::{Client, Connection, InfoDict, RedisResult, cmd};
 
 pub(crate) struct OwnServer {
     child: Child,
@@ -101,6 +101,11 @@ impl OwnServer {
 
     fn try_connection(&self, database: u32) -> RedisResult<Connection> {
         Client::open(format!("{}/{database}", self.url()))?.get_connection_with_timeout(Duration::from_secs(5))
+    }
+
+    pub(crate) fn run_id(&self) -> String {
+        let info: InfoDict = cmd("INFO").arg("server").query(&mut self.connection(0)).expect("INFO");
+        info.get("run_id").expect("a run_id")
     }
 
     /// Ends the server. Its directory stays.

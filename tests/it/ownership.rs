@@ -280,8 +280,7 @@ fn a_stale_clone_touches_nothing() {
 #[test]
 fn an_upgrade_loses_nothing() {
     let (server, cache) = (OwnServer::start(), cache());
-    let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
-    let run_id: String = info.get("run_id").expect("run_id");
+    let run_id = server.run_id();
     let running = cache.path().join("transient-fixtures/running");
     fs::create_dir_all(&running).expect("mkdir");
     for database in [14, 15] {
@@ -339,8 +338,7 @@ fn a_marker_is_newer_than_a_note() {
     let (server, ours, other) = (OwnServer::start(), cache(), cache());
     run("leaves_keys", &server, ours.path()).assert_passed();
     // Like a killed run leaves it.
-    let info: redis::InfoDict = redis::cmd("INFO").query(&mut server.connection(0)).expect("INFO");
-    let run_id: String = info.get("run_id").expect("run_id");
+    let run_id = server.run_id();
     for database in [14, 15] {
         let note = ours.path().join(format!("transient-fixtures/running/{run_id}.{database}.open"));
         fs::write(note, "").expect("write");

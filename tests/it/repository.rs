@@ -132,6 +132,16 @@ const HOUSE: [&[&str]; 15] = [
     &["error", "report"],
 ];
 
+/// In the order of CONTRIBUTING.md.
+#[test]
+fn the_order_of_the_modules_is_documented() {
+    let page = read("CONTRIBUTING.md");
+    let order = page.split("checks:\n\n").nth(1).expect("the order").split("\n\n").next().expect("its end");
+    let rows = order.split('→').map(|row| row.split(',').map(|name| name.trim().to_owned()).collect());
+    let documented: Vec<Vec<_>> = rows.collect();
+    assert_eq!(documented, HOUSE[1..]);
+}
+
 /// `use crate::…` and `crate::…` in the code of a module's files.
 fn imports(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).expect("read");
@@ -248,9 +258,10 @@ fn only_leases_and_providers_open_connections() {
         let text = fs::read_to_string(&path).expect("read");
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let mut opens = vec!["get_connection", "get_multiplexed", "Client::open", ".client()", "jobs_client()"];
-        // A tap connects for the client, which has the lease's URL. Its tests are clients of a proxy. `kept.rs` asks
-        // whether a process listens, and sends nothing.
-        if !["tap/stream.rs", "tap/proxy/tests.rs", "kept.rs"].contains(&place.as_str()) {
+        // A tap connects for the client, which has the lease's URL. Its tests connect to a proxy or to themselves.
+        // `kept.rs` asks whether a process listens, and sends nothing.
+        let connect = ["tap/stream.rs", "tap/proxy/tests.rs", "tap/spare/tests.rs", "kept.rs"];
+        if !connect.contains(&place.as_str()) {
             opens.extend(["TcpStream::connect", "UnixStream::connect"]);
         }
         for opens in opens {

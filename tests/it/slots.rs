@@ -145,8 +145,7 @@ fn a_forged_slot_leads_nowhere() {
     for database in [2, 14] {
         server.connection(database).set::<_, _, ()>("cart:1", "production").expect("SET");
     }
-    let info: InfoDict = redis::cmd("INFO").arg("server").query(&mut server.connection(0)).expect("INFO");
-    let run_id: String = info.get("run_id").expect("a run_id");
+    let run_id = server.run_id();
     let script = format!(
         r#""$@" || exit
         for slot in '{directory}'/*; do

@@ -57,12 +57,11 @@ fn listed(name: &str, format: impl JobFormat, queue: &str, mut read: impl FnMut(
     let test_request = TestRequest::clean();
     let jobs = test_request.jobs_with_format(format);
     for number in 0..JOBS {
-        // A job of apalis is named after its queue, and has one argument.
-        let job = if name == "apalis" { Job::new(queue) } else { Job::new("shop.send_mail").with_queue(queue) };
-        let job = if name == "apalis" {
-            job.with_args([("asa@example.com", number)])
-        } else {
-            job.with_args(("asa@example.com", number))
+        let arguments = ("asa@example.com", number);
+        let job = match name {
+            // It names a job after its queue, and gives it one argument.
+            "apalis" => Job::new(queue).with_args([arguments]),
+            _ => Job::new("shop.send_mail").with_queue(queue).with_args(arguments),
         };
         jobs.enqueue(job).expect("enqueue");
     }

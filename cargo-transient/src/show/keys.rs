@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use transient_fixtures::redis::{Cmd, Connection, FromRedisValue, RedisResult, Value, cmd, pipe};
 
-use super::COLLECTED_WITHIN;
+/// How long the first screen may collect keys. It is also to be read, and printed, within 300 ms.
+const COLLECTED_WITHIN: Duration = Duration::from_millis(150);
 
 /// How many keys one command scans. A server takes less than a millisecond for it.
 const STEP: u32 = 500;
 
 /// How much of a value is read: characters of a string, or elements.
-const READ: i64 = 200;
-const ELEMENTS: i64 = 10;
+const READ: usize = 200;
+const ELEMENTS: usize = 10;
 
 /// The fewest keys that are shown of a prefix, if there are more of them than fit.
 const FEWEST: usize = 3;
@@ -25,8 +26,8 @@ pub(super) struct Key {
     pub(super) ttl: Option<Duration>,
     /// With what the server needs beside it. `None` if the server does not tell.
     pub(super) bytes: Option<u64>,
-    /// The number of characters of a string, or of elements.
-    pub(super) length: u64,
+    /// The number of characters of a string, or of elements. `None` for the types of modules, which have no value here.
+    pub(super) length: Option<u64>,
     /// The beginning of the value.
     pub(super) value: Vec<Vec<u8>>,
 }
@@ -40,9 +41,10 @@ pub(super) struct Group {
 pub(super) struct Screen {
     /// How many keys the database has.
     pub(super) all: u64,
-    /// How many of them were looked at, all of them if `is_whole`.
-    pub(super) seen: usize,
+    /// How many of them were found, all of them if `is_whole`. With a pattern, they match it.
+    pub(super) found: usize,
     pub(super) is_whole: bool,
+    pub(super) has_pattern: bool,
     pub(super) groups: BTreeMap<Vec<u8>, Group>,
 }
 
@@ -81,17 +83,17 @@ impl Screen {
             Ok(start.elapsed() < COLLECTED_WITHIN)
         })?;
         let share = (limit / by_prefix.len().max(1)).max(FEWEST);
-        let (mut groups, mut seen) = (BTreeMap::new(), 0);
+        let (mut groups, mut found) = (BTreeMap::new(), 0);
         for (prefix, mut keys) in by_prefix {
             keys.sort_unstable();
             // SCAN can return a key twice.
             keys.dedup();
             let count = keys.len();
-            seen += count;
+            found += count;
             keys.truncate(share);
             groups.insert(prefix, Group { count, shown: read(connection, keys)? });
         }
-        Ok(Self { all, seen, is_whole, groups })
+        Ok(Self { all, found, is_whole, has_pattern: pattern.is_some(), groups })
     }
 }
 
@@ -120,32 +122,33 @@ pub(super) fn read(connection: &mut Connection, names: Vec<Vec<u8>>) -> RedisRes
             ttl: of(facts[1].as_ref()).and_then(|ttl: i64| u64::try_from(ttl).ok()).map(Duration::from_millis),
             bytes: of(facts[2].as_ref()),
             name,
-            length: 0,
+            length: None,
             value: Vec::new(),
         })
         .filter(|key| key.kind != "none")
         .collect();
-    let values = ask(connection, keys.iter().flat_map(|key| questions(&key.kind, &key.name)))?;
-    for (key, values) in keys.iter_mut().zip(values.chunks_exact(2)) {
-        key.length = of(values[0].as_ref()).unwrap_or_default();
+    let known = keys.iter_mut().filter_map(|key| Some((questions(&key.kind, &key.name)?, key)));
+    let (questions, known): (Vec<_>, Vec<_>) = known.unzip();
+    let values = ask(connection, questions.into_iter().flatten())?;
+    for (key, values) in known.into_iter().zip(values.chunks_exact(2)) {
+        key.length = of(values[0].as_ref());
         key.value = elements(values[1].as_ref());
     }
     Ok(keys)
 }
 
-/// The length of a value, and its beginning.
-fn questions(kind: &str, name: &[u8]) -> [Cmd; 2] {
+/// The commands for the length of a value, and its beginning. `None` for the types of modules.
+fn questions(kind: &str, name: &[u8]) -> Option<[Cmd; 2]> {
     let one = |command: &str| cmd(command).arg(name).take();
-    match kind {
+    Some(match kind {
         "string" => [one("STRLEN"), one("GETRANGE").arg(0).arg(READ - 1).take()],
         "list" => [one("LLEN"), one("LRANGE").arg(0).arg(ELEMENTS - 1).take()],
         "set" => [one("SCARD"), one("SRANDMEMBER").arg(ELEMENTS).take()],
         "zset" => [one("ZCARD"), one("ZRANGE").arg(0).arg(ELEMENTS / 2 - 1).arg("WITHSCORES").take()],
         "hash" => [one("HLEN"), one("HSCAN").arg(0).arg("COUNT").arg(ELEMENTS).take()],
         "stream" => [one("XLEN"), one("XRANGE").arg("-").arg("+").arg("COUNT").arg(ELEMENTS / 5).take()],
-        // A module's. It has neither.
-        _ => [one("EXISTS"), one("EXISTS")],
-    }
+        _ => return None,
+    })
 }
 
 /// Asks in one round trip. A reply can be an error: the key has another type by now.
@@ -191,6 +194,6 @@ fn elements(reply: Option<&Value>) -> Vec<Vec<u8>> {
         Some(value) => flatten(value, &mut found),
         None => {}
     }
-    found.truncate(usize::try_from(ELEMENTS).unwrap_or(usize::MAX));
+    found.truncate(ELEMENTS);
     found
 }

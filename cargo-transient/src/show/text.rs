@@ -12,7 +12,7 @@ const VALUE: usize = 60;
 
 /// The whole table.
 pub(super) fn screen(address: &str, database: u32, screen: &Screen) -> String {
-    let mut text = report::database(address, database, screen.all, screen.seen, screen.is_whole);
+    let mut text = report::database(address, database, screen.all, screen.found, screen.is_whole, screen.has_pattern);
     for (prefix, group) in &screen.groups {
         let prefix = if prefix.is_empty() { report::NO_PREFIX.to_owned() } else { visible(prefix, NAME) };
         text += &format!("\n\n{}", report::prefix(&prefix, group.count, screen.is_whole));
@@ -42,7 +42,10 @@ fn value(key: &Key) -> String {
         _ => pieces.join(", "),
     };
     let cut = cut(&joined, VALUE);
-    if key.kind == "string" { cut } else { format!("({}) {cut}", key.length) }
+    match key.length {
+        Some(length) if key.kind != "string" => format!("({length}) {cut}"),
+        _ => cut,
+    }
 }
 
 /// Text that can't harm a terminal, at most so long.
@@ -90,7 +93,7 @@ pub(super) fn json(database: u32, key: &Key) -> String {
         string(&key.kind),
         number(key.ttl.map(|ttl| ttl.as_millis())),
         number(key.bytes.map(u128::from)),
-        key.length,
+        number(key.length.map(u128::from)),
         value.join(","),
     )
 }
@@ -119,12 +122,21 @@ fn string(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, field, visible};
+    use super::{duration, field, json, value, visible};
+    use crate::show::keys::Key;
 
     #[test]
     fn text_is_safe_and_short() {
         assert_eq!(visible(b"a\x1b[2J\xff\n", 40), "a\\u{1b}[2J\\xff\\n");
         assert_eq!(visible("åäö".repeat(20).as_bytes(), 5), "åäöå…");
+    }
+
+    #[test]
+    fn a_modules_value_is_unknown() {
+        let (name, kind) = (b"v".to_vec(), "vectorset".to_owned());
+        let key = Key { name, kind, ttl: None, bytes: Some(1), length: None, value: Vec::new() };
+        assert_eq!(value(&key), "");
+        assert!(json(14, &key).ends_with(r#""length":null,"value":[]}"#), "{}", json(14, &key));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Nothing is left behind, whatever ends the program.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -60,11 +60,7 @@ fn ends_with(arguments: &[&str], end: impl FnOnce(u32)) -> Option<i32> {
     let mut program = Program::new(arguments.iter().chain(&WAITS));
     let mut child = program.command.stdout(Stdio::piped()).spawn().expect("start");
     let mut line = String::new();
-    let mut output = child.stdout.take().expect("its output");
-    let mut byte = [0];
-    while output.read(&mut byte).expect("read") == 1 && byte != *b"\n" {
-        line.push(char::from(byte[0]));
-    }
+    BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("read");
     let command = Path::new("/proc").join(line.trim()).join("cmdline");
     let runs = || fs::read(&command).ok().filter(|line| line.starts_with(b"/bin/sleep"));
     end(child.id());

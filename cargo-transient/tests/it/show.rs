@@ -34,6 +34,14 @@ fn keys_are_shown_by_prefix() {
     assert_eq!(words.last().expect("a line")[..], [":7"]);
 }
 
+/// The first line says how many keys match the pattern, even if all do, and without one it does not.
+#[test]
+fn the_keys_that_match_are_counted() {
+    let ended = with_a_running_server(&format!("{FILL}; '{PROGRAM}' show --match '*'; '{PROGRAM}' show"));
+    let heads: Vec<_> = ended.stdout.lines().filter(|line| line.contains("database 14")).collect();
+    assert_eq!(heads.iter().map(|head| head.matches(" 7 ").count()).collect::<Vec<_>>(), [2, 1], "{ended:?}");
+}
+
 #[test]
 fn json_has_a_line_for_each_key() {
     let ended = with_a_running_server(&format!(

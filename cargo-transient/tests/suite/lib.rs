@@ -1,7 +1,8 @@
-//! The code under test: a counter in Redis, with a client of a few lines.
+//! The code under test: a counter in Redis, with a client of a few lines. And what its tests do.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::sync::Mutex;
 
 pub struct Counter(BufReader<TcpStream>);
 
@@ -25,5 +26,16 @@ impl Counter {
         let mut reply = String::new();
         self.0.read_line(&mut reply).expect("receive");
         reply.trim_end().to_owned()
+    }
+}
+
+/// Every test counts from 0, and keeps the others away only inside of one process.
+pub fn counts_to_hundred() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    let mut counter = Counter::connect();
+    assert_eq!(counter.ask("FLUSHALL"), "+OK");
+    for number in 1..=100 {
+        assert_eq!(counter.ask("INCR visits"), format!(":{number}"));
     }
 }

@@ -12,7 +12,7 @@ use transient_fixtures::{
 };
 
 use crate::python::Shop;
-use crate::random::{CASES, value};
+use crate::random::{config, value};
 
 fn open(test_request: &TestRequest, more: &Value) -> Shop {
     let version = if module_path!().ends_with("pyramid_1_7") { "1.7" } else { "1.8" };
@@ -337,8 +337,7 @@ fn values_that_are_not_asked_for_stay_as_python_wrote_them(test_request: TestReq
 #[clean_redis]
 fn random_values_pass_through(test_request: TestRequest) {
     let shop = RefCell::new(open(&test_request, &json!({})));
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
-    proptest!(config, |(cart in value(), seen in value())| {
+    proptest!(config(), |(cart in value(), seen in value())| {
         let visitor = test_request.visitor();
         let answer = shop.borrow_mut().post("/set_cart", "", cart.clone());
         visitor.apply_set_cookie(&answer.set_cookie[0]).expect("its cookie");

@@ -4,8 +4,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// How many histories each test tries.
-pub(crate) const CASES: u32 = 30;
+/// How many histories each test tries, without a file of those that fail.
+pub(crate) fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(30) }
+}
 
 /// Any JSON value. Its floats are those that `serde_json` parses exactly without its feature `float_roundtrip`.
 pub(crate) fn value() -> impl Strategy<Value = Value> {

@@ -16,7 +16,7 @@ use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
 use transient_fixtures::{Error, TestRequest, TowerSessions, clean_redis, get_redis, test_request};
 
-use crate::random::{CASES, value};
+use crate::random::{config, value};
 
 /// The application under test.
 async fn shop(test_request: &TestRequest, cookie_name: &'static str) -> Router {
@@ -192,8 +192,7 @@ async fn sessions_have_the_same_ttl_on_both_sides(test_request: TestRequest) -> 
 fn random_values_pass_through(test_request: TestRequest) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let shop = runtime.block_on(shop(&test_request, "id"));
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
-    proptest!(config, |(cart in value(), seen in value())| {
+    proptest!(config(), |(cart in value(), seen in value())| {
         let visitor = test_request.visitor_with_format(TowerSessions::new());
         let (cookie, _) = runtime.block_on(send(&shop, with_json(visitor.request("POST", "/cart"), &cart)));
         visitor.apply_set_cookie(&cookie.expect("a cookie")).expect("its cookie");

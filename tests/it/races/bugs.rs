@@ -1,5 +1,8 @@
 //! Programs with one race each, and the same programs without it. Explorations find each race, and pass the fixed
-//! programs in every order. A half fix is the usual first attempt: it still fails.
+//! programs. A half fix is the usual first attempt: it still fails.
+//!
+//! By default, orders that differ only in neighbouring independent steps are run once. `RACES=all` also runs every
+//! order.
 
 mod caches;
 mod jobs;
@@ -36,15 +39,14 @@ thread_local! {
     static IS_REDUCED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Every order, or one of those that differ only in neighbouring independent steps. Slow machines need longer than the
-/// default.
+/// Prepares an exploration of every order, or of the reduced ones. Slow machines need longer than the default.
 fn explore(test_request: &TestRequest) -> Exploration<'_> {
     let exploration = races::explore(test_request).within(Duration::from_secs(600));
     if IS_REDUCED.get() { exploration.only_redis_is_shared() } else { exploration }
 }
 
-/// Asserts that the exploration finds the race, and that the right form passes in every order. The same with fewer
-/// orders: all that the programs share is in Redis or has a point.
+/// Asserts that the exploration finds the race, and that the right form passes. The orders can be reduced, since all
+/// that the programs share is in Redis or has a point.
 fn finds_the_race(explore: impl Fn(Form) -> Explored) {
     IS_REDUCED.set(true);
     fails(&explore, Form::Wrong);
@@ -58,7 +60,7 @@ fn finds_the_race(explore: impl Fn(Form) -> Explored) {
     }
 }
 
-/// Whether each race is also explored in every order, which takes most of the time.
+/// Whether each race is explored in every order too, which takes most of the time.
 fn are_all_explored() -> bool {
     std::env::var_os("RACES").is_some_and(|value| value == "all")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::coordinator::Step;
+use super::explorer::{Counts, Failure};
 use crate::report;
 use crate::settings::SCHEDULES_DIRECTORY;
 
@@ -14,20 +14,15 @@ const VERSION: u32 = 1;
 
 /// A schedule that failed, and what is known about the others.
 pub(super) struct FailedSchedule<'a> {
-    pub(super) failure: &'a str,
-    /// Its number, if the whole space was being explored.
-    pub(super) number: Option<usize>,
-    pub(super) schedules: usize,
-    pub(super) failed: usize,
-    pub(super) is_complete: bool,
+    pub(super) failure: &'a Failure,
+    pub(super) counts: &'a Counts,
     pub(super) clients: &'a [&'a str],
-    pub(super) steps: &'a [Step],
     pub(super) replay: &'a str,
 }
 
 impl FailedSchedule<'_> {
     fn json(&self) -> Value {
-        let steps = self.steps.iter().map(|step| {
+        let steps = self.failure.steps.iter().map(|step| {
             json!({
                 "client": step.client.map(|client| self.clients[client]),
                 "step": step.line,
@@ -37,11 +32,11 @@ impl FailedSchedule<'_> {
         });
         json!({
             "transient_schedule": VERSION,
-            "failure": self.failure,
-            "schedule": self.number,
-            "schedules": self.schedules,
-            "failed": self.failed,
-            "is_complete": self.is_complete,
+            "failure": self.failure.message,
+            "schedule": self.failure.number,
+            "schedules": self.counts.schedules,
+            "failed": self.counts.failed,
+            "is_complete": self.counts.is_complete,
             "clients": self.clients,
             "steps": steps.collect::<Vec<_>>(),
             "replay": self.replay,

@@ -1,4 +1,4 @@
-//! `cargo transient exec`.
+//! `cargo transient`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,7 @@ pub(crate) fn exec() {
 
 fn one(program: &Path) {
     let ours = || run(Command::new(program).args(["exec", "--", "true"]).env("TRANSIENT_PROVIDER", "process"));
-    let by_hand = || {
-        time(|| {
-            let (_, mut server) = bare(4_000_000);
-            server.0.kill().expect("kill");
-            server.0.wait().expect("reap");
-        })
-    };
+    let by_hand = || time(|| drop(bare(4_000_000)));
     let (ours, floor) = in_turns(60, ours, by_hand);
     row("exec -- true", ours, ("redis-server by hand, exec to PONG, and its end", floor), "1.3");
 }
