@@ -86,11 +86,21 @@ enum Progress {
     SettlesIn(Duration),
 }
 
+/// A command that waits for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// The index of its step.
+    Step(usize),
+    /// It is no step, because it is no boundary or was not held.
+    Free,
+    EarlierSchedule,
+}
+
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) decision: Option<Decision>,
-    /// For each command that waits for its reply: the index of its step, if it has one.
-    pub(super) waiting: VecDeque<Option<usize>>,
+    /// The commands that wait for their replies.
+    pub(super) waiting: VecDeque<Waiting>,
     /// The commands that are queued in its transaction, and their keys.
     pub(super) queued: Vec<String>,
     pub(super) queued_keys: Vec<(u32, Vec<u8>)>,
@@ -102,6 +112,12 @@ pub(super) struct Blocked {
     /// The server's id of the client.
     pub(super) id: u64,
     pub(super) can_time_out: bool,
+}
+
+impl Connection {
+    pub(super) fn waits(&self) -> bool {
+        self.waiting.iter().any(|waiting| *waiting != Waiting::EarlierSchedule)
+    }
 }
 
 #[derive(Default)]
@@ -131,13 +147,13 @@ impl ClientState {
 
     /// Whether a command of this connection waits for its reply.
     fn waits(&self, connection: u64) -> bool {
-        self.connections.get(&connection).is_some_and(|connection| !connection.waiting.is_empty())
+        self.connections.get(&connection).is_some_and(Connection::waits)
     }
 
     fn progress(&self) -> Progress {
         let mut connections = self.connections.iter();
-        let is_unanswered = connections
-            .any(|(number, connection)| !self.blocked.contains_key(number) && !connection.waiting.is_empty());
+        let is_unanswered =
+            connections.any(|(number, connection)| !self.blocked.contains_key(number) && connection.waits());
         match self.activity {
             _ if self.is_dead => Progress::Stopped,
             Activity::Runs => Progress::Runs,
@@ -216,7 +232,7 @@ impl Coordinator {
             // A client can keep its connections for the next schedule.
             let mut connections = std::mem::take(&mut client.connections);
             for connection in connections.values_mut() {
-                connection.waiting.iter_mut().for_each(|step| *step = None);
+                connection.waiting.iter_mut().for_each(|waiting| *waiting = Waiting::EarlierSchedule);
             }
             *client = ClientState { connections, ..ClientState::default() };
             client.stops.push(Stop { number, place: Place::Start });
@@ -284,7 +300,7 @@ impl Coordinator {
         let connection = state.connections.entry(held.connection).or_default();
         connection.decision = Some(decision);
         if decision != Decision::Cut {
-            connection.waiting.push_back(Some(index));
+            connection.waiting.push_back(Waiting::Step(index));
         }
         connection.is_listening |= matches!(&*held.name, "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "MONITOR");
         state.runs();
@@ -330,7 +346,7 @@ impl Coordinator {
                     Place::Command(held) => {
                         let connection = client.connections.entry(held.connection).or_default();
                         connection.decision = Some(Decision::Forward);
-                        connection.waiting.push_back(None);
+                        connection.waiting.push_back(Waiting::Free);
                     }
                     place => {
                         state.steps.push(Step { client: Some(index), line: place.line(), ..Step::default() });

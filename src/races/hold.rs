@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::coordinator::{Activity, Coordinator, Held, LISTENS_AFTER, Place, SETTLES_WITHIN, Stop};
+use super::coordinator::{Activity, Coordinator, Held, LISTENS_AFTER, Place, SETTLES_WITHIN, Stop, Waiting};
 use crate::report;
 use crate::tap::{Arrived, Decision, Hold};
 
@@ -40,7 +40,7 @@ impl Hold for ClientHold {
                 }
                 _ => {}
             }
-            connection.waiting.push_back(None);
+            connection.waiting.push_back(Waiting::Free);
             return false;
         }
         let keys = std::mem::take(&mut connection.queued_keys).into_iter().chain(keys).collect();
@@ -68,7 +68,7 @@ impl Hold for ClientHold {
     fn replies(&self, connection: u64, head: &[u8], size: u64) {
         let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
-        let Some(step) = client.connections.get_mut(&connection).and_then(|known| known.waiting.pop_front()) else {
+        let Some(waiting) = client.connections.get_mut(&connection).and_then(|known| known.waiting.pop_front()) else {
             return;
         };
         if client.blocked.remove(&connection).is_some() {
@@ -81,7 +81,9 @@ impl Hold for ClientHold {
             // It ended before the reply to its last command.
             self.coordinator.changed.notify_one();
         }
-        if let Some(step) = step.and_then(|step| state.steps.get_mut(step)) {
+        if let Waiting::Step(step) = waiting
+            && let Some(step) = state.steps.get_mut(step)
+        {
             step.reply = Some((head.to_vec(), size));
         }
     }
@@ -100,7 +102,7 @@ impl Hold for ClientHold {
         let mut state = self.coordinator.state();
         let client = &mut state.clients[self.client];
         let closed = client.connections.remove(&connection);
-        if closed.is_some_and(|closed| !closed.waiting.is_empty()) {
+        if closed.is_some_and(|closed| closed.waits()) {
             self.coordinator.changed.notify_one();
         }
         if client.blocked.remove(&connection).is_some() {

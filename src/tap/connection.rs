@@ -189,7 +189,7 @@ impl Connection {
         }
     }
 
-    /// Returns true if the server has not answered [`ask`](Self::ask) yet, or not closed the connection of a dead client.
+    /// Returns true if the server has not answered [`ask`](Self::ask) yet, or not closed a dead client's connection.
     pub(super) fn is_behind(&self) -> bool {
         if self.is_dead { !self.replies.is_ended } else { self.protocol.is_asked() }
     }

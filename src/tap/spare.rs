@@ -1,8 +1,8 @@
 //! Connections to the server that an exploration's client has left.
 //!
 //! Connecting takes longer than most commands, and most clients of an exploration connect again in each schedule. So a
-//! connection is reset, and kept for the next client. Where that is not possible, it stays until the server has closed it
-//! too.
+//! connection is reset, and kept for the next client. Where that is not possible, it stays until the server has closed
+//! it too.
 
 use std::net::Shutdown;
 

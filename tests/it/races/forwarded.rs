@@ -1,4 +1,4 @@
-//! Explorations of a server whose connections are forwarded one by one, as container engines do, so that some are slower.
+//! Explorations of a server whose connections are forwarded one by one, as container engines do. Some are slower.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
