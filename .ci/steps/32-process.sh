@@ -11,5 +11,4 @@ run process-nextest "${process[@]}" cargo nextest run --workspace --success-outp
 # The features that are off by default.
 run process-doctests env TRANSIENT_PROVIDER=process cargo test --doc --all-features
 run process-library env TRANSIENT_PROVIDER=process cargo test --lib --all-features
-run process-jobs env TRANSIENT_PROVIDER=process cargo test --all-features --test it -- jobs::
 check_provider process "$logs"/process-*.log
