@@ -3,6 +3,7 @@
 use std::io;
 use std::process::{Child, Command};
 
+use redis::ConnectionAddr;
 use url::Url;
 
 use crate::error::{Error, Kind};
@@ -60,6 +61,7 @@ pub struct CommandServer {
     lease: Lease,
     database: u32,
     url: Url,
+    address: ConnectionAddr,
 }
 
 impl CommandServer {
@@ -89,7 +91,8 @@ impl CommandServer {
             // redis-cli takes an empty name for a user's. The URLs of hosted servers have this one as well.
             let _ = url.set_username("default");
         }
-        Ok(Self { lease, database, url })
+        let address = endpoint.address().clone();
+        Ok(Self { lease, database, url, address })
     }
 
     /// Returns the server.
@@ -114,6 +117,12 @@ impl CommandServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.url.port().unwrap_or(6379)
+    }
+
+    /// Returns where the server listens.
+    #[must_use]
+    pub fn address(&self) -> &ConnectionAddr {
+        &self.address
     }
 
     /// Returns the password, or `None` if the server has none.

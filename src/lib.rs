@@ -233,7 +233,7 @@ pub mod __cargo_transient {
     pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
-    pub use crate::settings::ServerOptions;
+    pub use crate::settings::{Access, ServerOptions};
 }
 
 /// Compiles the code of the README.

@@ -21,7 +21,7 @@ use std::{env, fmt};
 
 use once_cell::sync::OnceCell;
 
-pub use command::ServerOptions;
+pub use command::{Access, ServerOptions};
 use files::Files;
 use known::{
     ALL, COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, IMAGE, KEEP, LINT, LINT_ALLOW, NOT_READ, OFFLINE, OTHER_NAMES,
@@ -246,7 +246,12 @@ impl Settings {
 
     /// Whether each lease on a server started for the tests has its own password (`redis.password`).
     pub(crate) fn passwords(&self) -> bool {
-        self.checked.passwords && self.command.is_none_or(|command| command.password)
+        self.checked.passwords && self.command.is_none_or(|command| command.access == Access::Password)
+    }
+
+    /// Whether a server that this process starts has only a Unix socket.
+    pub(crate) fn only_socket(&self) -> bool {
+        self.command.is_some_and(|command| command.access == Access::Forwarded)
     }
 
     /// Whether downloading a server is allowed.

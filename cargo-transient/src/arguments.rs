@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Subcommand {
     #[command(about = "Runs a command with a server of its own", long_about = EXEC, after_help = EXEC_EXAMPLES)]
     Exec(Exec),
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::publish::namespace::SUBCOMMAND, hide = true)]
+    InNamespace(InNamespace),
     #[command(about = "Starts a server, prints how to connect, and ends it at Ctrl-C", long_about = UP)]
     Up(Up),
     #[command(about = "Shows the keys of a database", long_about = SHOW)]
@@ -129,6 +132,8 @@ Examples:
   cargo transient exec --var REDIS_HOST={host} --var REDIS_PORT={port} -- npm test
       Only these variables are set. Without {url} or {password}, the server
       has no password.
+  cargo transient exec --publish 6379 -- pytest
+      The suite has 127.0.0.1:6379 in its code.
   cargo transient exec -- sh -c 'redis-cli -u \"$REDIS_URL\"'
       A shell reads the variables.
 
@@ -143,6 +148,19 @@ Sets a variable for the command; can be repeated
 
 TEMPLATE is any text with {url}, {host}, {port}, {password} and
 {database} in it; {{ and }} are braces. Without one, it is {url}.";
+
+#[cfg(unix)]
+const PUBLISH: &str = "\
+The port that the command expects Redis at; can be repeated
+
+For commands with a hard-coded address, such as 127.0.0.1:6379. On
+Linux the command has a network of its own, where the server is at
+this port and no other command sees it. There is nothing else in this
+network: no internet, and no other server of this machine. Where the
+system refuses that, the server is at the machine's own port, and
+commands take turns.
+
+No password is needed at this port, unless a TEMPLATE has {password}.";
 
 const DATABASE: &str = "\
 The database in the URL
@@ -170,10 +188,26 @@ pub(crate) struct Exec {
     #[arg(default_values = ["REDIS_URL", "TRANSIENT_REDIS_URL"], hide_default_value = true)]
     pub(crate) variables: Vec<Variable>,
 
+    #[cfg_attr(unix, arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..)))]
+    #[cfg_attr(unix, arg(help = short(PUBLISH), long_help = PUBLISH))]
+    #[cfg_attr(not(unix), arg(skip))]
+    pub(crate) publish: Vec<u16>,
+
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 
     /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What `exec` starts if it publishes ports.
+#[cfg(target_os = "linux")]
+#[derive(Args)]
+pub(crate) struct InNamespace {
+    #[arg(long, value_name = "PORT")]
+    pub(crate) publish: Vec<u16>,
+
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

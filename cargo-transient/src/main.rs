@@ -1,8 +1,8 @@
 //! `cargo transient`: a real Redis for any command.
 //!
 //! - `arguments`: the command line;
-//! - `exec`: a command with a server of its own; `variables`: how the command learns the address; `program`: its
-//!   process; `signals`: are passed on to it;
+//! - `exec`: a command with a server of its own; `variables`: how the command learns the address; `publish`: the
+//!   server at an address that it has hard-coded; `program`: its process; `signals`: are passed on to it;
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `report`: every sentence that this program prints.
@@ -14,6 +14,7 @@ mod exec;
 mod flush;
 mod output;
 mod program;
+mod publish;
 mod report;
 mod show;
 #[cfg(unix)]
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
     }
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Subcommand::InNamespace(arguments) => Err(publish::namespace::run(&arguments)),
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),

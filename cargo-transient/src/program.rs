@@ -2,9 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::process::{Command, ExitStatus};
-
-use transient_fixtures::__cargo_transient::start_command;
+use std::process::{Child, Command, ExitStatus};
 
 use crate::signals::Signals;
 use crate::{Failure, report};
@@ -13,26 +11,28 @@ use crate::{Failure, report};
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
+/// The program and its arguments.
+pub(crate) fn process(command: &[OsString]) -> Command {
+    let mut process = Command::new(&command[0]);
+    process.args(&command[1..]);
+    process
+}
+
 /// Starts the command, waits for it, and returns its exit code.
 ///
 /// # Errors
 ///
 /// Returns an error if it can't be started.
-pub(crate) fn run<'name>(
-    command: &[OsString],
-    variables: impl IntoIterator<Item = (&'name String, String)>,
+pub(crate) fn run(
+    program: &OsStr,
+    start: impl FnOnce() -> io::Result<Child>,
     signals: &Signals,
 ) -> Result<u8, Failure> {
-    let mut process = Command::new(&command[0]);
-    process.args(&command[1..]).envs(variables);
-    let status = signals.pass_to(|| start_command(&mut process));
-    status.map(code).map_err(|error| not_started(&command[0], &error))
+    signals.pass_to(start).map(code).map_err(|error| not_started(program, &error))
 }
 
 /// Becomes the command. Returns only if that fails.
-pub(crate) fn replace_this_process(command: &[OsString]) -> Failure {
-    let mut process = Command::new(&command[0]);
-    process.args(&command[1..]);
+pub(crate) fn replace_this_process(mut process: Command) -> Failure {
     #[cfg(unix)]
     let error = std::os::unix::process::CommandExt::exec(&mut process);
     #[cfg(not(unix))]
@@ -40,7 +40,7 @@ pub(crate) fn replace_this_process(command: &[OsString]) -> Failure {
         Ok(status) => std::process::exit(i32::from(code(status))),
         Err(error) => error,
     };
-    not_started(&command[0], &error)
+    not_started(process.get_program(), &error)
 }
 
 fn not_started(program: &OsStr, error: &io::Error) -> Failure {

@@ -20,6 +20,67 @@ pub(crate) fn not_started(program: &dyn Display, cause: &io::Error) -> String {
     error(&format!("could not start {program} ({cause}). {remedy}"))
 }
 
+// Published ports
+
+pub(crate) fn machine_ports(ports: &[u16], why: &str) -> String {
+    error(&format!(
+        "no network of its own for the command ({why}), so it takes its turn at {} of this machine",
+        list(ports)
+    ))
+}
+
+pub(crate) fn waiting(port: u16) -> String {
+    error(&format!("waiting for port {port}, which another command of cargo transient has"))
+}
+
+pub(crate) fn port_in_use(port: u16, cause: &io::Error) -> String {
+    let remedy = if cause.kind() == io::ErrorKind::PermissionDenied {
+        "Publish a port from 1024 on, or run this as root"
+    } else {
+        "End the program that listens there (a Redis of this machine?), or let the command read a variable, without \
+         --publish"
+    };
+    format!("could not listen at port {port} of this machine ({cause}). {remedy}")
+}
+
+pub(crate) fn no_lock(path: &Path, cause: &io::Error) -> String {
+    format!(
+        "could not lock {}, by which commands take turns at a port ({cause}). Remove it if nobody uses it",
+        path.display()
+    )
+}
+
+pub(crate) fn no_forward(cause: &io::Error) -> String {
+    format!("could not start a thread for a published port ({cause}). Raise the limit of processes")
+}
+
+pub(crate) fn published_running() -> String {
+    "a running server can't be published: a command with a hard-coded address uses database 0 there, which is not a test \
+     database. Leave out --provider running: then the command gets a server of its own"
+        .to_owned()
+}
+
+/// A step to a network namespace, by the name of its system call, file or message.
+#[cfg(target_os = "linux")]
+pub(crate) fn failed(step: &str, cause: &io::Error) -> String {
+    format!("{step}: {cause}")
+}
+
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn only_for_exec(cause: &io::Error) -> String {
+    format!("this is a part of `cargo transient exec --publish`, which did not start it ({cause}). Use that")
+}
+
+#[cfg(any(test, all(unix, not(target_os = "linux"))))]
+pub(crate) fn only_linux() -> String {
+    "only Linux has them".to_owned()
+}
+
+fn list(ports: &[u16]) -> String {
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    format!("port{} {}", if ports.len() == 1 { "" } else { "s" }, ports.join(" and "))
+}
+
 pub(crate) fn up(server: &dyn Display, url: &str) -> String {
     format!("{server}\n\nexport REDIS_URL='{url}'\nredis-cli -u '{url}'\n\nCtrl-C ends it.")
 }
@@ -171,6 +232,16 @@ mod tests {
         let sentences = [
             not_started(&"npn", &not_found),
             not_started(&"./build", &no_permission),
+            machine_ports(&[6379], "unshare: Operation not permitted (os error 1)"),
+            machine_ports(&[6379, 6380], "/proc/self/uid_map: Operation not permitted (os error 1)"),
+            machine_ports(&[6379], &only_linux()),
+            waiting(6379),
+            error(&port_in_use(6379, &Error::new(ErrorKind::AddrInUse, "Address already in use (os error 98)"))),
+            error(&port_in_use(79, &no_permission)),
+            error(&no_lock(Path::new("/tmp/transient-fixtures-port-6379.lock"), &no_permission)),
+            error(&no_forward(&Error::new(ErrorKind::WouldBlock, "Resource temporarily unavailable (os error 11)"))),
+            error(&published_running()),
+            error(&only_for_exec(&Error::new(ErrorKind::NotConnected, "Socket operation on non-socket (os error 88)"))),
             up(&"Redis 7.0.15 at 127.0.0.1:41023 (process)", "redis://default:secret@127.0.0.1:41023/0"),
             flushed(&"Redis 7.0.15 at 127.0.0.1:6379 (running)", [14, 15]),
             not_shown(14, &"Connection refused (os error 111)"),

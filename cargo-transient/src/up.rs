@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use transient_fixtures::__cargo_transient::{CommandServer, ServerOptions};
+use transient_fixtures::__cargo_transient::{Access, CommandServer, ServerOptions};
 
 use crate::arguments::Up;
 use crate::{Failure, output, report, signals};
@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &Up) -> Result<ExitCode, Failure> {
     let options = ServerOptions {
         provider: arguments.server.provider(),
         database: arguments.server.database,
-        password: !arguments.no_password,
+        access: if arguments.no_password { Access::NoPassword } else { Access::Password },
     };
     let server = CommandServer::start("cargo transient up", &options).map_err(|error| Failure::of(&error))?;
     output::print(&report::up(server.server(), server.url()));

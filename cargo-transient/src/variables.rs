@@ -37,6 +37,9 @@ const FACTS: [(&str, Fact); 5] = [
     ("database", Fact::Database),
 ];
 
+/// Where a published port is.
+const PUBLISHED_HOST: &str = "127.0.0.1";
+
 impl FromStr for Variable {
     type Err = String;
 
@@ -74,30 +77,43 @@ fn parse(template: &str) -> Result<Vec<Piece>, String> {
 }
 
 impl Variable {
-    /// Whether the value tells the password.
-    pub(crate) fn has_password(&self) -> bool {
-        self.template.iter().any(|piece| matches!(piece, Piece::Fact(Fact::Url | Fact::Password)))
+    /// Whether the value tells the password. The URL of a published port is for commands that send none.
+    pub(crate) fn has_password(&self, published: Option<u16>) -> bool {
+        self.template.iter().any(|piece| match piece {
+            Piece::Fact(Fact::Url) => published.is_none(),
+            Piece::Fact(fact) => *fact == Fact::Password,
+            Piece::Text(_) => false,
+        })
     }
 
-    /// The value for a server.
+    /// The value for a server, which may be published at a port.
     ///
     /// # Errors
     ///
     /// Returns an error if it has the host or the port of a server at a Unix socket.
-    pub(crate) fn value(&self, server: &CommandServer) -> Result<String, String> {
+    pub(crate) fn value(&self, server: &CommandServer, published: Option<u16>) -> Result<String, String> {
+        let (url, host, port) = match published {
+            None => (server.url().to_owned(), server.host(), server.port()),
+            Some(port) => (published_url(server, port), Some(PUBLISHED_HOST), port),
+        };
         let no_host = || report::no_host(&self.name, server.server());
         self.template
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => Ok(text.clone()),
-                Piece::Fact(Fact::Url) => Ok(server.url().to_owned()),
-                Piece::Fact(Fact::Host) => server.host().map(str::to_owned).ok_or_else(no_host),
-                Piece::Fact(Fact::Port) => server.host().map(|_| server.port().to_string()).ok_or_else(no_host),
+                Piece::Fact(Fact::Url) => Ok(url.clone()),
+                Piece::Fact(Fact::Host) => host.map(str::to_owned).ok_or_else(no_host),
+                Piece::Fact(Fact::Port) => host.map(|_| port.to_string()).ok_or_else(no_host),
                 Piece::Fact(Fact::Password) => Ok(server.password().unwrap_or_default().to_owned()),
                 Piece::Fact(Fact::Database) => Ok(server.database().to_string()),
             })
             .collect()
     }
+}
+
+fn published_url(server: &CommandServer, port: u16) -> String {
+    let password = server.password().map(|password| format!("default:{password}@")).unwrap_or_default();
+    format!("redis://{password}{PUBLISHED_HOST}:{port}/{}", server.database())
 }
 
 #[cfg(test)]
@@ -111,7 +127,8 @@ mod tests {
     #[test]
     fn a_name_alone_has_the_url() {
         assert_eq!(parsed("CACHE_URL"), parsed("CACHE_URL={url}"));
-        assert!(parsed("CACHE_URL").unwrap().has_password());
+        assert!(parsed("CACHE_URL").unwrap().has_password(None));
+        assert!(!parsed("CACHE_URL").unwrap().has_password(Some(6379)));
     }
 
     #[test]
@@ -121,7 +138,7 @@ mod tests {
         assert_eq!(variable.name, "A");
         let expected = [text("{"), Piece::Fact(Fact::Host), text(":"), Piece::Fact(Fact::Port), text("}=")];
         assert_eq!(variable.template, expected);
-        assert!(!variable.has_password());
+        assert!(!variable.has_password(None));
         assert_eq!(parsed("EMPTY=").unwrap().template, [text("")]);
     }
 

@@ -13,6 +13,7 @@ use url::Url;
 use super::clock::{self, Clock};
 use super::run::{self, ProcessPerTest};
 use super::secret::{CONTROL_USER, Secrets};
+use super::server::escaped_path;
 use super::slot::{Slot, SlotRecord};
 use super::supervisor::{ServerOwner, Supervisor};
 use super::{Owner, Server, Started, Unavailable, database_count, suitability};
@@ -30,6 +31,9 @@ const ASK_EVERY: Duration = Duration::from_micros(500);
 
 /// Another process may take a free port before the server does. Then another port is tried.
 const PORT_ATTEMPTS: u32 = 10;
+
+/// With this port, a server has only its Unix socket.
+const NO_PORT: u16 = 0;
 
 /// How much a server may print before it answers, in bytes. A healthy one prints 2 kB.
 const MAX_OUTPUT: u64 = 16 << 20;
@@ -110,13 +114,14 @@ fn slot(binary: &Path, settings: &Settings) -> Option<(ProcessPerTest, Slot)> {
     let run = run::process_per_test().filter(|_| !settings.keep() && !settings.whole_clock())?;
     // With the runner, since the server ends with it: a child of a test inherits the run's id.
     let kind = format!(
-        "{} {} {} {:?} {} {}",
+        "{} {} {} {:?} {} {} {}",
         run.id,
         run.runner,
         binary.display(),
         settings.databases(),
         database_count(settings),
-        settings.passwords()
+        settings.passwords(),
+        settings.only_socket()
     );
     // Without a slot this process does not share its server: slower, not wrong.
     let slot = Slot::take("servers", &kind).ok()?;
@@ -133,7 +138,11 @@ fn start_on_free_port(
     let within = within.min(if settings.whole_clock() { clock::READY_WITHIN } else { READY_WITHIN });
     let mut tail = String::new();
     for _ in 0..PORT_ATTEMPTS {
-        let port = free_port().map_err(|error| unavailable(report::process::no_port(&error)))?;
+        let port = if settings.only_socket() {
+            NO_PORT
+        } else {
+            free_port().map_err(|error| unavailable(report::process::no_port(&error)))?
+        };
         match start_on(port, binary, provider, settings, within, &mut slot) {
             Ok(server) => return Ok(server),
             Err(StartError::PortTaken(output)) => tail = output,
@@ -228,8 +237,11 @@ fn start_on(
     let mut supervisor = started.map_err(StartError::Other)?;
     let (control, info) = first_answer(&mut supervisor, binary, &secrets.control, within)
         .map_err(|error| if settings.whole_clock() { error.with_faketime_hint() } else { error })?;
-    let url = Url::parse(&format!("redis://127.0.0.1:{port}"))
-        .map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
+    let url = match port {
+        NO_PORT => format!("unix://{}", escaped_path(&socket(supervisor.directory()))),
+        _ => format!("redis://127.0.0.1:{port}"),
+    };
+    let url = Url::parse(&url).map_err(|error| StartError::Other(report::process::other(binary, &error)))?;
     let clock = settings.whole_clock().then(|| Clock::of(supervisor.directory()));
     let server = Server::new(provider, url, &info, sessions, Some(secrets.control))
         .map_err(|error| StartError::Other(report::process::other(binary, &error)))?

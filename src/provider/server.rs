@@ -4,9 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "tap")]
-use redis::ConnectionAddr;
-use redis::{Client, Connection, ConnectionInfo, InfoDict, IntoConnectionInfo, RedisResult};
+use redis::{Client, Connection, ConnectionAddr, ConnectionInfo, InfoDict, IntoConnectionInfo, RedisResult};
 use url::Url;
 
 #[cfg(unix)]
@@ -64,7 +62,6 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// The server's address, as the redis crate has it.
-    #[cfg(feature = "tap")]
     pub(crate) fn address(&self) -> &ConnectionAddr {
         self.client.get_connection_info().addr()
     }
@@ -294,13 +291,10 @@ impl Server {
     /// The same at a Unix socket.
     #[cfg(all(unix, feature = "tap"))]
     pub(crate) fn url_at_socket(&self, socket: &std::path::Path, database: u32) -> String {
-        use std::os::unix::ffi::OsStrExt;
-
-        let path: Vec<_> = socket.as_os_str().as_bytes().split(|byte| *byte == b'/').map(escaped).collect();
         let (user, password) = self.credentials();
         let user = user.map(|user| format!("&user={user}")).unwrap_or_default();
         let password = password.map(|password| format!("&pass={password}")).unwrap_or_default();
-        format!("redis+unix://{}?db={database}{user}{password}", path.join("/"))
+        format!("redis+unix://{}?db={database}{user}{password}", escaped_path(socket))
     }
 
     /// User and password, escaped for a URL.
@@ -367,8 +361,17 @@ impl fmt::Debug for Server {
     }
 }
 
+/// A Unix socket as the path of a URL.
+#[cfg(unix)]
+pub(super) fn escaped_path(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+
+    let parts: Vec<_> = path.as_os_str().as_bytes().split(|byte| *byte == b'/').map(escaped).collect();
+    parts.join("/")
+}
+
 /// Escapes bytes for any part of a URL.
-#[cfg(feature = "tap")]
+#[cfg(any(unix, feature = "tap"))]
 fn escaped(bytes: &[u8]) -> String {
     let byte = |byte: &u8| match byte {
         b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),

@@ -4,6 +4,18 @@ use super::known::{PROVIDER, URL};
 use super::{Origin, Provider, Settings, Values, locate};
 use crate::error::Error;
 
+/// How a command gets into its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// With a password.
+    Password,
+    /// Without one, because it can't send one. Every user of this machine can connect.
+    NoPassword,
+    /// Without one, through this process. A server that this process starts has only a Unix socket, in a directory that
+    /// only this user can enter.
+    Forwarded,
+}
+
 /// Which server a command gets.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerOptions {
@@ -11,15 +23,15 @@ pub struct ServerOptions {
     pub provider: Option<Provider>,
     /// The number of the database that the command uses. `None` for 0, or the session database of a running server.
     pub database: Option<u32>,
-    /// Whether the command is told the password of its server. Otherwise the server has none.
-    pub password: bool,
+    /// How the command gets into the server.
+    pub access: Access,
 }
 
 impl ServerOptions {
     /// Returns those of a command that needs nothing else of its server.
     #[must_use]
     pub fn of(provider: Option<Provider>) -> Self {
-        Self { provider, database: None, password: true }
+        Self { provider, database: None, access: Access::Password }
     }
 
     /// Leaves only the settings of the provider of the command, since a test's can contradict them.

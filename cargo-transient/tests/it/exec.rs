@@ -122,13 +122,15 @@ fn a_running_server_is_shared_only_if_named() {
 /// The server of a command that has failed can be kept.
 #[test]
 fn evidence_is_kept_on_demand() {
-    let mut program = Program::new(["exec", "--", "bash", "-c", "exit 1"]).env("TRANSIENT_KEEP", "1");
-    let ended = Ended::of(&program.command.output().expect("start"));
-    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
-    assert!(fs::read_dir(program.directory.path()).expect("read").count() > 0);
-    let end = ended.stderr.lines().find_map(|line| line.split_once("stop it:")).expect("how to end it").1;
-    let status =
-        std::process::Command::new("/bin/sh").args(["-c", end.trim_end_matches('*')]).status().expect("a shell");
-    assert!(status.success(), "{ended:?}");
-    crate::left::assert_nothing_left(&program.directory);
+    for way in crate::publish::ways() {
+        let mut program = way.program(["bash", "-c", "exit 1"]).env("TRANSIENT_KEEP", "1");
+        let ended = Ended::of(&program.command.output().expect("start"));
+        assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+        assert!(fs::read_dir(program.directory.path()).expect("read").count() > 0);
+        let end = ended.stderr.lines().find_map(|line| line.split_once("stop it:")).expect("how to end it").1;
+        let status =
+            std::process::Command::new("/bin/sh").args(["-c", end.trim_end_matches('*')]).status().expect("a shell");
+        assert!(status.success(), "{ended:?}");
+        crate::left::assert_nothing_left(&program.directory);
+    }
 }

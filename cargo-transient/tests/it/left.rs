@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::program::{PROGRAM, Program, python};
+use crate::publish::ways;
 
 /// Only something that is left reaches it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,9 +57,8 @@ const WAITS: [&str; 3] = ["/bin/sh", "-c", "echo $$; exec /bin/sleep 1000"];
 
 /// Starts the program with a command that waits, ends it with `end`, and asserts that the command is gone too.
 #[track_caller]
-fn ends_with(arguments: &[&str], end: impl FnOnce(u32)) -> Option<i32> {
-    let mut program = Program::new(arguments.iter().chain(&WAITS));
-    let mut child = program.command.stdout(Stdio::piped()).spawn().expect("start");
+fn ends_with(mut program: Program, end: impl FnOnce(u32)) -> Option<i32> {
+    let mut child = program.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start");
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("read");
     let command = Path::new("/proc").join(line.trim()).join("cmdline");
@@ -78,42 +78,69 @@ pub(crate) fn kill(signal: &str, process: u32) {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_killed_program_leaves_nothing() {
-    assert_eq!(ends_with(&["exec"], |program| kill("KILL", program)), None);
+    for way in ways() {
+        assert_eq!(ends_with(way.program(WAITS), |program| kill("KILL", program)), None);
+    }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_killed_program_leaves_no_nested_one() {
-    assert_eq!(ends_with(&["exec", PROGRAM, "exec"], |program| kill("KILL", program)), None);
+    for way in ways() {
+        let program = way.program([PROGRAM, "exec"].into_iter().chain(WAITS));
+        assert_eq!(ends_with(program, |program| kill("KILL", program)), None);
+    }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_signal_ends_the_command_and_the_server() {
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
-        assert_eq!(ends_with(&["exec"], |program| kill(signal, program)), Some(128 + number), "{signal}");
+        for way in ways() {
+            let code = ends_with(way.program(WAITS), |program| kill(signal, program));
+            assert_eq!(code, Some(128 + number), "{signal}");
+        }
     }
 }
 
 /// The server may just be starting.
 #[test]
 fn a_signal_at_any_moment_leaves_nothing() {
-    for (milliseconds, signal) in (0..18).step_by(3).flat_map(|start| [(start, "TERM"), (start + 1, "KILL")]) {
-        let mut program = Program::new(["exec"].iter().chain(&WAITS));
-        let mut child = program.command.stdout(Stdio::null()).spawn().expect("start");
-        thread::sleep(Duration::from_millis(milliseconds));
-        kill(signal, child.id());
-        child.wait().expect("wait");
-        assert_nothing_left(&program.directory);
+    for (milliseconds, signal) in (0..36).step_by(4).flat_map(|start| [(start, "TERM"), (start + 2, "KILL")]) {
+        for way in ways() {
+            let mut program = way.program(WAITS);
+            let mut child = program.command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+            thread::sleep(Duration::from_millis(milliseconds));
+            kill(signal, child.id());
+            child.wait().expect("wait");
+            assert_nothing_left(&program.directory);
+        }
     }
 }
 
 /// The kernel tells the program, which is the leader of the terminal's session.
 #[test]
 fn a_closed_terminal_leaves_nothing() {
-    let mut terminal = python("terminal.py").to_vec();
-    terminal.push("close".to_owned());
-    let ended =
-        Program::started_by(&terminal, ["exec", "--", "/bin/sh", "-c", "echo ready; exec /bin/sleep 1000"]).run();
-    assert_eq!(ended.stdout, "ready\nexit 129\n", "{ended:?}");
+    for mut way in ways() {
+        way.launcher.splice(..0, python("terminal.py").into_iter().chain(["close".to_owned()]));
+        let ended = way.program(["/bin/sh", "-c", "echo ready; exec /bin/sleep 1000"]).run();
+        assert!(ended.stdout.ends_with("ready\nexit 129\n"), "{ended:?}");
+    }
+}
+
+/// The temporary directory has no room for a byte, or not even for a name.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_leaves_nothing() {
+    if !crate::publish::has_namespaces() {
+        return;
+    }
+    for (what, code) in [("bytes", 0), ("names", 125)] {
+        let mut disk = python("full_disk.py").to_vec();
+        disk.push(what.to_owned());
+        let ended = Program::started_by(&disk, ["exec", "--", "/bin/sh", "-c", "echo ran"]).run();
+        let ran = if code == 0 { "ran\n" } else { "" };
+        assert_eq!(ended.stdout, format!("{ran}exit {code}, left: nothing\n"), "{ended:?}");
+        assert_eq!(ended.stderr.is_empty(), code == 0, "{ended:?}");
+    }
 }

@@ -6,6 +6,7 @@ mod exec;
 mod flush;
 mod left;
 mod program;
+mod publish;
 mod runner;
 mod show;
 mod signals;

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::left::kill;
-use crate::program::{Program, python};
+use crate::program::python;
+use crate::publish::ways;
 
 /// Prints the signals that it gets, and exits after SIGTERM, or on the second of another kind that it gets.
 const COUNTS: &str = r"
@@ -19,17 +20,19 @@ while True: time.sleep(1000)
 
 #[test]
 fn signals_are_passed_on() {
-    let mut program = Program::new(["exec", "--", "python3", "-c", COUNTS]);
-    let mut child = program.command.stdout(Stdio::piped()).spawn().expect("start");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let mut next = || lines.next().expect("a line").expect("UTF-8");
-    assert_eq!(next(), "ready");
-    for signal in ["HUP", "INT", "USR1", "TERM"] {
-        kill(signal, child.id());
-        assert_eq!(next(), format!("SIG{signal}"));
+    for way in ways() {
+        let mut program = way.program(["python3", "-c", COUNTS]);
+        let mut child = program.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut next = || lines.next().expect("a line").expect("UTF-8");
+        assert_eq!(next(), "ready");
+        for signal in ["HUP", "INT", "USR1", "TERM"] {
+            kill(signal, child.id());
+            assert_eq!(next(), format!("SIG{signal}"));
+        }
+        assert_eq!(child.wait().expect("wait").code(), Some(7));
+        crate::left::assert_nothing_left(&program.directory);
     }
-    assert_eq!(child.wait().expect("wait").code(), Some(7));
-    crate::left::assert_nothing_left(&program.directory);
 }
 
 /// The terminal sends Ctrl-C to the command as well. Passed on too, it would arrive twice, which programs take for
@@ -53,10 +56,11 @@ sys.stdin.readline()
 os.kill(os.getppid(), signal.SIGUSR1)
 while True: time.sleep(1000)
 ";
-    let mut terminal = python("terminal.py").to_vec();
-    terminal.push("ctrl-c".to_owned());
-    let ended = Program::started_by(&terminal, ["exec", "--", "python3", "-c", once]).run();
-    assert_eq!(ended.stdout, "ready\n^C\ncount 1\nexit 0\n", "{ended:?}");
+    for mut way in ways() {
+        way.launcher.splice(..0, python("terminal.py").into_iter().chain(["ctrl-c".to_owned()]));
+        let ended = way.program(["python3", "-c", once]).run();
+        assert!(ended.stdout.ends_with("ready\n^C\ncount 1\nexit 0\n"), "{ended:?}");
+    }
 }
 
 /// As after `nohup`.
@@ -65,6 +69,9 @@ while True: time.sleep(1000)
 fn ignored_signals_stay_ignored() {
     let ignores = ["bash", "-c", "trap '' HUP; exec \"$0\" \"$@\""].map(str::to_owned);
     let line = "import signal; print(signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM))";
-    let ended = Program::started_by(&ignores, ["exec", "--", "python3", "-c", line]).run();
-    ended.assert_quiet(0, "1 0\n");
+    for mut way in ways() {
+        way.launcher.splice(..0, ignores.clone());
+        let ended = way.program(["python3", "-c", line]).run();
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), "1 0\n"), "{ended:?}");
+    }
 }
