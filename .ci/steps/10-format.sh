@@ -1,4 +1,4 @@
 # Everything is formatted.
-for package in . interop benches examples/snapshots examples/porting cargo-transient/tests/suite .ci/public-api; do
+for package in . interop benches examples/snapshots examples/porting cargo-transient/tests/suite interop/hard-coded .ci/public-api; do
     run "format-$(basename "$(realpath "$package")")" cargo fmt --all --check --manifest-path "$package/Cargo.toml"
 done
