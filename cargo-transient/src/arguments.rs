@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Parser, ValueEnum};
 use transient_fixtures::Provider;
 
+use crate::generated::Shell;
 use crate::variables::Variable;
 
 const ABOUT: &str = "\
@@ -35,9 +36,6 @@ pub(crate) struct Arguments {
 pub(crate) enum Subcommand {
     #[command(about = "Runs a command with a server of its own", long_about = EXEC, after_help = EXEC_EXAMPLES)]
     Exec(Exec),
-    #[cfg(target_os = "linux")]
-    #[command(name = crate::publish::namespace::SUBCOMMAND, hide = true)]
-    InNamespace(InNamespace),
     #[command(about = "Starts a server, prints how to connect, and ends it at Ctrl-C", long_about = UP)]
     Up(Up),
     #[command(about = "Shows the keys of a database", long_about = SHOW)]
@@ -48,6 +46,29 @@ pub(crate) enum Subcommand {
     Doctor,
     #[command(about = "Shows and removes what is kept on this machine", long_about = CLEAN)]
     Clean(Clean),
+    #[command(about = "Prints the manual page", long_about = MAN)]
+    Man,
+    #[command(about = "Prints the completions for a shell", long_about = COMPLETIONS)]
+    Completions(Completions),
+}
+
+const MAN: &str = "\
+Prints the manual page, which `man -l -` or a file in the manual path shows:
+
+  cargo transient man | man -l -
+  cargo transient man >~/.local/share/man/man1/cargo-transient.1";
+
+const COMPLETIONS: &str = "\
+Prints the completions for a shell. It reads them from a file:
+
+  bash  ~/.local/share/bash-completion/completions/cargo-transient
+  fish  ~/.config/fish/completions/cargo-transient.fish
+  zsh   _cargo-transient, in a directory of $fpath";
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
 }
 
 const UP: &str = "\
@@ -197,17 +218,6 @@ pub(crate) struct Exec {
     pub(crate) server: ServerArguments,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
-}
-
-/// What `exec` starts if it publishes ports.
-#[cfg(target_os = "linux")]
-#[derive(Args)]
-pub(crate) struct InNamespace {
-    #[arg(long, value_name = "PORT")]
-    pub(crate) publish: Vec<u16>,
-
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

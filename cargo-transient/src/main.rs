@@ -5,6 +5,7 @@
 //!   server at an address that it has hard-coded; `program`: its process; `signals`: are passed on to it;
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
+//! - `generated`: the manual page and the completions of shells;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
@@ -12,6 +13,7 @@ mod clean;
 mod doctor;
 mod exec;
 mod flush;
+mod generated;
 mod output;
 mod program;
 mod publish;
@@ -53,15 +55,19 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "transient") {
         words.remove(1);
     }
+    #[cfg(target_os = "linux")]
+    if let Some(failure) = publish::namespace::become_command(&words) {
+        return fail(&failure);
+    }
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
-        #[cfg(target_os = "linux")]
-        Subcommand::InNamespace(arguments) => Err(publish::namespace::run(&arguments)),
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),
         Subcommand::Doctor => doctor::run(),
         Subcommand::Clean(arguments) => clean::run(&arguments),
+        Subcommand::Man => Ok(generated::manual()),
+        Subcommand::Completions(arguments) => Ok(generated::completions(arguments.shell)),
     };
     outcome.unwrap_or_else(|failure| fail(&failure))
 }

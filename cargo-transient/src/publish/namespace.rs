@@ -7,6 +7,7 @@
 //! The two talk through a socket that is the standard input of the second one. The command's own standard input is the
 //! last message.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -24,11 +25,10 @@ use rustix::process::{Signal, getegid, geteuid, set_parent_process_death_signal}
 use rustix::thread::UnshareFlags;
 use transient_fixtures::__cargo_transient::start_command;
 
-use crate::arguments::InNamespace;
 use crate::{Failure, program, report};
 
-/// The hidden subcommand of the process that becomes the command.
-pub(crate) const SUBCOMMAND: &str = "in-namespace";
+/// The subcommand of the process that becomes the command: `in-namespace PORT… -- COMMAND…`. No help lists it.
+const SUBCOMMAND: &str = "in-namespace";
 
 /// The messages with a descriptor, and the one after the last listener.
 const LISTENER: &str = "listener";
@@ -53,7 +53,7 @@ pub(super) fn hold(command: &Command, ports: &[u16]) -> Result<(Held, Vec<TcpLis
     let start = || -> io::Result<Held> {
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut process = Command::new("/proc/self/exe");
-        process.arg(SUBCOMMAND).args(ports.iter().map(|port| format!("--publish={port}")));
+        process.arg(SUBCOMMAND).args(ports.iter().map(u16::to_string));
         process.arg("--").arg(command.get_program()).args(command.get_args());
         process.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(theirs);
         Ok(Held { process: start_command(&mut process)?, socket })
@@ -100,16 +100,20 @@ impl Held {
     }
 }
 
-/// The process that becomes the command. Returns only if that fails.
-pub(crate) fn run(arguments: &InNamespace) -> Failure {
-    let mut process = program::process(&arguments.command);
-    match wait_inside(&arguments.publish) {
+/// Becomes the command if this is the second process. Returns a failure only if that fails.
+pub(crate) fn become_command(words: &[OsString]) -> Option<Failure> {
+    let words = words.get(1..).filter(|words| words.first().is_some_and(|word| word == SUBCOMMAND))?;
+    let separator = words.iter().position(|word| word == "--")?;
+    let command = words.get(separator + 1..).filter(|command| !command.is_empty())?;
+    let ports: Vec<u16> = words[..separator].iter().filter_map(|word| word.to_str()?.parse().ok()).collect();
+    Some(match wait_inside(&ports) {
         Ok(stdin) => {
+            let mut process = program::process(command);
             process.stdin(stdin);
             program::replace_this_process(process)
         }
         Err(error) => Failure::of(&report::only_for_exec(&error)),
-    }
+    })
 }
 
 /// Enters a namespace, and returns the standard input of the command when the command may start.

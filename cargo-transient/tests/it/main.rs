@@ -4,6 +4,7 @@ mod clean;
 mod doctor;
 mod exec;
 mod flush;
+mod generated;
 mod left;
 mod program;
 mod publish;

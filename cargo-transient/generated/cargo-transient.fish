@@ -1,0 +1,74 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_cargo_transient_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_cargo_transient_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_cargo_transient_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_cargo_transient_using_subcommand
+    set -l cmd (__fish_cargo_transient_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s h -l help -d 'Print help'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s V -l version -d 'Print version'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "exec" -d 'Runs a command with a server of its own'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "show" -d 'Shows the keys of a database'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "flush" -d 'Empties the test databases of a running server'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "clean" -d 'Shows and removes what is kept on this machine'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "man" -d 'Prints the manual page'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "completions" -d 'Prints the completions for a shell'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -l var -d 'Sets a variable for the command; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -l publish -d 'The port that the command expects Redis at; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -l database -d 'The database in the URL' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -l provider -d 'Where the server comes from' -r -f -a "running\t''
+process\t''
+container\t''
+download\t''"
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l database -d 'The database in the URL' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l provider -d 'Where the server comes from' -r -f -a "running\t''
+process\t''
+container\t''
+download\t''"
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l no-password -d 'The server has no password, and any user of this machine can connect'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l database -d 'The database [default: 14, the session database of tests]' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l match -d 'Shows only keys that match, such as \'cart:*\'' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l limit -d 'About how many keys to show; at least three of each prefix' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l url -d 'The server' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l watch -d 'Refreshes every second until Ctrl-C'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -l json -d 'Prints each key as a line of JSON'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand flush" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -l dry-run -d 'Only shows what there is'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "exec" -d 'Runs a command with a server of its own'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "show" -d 'Shows the keys of a database'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "flush" -d 'Empties the test databases of a running server'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "clean" -d 'Shows and removes what is kept on this machine'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "man" -d 'Prints the manual page'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "completions" -d 'Prints the completions for a shell'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
