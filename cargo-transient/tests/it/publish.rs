@@ -270,6 +270,22 @@ fn a_port_that_the_machine_uses_is_free_in_a_namespace() {
     }
 }
 
+/// As those of databases and container engines.
+#[test]
+#[cfg(target_os = "linux")]
+fn sockets_in_the_file_system_can_be_reached() {
+    let directory = tempfile::TempDir::new_in("/tmp").expect("a directory");
+    let path = directory.path().join("socket");
+    let socket = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1]); print('connected')";
+    for launcher in launchers() {
+        let port = Port::free();
+        let options = ["exec", "--publish", &port, "--", "python3", "-c", connect, path.to_str().expect("UTF-8")];
+        assert_output(&Program::started_by(&launcher, options).run(), &launcher, "connected\n");
+        socket.accept().expect("its connection");
+    }
+}
+
 /// Below 1024, as a user.
 #[test]
 #[cfg(target_os = "linux")]
