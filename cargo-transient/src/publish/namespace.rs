@@ -107,7 +107,9 @@ pub(crate) fn become_command(words: &[OsString]) -> Option<Failure> {
     let command = words.get(separator + 1..).filter(|command| !command.is_empty())?;
     let ports: Vec<u16> = words[..separator].iter().filter_map(|word| word.to_str()?.parse().ok()).collect();
     Some(match wait_inside(&ports) {
-        Ok(stdin) => {
+        // The first process knows why, or is gone.
+        Ok(None) => std::process::exit(1),
+        Ok(Some(stdin)) => {
             let mut process = program::process(command);
             process.stdin(stdin);
             program::replace_this_process(process)
@@ -117,7 +119,7 @@ pub(crate) fn become_command(words: &[OsString]) -> Option<Failure> {
 }
 
 /// Enters a namespace, and returns the standard input of the command when the command may start.
-fn wait_inside(ports: &[u16]) -> io::Result<OwnedFd> {
+fn wait_inside(ports: &[u16]) -> io::Result<Option<OwnedFd>> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match enter().and_then(|()| listen(ports)) {
         Ok(listeners) => {
@@ -125,13 +127,10 @@ fn wait_inside(ports: &[u16]) -> io::Result<OwnedFd> {
                 send(&socket, LISTENER, Some(listener.as_fd()))?;
             }
             send(&socket, READY, None)?;
+            Ok(receive(&socket)?.1)
         }
-        Err(why) => {
-            send(&socket, &why, None)?;
-            std::process::exit(1);
-        }
+        Err(why) => send(&socket, &why, None).map(|()| None),
     }
-    receive(&socket)?.1.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Enters a new network namespace and brings its loopback interface up.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{PROGRAM, Program, python};
+use crate::program::{Ended, PROGRAM, Program, python};
 use crate::publish::ways;
 
 /// Only something that is left reaches it.
@@ -109,10 +109,11 @@ fn a_signal_at_any_moment_leaves_nothing() {
     for (milliseconds, signal) in (0..36).step_by(4).flat_map(|start| [(start, "TERM"), (start + 2, "KILL")]) {
         for way in ways() {
             let mut program = way.program(WAITS);
-            let mut child = program.command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+            let child = program.command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("start");
             thread::sleep(Duration::from_millis(milliseconds));
             kill(signal, child.id());
-            child.wait().expect("wait");
+            let ended = Ended::of(&child.wait_with_output().expect("wait"));
+            assert!(ended.stderr.lines().count() <= way.lines_said(), "{ended:?}");
             assert_nothing_left(&program.directory);
         }
     }

@@ -41,6 +41,11 @@ pub(crate) fn ways() -> impl Iterator<Item = Way> {
 }
 
 impl Way {
+    /// How many lines the program says to standard error.
+    pub(crate) fn lines_said(&self) -> usize {
+        lines_said(&self.launcher)
+    }
+
     /// Starts `command` this way.
     pub(crate) fn program<'words>(&self, command: impl IntoIterator<Item = &'words str>) -> Program {
         let command = command.into_iter().map(str::to_owned);
@@ -125,9 +130,13 @@ fn shell_program<'words>(launcher: &[String], options: impl IntoIterator<Item = 
 }
 
 /// In a namespace nothing is said; without one, a line.
+fn lines_said(launcher: &[String]) -> usize {
+    usize::from(!has_namespaces() || launcher.iter().any(|word| word == "namespaces"))
+}
+
 #[track_caller]
 fn assert_output(ended: &Ended, launcher: &[String], stdout: &str) {
-    let lines = usize::from(!has_namespaces() || launcher.iter().any(|word| word == "namespaces"));
+    let lines = lines_said(launcher);
     let said = ended.stderr.lines().count();
     assert_eq!((ended.code, &*ended.stdout, said), (Some(0), stdout, lines), "{launcher:?} {}", ended.stderr);
 }
