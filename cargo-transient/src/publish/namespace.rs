@@ -171,8 +171,8 @@ fn bring_up_loopback() -> io::Result<()> {
     const INDEX: u32 = 1;
 
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    // struct nlmsghdr: the length, type, flags, sequence number and sender. struct ifinfomsg: family and type, which are
-    // unspecified, then the index, the flags, and which of them change.
+    // struct nlmsghdr: the length, type, flags, sequence number and sender. struct ifinfomsg: family and type, which
+    // are unspecified, then the index, the flags, and which of them change.
     let kind = [RTM_NEWLINK, NLM_F_REQUEST_AND_ACK].map(u16::to_ne_bytes).concat();
     let rest = [1, 0, 0, INDEX, IFF_UP, IFF_UP].map(u32::to_ne_bytes).concat();
     let message = [&32_u32.to_ne_bytes()[..], &kind, &rest].concat();
