@@ -234,6 +234,9 @@ pub mod __cargo_transient {
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
     pub use crate::settings::{Access, ServerOptions};
+    pub use crate::settings::ServerOptions;
+    #[cfg(feature = "tap")]
+    pub use crate::tap::{arguments::name_of, keys::keys};
 }
 
 /// Compiles the code of the README.

@@ -6,6 +6,7 @@
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
+//! - `resp`, `exchange`, `shape`: commands and replies of a recording;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
@@ -20,6 +21,7 @@ mod program;
 mod publish;
 mod report;
 mod resp;
+mod shape;
 mod show;
 #[cfg(unix)]
 mod signals;

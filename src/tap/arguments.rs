@@ -33,8 +33,12 @@ pub(super) fn count(head: &[u8]) -> usize {
 
 /// Returns the command's name in upper case, with its subcommand if it has one.
 pub(super) fn name(head: &[u8]) -> String {
-    let mut arguments = arguments(head);
-    let mut name = upper(arguments.next().unwrap_or_default());
+    name_of(arguments(head))
+}
+
+/// The same for the words of a command.
+pub fn name_of<'word>(mut words: impl Iterator<Item = &'word [u8]>) -> String {
+    let mut name = upper(words.next().unwrap_or_default());
     let has_subcommands = matches!(
         name.as_str(),
         "ACL"
@@ -54,7 +58,7 @@ pub(super) fn name(head: &[u8]) -> String {
             | "XGROUP"
             | "XINFO"
     );
-    if has_subcommands && let Some(subcommand) = arguments.next() {
+    if has_subcommands && let Some(subcommand) = words.next() {
         name += " ";
         name += &upper(subcommand);
     }

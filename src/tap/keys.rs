@@ -60,7 +60,8 @@ const NONE: [&str; 52] = [
 ];
 
 /// Returns the keys among these arguments, which don't include the name.
-pub(super) fn keys<'args>(name: &str, args: &[&'args [u8]]) -> Vec<&'args [u8]> {
+#[must_use]
+pub fn keys<'args>(name: &str, args: &[&'args [u8]]) -> Vec<&'args [u8]> {
     let every = |step: usize| args.iter().copied().step_by(step).collect();
     let up_to = |last: usize| args.iter().copied().take(last).collect();
     // A number of keys, followed by the keys.

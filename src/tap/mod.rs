@@ -3,14 +3,14 @@
 //! The framer finds the ends of commands and replies. The lanes forward their bytes. The protocol matches replies to
 //! commands. The record keeps the parts that transcripts, budgets and rules need.
 
-mod arguments;
+pub(crate) mod arguments;
 mod budget;
 mod commands;
 mod connection;
 mod control;
 mod framer;
 mod hold;
-mod keys;
+pub(crate) mod keys;
 mod lane;
 mod log;
 mod protocol;
