@@ -2,6 +2,8 @@
 
 use std::io;
 use std::process::{Child, Command};
+#[cfg(feature = "tap")]
+use std::time::Duration;
 
 use redis::ConnectionAddr;
 use url::Url;
@@ -12,6 +14,8 @@ use crate::lease::{Ending, Lease};
 use crate::provider::{Server, select};
 use crate::report;
 use crate::settings::{Provider, ServerOptions, Settings};
+#[cfg(feature = "tap")]
+use crate::tap::{self, Tap};
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
 ///
@@ -143,9 +147,92 @@ impl CommandServer {
         self.lease.databases()
     }
 
+    /// Starts a tap in front of the server.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
+    #[cfg(feature = "tap")]
+    pub fn tap(&self) -> Result<CommandTap, Error> {
+        let tap = tap::tap(&self.lease)?;
+        let mut url = Url::parse(tap.redis_url())
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&self.lease.server), error))?;
+        url.set_path(&self.database.to_string());
+        if url.password().is_some() && url.username().is_empty() {
+            // As for the server's.
+            let _ = url.set_username("default");
+        }
+        Ok(CommandTap { tap, url })
+    }
+
     /// Ends the server, or the turn on a running one. With `TRANSIENT_KEEP`, the server of a command that has failed
     /// keeps running.
     pub fn end(self, failed: bool) {
         self.lease.end(Ending { in_use: false, failed, with_test: true });
+    }
+}
+
+/// A tap in front of the server of a command. It ends when it is dropped.
+#[cfg(feature = "tap")]
+#[derive(Debug)]
+pub struct CommandTap {
+    tap: Tap,
+    url: Url,
+}
+
+#[cfg(feature = "tap")]
+impl CommandTap {
+    /// Returns the URL of the database through the tap, with the password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Returns the host.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.url.host_str()
+    }
+
+    /// Returns the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or(6379)
+    }
+
+    /// Returns where the tap listens for this user alone.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if there is no directory for its socket.
+    #[cfg(unix)]
+    pub fn address(&self) -> Result<ConnectionAddr, Error> {
+        self.tap.socket().map(ConnectionAddr::Unix)
+    }
+
+    /// Returns where the tap listens.
+    ///
+    /// # Errors
+    ///
+    /// Returns none.
+    #[cfg(not(unix))]
+    pub fn address(&self) -> Result<ConnectionAddr, Error> {
+        Ok(ConnectionAddr::Tcp(self.host().unwrap_or_default().to_owned(), self.port()))
+    }
+
+    /// Ends the recording of a command that has ended. A connection that another process still has is waited for only
+    /// for this time.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Tap::finish_recording`].
+    pub fn finish_recording(&self, at_most: Duration) -> Result<(), Error> {
+        self.tap.wait_closed(at_most);
+        self.tap.finish_recording()
+    }
+
+    /// Returns the tap itself, which records.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
     }
 }

@@ -230,13 +230,18 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
+    #[cfg(feature = "tap")]
+    pub use crate::command_server::CommandTap;
     pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
     pub use crate::settings::{Access, ServerOptions};
-    pub use crate::settings::ServerOptions;
     #[cfg(feature = "tap")]
-    pub use crate::tap::{arguments::name_of, keys::keys};
+    pub use crate::tap::{
+        arguments::name_of,
+        keys::{keys, matches},
+        record::{is_handshake, line},
+    };
 }
 
 /// Compiles the code of the README.

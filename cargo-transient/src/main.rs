@@ -3,6 +3,7 @@
 //! - `arguments`: the command line;
 //! - `exec`: a command with a server of its own; `variables`: how the command learns the address; `publish`: the
 //!   server at an address that it has hard-coded; `program`: its process; `signals`: are passed on to it;
+//! - `record`: the same, with a summary of the commands that it sends;
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
@@ -19,6 +20,7 @@ mod generated;
 mod output;
 mod program;
 mod publish;
+mod record;
 mod report;
 mod resp;
 mod shape;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
     }
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
+        Subcommand::Record(arguments) => record::run(&arguments),
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),

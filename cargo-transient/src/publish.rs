@@ -14,7 +14,8 @@ mod turn;
 use std::io;
 use std::process::{Child, Command};
 
-use transient_fixtures::__cargo_transient::{CommandServer, start_command};
+use transient_fixtures::__cargo_transient::start_command;
+use transient_fixtures::redis::ConnectionAddr;
 
 #[cfg(unix)]
 use crate::report;
@@ -35,7 +36,7 @@ impl Start {
     ///
     /// Returns an error if a port is in use.
     #[cfg(unix)]
-    pub(crate) fn new(command: Command, ports: &[u16], server: &CommandServer) -> Result<Self, String> {
+    pub(crate) fn new(command: Command, ports: &[u16], server: &ConnectionAddr) -> Result<Self, String> {
         use std::io::Write as _;
 
         let mut ports = ports.to_vec();
@@ -49,7 +50,7 @@ impl Start {
         let why = match namespace::hold(&command, &ports) {
             Ok((held, listeners)) => {
                 for listener in listeners {
-                    forward::start(listener, server.address())?;
+                    forward::start(listener, server)?;
                 }
                 return Ok(Self::InNamespace(held));
             }
@@ -61,7 +62,7 @@ impl Start {
         let _ = writeln!(io::stderr(), "{}", report::machine_ports(&ports, &why));
         for port in ports {
             for listener in turn::take(port)? {
-                forward::start(listener, server.address())?;
+                forward::start(listener, server)?;
             }
         }
         Ok(Self::Here(command))
@@ -70,7 +71,7 @@ impl Start {
     /// The argument `--publish` is not there.
     #[cfg(not(unix))]
     #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
-    pub(crate) fn new(command: Command, _: &[u16], _: &CommandServer) -> Result<Self, String> {
+    pub(crate) fn new(command: Command, _: &[u16], _: &ConnectionAddr) -> Result<Self, String> {
         Ok(Self::Here(command))
     }
 

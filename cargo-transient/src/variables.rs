@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use transient_fixtures::__cargo_transient::CommandServer;
+use transient_fixtures::__cargo_transient::{CommandServer, CommandTap};
 
 use crate::report;
 
@@ -86,15 +86,21 @@ impl Variable {
         })
     }
 
-    /// The value for a server, which may be published at a port.
+    /// The value for a server, or for the tap in front of it. Either may be published at a port.
     ///
     /// # Errors
     ///
     /// Returns an error if it has the host or the port of a server at a Unix socket.
-    pub(crate) fn value(&self, server: &CommandServer, published: Option<u16>) -> Result<String, String> {
-        let (url, host, port) = match published {
-            None => (server.url().to_owned(), server.host(), server.port()),
-            Some(port) => (published_url(server, port), Some(PUBLISHED_HOST), port),
+    pub(crate) fn value(
+        &self,
+        server: &CommandServer,
+        tap: Option<&CommandTap>,
+        published: Option<u16>,
+    ) -> Result<String, String> {
+        let (url, host, port) = match (published, tap) {
+            (Some(port), _) => (published_url(server, port), Some(PUBLISHED_HOST), port),
+            (None, Some(tap)) => (tap.url().to_owned(), tap.host(), tap.port()),
+            (None, None) => (server.url().to_owned(), server.host(), server.port()),
         };
         let no_host = || report::no_host(&self.name, server.server());
         self.template

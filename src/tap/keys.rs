@@ -106,7 +106,8 @@ pub(super) fn pattern(key: &[u8]) -> String {
 }
 
 /// Returns true if the text matches the pattern, in which `*` matches any text and `?` any byte.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+#[must_use]
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut star) = ((0, 0), None);
     while at.1 < text.len() {
         match pattern.get(at.0) {

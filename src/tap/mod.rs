@@ -15,7 +15,7 @@ mod lane;
 mod log;
 mod protocol;
 mod proxy;
-mod record;
+pub(crate) mod record;
 mod recording;
 mod rule;
 mod rules;

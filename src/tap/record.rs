@@ -418,12 +418,22 @@ impl Command {
     }
 }
 
-fn is_handshake(name: &str) -> bool {
+/// Returns true if the command sets up a connection.
+#[must_use]
+pub fn is_handshake(name: &str) -> bool {
     HANDSHAKE.contains(&name.split(' ').next().unwrap_or_default())
 }
 
 pub(super) fn is_boundary(name: &str, is_in_transaction: bool) -> bool {
     !is_handshake(name) && name != "MULTI" && (!is_in_transaction || name == "EXEC")
+}
+
+/// Returns the line of a transcript for a command, given its words and the bytes of its reply.
+#[must_use]
+pub fn line(connection: u64, client: Option<&str>, database: u32, words: &[Vec<u8>], reply: Option<&[u8]>) -> String {
+    let name = arguments::name_of(words.iter().map(Vec::as_slice));
+    let args: Vec<_> = words.iter().skip(name.split(' ').count()).map(Vec::as_slice).collect();
+    report::tap::command(connection, client, database, &name, &args, 0, reply.map(|reply| (reply, reply.len() as u64)))
 }
 
 /// Writes one line of a transcript.

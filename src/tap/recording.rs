@@ -24,7 +24,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) use self::recorder::{Recorded, Recorder};
 use super::Tap;
@@ -90,6 +92,16 @@ impl Tap {
     /// Returns an error that [`is_data`](Error::is_data) if the file is incomplete because it could not be written.
     pub fn finish_recording(&self) -> Result<(), Error> {
         self.running.shared.recorder.finish()
+    }
+
+    /// Waits until all recorded connections are closed, at most for this time. Clients that have just ended can have
+    /// sent commands that the tap has not read.
+    pub(crate) fn wait_closed(&self, at_most: Duration) {
+        let (began, recorder) = (Instant::now(), &self.running.shared.recorder);
+        // Each connection has a reference.
+        while Arc::strong_count(recorder) > 1 && began.elapsed() < at_most {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
