@@ -97,8 +97,8 @@ fn head(summary: &Summary, elapsed: Duration) -> String {
     let handshakes: usize = summary.handshakes.values().sum();
     let handshakes = match handshakes {
         0 => String::new(),
-        1 => "; 1 more command set up a connection".to_owned(),
-        _ => format!("; {handshakes} more commands set up connections"),
+        1 => "; 1 more set up a connection".to_owned(),
+        _ => format!("; {handshakes} more set up connections"),
     };
     format!(
         "record: {} of {}, {} on {}\n        {:.1} s; clients waited {:.1} s for replies{handshakes}",

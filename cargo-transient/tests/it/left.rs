@@ -57,7 +57,7 @@ const WAITS: [&str; 3] = ["/bin/sh", "-c", "echo $$; exec /bin/sleep 1000"];
 
 /// Starts the program with a command that waits, ends it with `end`, and asserts that the command is gone too.
 #[track_caller]
-fn ends_with(mut program: Program, end: impl FnOnce(u32)) -> Option<i32> {
+pub(crate) fn ends_with(mut program: Program, end: impl FnOnce(u32)) -> Option<i32> {
     let mut child = program.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start");
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("read");

@@ -8,6 +8,7 @@ mod generated;
 mod left;
 mod program;
 mod publish;
+mod record;
 mod runner;
 mod show;
 mod signals;
