@@ -8,7 +8,7 @@ pub(crate) mod branches;
 mod budgets;
 mod json;
 mod keys;
-pub(crate) mod reader;
+mod reader;
 mod recording_file;
 mod repeated;
 pub(crate) mod summary;

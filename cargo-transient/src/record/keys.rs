@@ -202,3 +202,71 @@ fn expiry(argument: Option<&&[u8]>, unit: i64, start: Milliseconds) -> Option<Mi
     let time: i64 = std::str::from_utf8(argument?).ok()?.parse().ok()?;
     Some(start.saturating_add(time.saturating_mul(unit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::record::summary::summed_up;
+
+    /// The shapes that left keys without a TTL, and how many never had one and lost it.
+    #[track_caller]
+    fn assert_without_ttl(exchanges: &[(&str, &str)], expected: &[(&str, usize, usize)]) {
+        let summary = summed_up(exchanges);
+        let found = summary.without_ttl.iter().map(|(shape, found)| (shape.to_string(), found.never, found.lost));
+        let found: Vec<_> = found.collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(shape, never, lost)| ((*shape).to_owned(), *never, *lost)).collect();
+        assert_eq!(found, expected, "{exchanges:?}");
+    }
+
+    #[test]
+    fn keys_without_a_ttl_have_a_writer() {
+        const OK: &str = "+OK";
+        assert_without_ttl(&[("SET a 1", OK)], &[("SET a", 1, 0)]);
+        for expiry in ["EXPIRE a 60", "PEXPIREAT a 60000", "GETEX a EX 60"] {
+            assert_without_ttl(&[("SET a 1", OK), (expiry, ":1")], &[]);
+        }
+        assert_without_ttl(&[("SET a 1", OK), ("EXPIRE a 60", ":0")], &[("SET a", 1, 0)]);
+        for command in ["SET a 1 EX 60", "SETEX a 60 1", "PSETEX a 9000 1", "SET a 1 PXAT 60000", "RESTORE a 9000 x"] {
+            assert_without_ttl(&[(command, OK)], &[]);
+            assert_without_ttl(&[(command, OK), ("SET a 2 KEEPTTL", OK)], &[]);
+            assert_without_ttl(&[(command, OK), ("INCR a", ":2")], &[]);
+            assert_without_ttl(&[(command, OK), ("SET a 2", OK)], &[("SET a", 0, 1)]);
+            assert_without_ttl(&[(command, OK), ("PERSIST a", ":1")], &[("PERSIST a", 0, 1)]);
+        }
+        // What ended before it got one never had one.
+        assert_without_ttl(&[("HSET a b 1", ":1"), ("DEL a", ":1")], &[("HSET a", 1, 0)]);
+        assert_without_ttl(&[("HSET a b 1", ":1"), ("FLUSHDB", OK), ("EXPIRE a 60", ":0")], &[("HSET a", 1, 0)]);
+        assert_without_ttl(&[("RESTORE a 0 x", OK)], &[("RESTORE a", 1, 0)]);
+    }
+
+    #[test]
+    fn commands_that_changed_nothing_write_nothing() {
+        for (command, reply) in [
+            ("SET a 1 NX", "$-1"),
+            ("SET a 1 XX GET", "$-1"),
+            ("SETNX a 1", ":0"),
+            ("LPUSHX a 1", ":0"),
+            ("SET a 1", "-OOM no"),
+            ("XADD a NOMKSTREAM * b 1", "$-1"),
+        ] {
+            assert_without_ttl(&[(command, reply)], &[]);
+        }
+        assert_without_ttl(&[("SET a 1 NX GET", "$-1")], &[("SET a NX GET", 1, 0)]);
+    }
+
+    /// Every command comes a second after the one before it.
+    #[test]
+    fn an_expired_key_is_a_new_one() {
+        let expired = [("SET a 1 EX 1", "+OK"), ("PING", "+PONG"), ("INCR a", ":1")];
+        assert_without_ttl(&expired, &[("INCR a", 1, 0)]);
+        let negative = [("SET a 1", "+OK"), ("EXPIRE a -1", ":1"), ("INCR a", ":1")];
+        assert_without_ttl(&negative, &[("INCR a", 1, 0)]);
+    }
+
+    #[test]
+    fn a_renamed_key_keeps_its_ttl() {
+        assert_without_ttl(&[("SET a 1 EX 60", "+OK"), ("RENAME a b", "+OK"), ("INCR b", ":1")], &[]);
+        assert_without_ttl(&[("SET a 1", "+OK"), ("RENAME a b", "+OK"), ("EXPIRE b 60", ":1")], &[]);
+        assert_without_ttl(&[("SET a 1", "+OK"), ("RENAMENX a b", ":0")], &[("SET a", 1, 0)]);
+    }
+}

@@ -41,13 +41,6 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// A command on the first connection.
-    #[cfg(test)]
-    pub(crate) fn of(words: Vec<Vec<u8>>, reply: Option<Reply>, at: Duration) -> Self {
-        let (command, _) = Connection::default().command(1, at, words);
-        Self { reply, ..command }
-    }
-
     /// The words after the name and the subcommand.
     pub(crate) fn arguments(&self) -> Vec<&[u8]> {
         self.words.iter().skip(self.name.split(' ').count()).map(Vec::as_slice).collect()
@@ -254,4 +247,16 @@ impl Transactions {
         }
         pass_on(step);
     }
+}
+
+/// Commands and their replies, one a second on one connection, each in a round trip of its own.
+#[cfg(test)]
+pub(crate) fn steps(exchanges: &[(&str, &str)]) -> Vec<Step> {
+    let mut connection = Connection::default();
+    let commands = (0..).zip(exchanges).map(|(second, (command, reply))| {
+        let (command, _) = connection.command(1, Duration::from_secs(second), resp::words(command.as_bytes()));
+        let reply = Reply::read(format!("{reply}\r\n").as_bytes()).map(|(reply, _)| reply);
+        Step::Command(Command { reply, ..command })
+    });
+    commands.chain([Step::Closed(1)]).collect()
 }

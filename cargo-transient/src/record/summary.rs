@@ -217,3 +217,70 @@ fn blocks(name: &str) -> bool {
     let pops = ["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"];
     pops.contains(&name) || ["XREAD", "XREADGROUP", "WAIT"].contains(&name)
 }
+
+/// Sums up commands and their replies, one a second on one connection.
+#[cfg(test)]
+pub(crate) fn summed_up(exchanges: &[(&str, &str)]) -> Summary {
+    let words: Vec<_> = exchanges.iter().map(|(command, _)| crate::resp::words(command.as_bytes())).collect();
+    let vocabulary = Vocabulary::of(words.iter().map(Vec::as_slice));
+    let mut summing = Summing::new(&vocabulary, SystemTime::UNIX_EPOCH);
+    let mut transactions = super::reader::Transactions::default();
+    for step in super::reader::steps(exchanges) {
+        transactions.take(step, |step| summing.take(&step));
+    }
+    summing.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was never seen, as `SHAPE: WHAT`.
+    fn never_seen(exchanges: &[(&str, &str)]) -> Vec<String> {
+        let never_seen = summed_up(exchanges).never_seen;
+        never_seen.iter().map(|never| format!("{}: {:?}", never.shape, never.what)).collect()
+    }
+
+    #[test]
+    fn only_what_no_command_of_a_shape_was_answered_is_never_seen() {
+        let twice = [("GET a", "$-1"), ("GET a", "+x"), ("GET b", "+x")];
+        assert_eq!(never_seen(&twice), ["GET b: Outcome(Missing)"]);
+        // Errors tell nothing about the rest.
+        assert_eq!(never_seen(&[("GET a", "-WRONGTYPE no")]), [""; 0]);
+        // Without WATCH, EXEC is never aborted.
+        let transaction = [("MULTI", "+OK"), ("EXEC", "*0")];
+        assert_eq!(never_seen(&transaction), [""; 0]);
+        let watched: Vec<_> = [("WATCH a", "+OK")].into_iter().chain(transaction).collect();
+        assert_eq!(never_seen(&watched), ["EXEC: Outcome(Aborted)"]);
+    }
+
+    #[test]
+    fn scripts_that_always_answer_the_same_are_told() {
+        let (one, other) = (("EVAL x 0", ":1"), ("EVAL x 0", ":0"));
+        let only = |exchanges: &[(&str, &str)]| never_seen(exchanges).concat().contains("AnythingBut(\"1\")");
+        assert!(only(&[one, one]));
+        assert!(!only(&[one]) && !only(&[one, other, one]));
+        assert!(!only(&[one, ("EVAL x 0", "*0")]));
+    }
+
+    #[test]
+    fn commands_of_an_aborted_transaction_were_not_executed() {
+        let summary = summed_up(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("GET a", "+QUEUED"), ("EXEC", "*-1")]);
+        assert_eq!((summary.commands, summary.without_ttl.len()), (4, 0));
+        assert!(summary.never_seen.iter().all(|never| never.shape.name() == "EXEC"));
+    }
+
+    #[test]
+    fn rows_of_different_keys_are_suspect() {
+        let gets = |keys: &[&str]| -> usize {
+            let commands: Vec<_> = keys.iter().map(|key| format!("GET k:{key}")).collect();
+            let exchanges: Vec<_> = commands.iter().map(|command| (command.as_str(), "+x")).collect();
+            summed_up(&exchanges).repeated.iter().map(|(_, suspect)| suspect.longest).sum()
+        };
+        assert_eq!(gets(&["1", "2", "3", "4", "5"]), 5);
+        assert_eq!(gets(&["1", "2", "3", "4"]), 0);
+        // The same key again is polling, which MGET does not shorten.
+        assert_eq!(gets(&["1", "1", "1", "1", "1", "2"]), 0);
+        assert_eq!(gets(&["1", "2", "3", "x", "4", "5"]), 0);
+    }
+}

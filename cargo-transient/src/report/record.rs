@@ -215,29 +215,8 @@ fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 pub(super) mod golden {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::record::reader::{Command, Step, Transactions};
-    use crate::record::summary::Summing;
-    use crate::resp::{self, Reply};
-    use crate::shape::Vocabulary;
-
-    /// Commands on one connection, each in a round trip of its own, and their replies.
-    fn summed_up(exchanges: &[(&str, &str)]) -> Summary {
-        let words: Vec<_> = exchanges.iter().map(|(command, _)| resp::words(command.as_bytes())).collect();
-        let vocabulary = Vocabulary::of(words.iter().map(Vec::as_slice));
-        let (mut summing, mut transactions) =
-            (Summing::new(&vocabulary, SystemTime::UNIX_EPOCH), Transactions::default());
-        for (number, (words, (_, reply))) in words.iter().zip(exchanges).enumerate() {
-            let at = Duration::from_millis(u64::try_from(number).expect("few"));
-            let reply = Reply::read(reply.as_bytes()).map(|(reply, _)| reply);
-            let command = Command::of(words.clone(), reply, at);
-            transactions.take(Step::Command(command), |step| summing.take(&step));
-        }
-        transactions.take(Step::Closed(1), |step| summing.take(&step));
-        summing.finish()
-    }
+    use crate::record::summary::summed_up;
 
     pub(in crate::report) fn sentences() -> Vec<String> {
         let io = io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)");
