@@ -3,7 +3,7 @@
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
 //! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`], [`races`]: the features
-//! - [`without_changing_your_tests`]: `cargo transient`, for suites in any language
+//! - [`without_changing_your_tests`], [`record`]: `cargo transient`, for suites in any language
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
@@ -19,6 +19,7 @@ macro_rules! links {
             "[not-supported]: mod@crate::guide::not_supported\n",
             "[providers]: mod@crate::guide::providers\n",
             "[races]: mod@crate::guide::races\n",
+            "[record]: mod@crate::guide::record\n",
             "[settings]: mod@crate::guide::settings\n",
             "[sweeps]: mod@crate::guide::sweeps\n",
             "[taps]: mod@crate::guide::taps\n",
@@ -61,6 +62,7 @@ pages! {
     porting: "porting", "From other tools, before and after.";
     providers: "providers", "Where Redis comes from, and on which platforms.";
     races: "races", "Several clients in every order of their commands.";
+    record: "record", "`cargo transient record`: what a suite sends.";
     sessions: "sessions", "Visitors and their sessions.";
     settings: "settings", "`test.ini` and environment variables.";
     snapshots: "snapshots", "Contents of the databases, compared, saved and loaded.";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::left::{ends_with, kill};
-use crate::program::{Ended, PROGRAM, Program, python, set_up};
+use crate::program::{Ended, PROGRAM, Program, here, python, set_up};
 
 /// Where `record` writes.
 struct Files(TempDir);
@@ -298,4 +298,14 @@ fn lists_of_tests_are_not_recorded() {
     command.env("TRANSIENT_SERVER_BINARY", "/nowhere").env("TRANSIENT_PROVIDER", "process");
     command.env("CARGO_MANIFEST_DIR", directory.path());
     Ended::of(&command.output().expect("start")).assert_quiet(0, "unset --list\n");
+}
+
+/// All but the line with the times.
+#[test]
+fn the_documented_summary_is_that_of_a_run() {
+    let page = fs::read_to_string(here("../../../docs/record.md")).expect("the page");
+    let block = page.split("```text\n").nth(1).expect("a block").split("```").next().expect("its end");
+    let without_times = |text: &str| text.lines().filter(|line| !line.contains(" s; ")).collect::<Vec<_>>().join("\n");
+    let (_, files) = traffic("shop", &[]);
+    assert_eq!(without_times(block), without_times(&files.read("report")));
 }
