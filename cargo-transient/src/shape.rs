@@ -43,13 +43,14 @@ impl Shape {
         let mut patterns = Vec::new();
         for key in keys_and_channels(&name, &arguments) {
             let pattern = vocabulary.pattern(key);
-            if !patterns.contains(&pattern) {
-                patterns.push(pattern);
+            if patterns.contains(&pattern) {
+                continue;
             }
-            if patterns.len() > PATTERNS {
-                patterns[PATTERNS] = "…".to_owned();
+            if patterns.len() == PATTERNS {
+                patterns.push("…".to_owned());
                 break;
             }
+            patterns.push(pattern);
         }
         Self {
             script: vocabulary.script(&name, &arguments),

@@ -68,7 +68,9 @@ impl Rows {
     /// The suspects, by the number of their shape.
     pub(crate) fn suspects(mut self) -> HashMap<usize, Suspect> {
         let open: Vec<_> = self.open.keys().copied().collect();
-        open.into_iter().for_each(|connection| self.close(connection));
+        for connection in open {
+            self.close(connection);
+        }
         self.suspects
     }
 }
