@@ -44,7 +44,7 @@ fn main() {
     if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 24] = [
+    let figures: [(&str, fn()); 25] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -66,6 +66,7 @@ fn main() {
         ("races_keeping", races::races_keeping),
         ("races_frontrun", races::races_frontrun),
         ("exec", cargo_transient::exec),
+        ("record", cargo_transient::record),
         ("show", cargo_transient::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),

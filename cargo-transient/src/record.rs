@@ -60,6 +60,8 @@ pub(crate) fn run(arguments: &Record) -> Result<ExitCode, Failure> {
     let malformed = tap.tap().malformed();
     drop(tap);
     server.end(code != 0);
+    // A long run takes seconds to sum up.
+    signals.release();
     let written = finished.map_err(|error| not_recorded(&error)).and_then(|()| {
         let summary = sum_up(&file, outputs.transcript.as_mut()).map_err(|error| not_recorded(&error))?;
         outputs.write(&summary, elapsed, &malformed, arguments)?;

@@ -14,8 +14,8 @@ const CAUGHT: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 /// What a signal is for.
 #[derive(Clone, Copy)]
 enum State {
-    /// Nothing runs yet: a signal ends this process.
-    Starting,
+    /// No command runs: a signal ends this process.
+    Alone,
     /// The command runs: it gets the signals.
     Running(Pid),
     /// A server is up until a signal.
@@ -28,7 +28,7 @@ pub(crate) struct Signals(Arc<(Mutex<State>, Condvar)>);
 
 /// Catches signals from here on.
 pub(crate) fn catch() -> Signals {
-    let state = Arc::new((Mutex::new(State::Starting), Condvar::new()));
+    let state = Arc::new((Mutex::new(State::Alone), Condvar::new()));
     // A signal that this process was started to ignore (nohup) is ignored by the command as well.
     let ignored = ignored();
     let caught = CAUGHT.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
@@ -45,7 +45,7 @@ fn pass_on((state, changed): &(Mutex<State>, Condvar), signal: i32) {
     let mut state = lock(state);
     match *state {
         // The exit handler ends a server that is starting.
-        State::Starting => process::exit(128 + signal),
+        State::Alone => process::exit(128 + signal),
         State::Running(command) if !is_from_terminal(signal) => {
             if let Some(signal) = Signal::from_named_raw(signal) {
                 // It may have just ended.
@@ -97,6 +97,11 @@ impl Signals {
         {}
         *lock(&self.0.0) = State::Ended;
         child.wait()
+    }
+
+    /// The command has ended, and this process has more to do: a signal ends it again.
+    pub(crate) fn release(&self) {
+        *lock(&self.0.0) = State::Alone;
     }
 }
 

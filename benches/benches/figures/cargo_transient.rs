@@ -30,6 +30,17 @@ fn one(program: &Path) {
     row("exec -- true", ours, ("redis-server by hand, exec to PONG, and its end", floor), "1.3");
 }
 
+/// 10,000 commands, one after another, of a client that does nothing else.
+pub(crate) fn record() {
+    let program = program();
+    let client = "seq 10000 | sed 's/.*/SET session:& x EX 60/' | redis-cli -u \"$REDIS_URL\" >/dev/null";
+    let behind = |subcommand: &str| {
+        run(Command::new(&program).args([subcommand, "--", "sh", "-c", client]).env("TRANSIENT_PROVIDER", "process"))
+    };
+    let (ours, floor) = in_turns(11, || behind("record"), || behind("exec"));
+    row("10,000 commands behind record, with the summary", ours, ("behind exec", floor), "2");
+}
+
 /// 100 tests of an unchanged suite, each of them a process.
 fn runner(program: &Path) {
     let (_, server) = bare(4_000_001);

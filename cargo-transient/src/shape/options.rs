@@ -1,7 +1,7 @@
 //! The options of commands.
 //!
-//! Taken from the syntax of Redis 8. A command that is not in the table has no options that change what it does, or they
-//! are subcommands or at a fixed place.
+//! Taken from the syntax of Redis 8. A command that is not in the table has no options that change what it does, or
+//! they are subcommands or at a fixed place.
 
 /// How many words an option takes after itself.
 #[derive(Clone, Copy)]

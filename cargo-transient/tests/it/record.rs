@@ -1,8 +1,9 @@
 //! `record`: what it tells about a command, and that it leaves the command alone.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -155,7 +156,7 @@ fn a_command_that_dies_is_summed_up() {
 fn commands_just_before_the_end_are_recorded() {
     let (ended, files) = traffic("last", &[]);
     ended.assert_quiet(0, "");
-    assert_eq!(count(&files.json(), "SET last:<id>"), Some(1000));
+    assert_eq!(count(&files.json(), "SET last:<id>"), Some(5000));
 }
 
 #[test]
@@ -286,6 +287,22 @@ fn a_signal_ends_the_command_and_the_summary_comes() {
     let files = Files::new();
     assert_eq!(ends_with(&["record", &files.option("json")], |program| kill("TERM", program)), Some(128 + 15));
     assert_eq!(files.json()["commands"], json!(0));
+}
+
+/// The transcript waits for a reader.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_a_summary() {
+    let command = python("traffic.py");
+    let arguments = ["record", "--transcript=/dev/stdout", "--"].into_iter();
+    let mut program = Program::new(arguments.chain(command.iter().map(String::as_str)).chain(["last"]));
+    let mut child = program.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+    let mut output = child.stdout.take().expect("its output");
+    output.read_exact(&mut [0]).expect("the transcript");
+    kill("TERM", child.id());
+    let ended = Ended::of(&child.wait_with_output().expect("wait"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(128 + 15), ""));
+    crate::left::assert_nothing_left(&program.directory);
 }
 
 /// As the runner of cargo, it starts no server to list tests.

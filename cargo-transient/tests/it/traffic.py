@@ -113,7 +113,7 @@ def last():
     """Ends right after it has sent commands, whose replies it does not want."""
     client = Client()
     client.send("CLIENT", "REPLY", "OFF")
-    client.socket.sendall(b"".join(frame("SET", f"last:{number}", 1) for number in range(1000)))
+    client.socket.sendall(b"".join(frame("SET", f"last:{number}", 1) for number in range(5000)))
     os._exit(0)
 
 
