@@ -102,12 +102,14 @@ impl Keys {
     }
 
     fn end_all(&mut self, of: impl Fn(u32) -> bool) {
+        let without_ttl = self.living.iter().filter(|((database, _), key)| of(*database) && key.expires.is_none());
         // In their order, so that the same run has the same examples.
-        let mut ended: Vec<_> = self.living.keys().filter(|(database, _)| of(*database)).cloned().collect();
+        let mut ended: Vec<_> = without_ttl.map(|(key, _)| key.clone()).collect();
         ended.sort();
         for key in ended {
             self.end(key);
         }
+        self.living.retain(|(database, _), _| !of(*database));
     }
 
     fn rename(&mut self, command: &Command) {

@@ -115,8 +115,8 @@ const NOTHING: &str = "
 
 No command arrived. Does the program connect to the address in REDIS_URL or
 TRANSIENT_REDIS_URL? --var NAME sets another variable, and --var NAME={host} the
-host alone. A program that starts a server of its own, or has an address in its
-code, is not seen here.";
+host alone. A program that starts a server of its own, also by `cargo transient
+exec` as cargo's runner, or has an address in its code, is not seen here.";
 
 fn section(text: &mut String, title: &str, rows: impl ExactSizeIterator<Item = String>, shown: usize) {
     let count = rows.len();

@@ -1,6 +1,7 @@
 //! `exec` as the runner of cargo.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -29,10 +30,14 @@ fn suite() -> TempDir {
     suite
 }
 
-/// `cargo test` in the suite, with the program on PATH.
-fn cargo_test(suite: &TempDir, variables: &[(&str, &Path)]) -> Ended {
+/// `cargo test` in the suite, with the program on PATH, and behind `record` if there are options for it.
+fn cargo_test(suite: &TempDir, record: &[&str], variables: &[(&str, &Path)]) -> Ended {
     let directory = TempDir::new().expect("a directory");
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(if record.is_empty() { &cargo } else { OsStr::new(PROGRAM) });
+    if !record.is_empty() {
+        command.arg("record").args(record).arg("--").arg(&cargo);
+    }
     command.args(["test", "--offline", "--no-fail-fast"]);
     set_up(&mut command, &directory);
     let path = env::var_os("PATH").unwrap_or_default();
@@ -48,7 +53,7 @@ fn cargo_test(suite: &TempDir, variables: &[(&str, &Path)]) -> Ended {
 #[test]
 fn an_unchanged_suite_runs() {
     let suite = suite();
-    let ended = cargo_test(&suite, &[]);
+    let ended = cargo_test(&suite, &[], &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.stdout.matches("2 passed").count(), 2, "{ended:?}");
 
@@ -60,12 +65,30 @@ fn an_unchanged_suite_runs() {
     shell.args(["-c", "printf '%s' \"$1\" >\"$0\" && /bin/chmod +x \"$0\""]).arg(&server).arg(script);
     assert!(shell.status().expect("a shell").success());
     let provider = ("TRANSIENT_PROVIDER", Path::new("process"));
-    let ended = cargo_test(&suite, &[provider, ("TRANSIENT_SERVER_BINARY", &server)]);
+    let ended = cargo_test(&suite, &[], &[provider, ("TRANSIENT_SERVER_BINARY", &server)]);
     assert_ne!(ended.code, Some(0), "{ended:?}");
     assert!(!ended.stdout.contains("passed"), "{ended:?}");
     // The library, and two test binaries.
     assert_eq!(ended.stderr.matches("cargo transient: ").count(), 3, "{ended:?}");
     assert_eq!(fs::read_to_string(&log).expect("the log"), "started\n", "{ended:?}");
+}
+
+/// Without the runner, all test binaries share the server that is recorded.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_whole_suite_is_recorded() {
+    let suite = suite();
+    let (json, runner) = (suite.path().join("summary"), env::consts::ARCH.to_uppercase());
+    let [option, runner] =
+        [format!("--json={}", json.display()), format!("CARGO_TARGET_{runner}_UNKNOWN_LINUX_GNU_RUNNER")];
+    let commands = |variables: &[(&str, &Path)]| {
+        let ended = cargo_test(&suite, &[&option], variables);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let summary: serde_json::Value = serde_json::from_slice(&fs::read(&json).expect("the summary")).expect("JSON");
+        summary["commands"].as_u64().expect("a number")
+    };
+    assert_eq!(commands(&[]), 0);
+    assert_eq!(commands(&[(&runner, Path::new("env"))]), 404);
 }
 
 /// cargo-nextest lists the tests of each binary before it runs them.
