@@ -212,10 +212,10 @@ fn a_running_server_is_recorded_if_asked() {
     let files = Files::new();
     let [python, script] = python("client.py");
     let client = format!("{python} '{script}' $REDIS_URL 'SET a 1'");
-    let inner = format!("'{PROGRAM}' record '{}' --provider running -- bash -c \"{client}\"", files.option("json"));
-    let line = format!("{} 2>/dev/null && echo $REDIS_URL | grep -c /0", inner.replace("$REDIS_URL", "\\$REDIS_URL"));
-    let ended = Program::new(["exec", "bash", "-c", &line]).run();
-    assert_eq!((ended.code, &*ended.stdout), (Some(0), "+OK\n1\n"), "{ended:?}");
+    // The shell of the command expands the variable, and not that of `exec`.
+    let client = client.replace('$', "\\$");
+    let line = format!("'{PROGRAM}' record '{}' --provider running -- bash -c \"{client}\" 2>&-", files.option("json"));
+    Program::new(["exec", "bash", "-c", &line]).run().assert_quiet(0, "+OK\n");
     assert_eq!(count(&files.json(), "SET a"), Some(1));
 }
 
