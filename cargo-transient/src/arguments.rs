@@ -288,7 +288,7 @@ pub(crate) struct Budgets {
     #[arg(long, value_name = "N")]
     pub(crate) round_trips: Option<usize>,
 
-    /// Fails if this command is sent, such as KEYS or 'FLUSH*'; can be repeated
+    /// Fails if a command such as KEYS or 'FLUSH*' is sent; can be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) never: Vec<String>,
 
