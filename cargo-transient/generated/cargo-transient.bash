@@ -37,6 +37,9 @@ _cargo__transient() {
             cargo__transient,man)
                 cmd="cargo__transient__subcmd__man"
                 ;;
+            cargo__transient,record)
+                cmd="cargo__transient__subcmd__record"
+                ;;
             cargo__transient,show)
                 cmd="cargo__transient__subcmd__show"
                 ;;
@@ -64,6 +67,9 @@ _cargo__transient() {
             cargo__transient__subcmd__help,man)
                 cmd="cargo__transient__subcmd__help__subcmd__man"
                 ;;
+            cargo__transient__subcmd__help,record)
+                cmd="cargo__transient__subcmd__help__subcmd__record"
+                ;;
             cargo__transient__subcmd__help,show)
                 cmd="cargo__transient__subcmd__help__subcmd__show"
                 ;;
@@ -77,7 +83,7 @@ _cargo__transient() {
 
     case "${cmd}" in
         cargo__transient)
-            opts="-h -V --help --version exec up show flush doctor clean man completions help"
+            opts="-h -V --help --version exec record up show flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -177,7 +183,7 @@ _cargo__transient() {
             return 0
             ;;
         cargo__transient__subcmd__help)
-            opts="exec up show flush doctor clean man completions help"
+            opts="exec record up show flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,6 +294,20 @@ _cargo__transient() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cargo__transient__subcmd__help__subcmd__record)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cargo__transient__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -323,6 +343,60 @@ _cargo__transient() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__transient__subcmd__record)
+            opts="-h --var --publish --database --provider --report --json --transcript --recording --all --round-trips --never --never-without-ttl --never-n-plus-one --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provider)
+                    COMPREPLY=($(compgen -W "running process container download" -- "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --json)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --transcript)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recording)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --round-trips)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --never)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -27,6 +27,7 @@ end
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s h -l help -d 'Print help'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s V -l version -d 'Print version'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "exec" -d 'Runs a command with a server of its own'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "record" -d 'Runs a command and sums up what it sends to its server'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "show" -d 'Shows the keys of a database'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "flush" -d 'Empties the test databases of a running server'
@@ -43,6 +44,23 @@ process\t''
 container\t''
 download\t''"
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l var -d 'Sets a variable for the command; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l publish -d 'The port that the command expects Redis at; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l database -d 'The database in the URL' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l provider -d 'Where the server comes from' -r -f -a "running\t''
+process\t''
+container\t''
+download\t''"
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l report -d 'Writes the summary to a file instead of standard error' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l json -d 'Writes the whole summary as JSON' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l transcript -d 'Writes a line for each command, in the order of the replies' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l recording -d 'Keeps the recording, with all commands and replies in full' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l round-trips -d 'Fails after more round trips than this' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l never -d 'Fails if a command such as KEYS or \'FLUSH*\' is sent; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l all -d 'Shows all shapes, not only the first 10 of each list'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l never-without-ttl -d 'Fails if a key is left without a TTL'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l never-n-plus-one -d 'Fails if there is N+1 access'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l database -d 'The database in the URL' -r
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l provider -d 'Where the server comes from' -r -f -a "running\t''
 process\t''
@@ -63,12 +81,13 @@ complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "exec" -d 'Runs a command with a server of its own'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "show" -d 'Shows the keys of a database'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "flush" -d 'Empties the test databases of a running server'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "clean" -d 'Shows and removes what is kept on this machine'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "man" -d 'Prints the manual page'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "completions" -d 'Prints the completions for a shell'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec up show flush doctor clean man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "exec" -d 'Runs a command with a server of its own'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "record" -d 'Runs a command and sums up what it sends to its server'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "show" -d 'Shows the keys of a database'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "flush" -d 'Empties the test databases of a running server'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "clean" -d 'Shows and removes what is kept on this machine'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "man" -d 'Prints the manual page'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "completions" -d 'Prints the completions for a shell'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show flush doctor clean man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

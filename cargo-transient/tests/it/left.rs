@@ -53,7 +53,7 @@ fn process_of(_: &Path) -> Option<String> {
 }
 
 /// A command that tells its process id and then waits for ever.
-const WAITS: [&str; 3] = ["/bin/sh", "-c", "echo $$; exec /bin/sleep 1000"];
+pub(crate) const WAITS: [&str; 3] = ["/bin/sh", "-c", "echo $$; exec /bin/sleep 1000"];
 
 /// Starts the program with a command that waits, ends it with `end`, and asserts that the command is gone too.
 #[track_caller]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::left::{ends_with, kill};
+use crate::left::{WAITS, ends_with, kill};
 use crate::program::{Ended, PROGRAM, Program, here, python, set_up};
 
 /// Where `record` writes.
@@ -278,14 +278,16 @@ fn a_closed_output_is_not_an_error() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_killed_recording_leaves_nothing() {
-    assert_eq!(ends_with(&["record"], |program| kill("KILL", program)), None);
+    assert_eq!(ends_with(Program::new(["record"].iter().chain(&WAITS)), |program| kill("KILL", program)), None);
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_signal_ends_the_command_and_the_summary_comes() {
     let files = Files::new();
-    assert_eq!(ends_with(&["record", &files.option("json")], |program| kill("TERM", program)), Some(128 + 15));
+    let option = files.option("json");
+    let program = Program::new(["record", &option].into_iter().chain(WAITS));
+    assert_eq!(ends_with(program, |program| kill("TERM", program)), Some(128 + 15));
     assert_eq!(files.json()["commands"], json!(0));
 }
 
