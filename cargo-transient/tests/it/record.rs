@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::left::{WAITS, ends_with, kill};
 use crate::program::{Ended, PROGRAM, Program, here, python, set_up};
+use crate::publish::ways;
 
 /// Where `record` writes.
 struct Files(TempDir);
@@ -204,6 +205,19 @@ fn the_variables_lead_through_the_tap() {
         let ended = Program::new(arguments.chain(["--", "bash", "-c", &line])).run();
         assert_eq!((ended.code, &*ended.stdout), (Some(0), "+OK\n+OK\n$-1\n"), "{ended:?}");
         assert_eq!(files.json()["handshakes"]["SELECT"], json!(2));
+    }
+}
+
+#[test]
+fn a_published_server_is_recorded() {
+    for mut way in ways() {
+        let port = way.arguments.iter().find_map(|argument| argument.strip_prefix("--publish=").map(str::to_owned));
+        let (Some(port), files) = (port, Files::new()) else { continue };
+        way.arguments.splice(..1, ["record".to_owned(), files.option("json")]);
+        let ([python, script], url) = (python("client.py"), format!("redis://127.0.0.1:{port}"));
+        let ended = way.program([&*python, &*script, &*url, "SET a 1"]).run();
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), "+OK\n"), "{ended:?}");
+        assert_eq!(count(&files.json(), "SET a"), Some(1));
     }
 }
 
