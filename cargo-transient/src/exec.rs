@@ -16,7 +16,7 @@ pub(crate) const NO_SERVER: u8 = 125;
 
 /// Runs the command and returns its exit code.
 pub(crate) fn run(arguments: &Exec) -> Result<ExitCode, Failure> {
-    let mut process = program::process(&arguments.command);
+    let process = program::process(&arguments.command);
     if only_lists_tests(&arguments.command) {
         return Err(program::replace_this_process(process));
     }
