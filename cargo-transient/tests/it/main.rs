@@ -2,6 +2,7 @@
 
 mod clean;
 mod doctor;
+mod documents;
 mod exec;
 mod flush;
 mod generated;
