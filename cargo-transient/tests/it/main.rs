@@ -4,6 +4,7 @@ mod backup;
 mod backup_between_servers;
 mod clean;
 mod doctor;
+mod documents;
 mod exec;
 mod flush;
 mod generated;
