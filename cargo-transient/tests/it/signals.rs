@@ -36,8 +36,8 @@ fn signals_are_passed_on() {
     }
 }
 
-/// The terminal sends Ctrl-C and Ctrl-\\ to the command as well. Passed on too, it would arrive twice, which programs take for
-/// impatience.
+/// The terminal sends Ctrl-C and Ctrl-\\ to the command as well. Passed on too, it would arrive twice, which programs
+/// take for impatience.
 #[test]
 fn signals_of_the_terminal_arrive_once() {
     let once = "

@@ -24,8 +24,7 @@ while b"ready\r\n" not in output:
     output += piece
 if what != "close":
     if what.startswith("ctrl-"):
-        os.write(terminal, bytes([ord(what[-1]) & 0x1F]) + b"
-")
+        os.write(terminal, bytes([ord(what[-1]) & 0x1F]) + b"\n")
     while piece := read():
         output += piece
 else:
