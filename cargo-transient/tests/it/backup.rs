@@ -214,7 +214,7 @@ fn a_signal_stops_a_restore_and_says_what_remains() {
 /// Large values are read in parts: nobody waits for one command.
 #[test]
 fn a_large_value_keeps_nobody_waiting() {
-    let fill = "for i = 1, 50000 do redis.call('HSET', 'h', i, i) redis.call('RPUSH', 'l', i) redis.call('SADD', 's', \
+    let fill = "for i = 1, 10000 do redis.call('HSET', 'h', i, i) redis.call('RPUSH', 'l', i) redis.call('SADD', 's', \
                 'm' .. i) redis.call('ZADD', 'z', i, i) redis.call('XADD', 'x', i .. '-1', 'f', i) end";
     let count = "local all = redis.call('INFO', 'commandstats') local calls = '' for _, name in ipairs({'hscan', 'sscan', \
                  'lrange', 'zrange', 'xrange'}) do calls = calls .. (all:match('cmdstat_' .. name .. ':calls=(%d+)') or \
@@ -226,7 +226,7 @@ fn a_large_value_keeps_nobody_waiting() {
     ));
     let [calls, restored, keys] = words(&ended)[..] else { panic!("{ended:?}") };
     let calls: Vec<u32> = calls.split_terminator(',').map(|calls| calls.parse().expect("a number")).collect();
-    assert!(calls.len() == 5 && calls.iter().all(|calls| *calls >= 50), "{ended:?}");
+    assert!(calls.len() == 5 && calls.iter().all(|calls| *calls >= 10), "{ended:?}");
     assert_eq!((restored, keys), ("0", ":5"), "{ended:?}");
 }
 
