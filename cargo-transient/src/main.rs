@@ -11,6 +11,7 @@
 mod arguments;
 mod clean;
 mod doctor;
+mod exchange;
 mod exec;
 mod flush;
 mod generated;
@@ -18,6 +19,7 @@ mod output;
 mod program;
 mod publish;
 mod report;
+mod resp;
 mod show;
 #[cfg(unix)]
 mod signals;
