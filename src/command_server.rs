@@ -12,6 +12,10 @@ use crate::lease::{Ending, Lease};
 use crate::provider::{Server, select};
 use crate::report;
 use crate::settings::{Provider, ServerOptions, Settings};
+#[cfg(feature = "tap")]
+use crate::tap::Tap;
+#[cfg(feature = "tap")]
+use crate::tap::rewrite::{self, Rewrite};
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
 ///
@@ -143,9 +147,67 @@ impl CommandServer {
         self.lease.databases()
     }
 
+    /// Starts a tap in front of the server, which rewrites commands.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
+    #[cfg(feature = "tap")]
+    pub fn rewriting_tap(&self, rewrite: Box<dyn Rewrite>) -> Result<CommandTap, Error> {
+        let tap = rewrite::rewriting_tap(&self.lease, rewrite)?;
+        let mut url = Url::parse(tap.redis_url())
+            .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&self.lease.server), error))?;
+        url.set_path(&self.database.to_string());
+        if url.password().is_some() && url.username().is_empty() {
+            // As for the server's.
+            let _ = url.set_username("default");
+        }
+        Ok(CommandTap { tap, url })
+    }
+
     /// Ends the server, or the turn on a running one. With `TRANSIENT_KEEP`, the server of a command that has failed
     /// keeps running.
     pub fn end(self, failed: bool) {
         self.lease.end(Ending { in_use: false, failed, with_test: true });
+    }
+}
+
+/// A tap in front of the server of a command. It ends when it is dropped.
+#[cfg(feature = "tap")]
+#[derive(Debug)]
+pub struct CommandTap {
+    tap: Tap,
+    url: Url,
+}
+
+#[cfg(feature = "tap")]
+impl CommandTap {
+    /// Returns the URL of the database through the tap, with the password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Returns the host.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.url.host_str()
+    }
+
+    /// Returns the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or(6379)
+    }
+
+    /// Forwards the commands of one connection at a time, so that the server executes them in the order of the record.
+    /// Call this before the command starts.
+    pub fn take_turns(&self) {
+        self.tap.take_turns();
+    }
+
+    /// Returns the tap itself, which records.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
     }
 }

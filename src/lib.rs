@@ -230,10 +230,14 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
+    #[cfg(feature = "tap")]
+    pub use crate::command_server::CommandTap;
     pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
     pub use crate::settings::{Access, ServerOptions};
+    #[cfg(feature = "tap")]
+    pub use crate::tap::rewrite::{ChangesReply, Rewrite, Rewritten, TakesReply};
 }
 
 /// Compiles the code of the README.
