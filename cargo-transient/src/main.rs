@@ -6,6 +6,7 @@
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
+//! - `mutate`: commands that are sent changed;
 //! - `report`: every sentence that this program prints.
 
 mod arguments;
@@ -15,6 +16,7 @@ mod exchange;
 mod exec;
 mod flush;
 mod generated;
+mod mutate;
 mod output;
 mod program;
 mod publish;
