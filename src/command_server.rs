@@ -15,6 +15,8 @@ use crate::provider::{Server, select};
 use crate::report;
 use crate::settings::{Provider, ServerOptions, Settings};
 #[cfg(feature = "tap")]
+use crate::tap::rewrite::{self, Rewrite};
+#[cfg(feature = "tap")]
 use crate::tap::{self, Tap};
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
@@ -154,7 +156,21 @@ impl CommandServer {
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     #[cfg(feature = "tap")]
     pub fn tap(&self) -> Result<CommandTap, Error> {
-        let tap = tap::tap(&self.lease)?;
+        self.with_url(tap::tap(&self.lease)?)
+    }
+
+    /// Starts a tap in front of the server, which rewrites commands.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
+    #[cfg(feature = "tap")]
+    pub fn rewriting_tap(&self, rewrite: Box<dyn Rewrite>) -> Result<CommandTap, Error> {
+        self.with_url(rewrite::rewriting_tap(&self.lease, rewrite)?)
+    }
+
+    #[cfg(feature = "tap")]
+    fn with_url(&self, tap: Tap) -> Result<CommandTap, Error> {
         let mut url = Url::parse(tap.redis_url())
             .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&self.lease.server), error))?;
         url.set_path(&self.database.to_string());
@@ -229,6 +245,12 @@ impl CommandTap {
     pub fn finish_recording(&self, at_most: Duration) -> Result<(), Error> {
         self.tap.wait_closed(at_most);
         self.tap.finish_recording()
+    }
+
+    /// Forwards the commands of one connection at a time, so that the server executes them in the order of the record.
+    /// Call this before the command starts.
+    pub fn take_turns(&self) {
+        self.tap.take_turns();
     }
 
     /// Returns the tap itself, which records.

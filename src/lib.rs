@@ -241,6 +241,7 @@ pub mod __cargo_transient {
         arguments::name_of,
         keys::{keys, matches},
         record::{is_handshake, line},
+        rewrite::{ChangesReply, Rewrite, Rewritten, TakesReply},
     };
 }
 

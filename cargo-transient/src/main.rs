@@ -7,6 +7,7 @@
 //! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
+//! - `mutate`: mutation testing on the wire;
 //! - `resp`, `exchange`, `shape`: commands and replies of a recording;
 //! - `report`: every sentence that this program prints.
 
@@ -17,6 +18,7 @@ mod exchange;
 mod exec;
 mod flush;
 mod generated;
+mod mutate;
 mod output;
 mod program;
 mod publish;
