@@ -2,7 +2,6 @@
 
 use std::io;
 use std::process::{Child, Command};
-#[cfg(feature = "tap")]
 use std::time::Duration;
 
 use redis::ConnectionAddr;
@@ -18,6 +17,7 @@ use crate::settings::{Provider, ServerOptions, Settings};
 use crate::tap::rewrite::{self, Rewrite};
 #[cfg(feature = "tap")]
 use crate::tap::{self, Tap};
+use crate::time::Ageing;
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
 ///
@@ -59,6 +59,21 @@ pub fn start_command(command: &mut Command) -> io::Result<Child> {
     return crate::provider::start_command(command);
     #[cfg(not(unix))]
     command.spawn()
+}
+
+/// Makes time pass, as [`TestRequest::travel`](crate::TestRequest::travel) does for the test databases.
+pub struct TimeTravel<'server>(Ageing<'server>);
+
+impl TimeTravel<'_> {
+    /// Ages these databases.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove expired
+    /// keys.
+    pub fn travel(&mut self, time: Duration, databases: &[u32]) -> Result<(), Error> {
+        self.0.age(time, databases, &[])
+    }
 }
 
 /// A server that a command has for itself until this is ended, or the process ends.
@@ -147,6 +162,15 @@ impl CommandServer {
     #[must_use]
     pub fn test_databases(&self) -> [u32; 2] {
         self.lease.databases()
+    }
+
+    /// Returns a connection that makes time pass on the server.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
+    pub fn time_travel(&self) -> Result<TimeTravel<'_>, Error> {
+        Ok(TimeTravel(Ageing::of(&self.lease)?))
     }
 
     /// Starts a tap in front of the server.

@@ -232,7 +232,7 @@ pub mod __private {
 pub mod __cargo_transient {
     #[cfg(feature = "tap")]
     pub use crate::command_server::CommandTap;
-    pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
+    pub use crate::command_server::{CommandServer, TimeTravel, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
     pub use crate::settings::{Access, ServerOptions};

@@ -70,6 +70,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
         Subcommand::Record(arguments) => record::run(&arguments),
+        Subcommand::Mutate(arguments) => mutate::run(&arguments),
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),

@@ -1,5 +1,6 @@
 //! Every sentence that this program prints.
 
+pub(crate) mod mutate;
 pub(crate) mod record;
 
 use std::fmt::Display;
@@ -275,7 +276,8 @@ mod tests {
             unknown_fact("prot", &["url", "port"]),
             no_host("REDIS_HOST", &"Redis 7.0.15 at /run/redis.sock (running)"),
         ];
-        let sentences: Vec<_> = sentences.into_iter().chain(record::golden::sentences()).collect();
+        let sentences: Vec<_> =
+            sentences.into_iter().chain(record::golden::sentences()).chain(mutate::golden::sentences()).collect();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden.txt");
         let text = sentences.join("\n") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

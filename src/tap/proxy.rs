@@ -341,6 +341,9 @@ impl Proxy {
         let (slot, server) = self.connect_server()?;
         client.register(self.poll.registry(), Token(FIRST_STREAM + 2 * slot))?;
         self.accepted += 1;
+        if let Some(rewrite) = &self.shared.rewrite {
+            lock(rewrite).connects(self.accepted, client.peer_port());
+        }
         let mut protocol = Protocol::new(self.accepted);
         protocol.is_unrecorded = self.shared.hold.is_some();
         self.connections[slot] = Some(Connection {

@@ -12,6 +12,9 @@ pub trait Rewrite: Send {
     /// A command has arrived, as these bytes. Returns `None` if it is forwarded as it came, and so is its reply.
     fn command(&mut self, connection: u64, frame: &[u8]) -> Option<Rewritten>;
 
+    /// A client has connected, from this port. Its commands come after this.
+    fn connects(&mut self, _connection: u64, _port: Option<u16>) {}
+
     /// A connection is closed. Replies that were pending do not come.
     fn closes(&mut self, _connection: u64) {}
 }

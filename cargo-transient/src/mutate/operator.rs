@@ -8,6 +8,7 @@ mod reads;
 mod writes;
 
 use super::rule::{Mutation, Rule, Word};
+use super::script;
 
 /// A way to change commands.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl Operator {
     /// Returns the changed command; `None` if the operator does not apply to it.
     pub(crate) fn mutate(&self, words: &[Word]) -> Option<Mutation> {
         self.rules.iter().find_map(|rule| rule.mutate(words))
+    }
+
+    /// Whether it changes commands with this name in scripts.
+    pub(crate) fn changes_in_scripts(&self, name: &str) -> bool {
+        self.rules.iter().any(|rule| rule.is_for(name) && script::can_write(rule))
     }
 }
 

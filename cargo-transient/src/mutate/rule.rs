@@ -117,7 +117,7 @@ impl Rule {
     /// Returns the changed command; `None` if the rule does not fit.
     pub(super) fn mutate(&self, words: &[Word]) -> Option<Mutation> {
         let name = upper(words.first()?);
-        if !self.commands.split(' ').any(|command| command == name) || !self.fits(words) {
+        if !self.is_for(&name) || !self.fits(words) {
             return None;
         }
         let forward = match self.change {
@@ -136,6 +136,11 @@ impl Rule {
             Number::By(number) => number(words)?,
         };
         Some(Mutation { first, forward, answer: self.answer, number, effect: self.effect })
+    }
+
+    /// Whether it is for commands with this name.
+    pub(super) fn is_for(&self, name: &str) -> bool {
+        self.commands.split(' ').any(|command| command == name)
     }
 
     fn fits(&self, words: &[Word]) -> bool {

@@ -114,6 +114,34 @@ pub(super) fn prefix(operator: &Operator, inner: Option<&str>) -> Option<String>
     Some(prefix.replace("INNER", &inner).lines().map(str::trim).fold(String::new(), |line, next| line + next + " "))
 }
 
+/// Whether commands in scripts can be changed by a rule.
+pub(super) fn can_write(rule: &Rule) -> bool {
+    written(rule).is_some()
+}
+
+/// The script that a command calls, of those that are known by their hashes.
+pub(super) fn text<'run>(words: &'run [Word], known: &'run HashMap<String, String>) -> Option<&'run str> {
+    if !is_call(words) {
+        return None;
+    }
+    let word = std::str::from_utf8(words.get(1)?).ok()?;
+    if upper(&words[0]).starts_with("EVALSHA") {
+        known.get(&word.to_lowercase()).map(String::as_str)
+    } else {
+        Some(word)
+    }
+}
+
+/// The scripts that these commands make known, by their hashes.
+pub(super) fn known<'run>(commands: impl Iterator<Item = &'run [Word]>) -> HashMap<String, String> {
+    let text = |words: &'run [Word]| match upper(words.first()?).as_str() {
+        "EVAL" | "EVAL_RO" => std::str::from_utf8(words.get(1)?).ok(),
+        "SCRIPT" if upper(words.get(1)?) == "LOAD" => std::str::from_utf8(words.get(2)?).ok(),
+        _ => None,
+    };
+    commands.filter_map(text).map(|text| (Script::new(text).get_hash().to_owned(), text.to_owned())).collect()
+}
+
 /// Returns a rule as a Lua table; `None` if it needs what only this program can do.
 fn written(rule: &Rule) -> Option<String> {
     let (change, words) = match rule.change {
