@@ -5,8 +5,8 @@
 //! - `operator`: the ways to change a command; `rule`: how one is written down; `options`: the options of a command;
 //!   `answer`: what the program gets; `mutant`: an operator at work in a tap, also in `transaction`s
 //!   and `script`s; `plan`: which mutants there are;
-//! - `replays`: what a `replay` of the `transcript` with a mutant shows, on a server where time passes at once; `compare`
-//!   and `clean`: which replies are the same;
+//! - `replays`: what a `replay` of the `transcript` with a mutant shows, on a server where time passes at once;
+//!   `compare` and `clean`: which replies are the same;
 //! - `reruns`: the suite with a mutant, or the `selected` tests of it;
 //! - `findings`: the promises that no test holds the program to, but for those that the user `accept`s.
 

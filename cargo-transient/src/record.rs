@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Record) -> Result<ExitCode, Failure> {
     let server = exec::start("record", &arguments.exec)?;
     let tap = server.tap().map_err(|error| no_server(&error))?;
     tap.tap().record_to(file.path()).map_err(|error| not_recorded(&error))?;
-    let start = exec::command(process, &arguments.exec, &server, Some(&tap))?;
+    let start = exec::command(process, &arguments.exec, &server, Some(&tap), None)?;
     let began = Instant::now();
     let code = program::run(&arguments.exec.command[0], || start.start(), &signals)?;
     let elapsed = began.elapsed();

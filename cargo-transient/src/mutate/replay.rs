@@ -4,6 +4,8 @@
 //! sent without waiting for the replies to earlier ones; before another socket is used, all replies are read. The time
 //! between two commands is not waited for: the server's keys age instead.
 
+mod stateful;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
@@ -25,14 +27,8 @@ const LONG: Duration = Duration::from_secs(1);
 /// Into how many steps the shorter pauses of a run are collected at most.
 const STEPS: u32 = 500;
 
-/// How long the reply to a blocking command may take after the command that causes it.
-const UNBLOCKED_WITHIN: Duration = Duration::from_millis(250);
-
 /// How many bytes are sent before the replies are read.
 const BATCH: usize = 64 * 1024;
-
-/// Marks the end of what a subscriber has got so far.
-const BARRIER: &str = "transient-barrier";
 
 /// A reply that is not the recorded one.
 #[derive(Clone, Debug)]
@@ -374,68 +370,6 @@ impl Run<'_, '_> {
         }
     }
 
-    fn keep_message(&mut self, lane: usize, reply: Reply) {
-        if transcript::is_message(&reply) {
-            self.messages.entry(lane).or_default().push(reply);
-        }
-    }
-
-    /// Reads everything that a subscriber has got so far.
-    fn read_messages(&mut self, lane: usize) -> io::Result<()> {
-        self.socket(lane)?.send(&resp::command(&["PING", BARRIER]))?;
-        let barrier = || Reply::Bytes(b'$', Some(BARRIER.as_bytes().to_vec()));
-        loop {
-            let (reply, _) = self.socket(lane)?.read()?;
-            let is_barrier = match &reply {
-                // That of a subscriber who speaks RESP2.
-                Reply::Elements(b'*', Some(elements)) => elements.len() == 2 && elements[1] == barrier(),
-                reply => *reply == barrier(),
-            };
-            if is_barrier {
-                return Ok(());
-            }
-            self.keep_message(lane, reply);
-        }
-    }
-
-    /// Sends a blocking command, and waits until the server has it.
-    fn block(&mut self, index: usize) -> io::Result<()> {
-        let entry = &self.transcript.entries[index];
-        self.use_lane(entry.lane, entry.database)?;
-        self.flush()?;
-        let lane = entry.lane;
-        let command = if entry.uses_ids { self.bytes_now(index) } else { entry.bytes.clone() };
-        let bytes = [resp::command(&["PING"]), command].concat();
-        self.socket(lane)?.send(&bytes)?;
-        self.read_reply()?;
-        self.blocked.insert(lane, index);
-        Ok(())
-    }
-
-    /// Reads the reply to a blocking command.
-    fn unblock(&mut self, index: usize) -> io::Result<()> {
-        let lane = self.transcript.entries[index].lane;
-        if self.blocked.remove(&lane).is_none() {
-            return Ok(());
-        }
-        let expected = self.transcript.entries[index].expected.as_ref();
-        let is_timeout =
-            matches!(expected, Some(Reply::Bytes(_, None) | Reply::Elements(_, None) | Reply::Line(b'_', _)));
-        let wait = if is_timeout { Duration::from_millis(1) } else { UNBLOCKED_WITHIN };
-        let reply = if is_timeout { None } else { self.socket(lane)?.read_within(wait)? };
-        let reply = if let Some(reply) = reply {
-            reply
-        } else {
-            // It may have its reply by now.
-            if let Some(client) = self.clients.get(&lane) {
-                self.replay.control.ask(&["CLIENT", "UNBLOCK", client])?;
-            }
-            self.socket(lane)?.read()?.0
-        };
-        self.compare(index, reply);
-        Ok(())
-    }
-
     fn compare(&mut self, index: usize, replayed: Reply) {
         let entry = &self.transcript.entries[index];
         let Some(recorded) = &entry.expected else { return };
@@ -489,43 +423,5 @@ impl Run<'_, '_> {
         if self.clean.is_none_or(|clean| clean.is_comparable(index)) {
             self.differences.push(Difference { index, recorded, replayed });
         }
-    }
-
-    /// Closes a socket as its client did, and compares the messages that it has got.
-    fn close_lane(&mut self, lane: usize) -> io::Result<()> {
-        if self.replay.sockets[lane].is_none() {
-            return Ok(());
-        }
-        if self.blocked.remove(&lane).is_some()
-            && let Some(client) = self.clients.get(&lane)
-        {
-            // The server must not answer it later.
-            self.replay.control.ask(&["CLIENT", "UNBLOCK", client])?;
-        }
-        let facts = &self.transcript.lanes[lane];
-        if facts.subscribes {
-            self.read_messages(lane)?;
-            let messages = self.messages.remove(&lane).unwrap_or_default();
-            let length = messages.len().max(facts.messages.len());
-            let first = (0..length).find(|number| messages.get(*number) != facts.messages.get(*number));
-            if let Some(number) = first {
-                self.differs(facts.last, facts.messages.get(number).cloned(), messages.get(number).cloned());
-            }
-            // The server must not count it any more.
-            let socket = self.socket(lane)?;
-            socket.send(&[resp::command(&["UNSUBSCRIBE"]), resp::command(&["PUNSUBSCRIBE"])].concat())?;
-            self.read_messages(lane)?;
-        }
-        self.replay.sockets[lane] = None;
-        Ok(())
-    }
-
-    /// Closes all sockets that keep state.
-    fn close(&mut self) -> io::Result<()> {
-        (0..self.transcript.lanes.len())
-            .filter(|lane| !self.transcript.lanes[*lane].is_shared)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .try_for_each(|lane| self.close_lane(lane))
     }
 }

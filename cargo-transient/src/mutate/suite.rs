@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -184,10 +184,12 @@ impl<'run> Suite<'run> {
         }
         let not_started = |error: &io::Error| program::not_started(&command[0], error);
         let leader = Leader::start().map_err(|error| not_started(&error))?;
-        let mut process = program::process(command);
-        leader.takes(&mut process);
-        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let start = exec::command(process, self.arguments, server, Some(&tap))?;
+        let apart = |process: &mut Command| {
+            leader.takes(process);
+            process.stdout(Stdio::piped()).stderr(Stdio::piped());
+        };
+        let process = program::process(command);
+        let start = exec::command(process, self.arguments, server, Some(&tap), Some(&apart))?;
         let began = Instant::now();
         let mut group = leader.leads(start.start().map_err(|error| not_started(&error))?);
         let output = Arc::new(Mutex::new(Vec::new()));
