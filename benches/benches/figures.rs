@@ -44,7 +44,7 @@ fn main() {
     if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 25] = [
+    let figures: [(&str, fn()); 26] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
@@ -67,6 +67,7 @@ fn main() {
         ("races_frontrun", races::races_frontrun),
         ("exec", cargo_transient::exec),
         ("record", cargo_transient::record),
+        ("mutate", cargo_transient::mutate),
         ("show", cargo_transient::show),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
