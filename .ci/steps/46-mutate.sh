@@ -5,7 +5,7 @@ run mutate-shop-build cargo nextest run --package shop --no-run
 mutate=("${CARGO_TARGET_DIR:-$PWD/target}/debug/cargo-transient" mutate --suite all --time 50s --json "$scratch/mutate.json")
 # 1: something is untested. 124 and other codes are failures.
 rc=0
-TRANSIENT_PROVIDER=process "${mutate[@]}" -- cargo nextest run --package shop --test cache --test login \
+"${mutate[@]}" -- cargo nextest run --package shop --test cache --test login \
     >"$logs/mutate.log" 2>&1 || rc=$?
 [ "$rc" = 1 ] || { cat "$logs/mutate.log"; fail "mutate: exit code $rc"; }
 python3 - "$scratch/mutate.json" <<'CHECK' || { cat "$logs/mutate.log"; fail "the replay and the suite do not agree"; }
