@@ -66,6 +66,9 @@ readme_command() {
     echo "${commands[$1]}"
 }
 
+# provider_command NUMBER: the same without the tests of cargo-transient, which start servers of their own everywhere.
+provider_command() { readme_command "$1" | sed 's/--workspace/& --exclude cargo-transient/'; }
+
 # Prints a PATH with a Rust toolchain, a C compiler and Python, and nothing else.
 minimal_path() {
     local bare=$scratch/bare

@@ -30,13 +30,17 @@ pub fn diagnose(provider: Provider) -> Result<Result<String, [String; 2]>, Error
     Ok(select::diagnose(provider, &settings).map_err(|unavailable| [unavailable.why, unavailable.remedy]))
 }
 
-/// Loads the settings of a command that asks for the running server.
+/// Loads the settings of a command that asks for the running server, which is the one at `url` if there is one.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`Settings::load`].
-pub fn running_settings() -> Result<Settings, Error> {
-    Settings::load_for_command(ServerOptions::of(Some(Provider::Running)))
+pub fn running_settings(url: Option<&str>) -> Result<Settings, Error> {
+    let settings = Settings::load_for_command(ServerOptions::of(Some(Provider::Running)))?;
+    Ok(match url {
+        Some(url) => settings.with_url(url),
+        None => settings,
+    })
 }
 
 /// Returns the providers that tests try, in order, and those that a command tries.

@@ -5,7 +5,7 @@
 //! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`], [`races`]: the features
 //! - [`without_changing_your_tests`], [`record`], [`mutate`]: `cargo transient`, for suites in any language
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
-//! - [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
+//! - [`versions`], [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
 /// Where a page's links lead in rustdoc. In the repository they lead to files, by definitions at the end of the page;
 /// the first definition of a name counts.
@@ -27,6 +27,7 @@ macro_rules! links {
             "[static-client]: mod@crate::guide::porting#from-a-static-client\n",
             "[unchanged]: mod@crate::guide::without_changing_your_tests\n",
             "[time]: mod@crate::guide::time\n",
+            "[versions]: mod@crate::guide::versions\n",
             repository_links!("benches", "changelog" "CHANGELOG.md", "crosstalk" "tests/crosstalk/run",
                 "example-porting" "examples/porting", "example-shop" "examples/shop",
                 "example-snapshots" "examples/snapshots", "interop", "test.ini", "torture" "tests/torture.py"),
@@ -73,5 +74,6 @@ pages! {
     taps: "taps", "A proxy that records commands and injects faults.";
     time: "time", "Time travel.";
     troubleshooting: "troubleshooting", "Errors by message.";
+    versions: "versions", "What works on which version of the server.";
     without_changing_your_tests: "without-changing-your-tests", "`cargo transient`: a server for any command.";
 }

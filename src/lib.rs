@@ -65,6 +65,8 @@
 
 #[cfg(feature = "tap")]
 mod affinity;
+#[cfg(feature = "snapshot")]
+mod backup;
 mod cache;
 mod command_server;
 mod connections;
@@ -230,6 +232,8 @@ pub mod __private {
 /// What the program `cargo-transient` needs of the same version of this crate; exempt from semver.
 #[doc(hidden)]
 pub mod __cargo_transient {
+    #[cfg(feature = "snapshot")]
+    pub use crate::backup::*;
     #[cfg(feature = "tap")]
     pub use crate::command_server::CommandTap;
     pub use crate::command_server::{CommandServer, TimeTravel, diagnose, providers, running_settings, start_command};

@@ -1,6 +1,8 @@
 //! The costs of transient-fixtures. Each figure is measured in alternation with a peer or a lower bound. `cargo bench`
 //! prints the table, and `cargo bench -- jobs travel` some of its rows. redis-server and redis-cli must be on PATH.
 
+#[path = "figures/backup.rs"]
+mod backup;
 #[path = "figures/cargo_transient.rs"]
 mod cargo_transient;
 #[path = "figures/jobs.rs"]
@@ -69,6 +71,7 @@ fn main() {
         ("record", cargo_transient::record),
         ("mutate", cargo_transient::mutate),
         ("show", cargo_transient::show),
+        ("backup", backup::backup),
         ("tap_memory", tap::tap_memory),
         ("tap_idle", tap::tap_idle),
     ];

@@ -25,6 +25,9 @@ _cargo__transient() {
             cargo__transient,doctor)
                 cmd="cargo__transient__subcmd__doctor"
                 ;;
+            cargo__transient,dump)
+                cmd="cargo__transient__subcmd__dump"
+                ;;
             cargo__transient,exec)
                 cmd="cargo__transient__subcmd__exec"
                 ;;
@@ -43,6 +46,9 @@ _cargo__transient() {
             cargo__transient,record)
                 cmd="cargo__transient__subcmd__record"
                 ;;
+            cargo__transient,restore)
+                cmd="cargo__transient__subcmd__restore"
+                ;;
             cargo__transient,show)
                 cmd="cargo__transient__subcmd__show"
                 ;;
@@ -57,6 +63,9 @@ _cargo__transient() {
                 ;;
             cargo__transient__subcmd__help,doctor)
                 cmd="cargo__transient__subcmd__help__subcmd__doctor"
+                ;;
+            cargo__transient__subcmd__help,dump)
+                cmd="cargo__transient__subcmd__help__subcmd__dump"
                 ;;
             cargo__transient__subcmd__help,exec)
                 cmd="cargo__transient__subcmd__help__subcmd__exec"
@@ -76,6 +85,9 @@ _cargo__transient() {
             cargo__transient__subcmd__help,record)
                 cmd="cargo__transient__subcmd__help__subcmd__record"
                 ;;
+            cargo__transient__subcmd__help,restore)
+                cmd="cargo__transient__subcmd__help__subcmd__restore"
+                ;;
             cargo__transient__subcmd__help,show)
                 cmd="cargo__transient__subcmd__help__subcmd__show"
                 ;;
@@ -89,7 +101,7 @@ _cargo__transient() {
 
     case "${cmd}" in
         cargo__transient)
-            opts="-h -V --help --version exec record mutate up show flush doctor clean man completions help"
+            opts="-h -V --help --version exec record mutate up show dump restore flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,6 +156,36 @@ _cargo__transient() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cargo__transient__subcmd__dump)
+            opts="-h --database --match --format --replace --url --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "snapshot resp" -- "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cargo__transient__subcmd__exec)
             opts="-h --var --publish --database --provider --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -189,7 +231,7 @@ _cargo__transient() {
             return 0
             ;;
         cargo__transient__subcmd__help)
-            opts="exec record mutate up show flush doctor clean man completions help"
+            opts="exec record mutate up show dump restore flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,6 +273,20 @@ _cargo__transient() {
             return 0
             ;;
         cargo__transient__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__transient__subcmd__help__subcmd__dump)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -315,6 +371,20 @@ _cargo__transient() {
             return 0
             ;;
         cargo__transient__subcmd__help__subcmd__record)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__transient__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -484,6 +554,28 @@ _cargo__transient() {
                     return 0
                     ;;
                 --never)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__transient__subcmd__restore)
+            opts="-h --database --even-if-not-a-test-database --replace --url --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

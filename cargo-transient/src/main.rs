@@ -4,7 +4,8 @@
 //! - `exec`: a command with a server of its own; `variables`: how the command learns the address; `publish`: the
 //!   server at an address that it has hard-coded; `program`: its process; `signals`: are passed on to it;
 //! - `record`: the same, with a summary of the commands that it sends;
-//! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one;
+//! - `up`: a server until Ctrl-C; `flush`, `show`: the databases of a running one, `connection` to it;
+//! - `dump`, `restore`: backups, with `new_file`, `progress` and `stop`;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
 //! - `mutate`: mutation testing on the wire;
@@ -13,18 +14,23 @@
 
 mod arguments;
 mod clean;
+mod connection;
 mod doctor;
+mod dump;
 mod exchange;
 mod exec;
 mod flush;
 mod generated;
 mod mutate;
+mod new_file;
 mod output;
 mod program;
+mod progress;
 mod publish;
 mod record;
 mod report;
 mod resp;
+mod restore;
 mod shape;
 mod show;
 #[cfg(unix)]
@@ -32,12 +38,12 @@ mod signals;
 #[cfg(not(unix))]
 #[path = "signals/unsupported.rs"]
 mod signals;
+mod stop;
 mod up;
 mod variables;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),
+        Subcommand::Dump(arguments) => dump::run(&arguments),
+        Subcommand::Restore(arguments) => restore::run(&arguments),
         Subcommand::Doctor => doctor::run(),
         Subcommand::Clean(arguments) => clean::run(&arguments),
         Subcommand::Man => Ok(generated::manual()),
@@ -83,7 +91,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    // If nobody reads it, the exit code still tells.
-    let _ = writeln!(std::io::stderr(), "{}", failure.text);
+    output::print_error(&failure.text);
     ExitCode::from(failure.code)
 }

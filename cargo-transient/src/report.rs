@@ -1,5 +1,6 @@
 //! Every sentence that this program prints.
 
+pub(crate) mod backup;
 pub(crate) mod mutate;
 pub(crate) mod record;
 
@@ -279,7 +280,7 @@ mod tests {
         let sentences: Vec<_> =
             sentences.into_iter().chain(record::golden::sentences()).chain(mutate::golden::sentences()).collect();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden.txt");
-        let text = sentences.join("\n") + "\n";
+        let text = sentences.into_iter().chain(backup::all()).collect::<Vec<_>>().join("\n") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&golden, &text).expect("write");
         }

@@ -9,13 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use transient_fixtures::__cargo_transient::running_settings;
-use transient_fixtures::redis::{Client, Connection, IntoConnectionInfo, RedisResult};
 
 use crate::arguments::Show;
-use crate::{Failure, output, report};
-
-/// A server on this machine answers in a fraction of a millisecond.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+use crate::{Failure, connection, output, report};
 
 /// How often `--watch` looks again.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,11 +20,10 @@ const EVERY: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 pub(crate) fn run(arguments: &Show) -> Result<ExitCode, Failure> {
-    let settings = running_settings().map_err(|error| Failure::of(&error))?;
-    let url = arguments.url.as_deref().unwrap_or(settings.redis_url());
+    let settings = running_settings(arguments.url.as_deref()).map_err(|error| Failure::of(&error))?;
     let database = arguments.database.unwrap_or(settings.databases().sessions);
     let failed = |error| Failure::of(&report::not_shown(database, &error));
-    let (mut connection, address) = connect(url, database).map_err(failed)?;
+    let (mut connection, address) = connection::open(settings.redis_url(), database).map_err(failed)?;
     if arguments.json {
         keys::scan(&mut connection, arguments.pattern.as_deref(), |connection, names| {
             let lines: Vec<_> = keys::read(connection, names)?.iter().map(|key| text::json(database, key)).collect();
@@ -51,15 +46,4 @@ pub(crate) fn run(arguments: &Show) -> Result<ExitCode, Failure> {
         output::print(&format!("{clear}{screen}"));
         thread::sleep(EVERY);
     }
-}
-
-/// Connects, and returns the address, which has no password.
-fn connect(url: &str, database: u32) -> RedisResult<(Connection, String)> {
-    let info = url.into_connection_info()?;
-    let address = info.addr().to_string();
-    let settings = info.redis_settings().clone().set_db(database.into());
-    let client = Client::open(info.set_redis_settings(settings))?;
-    let connection = client.get_connection_with_timeout(ANSWERS_WITHIN)?;
-    connection.set_read_timeout(Some(ANSWERS_WITHIN))?;
-    Ok((connection, address))
 }

@@ -30,8 +30,7 @@ pub(crate) struct Signals(Arc<(Mutex<State>, Condvar)>);
 pub(crate) fn catch() -> Signals {
     let state = Arc::new((Mutex::new(State::Alone), Condvar::new()));
     // A signal that this process was started to ignore (nohup) is ignored by the command as well.
-    let ignored = ignored();
-    let caught = CAUGHT.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let caught = unless_ignored(&CAUGHT);
     // Without a handler a signal ends this process, and the server ends with it.
     if let Ok(mut signals) = signal_hook::iterator::Signals::new(caught) {
         let state = state.clone();
@@ -107,6 +106,12 @@ impl Signals {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those of the signals that this process was not started to ignore.
+pub(crate) fn unless_ignored(signals: &'static [i32]) -> impl Iterator<Item = i32> {
+    let ignored = ignored();
+    signals.iter().copied().filter(move |signal| ignored & (1 << (signal - 1)) == 0)
 }
 
 /// The signals that are ignored, one bit each. Without /proc, none.

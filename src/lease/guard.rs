@@ -28,7 +28,7 @@ const MAX_NAME_BYTES: u32 = 16 << 20;
 /// keys to list.
 type Found = (u64, Vec<u8>, bool);
 
-/// Takes both databases for a lease and empties them if `clean`; otherwise the markers stay until [`remove_markers`].
+/// Takes the databases for a lease and empties them if `clean`; otherwise the markers stay until [`remove_markers`].
 /// With `adopt`, foreign keys are accepted.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ type Found = (u64, Vec<u8>, bool);
 /// nothing was changed. Returns an error that [`Error::is_server`] if the server does not answer.
 pub(super) fn take(
     control: &mut Connection,
-    databases: [u32; 2],
+    databases: &[u32],
     notes: &Notes,
     adopt: bool,
     clean: bool,
@@ -45,7 +45,7 @@ pub(super) fn take(
 ) -> Result<(), Error> {
     let mut script = cmd("EVAL");
     script.arg(include_str!("take.lua")).arg(0).arg(MARKER).arg(OLD_MARKER).arg(u8::from(clean)).arg(MAX_KEYS);
-    for database in databases {
+    for &database in databases {
         let known = if adopt {
             "adopt"
         } else if notes.is_open(database) {
@@ -57,7 +57,8 @@ pub(super) fn take(
     }
     let (taken, found): (bool, Vec<Found>) =
         script.query(control).map_err(|error| Error::with_source(Kind::Server, report::server_lost(&url), error))?;
-    for (database, (count, example, too_many)) in databases.into_iter().zip(found).filter(|(_, found)| found.0 > 0) {
+    for (database, (count, example, too_many)) in databases.iter().copied().zip(found).filter(|(_, found)| found.0 > 0)
+    {
         if !taken {
             let example = report::shorten_key(&example);
             let report = report::refused::foreign_keys(url, database, count, &example, too_many);

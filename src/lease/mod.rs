@@ -6,6 +6,7 @@
 //! - [`own`]: leases on servers that we started, each with its own password; [`pool`]: the idle ones;
 //! - [`shared`]: leases on a server that was running before us, which exclude each other by a [`file_lock`] and by the
 //!   server's [`queue`]; [`control`]: the connection that marks the server as leased;
+//! - [`turn`]: how they wait for each other; [`user_turn`]: one in which a user writes keys, which no test clears;
 //! - [`guard`]: decides whose keys are in a shared server's test databases; [`notes`]: the part of that memory that is
 //!   in the cache;
 //! - [`registry`]: which lease a test has, and when the test ends;
@@ -25,6 +26,9 @@ mod pool;
 mod queue;
 pub(crate) mod registry;
 mod shared;
+mod turn;
+#[cfg(feature = "snapshot")]
+pub(crate) mod user_turn;
 
 use std::io;
 use std::sync::Arc;

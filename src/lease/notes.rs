@@ -57,10 +57,10 @@ impl Notes {
     }
 
     /// Notes that the lease was released.
-    pub(super) fn close(&self, databases: [u32; 2]) {
+    pub(super) fn close(&self, databases: &[u32]) {
         for database in databases {
             // If this fails, the next lease clears foreign keys unless there is a marker.
-            let _ = fs::remove_file(self.open_note(database));
+            let _ = fs::remove_file(self.open_note(*database));
         }
     }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use redis::{Connection, RedisResult, Value, cmd, pipe};
 
 use super::control::Control;
-use super::file_lock::{Lock, WaitLimit};
+use super::file_lock::Lock;
 use super::notes::Notes;
-use super::{Ending, Hold, guard, queue};
-use crate::cache;
+use super::turn::{Turn, no_lock};
+use super::{Ending, Hold, guard};
 use crate::error::{Error, Kind};
 use crate::provider::Server;
 use crate::provider::running::Running;
@@ -43,27 +43,11 @@ impl SharedServer {
     }
 
     fn try_begin(running: &Running, settings: &Settings, test: &str, clean: bool) -> Result<Self, Error> {
-        let no_lock =
-            |error: std::io::Error| Error::with_source(Kind::Server, report::no_lock(&cache::directory()), error);
         let url = running.shown_url();
         let databases = settings.databases().numbers();
-        let mut limit = WaitLimit::new(&url, settings.lease_timeout());
-        let mut run_id = running.server.run_id().to_owned();
-        let (notes, mut lock, mut control, server) = loop {
-            let notes = Notes::of(&run_id, running.server.address()).map_err(no_lock)?;
-            let lock = Lock::acquire(&notes.lock_file(), &mut limit)?;
-            let (control, server) = running.connect()?;
-            if server.run_id() == run_id {
-                break (notes, lock, control, server);
-            }
-            // Another server has replaced it, with a separate lock.
-            server.run_id().clone_into(&mut run_id);
-        };
-        lock.write_holder(test).map_err(no_lock)?;
-        queue::wait_for_turn(&mut control, test, &url, &mut limit, || lock.write_holder(test).map_err(no_lock))?;
-        notes.forget_predecessors();
+        let Turn { mut control, server, run_id, notes, lock } = Turn::wait(running, settings, test)?;
         let adopt = settings.adopt() && running.is_named();
-        guard::take(&mut control, databases, &notes, adopt, clean, &url)?;
+        guard::take(&mut control, &databases, &notes, adopt, clean, &url)?;
         notes.open(databases).map_err(no_lock)?;
         if !clean {
             guard::remove_markers(&mut control, databases)
@@ -124,6 +108,6 @@ impl Hold for SharedServer {
             report::print(&report::warning(&report::lease::not_left(test, &self.server, &error)));
         }
         // Even after an error: an open note would attribute all later keys to the test.
-        self.notes.close(self.databases);
+        self.notes.close(&self.databases);
     }
 }

@@ -265,6 +265,11 @@ impl Chooser {
 mod tests {
     use super::*;
 
+    fn choice(client: usize, left: usize, footprint: &Footprint) -> Choice<()> {
+        let (label, shape, footprint) = (client.to_string(), left.to_string(), footprint.clone());
+        Choice { label, shape, client: Some(client), footprint, act: () }
+    }
+
     /// Runs clients with this number of steps each. Returns the schedules.
     fn schedules(mut chooser: Chooser, steps: &[usize], footprint: &Footprint) -> (Vec<String>, usize) {
         let (mut all, mut abandoned) = (Vec::new(), 0);
@@ -273,13 +278,7 @@ mod tests {
             loop {
                 let choices: Vec<_> = (0..left.len())
                     .filter(|&client| left[client] > 0)
-                    .map(|client| Choice {
-                        label: client.to_string(),
-                        shape: left[client].to_string(),
-                        client: Some(client),
-                        footprint: footprint.clone(),
-                        act: (),
-                    })
+                    .map(|client| choice(client, left[client], footprint))
                     .collect();
                 if choices.is_empty() {
                     all.push(schedule);
@@ -323,6 +322,8 @@ mod tests {
             let space = Space::new(false, Some(bound));
             let (all, _) = schedules(Chooser::Space(space), &[3, 3], &Footprint::Everything);
             assert_eq!(all.len(), count, "{bound}: {all:?}");
+            let space = Space::new(true, Some(bound));
+            assert_eq!(schedules(Chooser::Space(space), &[3, 3], &Footprint::Nothing).0, all, "not reduced");
         }
     }
 
@@ -332,5 +333,22 @@ mod tests {
         assert_eq!(run(7).len(), 20);
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_random_schedule_can_be_run_again() {
+        let choices: Vec<_> = (0..3).map(|client| choice(client, 1, &Footprint::Everything)).collect();
+        let run = |chooser: &mut Chooser, steps: usize| -> Vec<_> {
+            (0..steps).map(|_| chooser.choose(&choices, None).ok()).collect()
+        };
+        let mut chooser = Chooser::Random(Random::new(7, 20));
+        for _ in 0..20 {
+            let whole = run(&mut chooser, 20);
+            for steps in [3, 20] {
+                chooser.again(0);
+                assert_eq!(run(&mut chooser, steps), whole[..steps]);
+            }
+            chooser.advance();
+        }
     }
 }

@@ -38,6 +38,11 @@ impl PackedCommands {
         self.packed.len()
     }
 
+    /// Returns the bytes to send.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.packed
+    }
+
     fn pack(&mut self, arguments: &[impl AsRef<[u8]>]) {
         self.pack_number(b'*', arguments.len());
         for argument in arguments {

@@ -13,6 +13,7 @@ macro_rules! golden {
     };
 }
 
+mod backup;
 mod command;
 mod container;
 mod data;

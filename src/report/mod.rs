@@ -4,6 +4,8 @@
 //! the others with a capital, and the last one has no full stop. It states what is wrong, where, and what to do, once.
 //! It does not repeat the error's source. Passwords never appear: URLs go through [`redact`].
 
+#[cfg(feature = "snapshot")]
+pub(crate) mod backup;
 pub(crate) mod command;
 pub(crate) mod container;
 #[cfg(feature = "snapshot")]

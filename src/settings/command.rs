@@ -58,6 +58,13 @@ impl Settings {
         Self::read(locate::test_ini()?, Some(options))
     }
 
+    /// Replaces the URL of the running server by one that the command line names, as the environment can.
+    #[must_use]
+    pub(crate) fn with_url(mut self, url: &str) -> Self {
+        self.values.insert(URL.key.to_owned(), (url.to_owned(), Origin::Environment("--url")));
+        self
+    }
+
     /// Whether a command has the server, and not a test.
     pub(crate) fn is_for_command(&self) -> bool {
         self.command.is_some()

@@ -8,10 +8,15 @@ pub(crate) mod capture;
 mod compare;
 mod diff;
 mod file;
+mod form;
+pub(crate) mod lines;
+mod parts;
+pub(crate) mod read;
 pub(crate) mod restore;
+mod streams;
 mod text;
 mod value;
-mod write;
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

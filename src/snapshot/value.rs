@@ -75,7 +75,7 @@ impl RedisValue {
     }
 
     /// The number of elements. 1 for a type without elements.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::List(items) => items.len(),
             Self::Set(members) => members.len(),
@@ -89,7 +89,7 @@ impl RedisValue {
     }
 
     /// The size of the elements in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let size = |bytes: &RedisBytes| bytes.as_slice().len();
         match self {
             Self::String(value) => size(value),
@@ -106,11 +106,11 @@ impl RedisValue {
     }
 
     /// Whether this is a list, set, hash or sorted set without elements. Redis deletes such keys.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub(super) fn has_field_ttls(&self) -> bool {
+    pub(crate) fn has_field_ttls(&self) -> bool {
         matches!(self, Self::Hash(fields) if fields.values().any(|field| field.ttl.is_some()))
     }
 }

@@ -19,16 +19,20 @@ const BYTES_ADDED_AT_ONCE: usize = 1 << 20;
 
 /// The properties of the server that the commands depend on.
 #[derive(Clone, Copy)]
-pub(super) struct ServerFacts {
-    /// The server's time in milliseconds since 1970.
-    now: u64,
+pub(crate) struct ServerFacts {
+    /// The server's time in milliseconds since 1970. `None` if the times of entries are such already: TTLs are the ends
+    /// of keys, and idle times are those of deliveries.
+    pub(crate) now: Option<u64>,
     /// Whether streams have counters (Redis 7, Valkey).
-    has_stream_counters: bool,
+    pub(crate) has_stream_counters: bool,
 }
 
 impl ServerFacts {
     pub(super) fn ask(server: &Server, redis: &mut Connection) -> RedisResult<Self> {
-        Ok(Self { now: redis_io::milliseconds(redis_io::now(redis)?), has_stream_counters: server.is_at_least(7, 0) })
+        Ok(Self {
+            now: Some(redis_io::milliseconds(redis_io::now(redis)?)),
+            has_stream_counters: server.is_at_least(7, 0),
+        })
     }
 }
 
@@ -43,7 +47,7 @@ pub(super) struct Failed<'a> {
 }
 
 /// Collects the commands that write values.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     commands: PackedCommands,
     /// Each key with the number of its first command, in the order of the commands.
     keys: Vec<(usize, (u32, &'a RedisBytes))>,
@@ -51,12 +55,22 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(server: ServerFacts) -> Self {
+    pub(crate) fn new(server: ServerFacts) -> Self {
         Self { commands: PackedCommands::default(), keys: Vec::new(), server }
     }
 
+    /// The commands that were collected.
+    pub(crate) fn into_commands(self) -> PackedCommands {
+        self.commands
+    }
+
+    /// The number of commands.
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
     /// The number of bytes to send.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.commands.size()
     }
 
@@ -116,16 +130,17 @@ impl<'a> Writer<'a> {
         self.push([&b"SELECT"[..], number(database).as_bytes()]);
     }
 
-    pub(super) fn push<'b>(&mut self, arguments: impl IntoIterator<Item = &'b [u8]>) {
+    pub(crate) fn push<'b>(&mut self, arguments: impl IntoIterator<Item = &'b [u8]>) {
         self.commands.push(&arguments.into_iter().collect::<Vec<_>>());
     }
 
     /// Writes a key. Unless the value is a string, the key must not exist.
-    pub(super) fn write(&mut self, key: &RedisBytes, entry: &Entry) {
+    pub(crate) fn write(&mut self, key: &RedisBytes, entry: &Entry) {
         match &entry.value {
             RedisValue::String(value) => {
                 let ttl = entry.ttl.map(milliseconds);
-                let ttl = ttl.iter().flat_map(|ttl| [&b"PX"[..], ttl.as_bytes()]);
+                let option = self.expiry("PX", "PXAT");
+                let ttl = ttl.iter().flat_map(|ttl| [option, ttl.as_bytes()]);
                 return self.push([&b"SET"[..], key.as_slice(), value.as_slice()].into_iter().chain(ttl));
             }
             RedisValue::List(items) => self.add(b"RPUSH", key, items.iter().map(|item| [item.as_slice()])),
@@ -143,8 +158,13 @@ impl<'a> Writer<'a> {
             RedisValue::Other(_) => {}
         }
         if let Some(ttl) = entry.ttl {
-            self.push([&b"PEXPIRE"[..], key.as_slice(), milliseconds(ttl).as_bytes()]);
+            self.push([self.expiry("PEXPIRE", "PEXPIREAT"), key.as_slice(), milliseconds(ttl).as_bytes()]);
         }
+    }
+
+    /// The command or option for times that are left, or for moments.
+    fn expiry(&self, left: &'static str, at: &'static str) -> &'static [u8] {
+        if self.server.now.is_some() { left.as_bytes() } else { at.as_bytes() }
     }
 
     fn add<'b, const N: usize>(
@@ -173,7 +193,7 @@ impl<'a> Writer<'a> {
         for (name, field) in fields {
             if let Some(ttl) = field.ttl {
                 self.push([
-                    &b"HPEXPIRE"[..],
+                    self.expiry("HPEXPIRE", "HPEXPIREAT"),
                     key.as_slice(),
                     milliseconds(ttl).as_bytes(),
                     b"FIELDS",
@@ -230,7 +250,8 @@ impl<'a> Writer<'a> {
             self.push([&b"XGROUP"[..], b"CREATECONSUMER", key.as_slice(), name.as_slice(), consumer.as_slice()]);
         }
         for pending in &group.pending {
-            let delivered = number(self.server.now.saturating_sub(redis_io::milliseconds(pending.idle)));
+            let idle = redis_io::milliseconds(pending.idle);
+            let delivered = number(self.server.now.map_or(idle, |now| now.saturating_sub(idle)));
             let (id, deliveries) = (pending.id.to_string(), number(pending.deliveries));
             self.push([
                 &b"XCLAIM"[..],

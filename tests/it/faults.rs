@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::{Client, Commands, Connection, RedisResult};
 use rstest::rstest;
 use transient_fixtures::faults::{self, Run};
-use transient_fixtures::{Provider, TestRequest, clean_redis, test_request};
+use transient_fixtures::{Provider, TestRequest, clean_redis, get_redis, test_request};
 
 use crate::child::Child;
 use crate::golden::golden;
@@ -41,6 +41,39 @@ fn every_boundary_has_every_fault(test_request: TestRequest) {
     assert_eq!((swept.boundaries(), swept.points()), (3, 0));
     // Cut before, cut after, all data, a pattern, two keys, an error.
     assert_eq!(swept.cases(), 3 * 7);
+}
+
+/// A sweep is faster if the scenario and the server share a core. Afterwards they have all of them again.
+#[rstest]
+#[clean_redis]
+#[cfg(target_os = "linux")]
+fn a_sweep_has_one_core(test_request: TestRequest) {
+    if !matches!(test_request.server().provider(), Provider::Process | Provider::Download) {
+        return;
+    }
+    let info: redis::InfoDict =
+        redis::cmd("INFO").query(&mut get_redis(&test_request).expect("connect")).expect("INFO");
+    let server = info.get::<u32>("process_id").expect("a process id").to_string();
+    let cores = move |process: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("/proc");
+        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("cores").trim().to_owned()
+    };
+    let both = move || [cores("thread-self"), cores(&server)];
+    let before = both();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (note, in_sweep) = (seen.clone(), both.clone());
+    faults::sweep(&test_request, move |run| {
+        careless(run);
+        note.lock().unwrap().push(in_sweep());
+    })
+    .cutting()
+    .check();
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty());
+    for [scenario, server] in &*seen {
+        assert!(scenario.parse::<u32>().is_ok() && scenario == server, "{scenario} and {server}");
+    }
+    assert_eq!(both(), before);
 }
 
 #[rstest]

@@ -1,7 +1,8 @@
 //! Recognises a report in an output without quoting it, so that its wording can change.
 
 /// The texts of `src/report/golden`, by the names of the report files.
-pub(crate) const GOLDEN: [(&str, &str); 19] = [
+pub(crate) const GOLDEN: [(&str, &str); 20] = [
+    ("backup", include_str!("../../src/report/golden/backup.txt")),
     ("command", include_str!("../../src/report/golden/command.txt")),
     ("container", include_str!("../../src/report/golden/container.txt")),
     ("data", include_str!("../../src/report/golden/data.txt")),

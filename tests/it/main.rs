@@ -42,3 +42,4 @@ mod snapshot;
 mod tap;
 mod torture;
 mod travel;
+mod versions;

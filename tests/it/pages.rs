@@ -30,7 +30,7 @@ pub(crate) fn files(below: &str, endings: &[&str]) -> Vec<PathBuf> {
 
 /// All pages of the repository.
 pub(crate) fn pages() -> Vec<PathBuf> {
-    let directories = ["docs", "examples", "benches", "interop", ".github"].into_iter();
+    let directories = ["docs", "examples", "benches", "interop", "cargo-transient", ".github"].into_iter();
     let mut pages: Vec<_> = directories.flat_map(|below| files(below, &["md"])).collect();
     let here = fs::read_dir(root()).expect("read").flatten().map(|entry| entry.path());
     pages.extend(here.filter(|path| path.extension().is_some_and(|ending| ending == "md")));

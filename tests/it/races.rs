@@ -6,9 +6,9 @@ mod process;
 mod reduction;
 mod steps;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -243,6 +243,51 @@ fn an_exploration_that_was_cut_short_says_so(test_request: TestRequest) {
     assert_eq!((explored.schedules(), explored.is_complete()), (30, false));
     let explored = explore().preemptions(1).check(|_, _| ());
     assert_eq!((explored.schedules(), explored.is_complete()), (6, true));
+}
+
+/// The reduction has no effect together with a bound.
+#[rstest]
+#[clean_redis]
+fn a_bound_of_preemptions_is_not_reduced(test_request: TestRequest) {
+    let explore = || races::explore(&test_request).client("a", commands(2)).client("b", commands(2));
+    assert_eq!(explore().only_redis_is_shared().check(|_, _| ()).schedules(), 1);
+    for (most, schedules) in [(0, 2), (1, 6)] {
+        assert_eq!(explore().preemptions(most).check(|_, _| ()).schedules(), schedules);
+        assert_eq!(explore().preemptions(most).only_redis_is_shared().check(|_, _| ()).schedules(), schedules);
+    }
+}
+
+/// Connections are reset and used again. A client does not find what an earlier one has set.
+#[rstest]
+#[clean_redis]
+fn a_connection_that_is_used_again_is_like_a_new_one(test_request: TestRequest) {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let work = |ids: &Arc<Mutex<Vec<u64>>>| {
+        let ids = ids.clone();
+        move |client: &Client| -> RedisResult<()> {
+            let mut redis = connect(client)?;
+            let mut ask = |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).query::<redis::Value>(&mut redis);
+            // In a transaction that is still open, the reply would be QUEUED.
+            assert_eq!(ask(&["CLIENT", "GETNAME"])?, redis::Value::Nil);
+            assert_eq!(ask(&["CLIENT", "GETREDIR"])?, redis::Value::Int(-1));
+            ids.lock().unwrap().push(redis::from_redis_value(ask(&["CLIENT", "ID"])?).expect("a number"));
+            ask(&["CLIENT", "SETNAME", client.name()])?;
+            ask(&["CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", &ids.lock().unwrap()[0].to_string()])?;
+            ask(&["INCR", "visits"])?;
+            ask(&["MULTI"])?;
+            Ok(())
+        }
+    };
+    let explored =
+        races::explore(&test_request).client("a", work(&ids)).client("b", work(&ids)).check(|_, outcomes| {
+            assert!(outcomes.error("a").is_none() && outcomes.error("b").is_none(), "{outcomes:?}");
+        });
+    let mut ids = ids.lock().unwrap().clone();
+    assert!(explored.schedules() > 5 && ids.len() >= 2 * explored.schedules(), "{explored:?}");
+    let connections = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert!(ids.len() < connections / 2, "{} ids of {connections} connections", ids.len());
 }
 
 /// The exploration goes on after a failure, and reports the one with the fewest switches.

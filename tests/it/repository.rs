@@ -118,7 +118,7 @@ const HOUSE: [&[&str]; 15] = [
     &["lib", "guide"],
     &["races"],
     &["faults"],
-    &["rstest", "macro_support", "connections", "command_server", "kept"],
+    &["rstest", "macro_support", "connections", "command_server", "backup", "kept"],
     &["failure_report", "lint"],
     &["request"],
     &["seed"],

@@ -149,7 +149,6 @@ fn expands_references_in_values() {
 }
 
 #[rstest]
-#[case("redis.provider = docker", &["test.ini:2", "redis.provider", "\"docker\"", "auto, running, process, container or download"])]
 #[case("redis.sessions.timeout = 20 minutes", &["test.ini:2", "redis.sessions.timeout", "20 minutes"])]
 #[case("redis.lease_timeout = 0", &["redis.lease_timeout", "\"0\""])]
 #[case("\nredis.sessions.cookie_max_age = -1", &["test.ini:3", "redis.sessions.cookie_max_age"])]
@@ -167,6 +166,19 @@ fn expands_references_in_values() {
 #[case("redis.lint = all", &["redis.lint", "\"all\"", "ttl <= 7d"])]
 fn the_error_for_an_invalid_value_has_place_value_and_valid_values(#[case] line: &str, #[case] words: &[&str]) {
     assert_words(&error(line), words);
+}
+
+/// In a child, whose environment names no provider.
+#[test]
+fn the_error_for_an_unknown_provider_lists_them() {
+    Child::test("settings::an_unknown_provider").run().assert_passed();
+}
+
+#[test]
+#[ignore = "run by the_error_for_an_unknown_provider_lists_them"]
+fn an_unknown_provider() {
+    let list = "auto, running, process, container or download";
+    assert_words(&error("redis.provider = docker"), &["test.ini:2", "redis.provider", "\"docker\"", list]);
 }
 
 #[test]

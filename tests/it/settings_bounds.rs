@@ -176,7 +176,7 @@ fn checks_a_url_in_the_environment_too() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let error = load("[app:main]\nredis.provider = \u{1b}[2J\u{7}docker\n").expect_err("no provider").to_string();
+    let error = load("[app:main]\nredis.sessions.timeout = \u{1b}[2J\u{7}20\n").expect_err("no number").to_string();
     assert!(!error.contains('\u{1b}') && !error.contains('\u{7}'), "{error:?}");
     let notes = load("[app:main]\nredis.\u{1b}[2Jx = 1\n").expect("settings").notes().join("\n");
     assert!(!notes.contains('\u{1b}'), "{notes:?}");

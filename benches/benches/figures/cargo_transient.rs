@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{bare, in_turns, row, run, time};
 
 /// The program, built as `cargo install` does.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let mut command = Command::new("cargo");

@@ -18,11 +18,12 @@ pub(super) fn screen(address: &str, database: u32, screen: &Screen) -> String {
         text += &format!("\n\n{}", report::prefix(&prefix, group.count, screen.is_whole));
         let names: Vec<_> = group.shown.iter().map(|key| visible(&key.name, NAME)).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        let kinds = group.shown.iter().map(|key| key.kind.len()).max().unwrap_or_default();
         for (key, name) in group.shown.iter().zip(names) {
             let ttl = key.ttl.map_or_else(|| "no TTL".to_owned(), duration);
             let bytes = key.bytes.map(report::size).unwrap_or_default();
             let (kind, value) = (&key.kind, value(key));
-            let _ = write!(text, "\n  {name:<width$}  {kind:<6}  {ttl:>8}  {bytes:>11}  {value}");
+            let _ = write!(text, "\n  {name:<width$}  {kind:<kinds$}  {ttl:>8}  {bytes:>11}  {value}");
         }
         if group.count > group.shown.len() {
             text += &report::more(group.count - group.shown.len());
@@ -122,8 +123,8 @@ fn string(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, field, json, value, visible};
-    use crate::show::keys::Key;
+    use super::{duration, field, json, screen, value, visible};
+    use crate::show::keys::{Group, Key, Screen};
 
     #[test]
     fn text_is_safe_and_short() {
@@ -137,6 +138,21 @@ mod tests {
         let key = Key { name, kind, ttl: None, bytes: Some(1), length: None, value: Vec::new() };
         assert_eq!(value(&key), "");
         assert!(json(14, &key).ends_with(r#""length":null,"value":[]}"#), "{}", json(14, &key));
+    }
+
+    /// The type of a vector set is longer than the others.
+    #[test]
+    fn columns_are_aligned() {
+        let key = |kind: &str| {
+            let name = kind.as_bytes().to_vec();
+            Key { name, kind: kind.to_owned(), ttl: None, bytes: Some(1), length: None, value: Vec::new() }
+        };
+        let group = Group { count: 2, shown: vec![key("vectorset"), key("set")] };
+        let groups = [(Vec::new(), group)].into();
+        let whole = Screen { all: 2, found: 2, is_whole: true, has_pattern: false, groups };
+        let text = screen("", 14, &whole);
+        let ends: Vec<_> = text.lines().filter_map(|line| line.find("no TTL")).collect();
+        assert!(ends.len() == 2 && ends[0] == ends[1], "{text}");
     }
 
     #[test]

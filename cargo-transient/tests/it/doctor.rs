@@ -23,6 +23,13 @@ fn every_provider_is_tried() {
         assert!(line(&ended.stdout, provider).contains(" no: "), "{ended:?}");
     }
     assert!(line(&ended.stdout, "running").contains("127.0.0.1:1"), "{ended:?}");
+    // Built without it, the program tells how to have it. With the whole workspace, it is built with it.
+    let has_containers = line(&ended.stdout, "container").contains("/nowhere/docker.sock");
+    assert_ne!(
+        ended.stdout.contains("cargo install cargo-transient --features container"),
+        has_containers,
+        "{ended:?}"
+    );
     assert!(ended.stdout.trim_end().ends_with(&format!("provider {}.", own_provider())), "{ended:?}");
 }
 

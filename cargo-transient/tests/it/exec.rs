@@ -119,6 +119,28 @@ fn a_running_server_is_shared_only_if_named() {
     assert!(ended.stderr.contains("14") && ended.stderr.contains("15"), "{ended:?}");
 }
 
+#[test]
+fn a_running_server_is_not_used() {
+    let [python, script] = python("client.py");
+    let inner = format!("[ $REDIS_URL != $OUTER ] && {python} '{script}' $REDIS_URL DBSIZE");
+    let line = format!(
+        "{python} '{script}' $TRANSIENT_REDIS_URL 'SET theirs 1' && unset TRANSIENT_PROVIDER && \
+         export OUTER=$TRANSIENT_REDIS_URL && '{PROGRAM}' exec bash -c \"{}\"",
+        inner.replace('$', "\\$"),
+    );
+    Program::new(["exec", "bash", "-c", &line]).run().assert_quiet(0, "+OK\n:0\n");
+}
+
+#[test]
+fn commands_take_turns_on_a_running_server() {
+    let [python, script] = python("client.py");
+    // Database 0 is not emptied. The reply to BLPOP comes after its timeout.
+    let commands = "'SELECT 0' 'INCR inside' 'BLPOP nothing 0.3' 'DECR inside'";
+    let one = format!("'{PROGRAM}' exec --provider running bash -c \"{python} '{script}' \\$REDIS_URL {commands}\"");
+    let ended = Program::new(["exec", "bash", "-c", &format!("{one} & {one} & {one} & wait")]).run();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), &*"+OK\n:1\n*-1\n:0\n".repeat(3)), "{ended:?}");
+}
+
 /// The server of a command that has failed can be kept.
 #[test]
 fn evidence_is_kept_on_demand() {

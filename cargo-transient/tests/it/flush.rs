@@ -6,7 +6,7 @@ use crate::program::{PROGRAM, Program, with_a_running_server};
 fn keys_of_a_test_go_and_others_stay() {
     let ended = with_a_running_server(&format!(
         "ask 0 'SET a 1' >/dev/null
-        # Its keys are a test's.
+        # A test has left its keys.
         '{PROGRAM}' exec --provider running bash -c 'echo $REDIS_URL' >/dev/null
         '{PROGRAM}' flush >/dev/null && ask 0 DBSIZE && ask 14 DBSIZE 'SET cart 1'
         # Nobody knows whose this is.

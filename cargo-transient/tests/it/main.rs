@@ -1,7 +1,10 @@
 //! Runs the built program.
 
+mod backup;
+mod backup_between_servers;
 mod clean;
 mod doctor;
+mod documents;
 mod exec;
 mod flush;
 mod generated;

@@ -91,6 +91,29 @@ fn a_whole_suite_is_recorded() {
     assert_eq!(commands(&[(&runner, Path::new("env"))]), 404);
 }
 
+/// The shell is cargo-nextest, which outlives its processes.
+#[test]
+fn processes_of_a_run_share_a_server() {
+    let directory = TempDir::new().expect("a directory");
+    let [python, client] = crate::program::python("client.py");
+    let one =
+        format!("'{PROGRAM}' exec bash -c \"echo \\$REDIS_URL; {python} '{client}' \\$REDIS_URL DBSIZE 'SET a 1'\"");
+    let run = format!("{}-{}", std::process::id(), directory.path().display());
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{one} && {one} && NEXTEST_RUN_ID=\"other $0\" && {one}; exit $?"), &run]);
+    set_up(&mut command, &directory);
+    command.env("NEXTEST_EXECUTION_MODE", "process-per-test").env("NEXTEST_RUN_ID", &run);
+    let ended = Ended::of(&command.output().expect("bash"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let [first, second, other] = [0, 3, 6].map(|line| lines[line].split_once('@').expect("a password"));
+    for process in [1, 4, 7] {
+        assert_eq!(lines[process..process + 2], [":0", "+OK"], "{ended:?}");
+    }
+    assert!(first.1 == second.1 && first.0 != second.0 && first.1 != other.1, "{ended:?}");
+    crate::left::assert_nothing_left(&directory);
+}
+
 /// cargo-nextest lists the tests of each binary before it runs them.
 #[test]
 fn lists_of_tests_need_no_server() {

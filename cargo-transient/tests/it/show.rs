@@ -1,6 +1,6 @@
 //! `show`: what is in a database.
 
-use crate::program::{PROGRAM, Program, with_a_running_server};
+use crate::program::{PROGRAM, Program, python, with_a_running_server};
 
 /// One key of each type.
 const FILL: &str = "ask 14 'SET cart:1 apples EX 5000' 'RPUSH l a b' 'HSET user:1 name Ada' 'SADD tags x' 'ZADD top 2.5 a' \
@@ -76,6 +76,65 @@ fn a_large_database_is_sampled() {
     assert!(ended.stdout.contains("100000 keys") && ended.stdout.ends_with(":0\n"), "{ended:?}");
     // The head, a blank line, the prefix, five keys, and how many more there are.
     assert_eq!(ended.stdout.lines().count(), 10, "{ended:?}");
+}
+
+/// While another client keeps the server busy, a scan does not get far in its time.
+#[test]
+fn a_scan_says_how_far_it_got() {
+    let [python, client] = python("client.py");
+    let fill = "EVAL \"for i = 1, 20000 do redis.call([[SET]], i, i) end\" 0";
+    let busy = "'EVAL \"for i = 1, 10000000 do end\" 0' ".repeat(200);
+    let ended = with_a_running_server(&format!(
+        "ask 14 '{fill}' >/dev/null
+        exec 3< <(exec {python} -u '{client}' $REDIS_URL {busy}); read -r -u 3 line
+        '{PROGRAM}' show --limit 1; kill $!
+        '{PROGRAM}' show --json | {python} -c 'import sys; print(len(set(sys.stdin)))'"
+    ));
+    let numbers = ended.stdout.lines().next().expect("a line").split(' ').filter_map(|word| word.parse::<u32>().ok());
+    let [all, scanned] = numbers.collect::<Vec<_>>().try_into().expect("how many keys, and how many were scanned");
+    assert!(all == 20_000 && (1..all).contains(&scanned), "{ended:?}");
+    // All of them are listed.
+    assert!(ended.stdout.ends_with("\n20000\n"), "{ended:?}");
+}
+
+/// More than `--limit`, if there are many prefixes.
+#[test]
+fn each_prefix_has_three_keys() {
+    let keys: Vec<_> = (0..10).map(|number| format!("'SET {}:{number} x'", ["a", "b"][number % 2])).collect();
+    let ended = with_a_running_server(&format!("ask 14 {} >/dev/null; '{PROGRAM}' show --limit 1", keys.join(" ")));
+    for prefix in ["  a:", "  b:"] {
+        assert_eq!(ended.stdout.lines().filter(|line| line.starts_with(prefix)).count(), 3, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_watched_database_is_shown_again() {
+    let ended = with_a_running_server(&format!(
+        "'{PROGRAM}' show --watch | while read -r line; do
+            echo \"$line\"
+            case $line in
+                *'14: 0 keys') ask 14 'SET cart:1 apples' >/dev/null;;
+                *apples) break;;
+            esac
+        done
+        echo ${{PIPESTATUS[0]}}"
+    ));
+    assert!(ended.stdout.contains("14: 1 key\n") && ended.stdout.ends_with("apples\n141\n"), "{ended:?}");
+    // Nothing but a terminal is cleared.
+    assert!(!ended.stdout.contains('\x1b') && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn test_ini_names_the_server() {
+    let shop = tempfile::TempDir::new().expect("a directory");
+    let ended = with_a_running_server(&format!(
+        "ask 14 'SET cart:1 apples' >/dev/null
+        cd '{}' && printf '[app:main]\\nredis.sessions.url = %s\\n' \"${{REDIS_URL%/0}}/14\" >test.ini
+        unset TRANSIENT_REDIS_URL; TRANSIENT_TEST_INI=$PWD/test.ini '{PROGRAM}' show --json",
+        shop.path().display(),
+    ));
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    assert!(ended.stdout.contains("\"cart:1\""), "{ended:?}");
 }
 
 #[test]

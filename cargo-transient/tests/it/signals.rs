@@ -13,7 +13,8 @@ import os, signal, sys, time
 def got(number, _):
     print(signal.Signals(number).name, flush=True)
     if number == signal.SIGTERM: sys.exit(7)
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGTERM): signal.signal(number, got)
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGTERM):
+    signal.signal(number, got)
 print('ready', flush=True)
 while True: time.sleep(1000)
 ";
@@ -26,7 +27,7 @@ fn signals_are_passed_on() {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut next = || lines.next().expect("a line").expect("UTF-8");
         assert_eq!(next(), "ready");
-        for signal in ["HUP", "INT", "USR1", "TERM"] {
+        for signal in ["HUP", "INT", "QUIT", "USR1", "TERM"] {
             kill(signal, child.id());
             assert_eq!(next(), format!("SIG{signal}"));
         }
@@ -35,10 +36,10 @@ fn signals_are_passed_on() {
     }
 }
 
-/// The terminal sends Ctrl-C to the command as well. Passed on too, it would arrive twice, which programs take for
-/// impatience.
+/// The terminal sends Ctrl-C and Ctrl-\\ to the command as well. Passed on too, it would arrive twice, which programs
+/// take for impatience.
 #[test]
-fn ctrl_c_arrives_once() {
+fn signals_of_the_terminal_arrive_once() {
     let once = "
 import os, signal, sys, time
 count = 0
@@ -49,6 +50,7 @@ def got(number, _):
         sys.exit(0)
     count += 1
 signal.signal(signal.SIGINT, got)
+signal.signal(signal.SIGQUIT, got)
 signal.signal(signal.SIGUSR1, got)
 print('ready', flush=True)
 sys.stdin.readline()
@@ -56,10 +58,12 @@ sys.stdin.readline()
 os.kill(os.getppid(), signal.SIGUSR1)
 while True: time.sleep(1000)
 ";
-    for mut way in ways() {
-        way.launcher.splice(..0, python("terminal.py").into_iter().chain(["ctrl-c".to_owned()]));
-        let ended = way.program(["python3", "-c", once]).run();
-        assert!(ended.stdout.ends_with("ready\n^C\ncount 1\nexit 0\n"), "{ended:?}");
+    for letter in ['C', '\\'] {
+        for mut way in ways() {
+            way.launcher.splice(..0, python("terminal.py").into_iter().chain([format!("ctrl-{letter}")]));
+            let ended = way.program(["python3", "-c", once]).run();
+            assert!(ended.stdout.ends_with(&format!("ready\n^{letter}\ncount 1\nexit 0\n")), "{ended:?}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-"""terminal.py WHAT COMMAND…: runs a command in a terminal of its own, and when it has printed "ready", presses Ctrl-C
-and Enter, or closes the terminal. Prints its output and its exit code."""
+"""terminal.py WHAT COMMAND…: runs a command in a terminal of its own, and when it has printed "ready", presses a key such
+as ctrl-C and Enter, or closes the terminal, or only watches. Prints its output and its exit code."""
 import os
 import pty
 import sys
@@ -22,8 +22,9 @@ while b"ready\r\n" not in output:
     piece = read()
     assert piece, output
     output += piece
-if what == "ctrl-c":
-    os.write(terminal, b"\x03\n")
+if what != "close":
+    if what.startswith("ctrl-"):
+        os.write(terminal, bytes([ord(what[-1]) & 0x1F]) + b"\n")
     while piece := read():
         output += piece
 else:

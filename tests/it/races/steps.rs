@@ -102,6 +102,29 @@ fn clients_can_have_faults(test_request: TestRequest) {
     assert_eq!(explored.schedules(), 18);
 }
 
+/// A key is its last writer's, even if the reply to the write is lost. A write that is cut before has changed nothing.
+#[rstest]
+#[clean_redis]
+fn a_key_is_its_last_writers_whatever_happens_to_the_reply(test_request: TestRequest) {
+    let take = |client: &Client| -> RedisResult<()> { connect(client)?.set_ex("lock", client.name(), 60) };
+    let seen = |is_lost: bool| {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let note = seen.clone();
+        let explore = races::explore(&test_request).client("a", take).client("b", commands(1)).client("c", take);
+        let explore = if is_lost { explore.losing_reply("a") } else { explore.cutting("a") };
+        explore.expiring_of("a", "lock").check(move |redis, outcomes| {
+            let holder: Option<String> = redis.get("lock").unwrap();
+            note.lock().unwrap().insert((outcomes.error("a").is_some(), holder));
+        });
+        Arc::into_inner(seen).expect("the exploration is over").into_inner().unwrap()
+    };
+    let holder = |name: &str| Some(name.to_owned());
+    let whole = [(false, None), (false, holder("a")), (false, holder("c"))];
+    let lost = [(true, None), (true, holder("a")), (true, holder("c"))];
+    assert_eq!(seen(true), whole.iter().cloned().chain(lost).collect());
+    assert_eq!(seen(false), whole.into_iter().chain([(true, holder("c"))]).collect());
+}
+
 #[rstest]
 #[clean_redis]
 fn a_dead_client_leaves_its_data(test_request: TestRequest) {

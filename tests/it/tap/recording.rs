@@ -223,6 +223,19 @@ fn a_truncated_file_is_read_up_to_its_last_whole_entry(test_request: TestRequest
 
 #[rstest]
 #[clean_redis]
+fn a_longer_file_is_replaced(test_request: TestRequest) {
+    let (tap, file) = (test_request.tap().expect("a tap"), NamedTempFile::new().expect("a file"));
+    fs::write(file.path(), "an old recording\n".repeat(10_000)).expect("write");
+    tap.record_to(file.path()).expect("a recording");
+    connect(&tap).set::<_, _, ()>("a", "1").expect("SET");
+    drop(tap);
+    let is_set = |entry: &Entry| matches!(entry.event(), Event::Command { frame, .. } if frame.windows(3).any(|word| word == b"SET"));
+    assert!(entries(file.path()).iter().any(is_set));
+    assert!(!fs::read_to_string(file.path()).expect("the file").contains("an old recording"));
+}
+
+#[rstest]
+#[clean_redis]
 fn other_files_are_refused(test_request: TestRequest) {
     let (tap, file) = recording(&test_request);
     connect(&tap).set::<_, _, ()>("a", "1").expect("SET");

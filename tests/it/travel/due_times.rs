@@ -49,6 +49,41 @@ fn due_times_of_other_formats_age_too(test_request: TestRequest) {
     assert_eq!(redis.lrange::<_, Vec<u64>>("due:x", 0, -1), Ok(vec![6_400, 6_400, 6_401]));
 }
 
+/// A due time that stays would be that much later than everything else.
+#[rstest]
+#[clean_redis]
+fn a_format_that_does_not_age_is_an_error(test_request: TestRequest) {
+    #[derive(Debug)]
+    struct Fixed;
+    impl JobFormat for Fixed {
+        fn places(&self, _: &str) -> Vec<Place> {
+            vec![Place::list("fixed")]
+        }
+        fn key_role(&self, key: &str) -> KeyRole {
+            if key == "fixed" { KeyRole::Queue("fixed".to_owned()) } else { KeyRole::Unknown }
+        }
+        fn decode(&self, entry: &Entry) -> Job {
+            let seconds = entry.text().parse().expect("seconds");
+            Job::new("fixed").with_eta(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        }
+        fn encode(&self, _: &Job) -> Result<redis::Pipeline, Box<dyn std::error::Error + Send + Sync>> {
+            Err("not asked for".into())
+        }
+    }
+    let (mut sessions, mut jobs) = (connect(&test_request), get_jobs_redis(&test_request).expect("connect"));
+    sessions.set_ex::<_, _, ()>("code", "x", 5_000).expect("SETEX");
+    drop(test_request.jobs_with_format(Fixed));
+    // A job that is due stays due.
+    jobs.rpush::<_, _, ()>("fixed", "10000").expect("RPUSH");
+    test_request.travel(HOUR).expect("travel");
+    let tomorrow = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").as_secs() + 86_400;
+    jobs.rpush::<_, _, ()>("fixed", tomorrow).expect("RPUSH");
+    let error = test_request.travel(HOUR).expect_err("the due time is fixed");
+    assert!(error.is_data() && error.to_string().contains("fixed"), "{error}");
+    // Nothing has aged.
+    assert!((1_000..=1_400).contains(&sessions.ttl::<_, i64>("code").expect("TTL")));
+}
+
 /// Messages age in sorted sets, strings and hash fields.
 #[rstest]
 #[clean_redis]
