@@ -2,7 +2,6 @@
 
 use std::io;
 use std::process::{Child, Command};
-#[cfg(feature = "tap")]
 use std::time::Duration;
 
 use redis::ConnectionAddr;
@@ -15,7 +14,10 @@ use crate::provider::{Server, select};
 use crate::report;
 use crate::settings::{Provider, ServerOptions, Settings};
 #[cfg(feature = "tap")]
+use crate::tap::rewrite::{self, Rewrite};
+#[cfg(feature = "tap")]
 use crate::tap::{self, Tap};
+use crate::time::Ageing;
 
 /// Tries a provider as the settings describe it, and returns a line about its server.
 ///
@@ -61,6 +63,21 @@ pub fn start_command(command: &mut Command) -> io::Result<Child> {
     return crate::provider::start_command(command);
     #[cfg(not(unix))]
     command.spawn()
+}
+
+/// Makes time pass, as [`TestRequest::travel`](crate::TestRequest::travel) does for the test databases.
+pub struct TimeTravel<'server>(Ageing<'server>);
+
+impl TimeTravel<'_> {
+    /// Ages these databases.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove expired
+    /// keys.
+    pub fn travel(&mut self, time: Duration, databases: &[u32]) -> Result<(), Error> {
+        self.0.age(time, databases, &[])
+    }
 }
 
 /// A server that a command has for itself until this is ended, or the process ends.
@@ -151,6 +168,15 @@ impl CommandServer {
         self.lease.databases()
     }
 
+    /// Returns a connection that makes time pass on the server.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
+    pub fn time_travel(&self) -> Result<TimeTravel<'_>, Error> {
+        Ok(TimeTravel(Ageing::of(&self.lease)?))
+    }
+
     /// Starts a tap in front of the server.
     ///
     /// # Errors
@@ -158,7 +184,21 @@ impl CommandServer {
     /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
     #[cfg(feature = "tap")]
     pub fn tap(&self) -> Result<CommandTap, Error> {
-        let tap = tap::tap(&self.lease)?;
+        self.with_url(tap::tap(&self.lease)?)
+    }
+
+    /// Starts a tap in front of the server, which rewrites commands.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server is gone.
+    #[cfg(feature = "tap")]
+    pub fn rewriting_tap(&self, rewrite: Box<dyn Rewrite>) -> Result<CommandTap, Error> {
+        self.with_url(rewrite::rewriting_tap(&self.lease, rewrite)?)
+    }
+
+    #[cfg(feature = "tap")]
+    fn with_url(&self, tap: Tap) -> Result<CommandTap, Error> {
         let mut url = Url::parse(tap.redis_url())
             .map_err(|error| Error::with_source(Kind::Server, report::server_lost(&self.lease.server), error))?;
         url.set_path(&self.database.to_string());
@@ -233,6 +273,12 @@ impl CommandTap {
     pub fn finish_recording(&self, at_most: Duration) -> Result<(), Error> {
         self.tap.wait_closed(at_most);
         self.tap.finish_recording()
+    }
+
+    /// Forwards the commands of one connection at a time, so that the server executes them in the order of the record.
+    /// Call this before the command starts.
+    pub fn take_turns(&self) {
+        self.tap.take_turns();
     }
 
     /// Returns the tap itself, which records.

@@ -3,7 +3,7 @@
 //!
 //! - [`leases`], [`providers`], [`settings`], [`data_safety`]: a test and its server
 //! - [`sessions`], [`jobs`], [`time`], [`snapshots`], [`lints`], [`taps`], [`sweeps`], [`races`]: the features
-//! - [`without_changing_your_tests`], [`record`]: `cargo transient`, for suites in any language
+//! - [`without_changing_your_tests`], [`record`], [`mutate`]: `cargo transient`, for suites in any language
 //! - [`cookbook`], [`porting`], [`ci`], [`troubleshooting`]: recipes
 //! - [`versions`], [`costs`], [`comparison`], [`stability`], [`not_supported`]: facts
 
@@ -19,6 +19,7 @@ macro_rules! links {
             "[not-supported]: mod@crate::guide::not_supported\n",
             "[providers]: mod@crate::guide::providers\n",
             "[races]: mod@crate::guide::races\n",
+            "[mutate]: mod@crate::guide::mutate\n",
             "[record]: mod@crate::guide::record\n",
             "[settings]: mod@crate::guide::settings\n",
             "[sweeps]: mod@crate::guide::sweeps\n",
@@ -59,6 +60,7 @@ pages! {
     jobs: "jobs", "Queued jobs.";
     leases: "leases", "How long a test has its server.";
     lints: "lints", "Keys that a test should not leave.";
+    mutate: "mutate", "`cargo transient mutate`: promises that no test checks.";
     not_supported: "not-supported", "What this crate does not do.";
     porting: "porting", "From other tools, before and after.";
     providers: "providers", "Where Redis comes from, and on which platforms.";

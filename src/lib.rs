@@ -236,7 +236,7 @@ pub mod __cargo_transient {
     pub use crate::backup::*;
     #[cfg(feature = "tap")]
     pub use crate::command_server::CommandTap;
-    pub use crate::command_server::{CommandServer, diagnose, providers, running_settings, start_command};
+    pub use crate::command_server::{CommandServer, TimeTravel, diagnose, providers, running_settings, start_command};
     pub use crate::kept::{Kept, list};
     pub use crate::provider::select::ORDER as PROVIDERS;
     pub use crate::settings::{Access, ServerOptions};
@@ -245,6 +245,7 @@ pub mod __cargo_transient {
         arguments::name_of,
         keys::{keys, matches},
         record::{is_handshake, line},
+        rewrite::{ChangesReply, Rewrite, Rewritten, TakesReply},
     };
 }
 

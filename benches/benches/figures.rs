@@ -69,6 +69,7 @@ fn main() {
         ("races_frontrun", races::races_frontrun),
         ("exec", cargo_transient::exec),
         ("record", cargo_transient::record),
+        ("mutate", cargo_transient::mutate),
         ("show", cargo_transient::show),
         ("backup", backup::backup),
         ("tap_memory", tap::tap_memory),

@@ -40,6 +40,9 @@ _cargo__transient() {
             cargo__transient,man)
                 cmd="cargo__transient__subcmd__man"
                 ;;
+            cargo__transient,mutate)
+                cmd="cargo__transient__subcmd__mutate"
+                ;;
             cargo__transient,record)
                 cmd="cargo__transient__subcmd__record"
                 ;;
@@ -76,6 +79,9 @@ _cargo__transient() {
             cargo__transient__subcmd__help,man)
                 cmd="cargo__transient__subcmd__help__subcmd__man"
                 ;;
+            cargo__transient__subcmd__help,mutate)
+                cmd="cargo__transient__subcmd__help__subcmd__mutate"
+                ;;
             cargo__transient__subcmd__help,record)
                 cmd="cargo__transient__subcmd__help__subcmd__record"
                 ;;
@@ -95,7 +101,7 @@ _cargo__transient() {
 
     case "${cmd}" in
         cargo__transient)
-            opts="-h -V --help --version exec record up show dump restore flush doctor clean man completions help"
+            opts="-h -V --help --version exec record mutate up show dump restore flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -225,7 +231,7 @@ _cargo__transient() {
             return 0
             ;;
         cargo__transient__subcmd__help)
-            opts="exec record up show dump restore flush doctor clean man completions help"
+            opts="exec record mutate up show dump restore flush doctor clean man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -350,6 +356,20 @@ _cargo__transient() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cargo__transient__subcmd__help__subcmd__mutate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cargo__transient__subcmd__help__subcmd__record)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -413,6 +433,76 @@ _cargo__transient() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__transient__subcmd__mutate)
+            opts="-j -h --time --mutants --only --skip --match --accept --suite --jobs --allow-flaky --json --var --publish --database --provider --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mutants)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --suite)
+                    COMPREPLY=($(compgen -W "never auto all" -- "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --json)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provider)
+                    COMPREPLY=($(compgen -W "running process container download" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

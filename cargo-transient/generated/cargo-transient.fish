@@ -28,6 +28,7 @@ complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s h -l he
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -s V -l version -d 'Print version'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "exec" -d 'Runs a command with a server of its own'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "record" -d 'Runs a command and sums up what it sends to its server'
+complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "mutate" -d 'Changes commands on their way to Redis, and reports which changes no test notices'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "show" -d 'Shows the keys of a database'
 complete -c cargo-transient -n "__fish_cargo_transient_needs_command" -f -a "dump" -d 'Backs up a database into a file'
@@ -63,6 +64,26 @@ complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" 
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l never-without-ttl -d 'Fails if a key is left without a TTL'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -l never-n-plus-one -d 'Fails if there is N+1 access'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l time -d 'Ends after this time, such as 90s, 5m or 1h' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l mutants -d 'Tries at most N changes of whole shapes' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l only -d 'Only these operators' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l skip -d 'All operators but these' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l match -d 'Only commands whose shape matches, such as \'SET session:*\'; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l accept -d 'Findings that are not reported, in JSON' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l suite -d 'When the suite is run with a change [default: auto]' -r -f -a "never\t''
+auto\t''
+all\t''"
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -s j -l jobs -d 'Runs N suites at once, each with a server of its own' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l json -d 'Writes the report as JSON' -r -F
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l var -d 'Sets a variable for the command; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l publish -d 'The port that the command expects Redis at; can be repeated' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l database -d 'The database in the URL' -r
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l provider -d 'Where the server comes from' -r -f -a "running\t''
+process\t''
+container\t''
+download\t''"
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -l allow-flaky -d 'Leaves tests that fail only sometimes out of every verdict, instead of refusing the suite'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand mutate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l database -d 'The database in the URL' -r
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand up" -l provider -d 'Where the server comes from' -r -f -a "running\t''
 process\t''
@@ -95,15 +116,16 @@ complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "exec" -d 'Runs a command with a server of its own'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "record" -d 'Runs a command and sums up what it sends to its server'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "show" -d 'Shows the keys of a database'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "dump" -d 'Backs up a database into a file'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "restore" -d 'Writes a backup back'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "flush" -d 'Empties the test databases of a running server'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "clean" -d 'Shows and removes what is kept on this machine'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "man" -d 'Prints the manual page'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "completions" -d 'Prints the completions for a shell'
-complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record up show dump restore flush doctor clean man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "exec" -d 'Runs a command with a server of its own'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "record" -d 'Runs a command and sums up what it sends to its server'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "mutate" -d 'Changes commands on their way to Redis, and reports which changes no test notices'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "up" -d 'Starts a server, prints how to connect, and ends it at Ctrl-C'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "show" -d 'Shows the keys of a database'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "dump" -d 'Backs up a database into a file'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "restore" -d 'Writes a backup back'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "flush" -d 'Empties the test databases of a running server'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "doctor" -d 'Tries every provider of servers, and explains what to do'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "clean" -d 'Shows and removes what is kept on this machine'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "man" -d 'Prints the manual page'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "completions" -d 'Prints the completions for a shell'
+complete -c cargo-transient -n "__fish_cargo_transient_using_subcommand help; and not __fish_seen_subcommand_from exec record mutate up show dump restore flush doctor clean man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

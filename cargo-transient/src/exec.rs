@@ -2,13 +2,13 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use transient_fixtures::__cargo_transient::{Access, CommandServer, CommandTap, ServerOptions};
 use transient_fixtures::Provider;
 
 use crate::arguments::Exec;
-use crate::publish::Start;
+use crate::publish::{Apart, Start};
 use crate::{Failure, program, report, signals};
 
 /// The exit code if there is no server, as in `env` and `timeout`.
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Exec) -> Result<ExitCode, Failure> {
     }
     let signals = signals::catch();
     let server = start("exec", arguments)?;
-    let start = command(process, arguments, &server, None)?;
+    let start = command(process, arguments, &server, None, None)?;
     let code = program::run(&arguments.command[0], || start.start(), &signals)?;
     server.end(code != 0);
     Ok(ExitCode::from(code))
@@ -47,12 +47,14 @@ pub(crate) fn start(subcommand: &str, arguments: &Exec) -> Result<CommandServer,
     CommandServer::start(&name, &options).map_err(|error| no_server(&error))
 }
 
-/// A command that finds the server, or the tap in front of it if there is one.
+/// A command that finds the server, or the tap in front of it if there is one. `apart` makes it one whose outputs are
+/// not this program's; its input is empty then.
 pub(crate) fn command(
     mut process: Command,
     arguments: &Exec,
     server: &CommandServer,
     tap: Option<&CommandTap>,
+    apart: Option<Apart<'_>>,
 ) -> Result<Start, Failure> {
     let published = arguments.publish.first().copied();
     for variable in &arguments.variables {
@@ -62,7 +64,11 @@ pub(crate) fn command(
         Some(tap) if published.is_some() => tap.address().map_err(|error| no_server(&error))?,
         _ => server.address().clone(),
     };
-    Start::new(process, &arguments.publish, &address).map_err(|error| no_server(&error))
+    if let Some(apart) = apart {
+        apart(&mut process);
+        process.stdin(Stdio::null());
+    }
+    Start::new(process, &arguments.publish, &address, apart).map_err(|error| no_server(&error))
 }
 
 pub(crate) fn no_server(error: &dyn std::fmt::Display) -> Failure {

@@ -8,6 +8,7 @@
 //! - `dump`, `restore`: backups, with `new_file`, `progress` and `stop`;
 //! - `doctor`: what works on this machine; `clean`: what is kept there;
 //! - `generated`: the manual page and the completions of shells;
+//! - `mutate`: mutation testing on the wire;
 //! - `resp`, `exchange`, `shape`: commands and replies of a recording;
 //! - `report`: every sentence that this program prints.
 
@@ -20,6 +21,7 @@ mod exchange;
 mod exec;
 mod flush;
 mod generated;
+mod mutate;
 mod new_file;
 mod output;
 mod program;
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse_from(words).subcommand {
         Subcommand::Exec(arguments) => exec::run(&arguments),
         Subcommand::Record(arguments) => record::run(&arguments),
+        Subcommand::Mutate(arguments) => mutate::run(&arguments),
         Subcommand::Up(arguments) => up::run(&arguments),
         Subcommand::Flush => flush::run(),
         Subcommand::Show(arguments) => show::run(&arguments),

@@ -1,6 +1,6 @@
 //! Standard output.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process;
 
 use crate::{Failure, report};
@@ -29,5 +29,23 @@ pub(crate) fn print(line: &str) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(BROKEN_PIPE),
         // Standard output can be closed from the start.
         _ => {}
+    }
+}
+
+/// Shows what long work is doing, in a line that the next one replaces. Only a terminal gets it.
+pub(crate) fn progress(text: &str) {
+    let mut stderr = io::stderr().lock();
+    if stderr.is_terminal() {
+        // If nobody reads it, nobody waits.
+        let _ = write!(stderr, "\r\u{1b}[K{text} …");
+        let _ = stderr.flush();
+    }
+}
+
+/// Removes that line.
+pub(crate) fn end_progress() {
+    let mut stderr = io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\u{1b}[K");
     }
 }

@@ -43,13 +43,13 @@ pub(crate) fn replace_this_process(mut process: Command) -> Failure {
     not_started(process.get_program(), &error)
 }
 
-fn not_started(program: &OsStr, error: &io::Error) -> Failure {
+pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Failure {
     let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
     Failure { text: report::not_started(&program.display(), error), code }
 }
 
 /// The exit code; after a signal, that of a shell.
-fn code(status: ExitStatus) -> u8 {
+pub(crate) fn code(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     let signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
     #[cfg(not(unix))]

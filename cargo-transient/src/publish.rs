@@ -20,6 +20,9 @@ use transient_fixtures::redis::ConnectionAddr;
 #[cfg(unix)]
 use crate::report;
 
+/// Sets the outputs and the process group of a command.
+pub(crate) type Apart<'run> = &'run dyn Fn(&mut Command);
+
 /// A command that can be started.
 pub(crate) enum Start {
     /// As it is.
@@ -36,7 +39,12 @@ impl Start {
     ///
     /// Returns an error if a port is in use.
     #[cfg(unix)]
-    pub(crate) fn new(command: Command, ports: &[u16], server: &ConnectionAddr) -> Result<Self, String> {
+    pub(crate) fn new(
+        command: Command,
+        ports: &[u16],
+        server: &ConnectionAddr,
+        apart: Option<Apart<'_>>,
+    ) -> Result<Self, String> {
         use std::io::Write as _;
 
         let mut ports = ports.to_vec();
@@ -47,7 +55,7 @@ impl Start {
             return Ok(Self::Here(command));
         }
         #[cfg(target_os = "linux")]
-        let why = match namespace::hold(&command, &ports) {
+        let why = match namespace::hold(&command, &ports, apart) {
             Ok((held, listeners)) => {
                 for listener in listeners {
                     forward::start(listener, server)?;
@@ -57,7 +65,10 @@ impl Start {
             Err(why) => why,
         };
         #[cfg(not(target_os = "linux"))]
-        let why = report::only_linux();
+        let why = {
+            let _ = apart;
+            report::only_linux()
+        };
         // If nobody reads it, the command still runs.
         let _ = writeln!(io::stderr(), "{}", report::machine_ports(&ports, &why));
         for port in ports {
@@ -71,7 +82,7 @@ impl Start {
     /// The argument `--publish` is not there.
     #[cfg(not(unix))]
     #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
-    pub(crate) fn new(command: Command, _: &[u16], _: &ConnectionAddr) -> Result<Self, String> {
+    pub(crate) fn new(command: Command, _: &[u16], _: &ConnectionAddr, _: Option<Apart<'_>>) -> Result<Self, String> {
         Ok(Self::Here(command))
     }
 

@@ -9,7 +9,7 @@ mod budgets;
 mod json;
 mod keys;
 mod reader;
-mod recording_file;
+pub(crate) mod recording_file;
 mod repeated;
 pub(crate) mod summary;
 
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Record) -> Result<ExitCode, Failure> {
     let server = exec::start("record", &arguments.exec)?;
     let tap = server.tap().map_err(|error| no_server(&error))?;
     tap.tap().record_to(file.path()).map_err(|error| not_recorded(&error))?;
-    let start = exec::command(process, &arguments.exec, &server, Some(&tap))?;
+    let start = exec::command(process, &arguments.exec, &server, Some(&tap), None)?;
     let began = Instant::now();
     let code = program::run(&arguments.exec.command[0], || start.start(), &signals)?;
     let elapsed = began.elapsed();
@@ -79,7 +79,7 @@ fn not_recorded(error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Reads the recording twice: what its keys have for words, and then the commands.
-fn sum_up(file: &RecordingFile, mut transcript: Option<&mut Output>) -> Result<Summary, Error> {
+pub(crate) fn sum_up(file: &RecordingFile, mut transcript: Option<&mut Output>) -> Result<Summary, Error> {
     let (recording, mut vocabulary) = (Recording::open(file.path())?, Vocabulary::default());
     let started = recording.started();
     for entry in recording {
@@ -114,7 +114,7 @@ struct Outputs {
     transcript: Option<Output>,
 }
 
-struct Output {
+pub(crate) struct Output {
     path: PathBuf,
     file: BufWriter<File>,
     outcome: io::Result<()>,

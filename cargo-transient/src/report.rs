@@ -1,6 +1,7 @@
 //! Every sentence that this program prints.
 
 pub(crate) mod backup;
+pub(crate) mod mutate;
 pub(crate) mod record;
 
 use std::fmt::Display;
@@ -276,7 +277,8 @@ mod tests {
             unknown_fact("prot", &["url", "port"]),
             no_host("REDIS_HOST", &"Redis 7.0.15 at /run/redis.sock (running)"),
         ];
-        let sentences: Vec<_> = sentences.into_iter().chain(record::golden::sentences()).collect();
+        let sentences: Vec<_> =
+            sentences.into_iter().chain(record::golden::sentences()).chain(mutate::golden::sentences()).collect();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden.txt");
         let text = sentences.into_iter().chain(backup::all()).collect::<Vec<_>>().join("\n") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -10,6 +10,7 @@ use super::log::Log;
 use super::protocol::Protocol;
 use super::recording::Recorded;
 use super::shared::Shared;
+use crate::sync::lock;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
@@ -38,12 +39,31 @@ struct Context<'a> {
     log: Option<MutexGuard<'a, Log>>,
 }
 
+impl Context<'_> {
+    /// Returns true if a command that is held, but not by [`Shared::hold`], is judged again.
+    fn can_be_released(&self) -> bool {
+        match self.shared.turns() {
+            Some(turns) => !self.protocol.is_blocked() && turns.is_due(self.protocol.connection),
+            // The last earlier command has its reply, which can also be the tap's own.
+            None => !self.protocol.is_waiting(),
+        }
+    }
+}
+
 /// Judges and records commands.
 struct CommandGate<'context, 'a>(&'context mut Context<'a>);
 
 impl Gate for CommandGate<'_, '_> {
     fn is_judging(&self) -> bool {
-        self.0.shared.hold.is_some() || self.0.shared.has_rules.load(Ordering::Acquire)
+        let shared = self.0.shared;
+        shared.hold.is_some()
+            || shared.rewrite.is_some()
+            || shared.turns.get().is_some()
+            || shared.has_rules.load(Ordering::Acquire)
+    }
+
+    fn needs_whole_frames(&self) -> bool {
+        self.0.shared.rewrite.is_some()
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
@@ -52,6 +72,14 @@ impl Gate for CommandGate<'_, '_> {
         *log = None;
         if let Some(hold) = &shared.hold {
             return protocol.hold_command(frame, &**hold);
+        }
+        if let Some(mut turns) = shared.turns()
+            && (protocol.is_blocked() || !turns.takes(protocol.connection))
+        {
+            return Verdict::Hold(None);
+        }
+        if let Some(rewrite) = &shared.rewrite {
+            return protocol.rewrite_command(frame, &mut **lock(rewrite));
         }
         let mut rules = shared.rules();
         let verdict = protocol.judge_command(frame, &mut rules);
@@ -74,7 +102,7 @@ impl Gate for CommandGate<'_, '_> {
     fn released(&mut self, frame: &Frame<'_>) -> Option<Verdict> {
         match &self.0.shared.hold {
             Some(hold) => self.0.protocol.release_command(frame, &**hold),
-            None => (!self.0.protocol.is_waiting()).then(|| self.judge(frame)),
+            None => self.0.can_be_released().then(|| self.judge(frame)),
         }
     }
 
@@ -93,6 +121,10 @@ struct ReplyGate<'context, 'a>(&'context mut Context<'a>);
 impl Gate for ReplyGate<'_, '_> {
     fn is_judging(&self) -> bool {
         self.0.protocol.has_fates()
+    }
+
+    fn needs_whole_frames(&self) -> bool {
+        self.0.shared.rewrite.is_some()
     }
 
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict {
@@ -137,6 +169,9 @@ impl Connection {
         for _ in 0..READS_IN_TURN {
             context.protocol.begin_read();
             let more_commands = commands.pump(client, server, scratch, &mut CommandGate(&mut context));
+            if let Some(mut turns) = shared.turns() {
+                turns.end_read();
+            }
             let mut has_changed = context.log.take().is_some();
             let more_commands = more_commands?;
             if context.protocol.is_replica() {
@@ -164,8 +199,12 @@ impl Connection {
             if replies.is_ended && replies.is_drained() {
                 return Err(Closed::Socket);
             }
-            // The last earlier command has its reply, which can also be the tap's own.
-            let is_released = shared.hold.is_none() && commands.is_holding() && !context.protocol.is_waiting();
+            if let Some(mut turns) = shared.turns()
+                && !context.protocol.is_waiting_for_itself()
+            {
+                turns.gives_back(context.protocol.connection);
+            }
+            let is_released = shared.hold.is_none() && commands.is_holding() && context.can_be_released();
             if !more_commands && !more_replies && !is_released {
                 return Ok(false);
             }

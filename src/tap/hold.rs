@@ -105,6 +105,13 @@ fn timeout_at(name: &str, words: &[&[u8]]) -> Option<usize> {
     }
 }
 
+/// Returns true if the command can wait for a command of another connection.
+pub(super) fn is_blocking(name: &str, head: &[u8]) -> bool {
+    // Most commands have another name, and their words are not needed then.
+    let can_block = matches!(name.as_bytes(), [b'B' | b'W' | b'X', ..]);
+    can_block && timeout_at(name, &arguments(head).collect::<Vec<_>>()).is_some()
+}
+
 /// Returns the command with the timeout 0.
 pub(super) fn without_timeout(name: &str, frame: &[u8]) -> Option<Vec<u8>> {
     let words: Vec<_> = arguments(frame).collect();
@@ -140,6 +147,8 @@ mod tests {
             let words = command.split(' ').map(str::as_bytes).collect::<Vec<_>>();
             let changed =
                 without_timeout(words[0].escape_ascii().to_string().as_str(), format!("{command}\r\n").as_bytes());
+            let is_blocking = is_blocking(&words[0].escape_ascii().to_string(), format!("{command}\r\n").as_bytes());
+            assert_eq!(is_blocking, expected.is_some(), "{command}");
             let changed = changed
                 .map(|frame| arguments(&frame).map(|word| text(word).into_owned()).collect::<Vec<_>>().join(" "));
             assert_eq!(changed.as_deref(), expected, "{command}");

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::framer::{Framer, Malformed, Side};
 use super::stream::Stream;
 
-/// How many bytes of a frame are buffered before its gate judges it. A longer frame is judged by its first bytes.
+/// How many bytes of a frame are buffered before its gate judges it. A longer frame is judged by its first bytes,
+/// unless the gate [needs all](Gate::needs_whole_frames).
 const WHOLE_FRAME: usize = 64 * 1024;
 
 /// A stream and its readiness.
@@ -115,6 +116,9 @@ pub(super) enum Verdict {
 pub(super) trait Gate {
     /// Returns true if frames are to be judged now. A frame that is partly forwarded is not judged.
     fn is_judging(&self) -> bool;
+
+    /// Returns true if frames of any size are buffered before they are judged.
+    fn needs_whole_frames(&self) -> bool;
 
     /// Judges a frame before any of it is forwarded.
     fn judge(&mut self, frame: &Frame<'_>) -> Verdict;
@@ -327,7 +331,7 @@ impl Lane {
                 Some(false) => {}
                 None => self.unjudged.extend_from_slice(frame),
             }
-            let is_due = end.is_some() || self.unjudged.len() > WHOLE_FRAME;
+            let is_due = end.is_some() || (self.unjudged.len() > WHOLE_FRAME && !gate.needs_whole_frames());
             if self.is_forwarded.is_none() && is_due && !self.decide(end.is_some(), after, gate) {
                 return Ok(());
             }

@@ -17,6 +17,7 @@ mod protocol;
 mod proxy;
 pub(crate) mod record;
 mod recording;
+pub(crate) mod rewrite;
 mod rule;
 mod rules;
 mod shared;
@@ -26,6 +27,7 @@ mod spare;
 mod stream;
 #[cfg(feature = "tap-tls")]
 mod tls;
+mod turns;
 
 use std::fmt;
 use std::io;
@@ -43,6 +45,7 @@ pub(crate) use self::hold::{Arrived, Decision, Hold};
 use self::proxy::Proxy;
 pub use self::record::{Command, Reply};
 pub use self::recording::{Entry, Event, Recording};
+use self::rewrite::Rewrite;
 pub(crate) use self::rule::check_not_shared;
 pub use self::rule::{Rule, RuleBuilder};
 use self::shared::Shared;
@@ -141,7 +144,7 @@ impl Drop for Taps {
 /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
 /// `tap-tls`.
 pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
-    tap_with(lease, Control::of(lease)?, None)
+    start(lease, Control::of(lease)?, None, None)
 }
 
 /// As [`tap`], with a connection that several taps can use. `hold` decides when commands are forwarded.
@@ -151,10 +154,19 @@ pub(crate) fn tap(lease: &Lease) -> Result<Tap, Error> {
 /// Returns an error that [`is_server`](Error::is_server) if the server is gone, or uses TLS without the feature
 /// `tap-tls`.
 pub(crate) fn tap_with(lease: &Lease, control: Arc<Control>, hold: Option<Arc<dyn Hold>>) -> Result<Tap, Error> {
+    start(lease, control, hold, None)
+}
+
+fn start(
+    lease: &Lease,
+    control: Arc<Control>,
+    hold: Option<Arc<dyn Hold>>,
+    rewrite: Option<Box<dyn Rewrite>>,
+) -> Result<Tap, Error> {
     lease.check_held()?;
     let address = Address::of(lease)?;
     let (listener, urls) = listen(lease).map_err(not_started)?;
-    let (proxy, shared) = Proxy::new(listener, address, hold).map_err(not_started)?;
+    let (proxy, shared) = Proxy::new(listener, address, hold, rewrite).map_err(not_started)?;
     let thread = thread::Builder::new().name("transient-fixtures tap".to_owned());
     let thread = thread.spawn(move || proxy.run()).map_err(not_started)?;
     let running = Arc::new(Running {

@@ -1,5 +1,6 @@
 //! Matches replies to commands, and mirrors the state that the server keeps for a connection.
 
+mod push;
 pub(super) mod secrets;
 mod waiting;
 
@@ -7,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::push::{Push, elements};
 use self::secrets::Hidden;
 use self::waiting::{Effect, Fate, Waiting};
 use super::arguments::{self, arguments};
@@ -15,7 +17,8 @@ use super::lane::{Closed, Frame, Verdict};
 use super::log::Log;
 use super::record::{Command, Reply, is_boundary};
 use super::recording::Recorded;
-use super::rules::{After, Before, Judged, Rules};
+use super::rewrite::{Rewrite, Rewritten};
+use super::rules::{After, Before, Judged, RewriteReply, Rules};
 
 /// The server's view of one connection.
 #[derive(Default)]
@@ -117,6 +120,21 @@ impl Protocol {
         verdict
     }
 
+    /// Asks how a command is rewritten.
+    pub(super) fn rewrite_command(&mut self, frame: &Frame<'_>, rewrite: &mut dyn Rewrite) -> Verdict {
+        let rewritten = frame.whole.and_then(|whole| rewrite.command(self.connection, whole));
+        let Some(Rewritten { forward, first, reply }) = rewritten else { return Verdict::Forward };
+        let after = reply.map_or(After::Forward, |reply| After::Rewrite(Box::new(|bytes| Some(reply(bytes)))));
+        let first = first.map(|first| -> RewriteReply {
+            Box::new(|bytes| {
+                first(bytes);
+                None
+            })
+        });
+        self.next = Some(Fate { after, first, ..Fate::default() });
+        forward.map_or(Verdict::Forward, Verdict::Replace)
+    }
+
     /// Asks whether a command is held.
     pub(super) fn hold_command(&mut self, frame: &Frame<'_>, hold: &dyn Hold) -> Verdict {
         let name = self.name_of(frame.head);
@@ -172,21 +190,38 @@ impl Protocol {
         self.waiting.front().is_some_and(|waiting| matches!(waiting.effect, Effect::Asked))
     }
 
+    /// Returns true if the client waits for a reply that can depend on a command of another connection.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.waiting.iter().any(Waiting::is_blocked)
+    }
+
+    /// Returns true if the next reply depends on no other connection. A replica gets none.
+    pub(super) fn is_waiting_for_itself(&self) -> bool {
+        !self.is_replica && self.waiting.front().is_some_and(|waiting| !waiting.is_blocked())
+    }
+
     /// Returns true if a rule applies to a reply that is pending.
     pub(super) fn has_fates(&self) -> bool {
         self.fates > 0
     }
 
     /// Applies a rule to a frame from the server.
-    pub(super) fn judge_reply(&self, frame: &Frame<'_>) -> Verdict {
+    pub(super) fn judge_reply(&mut self, frame: &Frame<'_>) -> Verdict {
         let waiting = self.waiting.front();
         let missing = match (self.push(frame.head), waiting.map(|waiting| &waiting.effect)) {
             (None, _) => 1,
             (Some(Push::Confirmation(kind, _)), Some(Effect::Subscribe(word, missing))) if **word == *kind => *missing,
             (Some(_), _) => return Verdict::Forward,
         };
-        match waiting.and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
-            None | Some(After::Forward) => Verdict::Forward,
+        if missing == 1
+            && let Some(whole) = frame.whole
+            && let Some(Fate { after: after @ After::Rewrite(_), .. }) = self.fate_of_due()
+            && let After::Rewrite(rewrite) = std::mem::take(after)
+        {
+            return rewrite(whole).map_or(Verdict::Drop, Verdict::Replace);
+        }
+        match self.waiting.front().and_then(|waiting| waiting.fate.as_ref()).map(|fate| &fate.after) {
+            None | Some(After::Forward | After::Rewrite(_)) => Verdict::Forward,
             // The last confirmation is the reply.
             Some(After::Late(_)) if missing > 1 => Verdict::Forward,
             Some(After::Replace(_)) if missing > 1 => Verdict::Drop,
@@ -196,6 +231,10 @@ impl Protocol {
             Some(After::Replace(other)) => Verdict::Replace(other.clone()),
             Some(After::Half) => Verdict::CutHalf,
         }
+    }
+
+    fn fate_of_due(&mut self) -> Option<&mut Fate> {
+        self.waiting.front_mut()?.fate.as_mut()
     }
 
     /// Sends the tap's own replies to commands that the server did not get, if it is their turn.
@@ -261,6 +300,7 @@ impl Protocol {
                 (self.database, self.name, self.transaction, self.replies) = (0, None, None, Replies::On);
                 Effect::Reset
             }
+            _ if self.transaction.is_none() && hold::is_blocking(&name, head) => Effect::Block,
             _ => Effect::Nothing,
         };
         // In a pipelined transaction MULTI begins the round trip, but EXEC is counted.
@@ -294,18 +334,23 @@ impl Protocol {
             (_, Some(_)) if hidden != Hidden::Nothing => self.of_exec = Hidden::Everything,
             _ => {}
         }
-        let fate = self.next.take();
+        let mut fate = self.next.take();
         if !self.is_answered(&name, head) || fate.as_ref().is_some_and(|fate| fate.is_cut) {
             return;
         }
         // A command that does not reach the server does not change the connection's state.
         let effect = if fate.as_ref().is_some_and(|fate| fate.answer.is_some()) { Effect::Nothing } else { effect };
         let is_doubled = fate.as_ref().is_some_and(|fate| fate.is_doubled);
+        let uncounted = |after| {
+            let fate = Some(Fate { after, ..Fate::default() });
+            Waiting { record: None, number: 0, hidden, effect: Effect::Nothing, fate }
+        };
+        if let Some(first) = fate.as_mut().and_then(|fate| fate.first.take()) {
+            self.expect(uncounted(After::Rewrite(first)));
+        }
         self.expect(Waiting { record, number: self.number, hidden, effect, fate });
         if is_doubled {
-            let fate = Fate { after: After::Drop, ..Fate::default() };
-            let second = Waiting { record: None, number: 0, hidden, effect: Effect::Nothing, fate: Some(fate) };
-            self.expect(second);
+            self.expect(uncounted(After::Drop));
         }
     }
 
@@ -448,36 +493,6 @@ impl Protocol {
         self.last_name = (!name.contains(' ')).then(|| (first.into(), name.clone()));
         name
     }
-}
-
-/// An unsolicited frame, or the confirmation of a subscription.
-enum Push<'head> {
-    /// The confirmation's kind (`subscribe`), and the channel.
-    Confirmation(&'head [u8], &'head [u8]),
-    Other,
-}
-
-/// Iterates over the strings of an array or a push that are in the bytes kept.
-fn elements(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_array = matches!(head.first(), Some(b'*' | b'>'));
-    // Skip the line with the number of elements.
-    let mut rest = head.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
-    std::iter::from_fn(move || {
-        if !is_array {
-            return None;
-        }
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-        let (kind, value) = line.split_first()?;
-        rest = &rest[end + 1..];
-        if *kind != b'$' {
-            return Some(value);
-        }
-        let length: usize = std::str::from_utf8(value).ok()?.parse().ok()?;
-        let element = rest.get(..length.min(rest.len()))?;
-        rest = rest.get(length + 2..).unwrap_or_default();
-        Some(element)
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -19,6 +19,7 @@ use super::lane::{Closed, End, Lane};
 use super::log::Log;
 use super::protocol::Protocol;
 use super::record::{REPLY_BYTES, REQUEST_BYTES};
+use super::rewrite::Rewrite;
 use super::shared::{Request, Shared};
 use super::spare::Spare;
 use super::stream::{Address, Listener, Stream};
@@ -52,6 +53,7 @@ impl Proxy {
         listener: TcpListener,
         server: Address,
         hold: Option<Arc<dyn Hold>>,
+        rewrite: Option<Box<dyn Rewrite>>,
     ) -> io::Result<(Self, Arc<Shared>)> {
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
@@ -59,6 +61,8 @@ impl Proxy {
             rules: Mutex::default(),
             has_rules: AtomicBool::new(false),
             hold,
+            rewrite: rewrite.map(Mutex::new),
+            turns: OnceLock::new(),
             changed: Condvar::new(),
             waiters: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
@@ -171,6 +175,11 @@ impl Proxy {
                 runnable.extend(held.collect::<Vec<_>>());
             }
             runnable.retain(|&slot| self.drive(slot, &mut scratch));
+            if let Some(slot) = self.next_in_turn()
+                && !runnable.contains(&slot)
+            {
+                runnable.push(slot);
+            }
             if runnable.is_empty() {
                 is_woken = false;
                 if is_behind && let Some(hold) = self.shared.hold.clone() {
@@ -203,6 +212,15 @@ impl Proxy {
     fn is_behind(&self) -> bool {
         self.connections.iter().flatten().any(Connection::is_behind)
             || self.spare.iter().flatten().any(|spare| spare.is_closing)
+    }
+
+    /// Returns the slot of the connection whose held command is forwarded next, if it is its turn.
+    fn next_in_turn(&self) -> Option<usize> {
+        let next = self.shared.turns()?.next()?;
+        let is_it = |connection: &Option<Connection>| {
+            connection.as_ref().is_some_and(|connection| connection.protocol.connection == next)
+        };
+        self.connections.iter().position(is_it)
     }
 
     /// Drives one connection. Returns true if it has more to do at once.
@@ -265,6 +283,12 @@ impl Proxy {
             if let Some(hold) = &self.shared.hold {
                 hold.closes(connection.protocol.connection);
             }
+            if let Some(rewrite) = &self.shared.rewrite {
+                lock(rewrite).closes(connection.protocol.connection);
+            }
+            if let Some(mut turns) = self.shared.turns() {
+                turns.leaves(connection.protocol.connection);
+            }
             self.shared.has_changed();
             if self.shared.hold.is_some() {
                 let reset = connection.can_be_spare();
@@ -317,6 +341,9 @@ impl Proxy {
         let (slot, server) = self.connect_server()?;
         client.register(self.poll.registry(), Token(FIRST_STREAM + 2 * slot))?;
         self.accepted += 1;
+        if let Some(rewrite) = &self.shared.rewrite {
+            lock(rewrite).connects(self.accepted, client.peer_port());
+        }
         let mut protocol = Protocol::new(self.accepted);
         protocol.is_unrecorded = self.shared.hold.is_some();
         self.connections[slot] = Some(Connection {

@@ -88,8 +88,10 @@ pub(super) enum Before {
     Replace(Vec<u8>, bool),
 }
 
+pub(super) type RewriteReply = Box<dyn FnOnce(&[u8]) -> Option<Vec<u8>> + Send>;
+
 /// The fate of its reply.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) enum After {
     #[default]
     Forward,
@@ -97,6 +99,8 @@ pub(super) enum After {
     Cut,
     Late(Duration),
     Replace(Vec<u8>),
+    /// Forward what this makes of it; drop it for `None`.
+    Rewrite(RewriteReply),
     Half,
 }
 

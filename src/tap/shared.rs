@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mio::Waker;
@@ -12,8 +12,10 @@ use mio::net::TcpListener;
 use super::hold::Hold;
 use super::log::Log;
 use super::recording::Recorder;
+use super::rewrite::Rewrite;
 use super::rules::{Rule, Rules};
 use super::stream::Listener;
+use super::turns::Turns;
 use crate::sync::lock;
 
 /// State shared by the thread and the tap.
@@ -22,6 +24,9 @@ pub(super) struct Shared {
     pub(super) rules: Mutex<Rules>,
     pub(super) has_rules: AtomicBool,
     pub(super) hold: Option<Arc<dyn Hold>>,
+    pub(super) rewrite: Option<Mutex<Box<dyn Rewrite>>>,
+    /// Set if the connections take turns.
+    pub(super) turns: OnceLock<Mutex<Turns>>,
     pub(super) changed: Condvar,
     /// The number of threads that wait for the log to change.
     pub(super) waiters: AtomicUsize,
@@ -47,6 +52,15 @@ impl Shared {
 
     pub(super) fn rules(&self) -> MutexGuard<'_, Rules> {
         lock(&self.rules)
+    }
+
+    /// From now on, forwards the commands of one connection at a time.
+    pub(super) fn take_turns(&self) {
+        self.turns.get_or_init(Mutex::default);
+    }
+
+    pub(super) fn turns(&self) -> Option<MutexGuard<'_, Turns>> {
+        self.turns.get().map(lock)
     }
 
     /// Adds a rule. It applies from the next command on.

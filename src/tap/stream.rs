@@ -124,6 +124,17 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Returns the port of the other side, if it is at one.
+    pub(super) fn peer_port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.port()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tap-tls")]
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Disables Nagle's algorithm.
     pub(super) fn set_nodelay(&self) -> io::Result<()> {
         match self {

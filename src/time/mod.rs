@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, RedisError, RedisResult, cmd};
 
 use crate::error::{Error, Kind};
 use crate::lease::{Database, Lease};
@@ -103,17 +103,96 @@ pub(crate) fn whole_milliseconds(lease: &Lease, time: Duration) -> Duration {
 /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove expired
 /// keys.
 pub(crate) fn age(lease: &Lease, time: Duration, sets: &[TimedSet]) -> Result<(), Error> {
-    let mut redis = lease.connect(Database::Sessions)?;
-    let unfinished = age_with(lease, &mut redis, time, sets)
-        .map_err(|error| Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server), error))?;
-    let Some(unfinished) = unfinished else { return Ok(()) };
-    Err(Error::new(
-        Kind::Server,
-        match unfinished {
-            Unfinished::Clock => report::travel::clock_did_not_move(&lease.server, CLOCK_MOVED_WITHIN),
-            Unfinished::Fields(count) => report::travel::fields_stay(&lease.server, count, NEXT_FIELDS_GONE_WITHIN),
-        },
-    ))
+    Ageing::of(lease)?.age(time, &lease.databases(), sets)
+}
+
+/// A connection that ages databases.
+pub(crate) struct Ageing<'lease> {
+    lease: &'lease Lease,
+    redis: Connection,
+    /// Whether the server has PEXPIRETIME.
+    has_expiretime: bool,
+    /// Whether hash fields can expire.
+    has_field_ttls: bool,
+}
+
+impl<'lease> Ageing<'lease> {
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer.
+    pub(crate) fn of(lease: &'lease Lease) -> Result<Self, Error> {
+        let mut redis = lease.connect(Database::Sessions)?;
+        let mut knows = |command| knows(&mut redis, command).map_err(|error| not_travelled(lease, error));
+        let (has_expiretime, has_field_ttls) = (knows("PEXPIRETIME")?, knows("HPEXPIRETIME")?);
+        Ok(Self { lease, redis, has_expiretime, has_field_ttls })
+    }
+
+    /// Ages these databases, and the scores of these sorted sets.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that [`is_server`](Error::is_server) if the server does not answer, or does not remove expired
+    /// keys.
+    pub(crate) fn age(&mut self, time: Duration, databases: &[u32], sets: &[TimedSet]) -> Result<(), Error> {
+        let server = &self.lease.server;
+        let unfinished = self.try_age(time, databases, sets).map_err(|error| not_travelled(self.lease, error))?;
+        let Some(unfinished) = unfinished else { return Ok(()) };
+        Err(Error::new(
+            Kind::Server,
+            match unfinished {
+                Unfinished::Clock => report::travel::clock_did_not_move(server, CLOCK_MOVED_WITHIN),
+                Unfinished::Fields(count) => report::travel::fields_stay(server, count, NEXT_FIELDS_GONE_WITHIN),
+            },
+        ))
+    }
+
+    fn try_age(&mut self, time: Duration, databases: &[u32], sets: &[TimedSet]) -> RedisResult<Option<Unfinished>> {
+        let (lease, redis) = (self.lease, &mut self.redis);
+        let (has_expiretime, has_field_ttls) = (self.has_expiretime, self.has_field_ttls);
+        let clock_target = move_clock(lease, redis, time.min(FAR))?;
+        if let Some(target) = clock_target
+            && !clock_reaches(redis, target)?
+        {
+            return Ok(Some(Unfinished::Clock));
+        }
+        let clock_moved = clock_target.is_some();
+        // Keys age with the server's clock. Due times do not: they follow the application's clock.
+        let ageing: &[u32] = if clock_moved { &[] } else { databases };
+        let mut age = cmd("EVAL");
+        age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
+        age.arg(u8::from(has_expiretime)).arg(u8::from(has_field_ttls));
+        age.arg(lease.server.shortest_ttl(redis)).arg(ageing.len()).arg(ageing);
+        // A set that is named twice must age once.
+        let sets: BTreeMap<_, _> = sets.iter().map(|(database, key, unit)| ((database, key), unit)).collect();
+        for ((database, key), unit) in sets {
+            age.arg(database).arg(key).arg(unit.unwrap_or_default());
+        }
+        let (expired, expired_at): (u8, u64) = age.query(redis)?;
+        let fields_expired = has_field_ttls && (clock_moved || expired & 2 != 0);
+        if expired == 0 && !clock_moved {
+            return Ok(None);
+        }
+        // The script has waited already, except on servers that freeze TIME within a script.
+        if !clock_reaches(redis, Duration::from_millis(expired_at + 1))? {
+            return Ok(Some(Unfinished::Clock));
+        }
+        let mut expire_now = cmd("EVAL");
+        expire_now.arg(EXPIRE_NOW).arg(0).arg(u8::from(fields_expired)).arg(databases);
+        let (mut fewest, mut since) = (u64::MAX, Instant::now());
+        loop {
+            match expire_now.query::<u64>(redis)? {
+                0 => return Ok(None),
+                hidden if hidden < fewest => (fewest, since) = (hidden, Instant::now()),
+                hidden if since.elapsed() > NEXT_FIELDS_GONE_WITHIN => return Ok(Some(Unfinished::Fields(hidden))),
+                _ => {}
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn not_travelled(lease: &Lease, error: RedisError) -> Error {
+    Error::with_source(Kind::Server, report::travel::not_travelled(&lease.server), error)
 }
 
 /// Why a travel did not finish.
@@ -122,55 +201,6 @@ enum Unfinished {
     Clock,
     /// The server keeps this many expired hash fields.
     Fields(u64),
-}
-
-fn age_with(
-    lease: &Lease,
-    redis: &mut Connection,
-    time: Duration,
-    sets: &[TimedSet],
-) -> RedisResult<Option<Unfinished>> {
-    let clock_target = move_clock(lease, redis, time.min(FAR))?;
-    if let Some(target) = clock_target
-        && !clock_reaches(redis, target)?
-    {
-        return Ok(Some(Unfinished::Clock));
-    }
-    let clock_moved = clock_target.is_some();
-    let (has_expiretime, has_field_ttls) = (knows(redis, "PEXPIRETIME")?, knows(redis, "HPEXPIRETIME")?);
-    let [sessions, jobs] = lease.databases();
-    // Keys age with the server's clock. Due times do not: they follow the application's clock.
-    let databases: &[u32] = if clock_moved { &[] } else { &[sessions, jobs] };
-    let mut age = cmd("EVAL");
-    age.arg(AGE).arg(0).arg(milliseconds(time)).arg(milliseconds(time.min(FAR)));
-    age.arg(u8::from(has_expiretime)).arg(u8::from(has_field_ttls));
-    age.arg(lease.server.shortest_ttl(redis)).arg(databases.len()).arg(databases);
-    // A set that is named twice must age once.
-    let sets: BTreeMap<_, _> = sets.iter().map(|(database, key, unit)| ((database, key), unit)).collect();
-    for ((database, key), unit) in sets {
-        age.arg(database).arg(key).arg(unit.unwrap_or_default());
-    }
-    let (expired, expired_at): (u8, u64) = age.query(redis)?;
-    let fields_expired = has_field_ttls && (clock_moved || expired & 2 != 0);
-    if expired == 0 && !clock_moved {
-        return Ok(None);
-    }
-    // The script has waited already, except on servers that freeze TIME within a script.
-    if !clock_reaches(redis, Duration::from_millis(expired_at + 1))? {
-        return Ok(Some(Unfinished::Clock));
-    }
-    let mut expire_now = cmd("EVAL");
-    expire_now.arg(EXPIRE_NOW).arg(0).arg(u8::from(fields_expired)).arg(sessions).arg(jobs);
-    let (mut fewest, mut since) = (u64::MAX, Instant::now());
-    loop {
-        match expire_now.query::<u64>(redis)? {
-            0 => return Ok(None),
-            hidden if hidden < fewest => (fewest, since) = (hidden, Instant::now()),
-            hidden if since.elapsed() > NEXT_FIELDS_GONE_WITHIN => return Ok(Some(Unfinished::Fields(hidden))),
-            _ => {}
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Waits until the server's clock reaches a time. Returns false if it does not.

@@ -30,6 +30,24 @@ fn one(program: &Path) {
     row("exec -- true", ours, ("redis-server by hand, exec to PONG, and its end", floor), "1.3");
 }
 
+/// The clean runs and replays of a suite with 2,500 commands, and what they may take: four times the suite behind `exec`,
+/// and 2 ms a command.
+pub(crate) fn mutate() {
+    let program = program();
+    let client = "seq 2500 | sed 's/.*/SET session:& x EX 60/' | redis-cli -u \"$REDIS_URL\" >/dev/null";
+    let behind_exec = |client: &str| {
+        run(Command::new(&program).args(["exec", "--", "sh", "-c", client]).env("TRANSIENT_PROVIDER", "process"))
+    };
+    // Nobody reads what the client writes, which is a finding, and exit code 1.
+    let mutate = |client: &str| {
+        let line = "\"$0\" mutate --suite never -- sh -c \"$1\"; [ $? = 1 ]";
+        run(Command::new("sh").args(["-c", line]).arg(&program).arg(client).env("TRANSIENT_PROVIDER", "process"))
+    };
+    let (ours, floor) = in_turns(5, || mutate(client), || behind_exec(client));
+    let floor = floor + Duration::from_micros(500) * 2_500;
+    row("clean runs and replays of mutate, 2,500 commands", ours, ("behind exec, and 0.5 ms a command", floor), "4");
+}
+
 /// 10,000 commands, one after another, of a client that does nothing else.
 pub(crate) fn record() {
     let program = program();

@@ -25,6 +25,7 @@ use rustix::process::{Signal, getegid, geteuid, set_parent_process_death_signal}
 use rustix::thread::UnshareFlags;
 use transient_fixtures::__cargo_transient::start_command;
 
+use super::Apart;
 use crate::{Failure, program, report};
 
 /// The subcommand of the process that becomes the command: `in-namespace PORT… -- COMMAND…`. No help lists it.
@@ -42,6 +43,7 @@ const LONGEST: usize = 1_000;
 pub(crate) struct Held {
     process: Child,
     socket: OwnedFd,
+    has_input: bool,
 }
 
 /// Starts the process that becomes the command, and returns its listeners.
@@ -49,14 +51,21 @@ pub(crate) struct Held {
 /// # Errors
 ///
 /// Returns why there is no namespace.
-pub(super) fn hold(command: &Command, ports: &[u16]) -> Result<(Held, Vec<TcpListener>), String> {
+pub(super) fn hold(
+    command: &Command,
+    ports: &[u16],
+    apart: Option<Apart<'_>>,
+) -> Result<(Held, Vec<TcpListener>), String> {
     let start = || -> io::Result<Held> {
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut process = Command::new("/proc/self/exe");
         process.arg(SUBCOMMAND).args(ports.iter().map(u16::to_string));
         process.arg("--").arg(command.get_program()).args(command.get_args());
+        if let Some(apart) = apart {
+            apart(&mut process);
+        }
         process.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(theirs);
-        Ok(Held { process: start_command(&mut process)?, socket })
+        Ok(Held { process: start_command(&mut process)?, socket, has_input: apart.is_none() })
     };
     let mut held = start().map_err(|error| report::failed("clone", &error))?;
     match listeners(&held.socket) {
@@ -95,7 +104,11 @@ impl Held {
     ///
     /// Returns an error if that process has ended.
     pub(super) fn start(self) -> io::Result<Child> {
-        send(&self.socket, STANDARD_INPUT, Some(io::stdin().as_fd()))?;
+        if self.has_input {
+            send(&self.socket, STANDARD_INPUT, Some(io::stdin().as_fd()))?;
+        } else {
+            send(&self.socket, STANDARD_INPUT, Some(fs::File::open("/dev/null")?.as_fd()))?;
+        }
         Ok(self.process)
     }
 }

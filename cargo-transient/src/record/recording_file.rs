@@ -5,6 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many were created, so that each has a name of its own.
+static CREATED: AtomicUsize = AtomicUsize::new(0);
 
 /// The file of the recording. One that nobody asked for has no name on Linux, so that it is gone whatever ends this
 /// process; elsewhere it is removed when this is dropped.
@@ -23,7 +27,8 @@ impl RecordingFile {
         if let Some(path) = kept {
             return Ok(Self { path: path.to_owned(), _unnamed: None, is_temporary: false });
         }
-        let path = env::temp_dir().join(format!("cargo-transient-recording-{}", process::id()));
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("cargo-transient-recording-{}-{number}", process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         // It has all data of the command.

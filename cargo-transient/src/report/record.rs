@@ -163,7 +163,7 @@ fn remedy(name: &str) -> String {
     }
 }
 
-fn never_seen(what: &Never) -> String {
+pub(crate) fn never_seen(what: &Never) -> String {
     let text = match what {
         Never::AnythingBut(answer) => return format!("never answered anything but {answer}"),
         Never::Outcome(outcome) => match outcome {

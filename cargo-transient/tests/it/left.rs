@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until `found` finds nothing.
 #[track_caller]
-fn assert_gone(found: impl Fn() -> Option<String>) {
+pub(crate) fn assert_gone(found: impl Fn() -> Option<String>) {
     let deadline = Instant::now() + LIMIT;
     while let Some(left) = found() {
         assert!(Instant::now() < deadline, "left behind: {left}");

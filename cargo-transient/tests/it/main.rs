@@ -9,6 +9,7 @@ mod exec;
 mod flush;
 mod generated;
 mod left;
+mod mutate;
 mod program;
 mod publish;
 mod record;

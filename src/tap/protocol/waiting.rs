@@ -1,7 +1,7 @@
 //! The commands that wait for their replies.
 
 use super::secrets::Hidden;
-use crate::tap::rules::After;
+use crate::tap::rules::{After, RewriteReply};
 
 /// A command that waits for its reply.
 pub(super) struct Waiting {
@@ -13,6 +13,12 @@ pub(super) struct Waiting {
     pub(super) fate: Option<Fate>,
 }
 
+impl Waiting {
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.effect, Effect::Block)
+    }
+}
+
 /// A rule's decision about a command.
 #[derive(Default)]
 pub(super) struct Fate {
@@ -21,6 +27,8 @@ pub(super) struct Fate {
     pub(super) answer: Option<Vec<u8>>,
     /// Whether the server replies twice, and the client gets the first reply.
     pub(super) is_doubled: bool,
+    /// For a command that the tap sends before this one: what becomes of its reply.
+    pub(super) first: Option<RewriteReply>,
     /// Whether the connection is cut before the command.
     pub(super) is_cut: bool,
     /// For the transcript.
@@ -41,4 +49,6 @@ pub(super) enum Effect {
     Reset,
     /// The tap itself has asked, to get everything that the server sent before.
     Asked,
+    /// The reply can wait for a command of another connection.
+    Block,
 }

@@ -17,7 +17,7 @@ impl Running {
     fn start(address: Address) -> Self {
         let listener = mio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
         let port = listener.local_addr().expect("an address").port();
-        let (proxy, shared) = Proxy::new(listener, address, None).expect("a proxy");
+        let (proxy, shared) = Proxy::new(listener, address, None, None).expect("a proxy");
         Self { port, shared, thread: thread::spawn(move || proxy.run()) }
     }
 
