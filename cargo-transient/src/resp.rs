@@ -2,6 +2,9 @@
 
 use transient_fixtures::redis::{Cmd, ToRedisArgs};
 
+/// The length of nil in RESP2.
+const NIL: &[u8] = b"-1";
+
 /// A reply, which can be written again byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -21,12 +24,18 @@ impl Reply {
         match kind {
             b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => Some((Self::Line(*kind, text.to_vec()), rest)),
             b'$' | b'!' | b'=' => {
-                let Some(length) = length(text)? else { return Some((Self::Bytes(*kind, None), rest)) };
+                if text == NIL {
+                    return Some((Self::Bytes(*kind, None), rest));
+                }
+                let length = length(text)?;
                 let (content, rest) = rest.split_at_checked(length)?;
                 Some((Self::Bytes(*kind, Some(content.to_vec())), rest.strip_prefix(b"\r\n")?))
             }
             b'*' | b'~' | b'>' | b'%' | b'|' => {
-                let Some(count) = length(text)? else { return Some((Self::Elements(*kind, None), rest)) };
+                if text == NIL {
+                    return Some((Self::Elements(*kind, None), rest));
+                }
+                let count = length(text)?;
                 let count = if matches!(kind, b'%' | b'|') { count.checked_mul(2)? } else { count };
                 let (mut elements, mut rest) = (Vec::new(), rest);
                 for _ in 0..count {
@@ -49,7 +58,7 @@ impl Reply {
         };
         match self {
             Self::Line(kind, text) => head(*kind, text),
-            Self::Bytes(kind, None) | Self::Elements(kind, None) => head(*kind, b"-1"),
+            Self::Bytes(kind, None) | Self::Elements(kind, None) => head(*kind, NIL),
             Self::Bytes(kind, Some(content)) => {
                 head(*kind, content.len().to_string().as_bytes());
                 out.extend_from_slice(content);
@@ -96,10 +105,8 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..end], &bytes[end + 2..]))
 }
 
-/// The outer `None`: it is not a length. The inner one: the length of nil.
-fn length(text: &[u8]) -> Option<Option<usize>> {
-    let text = std::str::from_utf8(text).ok()?;
-    if text == "-1" { Some(None) } else { text.parse().ok().map(Some) }
+fn length(text: &[u8]) -> Option<usize> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
