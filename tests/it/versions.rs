@@ -18,8 +18,11 @@ const PAGE: &str = "docs/versions.md";
 /// It depends on the build of the server, not on its version.
 const CLOCK: &str = "`TRANSIENT_CLOCK=whole`: the server's clock moves";
 
+/// Whether the server that it starts does the thing.
+type Probe = fn() -> bool;
+
 /// The rows above that of the clock.
-const FEATURES: [(&str, fn() -> bool); 11] = [
+const FEATURES: [(&str, Probe); 11] = [
     ("`travel`: keys expire, with the event `expired`", keys_expire),
     ("`travel`: fields of hashes expire", fields_expire),
     ("a TTL of 1 ms ends with `expired`, never with `del`", time_stands_still),
@@ -102,7 +105,7 @@ fn is_older(column: &str, server: &str) -> bool {
 /// The columns of the page's table.
 fn table() -> BTreeMap<String, Column> {
     let page = read(PAGE);
-    let mut lines = page.lines().filter_map(|line| Some(line.strip_prefix('|')?.strip_suffix('|')?));
+    let mut lines = page.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let servers = cells(lines.next().expect("a table")).split_off(1);
     let rows: Vec<_> = lines.skip(1).map(cells).collect();
@@ -233,7 +236,7 @@ fn snapshots_have_field_ttls() -> bool {
     let request = TestRequest::isolated();
     let saved = Snapshot::from_file(root().join("fixtures/field_timeouts.json")).expect("read");
     match request.restore(&saved) {
-        Ok(_) => request.snapshot().expect("snapshot") == saved,
+        Ok(()) => request.snapshot().expect("snapshot") == saved,
         Err(error) => {
             assert!(error.is_data(), "{error}");
             false
