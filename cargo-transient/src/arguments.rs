@@ -1,15 +1,21 @@
 //! The command line, with the help that teaches it.
 
+mod data;
+mod mutate;
+mod record;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 use transient_fixtures::Provider;
 
+use self::data::{DUMP, DUMP_EXAMPLES, RESTORE, RESTORE_EXAMPLES, SHOW};
+pub(crate) use self::data::{Dump, FormatArgument, Restore, Show};
+use self::mutate::{MUTATE, MUTATE_EXAMPLES};
+pub(crate) use self::mutate::{Mutate, SuiteRuns};
+pub(crate) use self::record::{Budgets, Record};
+use self::record::{RECORD, RECORD_EXAMPLES};
 use crate::generated::Shell;
-use crate::mutate::budget::Limit;
-use crate::mutate::operator::{OPERATORS, Operator};
-use crate::report;
 use crate::variables::Variable;
 
 const ABOUT: &str = "\
@@ -87,192 +93,9 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-const MUTATE: &str = "\
-Mutation testing on the wire: changes commands on their way to Redis, and
-reports which changes no test notices. The suite is in any language, and its
-source is not needed.
-
-The suite is run two or three times as it is, and recorded. Then its commands
-are sent to another server with one change at a time: without a TTL, without
-NX, not at all, twice. If all later replies are the same, no test can notice
-the change. If one differs, the suite is run with the change.
-
-The exit code is 0 if nothing is untested but what is accepted, 1 if something
-is, 3 if the suite fails without a change or sends no command, 4 if there is no
-server or the command can't be started, and 124 if the time was over before all
-changes were tried.";
-
-const MUTATE_EXAMPLES: &str = "\
-Examples:
-  cargo transient mutate -- cargo nextest run
-  cargo transient mutate --suite never -- pytest
-      Only what is certain, after three runs of the suite and some seconds.
-  cargo transient mutate --match 'SET session:*' --only ttl-drop -- npm test
-  cargo transient mutate --accept accepted.json --time 10m -j 4 -- pytest -v
-
-The tests that send a command are known for cargo nextest (on Linux), and for
-pytest -v, python3 -m unittest -v and cargo test -- --test-threads=1. Then only
-these are run again.
-
-Operators:
-  ttl-drop, ttl-x60, ttl-none, nx-drop, xx-drop, gt-drop, lt-drop, del-skip,
-  write-skip, twice, publish-skip, watch-skip, read-nil, range-open, score+1h,
-  order-flip, bound-drop";
-
 const UP: &str = "\
 Starts a server, prints how to connect to it, and ends it at Ctrl-C. It starts
 empty, and its data is deleted at the end.";
-
-const SHOW: &str = "\
-Shows the keys of a database of a running server by prefix: type, TTL, memory,
-and the beginning of the value. It only reads, in small steps that do not block
-the server.
-
-Of a large database it shows the keys that a scan of a moment finds. --json
-lists all keys, one per line.";
-
-const URL: &str = "\
-The server
-[default: that of TRANSIENT_REDIS_URL or test.ini, else 127.0.0.1:6379]";
-
-#[derive(Args)]
-pub(crate) struct Show {
-    /// The database [default: 14, the session database of tests]
-    #[arg(long, value_name = "N")]
-    pub(crate) database: Option<u32>,
-
-    /// Shows only keys that match, such as 'cart:*'
-    #[arg(long = "match", value_name = "GLOB")]
-    pub(crate) pattern: Option<String>,
-
-    /// Refreshes every second until Ctrl-C
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) watch: bool,
-
-    /// Prints each key as a line of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// About how many keys to show; at least three of each prefix
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "json")]
-    pub(crate) limit: usize,
-
-    #[arg(long, value_name = "URL", help = short(URL), long_help = URL)]
-    pub(crate) url: Option<String>,
-}
-
-const DUMP: &str = "\
-Backs up a database of a running server into a file that `restore` reads. It
-only reads from the server, in small steps that keep nobody waiting: a large
-value is read in parts.
-
-The file appears under its name when it is complete, has been read again, and
-has exactly what was read from the server. If other programs write meanwhile,
-each key is as it was at some moment; the output says whether they did. Only
-you can read the file.";
-
-const DUMP_EXAMPLES: &str = "\
-Examples:
-  cargo transient dump sessions.json
-  cargo transient dump --database 0 --match 'cart:*' carts.json
-  cargo transient dump --format resp sessions.resp
-      redis-cli -n 14 --pipe <sessions.resp writes it to an empty database.
-  cargo transient dump - | gzip >sessions.json.gz";
-
-const FORMAT: &str = "\
-The form of the file: snapshot or resp
-[default: snapshot]
-
-`snapshot` is JSON with a line for each key, sorted, which tests can
-load. It has what was left of each TTL, which begins anew when the
-file is restored. `resp` is commands, for redis-cli --pipe and
-netcat. They have the moments at which keys expire, as Redis's own
-files do: restored later, such a key has less left, or is gone.";
-
-#[derive(Args)]
-pub(crate) struct Dump {
-    /// The file, or - for standard output
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    /// The database [default: 14, the session database of tests]
-    #[arg(long, value_name = "N")]
-    pub(crate) database: Option<u32>,
-
-    /// Only keys that match, such as 'cart:*'
-    #[arg(long = "match", value_name = "GLOB")]
-    pub(crate) pattern: Option<String>,
-
-    #[arg(long, value_name = "FORM", help = short(FORMAT), long_help = FORMAT)]
-    #[arg(default_value = "snapshot", hide_default_value = true, hide_possible_values = true)]
-    pub(crate) format: FormatArgument,
-
-    /// Replaces the file if there is one
-    #[arg(long)]
-    pub(crate) replace: bool,
-
-    #[arg(long, value_name = "URL", help = short(URL), long_help = URL)]
-    pub(crate) url: Option<String>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum FormatArgument {
-    Snapshot,
-    Resp,
-}
-
-const RESTORE: &str = "\
-Writes the keys of a file of `dump` to a running server, of any version, reads
-them again and compares. A file that is broken is refused before anything is
-written.
-
-Keys of the test databases 14 and 15 go to the same database, and those of any
-other database go to 14. It waits for a test that uses them. Keys that a test
-has left are cleared; all others are refused, and then nothing is changed:
-TRANSIENT_ADOPT=1 clears them, and --replace keeps them. Restored keys are
-yours: tests refuse them as well.";
-
-const RESTORE_EXAMPLES: &str = "\
-Examples:
-  cargo transient restore sessions.json
-  cargo transient restore --database 15 sessions.json
-  cargo transient restore --database 0 --even-if-not-a-test-database carts.json
-  gunzip <sessions.json.gz | cargo transient restore -";
-
-const INTO: &str = "\
-The database that gets the keys
-[default: that of the file if it is a test database, else 14]";
-
-const ANY_DATABASE: &str = "\
-Allows a database that is not one of the two for tests
-
-It must be empty unless there is --replace, and no other program
-should write to it meanwhile.";
-
-const REPLACE: &str = "\
-Replaces keys of the same names; all others stay
-
-Without it, the database must be empty, or have only what tests have
-left.";
-
-#[derive(Args)]
-pub(crate) struct Restore {
-    /// The file, or - for standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    #[arg(long, value_name = "N", help = short(INTO), long_help = INTO)]
-    pub(crate) database: Option<u32>,
-
-    #[arg(long, requires = "database", help = short(ANY_DATABASE), long_help = ANY_DATABASE)]
-    pub(crate) even_if_not_a_test_database: bool,
-
-    #[arg(long, help = short(REPLACE), long_help = REPLACE)]
-    pub(crate) replace: bool,
-
-    #[arg(long, value_name = "URL", help = short(URL), long_help = URL)]
-    pub(crate) url: Option<String>,
-}
 
 const FLUSH: &str = "\
 Empties the two test databases (14 and 15) of the running server: the one that
@@ -381,155 +204,6 @@ pub(crate) struct Exec {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-}
-
-const RECORD: &str = "\
-Runs a command with a server of its own, as `exec` does, and records what it
-sends.
-
-When the command has ended, a summary goes to standard error: its commands by
-shape, keys without a TTL, N+1 access, and replies that it never saw, such as a
-SET NX that was never refused. These are branches of the program that no test
-takes.
-
-The exit code is the command's. If it is 0 and a budget is exceeded, it is 123;
-if there is no server or no whole recording, 125.";
-
-const RECORD_EXAMPLES: &str = "\
-Examples:
-  cargo transient record -- cargo test
-      The summary of all tests. As the runner of cargo, every test binary
-      would have a summary of its own.
-  cargo transient record --json summary.json --transcript commands.txt -- pytest
-  cargo transient record --never KEYS --round-trips 200 -- npm test
-      Fails if KEYS is sent, or more than 200 round trips are made.
-
-In a shape, <id> stands for what differs: numbers, UUIDs, hexadecimal and
-random text, and all segments of keys at a place that has more than 12
-different ones.";
-
-#[derive(Args)]
-pub(crate) struct Record {
-    #[command(flatten)]
-    pub(crate) exec: Exec,
-
-    /// Writes the summary to a file instead of standard error
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-
-    /// Writes the whole summary as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Writes a line for each command, in the order of the replies
-    #[arg(long, value_name = "FILE")]
-    pub(crate) transcript: Option<PathBuf>,
-
-    /// Keeps the recording, with all commands and replies in full
-    #[arg(long, value_name = "FILE")]
-    pub(crate) recording: Option<PathBuf>,
-
-    /// Shows all shapes, not only the first 10 of each list
-    #[arg(long)]
-    pub(crate) all: bool,
-
-    #[command(flatten)]
-    pub(crate) budgets: Budgets,
-}
-
-/// What a run may send.
-#[derive(Args)]
-pub(crate) struct Budgets {
-    /// Fails after more round trips than this
-    #[arg(long, value_name = "N")]
-    pub(crate) round_trips: Option<usize>,
-
-    /// Fails if a command such as KEYS or 'FLUSH*' is sent; can be repeated
-    #[arg(long, value_name = "NAME")]
-    pub(crate) never: Vec<String>,
-
-    /// Fails if a key is left without a TTL
-    #[arg(long)]
-    pub(crate) never_without_ttl: bool,
-
-    /// Fails if there is N+1 access
-    #[arg(long)]
-    pub(crate) never_n_plus_one: bool,
-}
-
-const SUITE: &str = "\
-When the suite is run with a change [default: auto]
-
-`auto`: if a later reply differs. `all`: also if none does, which must agree.
-`never`: only the replay tells.";
-
-const TIME: &str = "\
-Ends after this time, such as 90s, 5m or 1h
-[default: no limit, and 5m for runs with changes]
-
-The changes that were not tried by then are undecided.";
-
-const ACCEPT: &str = "\
-Findings that are not reported, in JSON
-
-{\"accept\": [{\"shape\": \"DEL cart:<id>\", \"operator\": \"del-skip\",
-\"reason\": \"…\"}]}. Each finding is printed in this form.";
-
-#[derive(Args)]
-pub(crate) struct Mutate {
-    #[arg(long, value_name = "TIME", help = short(TIME), long_help = TIME)]
-    pub(crate) time: Option<Limit>,
-
-    /// Tries at most N changes of whole shapes
-    #[arg(long, value_name = "N")]
-    pub(crate) mutants: Option<usize>,
-
-    /// Only these operators
-    #[arg(long, value_name = "OPERATOR", value_delimiter = ',', value_parser = operator)]
-    pub(crate) only: Vec<&'static Operator>,
-
-    /// All operators but these
-    #[arg(long, value_name = "OPERATOR", value_delimiter = ',', value_parser = operator)]
-    pub(crate) skip: Vec<&'static Operator>,
-
-    /// Only commands whose shape matches, such as 'SET session:*'; can be repeated
-    #[arg(long = "match", value_name = "GLOB")]
-    pub(crate) shapes: Vec<String>,
-
-    #[arg(long, value_name = "FILE", help = short(ACCEPT), long_help = ACCEPT)]
-    pub(crate) accept: Option<PathBuf>,
-
-    #[arg(long, value_name = "WHEN", help = short(SUITE), long_help = SUITE, hide_possible_values = true)]
-    #[arg(value_enum, default_value_t = SuiteRuns::Auto, hide_default_value = true)]
-    pub(crate) suite: SuiteRuns,
-
-    /// Runs N suites at once, each with a server of its own
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    pub(crate) jobs: usize,
-
-    /// Leaves tests that fail only sometimes out of every verdict, instead of refusing the suite
-    #[arg(long)]
-    pub(crate) allow_flaky: bool,
-
-    /// Writes the report as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) exec: Exec,
-}
-
-/// When the suite is run with a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SuiteRuns {
-    Never,
-    Auto,
-    All,
-}
-
-fn operator(name: &str) -> Result<&'static Operator, String> {
-    let known: Vec<_> = OPERATORS.iter().map(|operator| operator.name).collect();
-    Operator::named(name).ok_or_else(|| report::mutate::unknown_operator(name, &known))
 }
 
 #[derive(Args)]

@@ -30,8 +30,8 @@ fn one(program: &Path) {
     row("exec -- true", ours, ("redis-server by hand, exec to PONG, and its end", floor), "1.3");
 }
 
-/// The clean runs and replays of a suite with 2,500 commands, and what they may take: four times the suite behind `exec`,
-/// and 2 ms a command.
+/// The clean runs and replays of a suite with 2,500 commands, and what they may take: four times the suite behind
+/// `exec`, and 2 ms a command.
 pub(crate) fn mutate() {
     let program = program();
     let client = "seq 2500 | sed 's/.*/SET session:& x EX 60/' | redis-cli -u \"$REDIS_URL\" >/dev/null";
