@@ -40,7 +40,7 @@ pub(crate) fn acquire(settings: &'static Settings, test: &str, clean: bool) -> R
 /// Takes an idle server of this process, or starts one. A server that an earlier test has reconfigured is ended
 /// instead.
 fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> Result<OwnServer, Error> {
-    while let Some(mut idle) = pool::take() {
+    while let Some(mut idle) = pool::take(settings) {
         if idle.begin(test, clean).unwrap_or(false) {
             return Ok(idle);
         }
@@ -60,7 +60,7 @@ fn begin_own(source: &Source, settings: &Settings, test: &str, clean: bool) -> R
 
 fn announce(server: &Server, source: &Source, settings: &Settings, test: &str) {
     // A command's output is its own.
-    if !settings.is_for_command() {
+    if settings.command().is_none() {
         report::print(&report::server_taken(server, &source.why, test));
         for note in settings.notes() {
             report::print(&report::note(note));

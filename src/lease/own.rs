@@ -131,7 +131,7 @@ impl OwnServer {
     /// Returns whether no other test of this process needs the server: cargo-nextest has a process for each test, and a
     /// command is alone. A server that processes share goes to the next one.
     fn is_done(&self, settings: &Settings, ending: Ending) -> bool {
-        let is_only = settings.is_for_command() || crate::provider::run::is_process_per_test();
+        let is_only = settings.command().is_some() || crate::provider::run::is_process_per_test();
         ending.with_test && !self.owner.is_shared() && is_only
     }
 
@@ -312,7 +312,7 @@ impl Hold for OwnServer {
         // A server that does not take the command is ended here.
         if self.password.is_none() || self.send(&commands).is_ok() {
             self.is_password_new = true;
-            pool::put_back(*self);
+            pool::put_back(*self, settings);
         }
     }
 }

@@ -28,7 +28,7 @@ impl NoServerCache {
             "no server {:?} {:?} {} {} {} {} {}",
             settings.file(),
             settings.provider(),
-            settings.is_for_command(),
+            settings.command().is_some(),
             settings.redis_url(),
             settings.image(),
             settings.download(),

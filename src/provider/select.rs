@@ -113,7 +113,7 @@ impl Source {
 pub(crate) fn providers(settings: &Settings) -> Vec<Provider> {
     match settings.provider() {
         Some(one) => vec![one],
-        None if settings.is_for_command() => ORDER.into_iter().filter(|one| *one != Provider::Running).collect(),
+        None if settings.command().is_some() => ORDER.into_iter().filter(|one| *one != Provider::Running).collect(),
         None => ORDER.to_vec(),
     }
 }

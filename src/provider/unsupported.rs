@@ -11,7 +11,7 @@ pub(crate) mod container {
     use super::{Duration, Provider, Settings, Started, Unavailable, report};
 
     pub(crate) fn start(settings: &Settings, _: Duration) -> Result<Started, Unavailable> {
-        let remedy = if settings.is_for_command() {
+        let remedy = if settings.command().is_some() {
             report::container::REMEDY_NOT_IN_PROGRAM
         } else {
             report::container::REMEDY_NOT_BUILT_IN

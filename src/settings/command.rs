@@ -17,7 +17,7 @@ pub enum Access {
 }
 
 /// Which server a command gets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     /// The provider. `None` for the first one that starts a server.
     pub provider: Option<Provider>,
@@ -65,9 +65,9 @@ impl Settings {
         self
     }
 
-    /// Whether a command has the server, and not a test.
-    pub(crate) fn is_for_command(&self) -> bool {
-        self.command.is_some()
+    /// Returns the options of the command that has the server; `None` if a test has it.
+    pub(crate) fn command(&self) -> Option<ServerOptions> {
+        self.command
     }
 
     /// The highest database that a started server needs.
