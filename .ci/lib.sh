@@ -11,6 +11,8 @@ images=transient-fixtures-ci-$CI_ROOT
 no_engine=DOCKER_HOST=unix:///nowhere/docker.sock
 # For nextest: the tests for which a process each makes a difference. cargo test runs the others on every provider.
 process_tests='not (package(cargo-transient) | (binary(it) & test(/^(faults|jobs|races|repository|session|snapshot|tap)::/)))'
+# The tests of cargo-transient start servers of their own, so each provider need not run the longest of them.
+own_servers='--skip backup:: --skip mutate:: --skip publish::'
 redis=
 network=
 inside=()

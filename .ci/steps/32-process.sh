@@ -4,7 +4,7 @@ needs tests
 own_network
 process=("${inside[@]}" env "$no_engine" EXPECTED_PROVIDER=process)
 for number in 0 1; do
-    run "process-$number" "${process[@]}" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
+    run "process-$number" "${process[@]}" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number) -- $own_servers"
 done
 run process-nextest "${process[@]}" cargo nextest run --workspace --success-output immediate \
     -E "$process_tests"

@@ -7,7 +7,7 @@ printf '[app:main]\nredis.sessions.url = redis://127.0.0.1:1\nredis.image = %s/r
 container=(TRANSIENT_TEST_INI="$scratch/container.ini" EXPECTED_PROVIDER=container)
 bare=$(minimal_path)
 for number in 0 1; do
-    run "container-$number" env PATH="$bare" "${container[@]}" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number)"
+    run "container-$number" env PATH="$bare" "${container[@]}" RUST_TEST_NOCAPTURE=1 bash -c "$(readme_command $number) -- $own_servers"
 done
 run container-nextest env "${container[@]}" TRANSIENT_PROVIDER=container cargo nextest run --package shop --success-output immediate
 run crosstalk-containers env "${container[@]}" TRANSIENT_PROVIDER=container tests/crosstalk/run ones_01
