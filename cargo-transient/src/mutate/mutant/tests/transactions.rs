@@ -287,7 +287,7 @@ fn hash_fields_keep_their_ttls_where_the_server_has_them() {
             let (tap, counts) = mutant(&server, operator);
             let mut client = Client::new(tap.port());
             assert_eq!(client.call("HEXPIRE k 100 FIELDS 2 a c"), "[1 -2]", "{operator}");
-            assert_eq!(direct.call("HTTL k FIELDS 3 a b c"), ttls, "{operator}");
+            assert!(are_ttls(&direct.call("HTTL k FIELDS 3 a b c"), ttls), "{operator}");
             assert_eq!(counted(&counts), (1, 1), "{operator}");
         }
     }
@@ -302,7 +302,7 @@ fn hash_fields_keep_their_ttls_where_the_server_has_them() {
         ] {
             let (tap, counts) = mutant(&server, operator);
             assert_eq!(Client::new(tap.port()).call(command), reply, "{operator}: {command}");
-            assert_eq!(direct.call("HTTL k FIELDS 1 a"), format!("[{read}]"), "{operator}: {command}");
+            assert!(are_ttls(&direct.call("HTTL k FIELDS 1 a"), read), "{operator}: {command}");
             assert_eq!(counted(&counts), (1, 1), "{operator}: {command}");
         }
     }
