@@ -39,6 +39,12 @@ run runner-hard-cargo suite "$(runner --publish=6379)" cargo test --manifest-pat
 run runner-hard-whole twice suite "$transient" exec --publish 6379 -- cargo test --offline --manifest-path "$hard/Cargo.toml"
 for number in 1 2 3; do run "runner-url-$number" nextest "$url" "$(runner '')"; done
 run runner-url-cargo suite "$(runner '')" cargo test --manifest-path "$url/Cargo.toml"
+# Its mutants: no test looks at the expiry of the lock, and one looks at its condition.
+rc=0
+orders "$transient" mutate --publish 6379 --json "$scratch/orders.json" -- >"$logs/runner-mutate.log" 2>&1 || rc=$?
+found=$(python3 -c 'import json, sys; print([(found["shape"], found["operator"]) for found in json.load(sys.stdin)["findings"]])' \
+    <"$scratch/orders.json") || true
+[ "$rc $found" = "1 [('SET lock:<id> NX PX', 'ttl-drop')]" ] || { cat "$logs/runner-mutate.log"; fail "mutate: $rc $found"; }
 # As a user without rights.
 user=$(mktemp --directory --tmpdir=/tmp)
 cp "$transient" "$user"
