@@ -25,6 +25,7 @@ pub(crate) mod operator;
 mod options;
 mod outcomes;
 mod plan;
+mod printed;
 mod replay;
 mod replays;
 mod reruns;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::suite::Spoken;
+use super::printed::Spoken;
 
 /// A test runner whose output is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

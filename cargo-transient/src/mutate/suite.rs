@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use transient_fixtures::__cargo_transient::{CommandServer, Rewrite, Rewritten};
 use super::clients::{Clients, CommandLines};
 use super::group::{Group, Leader};
 use super::mutant::{Counts, Mutant};
+use super::printed::{Outputs, ReadBefore, Spoken};
 use super::transcript;
 use crate::arguments::Exec;
 use crate::record::recording_file::RecordingFile;
@@ -46,9 +47,6 @@ pub(super) enum End {
     Hung,
 }
 
-/// A line of output, and when it came, since 1970.
-pub(super) type Spoken = (Duration, String);
-
 /// A run of the command.
 pub(super) struct Ran {
     pub(super) end: End,
@@ -74,13 +72,13 @@ pub(super) struct Suite<'run> {
 
 /// What a run did last.
 #[derive(Default)]
-struct Activity {
+pub(super) struct Activity {
     /// In milliseconds since 1970.
     last: AtomicU64,
 }
 
 impl Activity {
-    fn happens(&self) {
+    pub(super) fn happens(&self) {
         self.last.store(u64::try_from(transcript::now().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -162,7 +160,7 @@ impl<'run> Suite<'run> {
         activity.happens();
         let records = mutant.is_none();
         let counts = mutant.as_ref().map(Mutant::counts);
-        let mut clients = Arc::default();
+        let (mut clients, outputs) = (Arc::default(), Outputs::default());
         let tap = match mutant {
             Some(mutant) => {
                 server.rewriting_tap(Box::new(Watched { mutant, tools: HashSet::new(), activity: activity.clone() }))
@@ -173,7 +171,7 @@ impl<'run> Suite<'run> {
                 clients = watch.lines();
                 server.rewriting_tap(Box::new(watch))
             }
-            None => server.tap(),
+            None => server.rewriting_tap(Box::new(ReadBefore { outputs: outputs.clone(), activity: activity.clone() })),
         };
         let tap = tap.map_err(|error| exec::no_server(&error))?;
         let recording =
@@ -192,10 +190,8 @@ impl<'run> Suite<'run> {
         let start = exec::command(process, self.arguments, server, Some(&tap), Some(&apart))?;
         let began = Instant::now();
         let mut group = leader.leads(start.start().map_err(|error| not_started(&error))?);
-        let output = Arc::new(Mutex::new(Vec::new()));
         let (stdout, stderr) = (group.command().stdout.take(), group.command().stderr.take());
-        let readers =
-            [stdout.map(|pipe| listen(pipe, &output, &activity)), stderr.map(|pipe| listen(pipe, &output, &activity))];
+        let readers = stdout.zip(stderr).map(|(stdout, stderr)| outputs.listen(stdout, stderr, &activity));
         let end = wait(&mut group, began, limits, &activity, counts.as_deref()).map_err(|error| not_started(&error))?;
         let took = began.elapsed();
         match end {
@@ -210,7 +206,7 @@ impl<'run> Suite<'run> {
         if records {
             tap.finish_recording(OUTLIVED).map_err(|error| no_recording(&error))?;
         }
-        let output = std::mem::take(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+        let output = outputs.take();
         let clients = std::mem::take(&mut *Mutex::lock(&clients).unwrap_or_else(PoisonError::into_inner));
         Ok(Ran { end, took, output, recording, clients })
     }
@@ -241,39 +237,4 @@ fn wait(
         }
         thread::sleep(LOOK_AGAIN);
     }
-}
-
-/// Reads an output by lines. A line that has no end yet is kept when it comes: a runner announces a test with one.
-fn listen(
-    mut pipe: impl Read + Send + 'static,
-    output: &Arc<Mutex<Vec<Spoken>>>,
-    activity: &Arc<Activity>,
-) -> thread::JoinHandle<()> {
-    let (output, activity) = (output.clone(), activity.clone());
-    thread::spawn(move || {
-        let (mut buffer, mut line) = (vec![0; 8 * 1024], Vec::new());
-        let mut began = None;
-        loop {
-            let length = match pipe.read(&mut buffer) {
-                Ok(0) | Err(_) => break,
-                Ok(length) => length,
-            };
-            activity.happens();
-            let now = transcript::now();
-            for piece in buffer[..length].split_inclusive(|byte| *byte == b'\n') {
-                line.extend_from_slice(piece);
-                let began_at = *began.get_or_insert(now);
-                if piece.ends_with(b"\n") {
-                    let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                    output.lock().unwrap_or_else(PoisonError::into_inner).push((began_at, text));
-                    line.clear();
-                    began = None;
-                }
-            }
-        }
-        if !line.is_empty() {
-            let text = String::from_utf8_lossy(&line).into_owned();
-            output.lock().unwrap_or_else(PoisonError::into_inner).push((began.unwrap_or_default(), text));
-        }
-    })
 }
