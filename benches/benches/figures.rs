@@ -46,7 +46,7 @@ fn main() {
     if is_named("tap-memory") {
         return tap::tap_memory_in_this_process();
     }
-    let figures: [(&str, fn()); 26] = [
+    let figures: [(&str, fn()); 27] = [
         ("peers", peers),
         ("first_server", first_server),
         ("clean_lease", clean_lease),
