@@ -35,6 +35,12 @@ pub(crate) fn time((seconds, micros): (u64, u64)) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
+/// Returns that time in whole milliseconds, in which the server counts TTLs.
+#[cfg(feature = "snapshot")]
+pub(crate) fn whole_time(reply: (u64, u64)) -> Duration {
+    Duration::from_millis(milliseconds(time(reply)))
+}
+
 /// Returns a duration in milliseconds, as Redis expects it. Saturates.
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -38,7 +38,7 @@ pub(super) fn read(redis: &mut Connection, key: &RedisBytes, kind: &str, time: D
         let ended: Option<((u64, u64), i64)> = end.query(redis)?;
         if let Some((now, left)) = ended {
             let Some(value) = value.filter(|value| left != -2 && !value.is_empty()) else { return Ok(None) };
-            let ttl = milliseconds(left).map(|ttl| ttl + redis_io::time(now).saturating_sub(time));
+            let ttl = milliseconds(left).map(|ttl| ttl + redis_io::whole_time(now).saturating_sub(time));
             return Ok(Some(Whole { entry: Entry { value, ttl }, is_consistent: is_watched }));
         }
         last = value.filter(|value| !value.is_empty());

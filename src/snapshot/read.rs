@@ -112,7 +112,7 @@ impl Reader {
         }
         let mut replies = ask.query::<Vec<RedisResult<Value>>>(redis)?.into_iter();
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-        let now = redis_io::time(from_redis_value(next()?)?);
+        let now = redis_io::whole_time(from_redis_value(next()?)?);
         if read.time.is_zero() {
             read.time = now;
         }
@@ -206,7 +206,7 @@ fn read_empty(redis: &mut Connection, keys: Vec<RedisBytes>, read: &mut Read) ->
     }
     let mut replies = ask.query::<Vec<RedisResult<Value>>>(redis)?.into_iter();
     let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-    let later = redis_io::time(from_redis_value(next()?)?).saturating_sub(read.time);
+    let later = redis_io::whole_time(from_redis_value(next()?)?).saturating_sub(read.time);
     for key in keys {
         // An error: it has another type by now.
         let value = next().ok().map(from_redis_value::<Option<RedisBytes>>).transpose()?.flatten();
@@ -266,7 +266,7 @@ fn read_field_ttls(redis: &mut Connection, read: &mut Read) -> RedisResult<()> {
     }
     let mut replies = ask.query::<Vec<RedisResult<Value>>>(redis)?.into_iter();
     let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-    let later = redis_io::time(from_redis_value(next()?)?).saturating_sub(read.time);
+    let later = redis_io::whole_time(from_redis_value(next()?)?).saturating_sub(read.time);
     for (_, entry) in &mut read.entries {
         let RedisValue::Hash(fields) = &mut entry.value else { continue };
         let commands = fields.len().div_ceil(ELEMENTS_AT_ONCE);
